@@ -1,0 +1,53 @@
+# make figures · make test · make lint · make bench · make report
+# PYTHON: the interpreter that makes the environment (3.11 or newer).  ACCELERATOR=cuda: a GPU's packages.
+PYTHON ?= python3
+CORES ?= 2
+ACCELERATOR ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := envs/$(ACCELERATOR).txt
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: figures test lint bench report config lock clean
+
+figures: $(VENV)/.runtime
+	snakemake --cores $(CORES)
+
+test: $(VENV)/.tools
+	pytest --cov=dynamical_loss --cov-report=term --cov-fail-under=90
+
+lint: $(VENV)/.tools
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+bench: $(VENV)/.runtime
+	python benchmarks/training.py
+
+report: $(VENV)/.runtime
+	snakemake --cores $(CORES)
+	snakemake --report report.html
+
+# Comments of config.yaml and the JSON schema, from the typed model.
+config: $(VENV)/.runtime
+	python -m dynamical_loss document-config config.yaml
+
+# The one target that looks up new package versions.
+lock: $(VENV)/.tools
+	cd envs && ./lock.sh
+
+$(VENV)/.runtime: $(LOCK) pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.runtime envs/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) results logs .snakemake

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Pin every package with its hashes, for Python 3.11 and newer.  No index address is written.
+set -eu
+compile() {
+    uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+        --no-emit-index-url --no-annotate --no-header "$@"
+}
+compile requirements.in --override overrides.txt -o cpu.txt
+compile cuda.in --override overrides.txt -c cpu.txt -o cuda.txt
+compile dev.in -c cpu.txt -o dev.txt
