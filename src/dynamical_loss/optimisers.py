@@ -1,0 +1,35 @@
+"""Optimisers, taken from optax by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import jax
+import optax
+
+OptimiserFactory = Callable[[jax.Array | float], optax.GradientTransformation]
+
+
+def optimiser(name: str, arguments: Mapping[str, float | bool | str]) -> OptimiserFactory:
+    """The optax optimiser of that name, waiting for its learning rate.
+
+    The learning rate comes last because it may be a traced number: one compiled program then serves
+    runs with different learning rates.
+
+    Args:
+        name: a function of optax with a ``learning_rate`` parameter, e.g. ``sgd`` or ``adam``.
+        arguments: its other arguments.
+
+    Raises:
+        ValueError: if optax has no such optimiser, or it does not take these arguments.
+    """
+    create = getattr(optax, name, None)
+    signature = inspect.signature(create).parameters if inspect.isfunction(create) else {}
+    if create is None or "learning_rate" not in signature:
+        raise ValueError(f"optax has no optimiser '{name}'; sgd, adam and rmsprop are examples")
+    unknown = [key for key in arguments if key not in signature or key == "learning_rate"]
+    if unknown:
+        allowed = ", ".join(key for key in signature if key != "learning_rate")
+        raise ValueError(f"optax.{name} takes no argument '{unknown[0]}'; it takes {allowed}")
+    return lambda learning_rate: create(learning_rate, **arguments)

@@ -1,0 +1,33 @@
+"""Optimisers by name: the closed form of momentum, and refusals that name the remedy."""
+
+import numpy as np
+import optax
+import pytest
+
+from dynamical_loss.optimisers import optimiser
+
+
+def test_nesterov_momentum_is_its_recurrence():
+    transform = optimiser("sgd", {"momentum": 0.9, "nesterov": True})(0.1)
+    x, velocity = np.array([2.0]), np.zeros(1)
+    parameters, state = x, transform.init(x)
+    for _ in range(5):
+        updates, state = transform.update(parameters, state, parameters)  # gradient of x²/2
+        parameters = optax.apply_updates(parameters, updates)
+        velocity = x + 0.9 * velocity
+        x = x - 0.1 * (x + 0.9 * velocity)
+    np.testing.assert_allclose(parameters, x, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("sdg", {}, "no optimiser 'sdg'"),
+        ("apply_updates", {}, "no optimiser"),
+        ("sgd", {"momentm": 0.9}, "no argument 'momentm'"),
+        ("adam", {"learning_rate": 0.1}, "no argument 'learning_rate'"),
+    ],
+)
+def test_mistakes_are_named(name, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        optimiser(name, arguments)

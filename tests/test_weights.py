@@ -1,0 +1,97 @@
+"""Γ_i(t) against the paper's own piecewise formula and its invariants."""
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynamical_loss.weights import WAVEFORMS, class_weights, raw_weight
+
+STEPS = st.integers(0, 10**6)
+PERIODS = st.integers(1, 20_000)
+AMPLITUDES = st.floats(1, 500)
+CLASSES = st.integers(2, 10)
+WAVES = st.sampled_from(WAVEFORMS)
+
+
+COMPILED = jax.jit(class_weights, static_argnums=(3, 4))
+
+
+def weights(step, period, amplitude, classes, wave="triangle"):
+    with jax.enable_x64(True):
+        return np.asarray(COMPILED(step, period, amplitude, classes, wave))
+
+
+def paper(t, period, amplitude, classes):
+    """Eq. 2-5 as printed, in plain Python."""
+    slope = 2 * (amplitude - 1) / period
+    within = t % period
+    raised = 1 + slope * within if within <= period / 2 else 2 * amplitude - slope * within - 1
+    raw = [raised if index == (t // period) % classes else 1.0 for index in range(classes)]
+    return np.array([classes * value / sum(raw) for value in raw])
+
+
+@given(STEPS, PERIODS, AMPLITUDES, CLASSES)
+@settings(max_examples=100, deadline=None)
+def test_triangle_is_the_papers_formula(t, period, amplitude, classes):
+    np.testing.assert_allclose(
+        weights(t, period, amplitude, classes), paper(t, period, amplitude, classes), rtol=1e-12
+    )
+
+
+@given(STEPS, PERIODS, AMPLITUDES, CLASSES, WAVES)
+@settings(max_examples=100, deadline=None)
+def test_weights_sum_to_the_number_of_classes_and_stay_below_their_bound(t, period, amplitude, classes, wave):
+    found = weights(t, period, amplitude, classes, wave)
+    assert found.sum() == pytest.approx(classes, rel=1e-12)
+    assert found.min() > 0
+    assert found.max() <= classes * amplitude / (amplitude + classes - 1) * (1 + 1e-12)
+
+
+@given(st.integers(1, 1000), st.integers(1, 5000), AMPLITUDES, CLASSES, WAVES)
+@settings(max_examples=60, deadline=None)
+def test_mid_period_reaches_the_bound(cycle, half, amplitude, classes, wave):
+    found = weights(cycle * 2 * half + half, 2 * half, amplitude, classes, wave)
+    assert found.max() == pytest.approx(classes * amplitude / (amplitude + classes - 1), rel=1e-12)
+    assert found.argmax() == cycle % classes or amplitude == 1
+
+
+@given(STEPS, PERIODS, CLASSES, WAVES)
+@settings(max_examples=60, deadline=None)
+def test_amplitude_one_is_the_static_loss(t, period, classes, wave):
+    np.testing.assert_array_equal(weights(t, period, 1.0, classes, wave), np.ones(classes))
+
+
+@given(st.integers(0, 50), PERIODS, AMPLITUDES, CLASSES, WAVES)
+@settings(max_examples=60, deadline=None)
+def test_every_period_boundary_is_static(cycle, period, amplitude, classes, wave):
+    np.testing.assert_allclose(weights(cycle * period, period, amplitude, classes, wave), 1.0, rtol=1e-12)
+
+
+@given(st.integers(0, 10**5), st.integers(1, 3000), AMPLITUDES, CLASSES, WAVES)
+@settings(max_examples=60, deadline=None)
+def test_repeats_after_every_class_had_its_turn(t, period, amplitude, classes, wave):
+    np.testing.assert_allclose(
+        weights(t, period, amplitude, classes, wave),
+        weights(t + classes * period, period, amplitude, classes, wave),
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("wave", ["triangle", "sine"])
+def test_continuous_waveforms_change_at_most_by_their_slope(wave):
+    period, amplitude = 400, 50.0
+    found = np.array([weights(t, period, amplitude, 3, wave) for t in range(3 * period + 1)])
+    # |dg/dt| <= π(A−1)/T for the sine and 2(A−1)/T for the triangle, and |dΓ/dg| <= C(C−1)/(C)^2 < 1
+    assert np.abs(np.diff(found, axis=0)).max() <= np.pi * (amplitude - 1) / period
+
+
+def test_float32_does_not_drift_at_late_times():
+    late = np.asarray(class_weights(69_999, 5000, 70.0, 3))
+    np.testing.assert_allclose(late, paper(69_999, 5000, 70.0, 3), rtol=1e-5)
+
+
+def test_unknown_waveform_is_refused():
+    with pytest.raises(ValueError, match="triangle, sine, square"):
+        raw_weight(0.5, 2.0, "sawtooth")
