@@ -1,0 +1,48 @@
+"""Settings of the curvature probes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dynamical_loss.config.base import Count, Seed, Settings
+
+
+class HessianSettings(Settings):
+    """Extreme eigenvalues of the loss Hessian, by Lanczos."""
+
+    losses: Annotated[list[Literal["weighted", "static"]], Field(min_length=1)] = Field(
+        ["weighted"], description="weighted: with Γ at that step (Fig. 4e); static: with Γ = 1"
+    )
+    modes: Count = Field(5, description="largest eigenvalues kept")
+    order: Count = Field(30, description="Lanczos steps; 10 in the authors' notebook")
+
+
+class NTKSettings(Settings):
+    """Largest eigenvalues of the neural tangent kernel."""
+
+    modes: Count = Field(3, description="largest eigenvalues kept")
+    order: Count = Field(24, description="Lanczos steps")
+    notebook_samples: Count | None = Field(
+        None, description="also the authors' notebook variant on that many first samples (50)"
+    )
+
+
+class DensitySettings(Settings):
+    """Full spectral density of the Hessian, by stochastic Lanczos quadrature."""
+
+    steps: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        description="steps to look at; the nearest snapshot is used"
+    )
+    order: Count = Field(80, description="Lanczos steps per probe vector")
+    probes: Count = Field(10, description="random probe vectors")
+
+
+class ProbeSettings(Settings):
+    """What is measured at every snapshot."""
+
+    seed: Seed = Field(0, description="seed of the Lanczos start vectors")
+    hessian: HessianSettings = Field(HessianSettings(), description="Hessian eigenvalues")
+    ntk: NTKSettings | None = Field(None, description="NTK eigenvalues; null: not probed")
+    density: DensitySettings | None = Field(None, description="Hessian density; null: not probed")

@@ -1,0 +1,119 @@
+"""The whole configuration: the model behind ``config.yaml`` and its JSON schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
+from dynamical_loss.config.base import Count, Settings, validate
+from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class TrajectoryStudy(TrajectorySettings):
+    """A trajectory, repeated over seeds, with its probes."""
+
+    seeds: Count = Field(1, description="runs, seeds 0 … n-1")
+    probes: ProbeSettings = Field(ProbeSettings(), description="what is measured at the snapshots")
+
+    @property
+    def training(self) -> TrajectorySettings:
+        """The settings that training depends on: changing the others never retrains."""
+        values = self.model_dump(include=set(TrajectorySettings.model_fields))
+        return TrajectorySettings.model_validate(values)
+
+
+class ThresholdWidth(Settings):
+    """The learning rates tried at one width."""
+
+    learning_rates: Annotated[list[LearningRate], Field(min_length=1)] = Field(
+        [1.0], description="η; T, the number of steps and the snapshot spacing scale with 1/η"
+    )
+    seeds: Count = Field(1, description="runs per learning rate, seeds 0 … n-1")
+
+
+class ThresholdSettings(Settings):
+    """The threshold of instability against learning rate (Fig. 5a)."""
+
+    trajectory: TrajectorySettings = Field(
+        TrajectorySettings(), description="the run at η = 1 and its protocol"
+    )
+    probes: ProbeSettings = Field(ProbeSettings(), description="what is measured at the snapshots")
+    widths: dict[Count, ThresholdWidth] = Field(
+        {100: ThresholdWidth()}, min_length=1, description="learning rates and seeds, by width"
+    )
+
+
+class FigureSettings(Settings):
+    """Which studies the figures show."""
+
+    folder: str = Field("paper_figures", description="where figures go")
+    dataset: str = Field("spiral", description="Fig. 2: a key of `datasets`")
+    phase_narrow: str = Field("spiral_w100", description="Fig. 3a,b: a key of `phase`")
+    phase_wide: str = Field("spiral_w1000", description="Fig. 3c,d: a key of `phase`")
+    cascade: str = Field("cascade", description="Fig. 4, S1: a key of `trajectories`, seed 0")
+    cascade_zoom: tuple[int, int] = Field((8_000, 10_500), description="Fig. 4g-l: steps")
+    static_narrow: str = Field("static_w100", description="Fig. 5b: a key of `trajectories`")
+    static_wide: str = Field("static_w1000", description="Fig. 5c: a key of `trajectories`")
+    initialisations: Annotated[list[str], Field(min_length=1)] = Field(
+        ["initialisation_lecun", "initialisation_glorot", "initialisation_no_bias"],
+        description="Fig. S0: keys of `phase`",
+    )
+
+
+class Config(Settings):
+    """Everything that decides what is computed; how it runs is the profile's business."""
+
+    scale: Name = Field("laptop", description="results go to results/<scale>/")
+    datasets: dict[Name, SpiralSettings] = Field(min_length=1, description="datasets, by name of your choice")
+    phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
+    trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
+    threshold: ThresholdSettings = Field(description="the threshold study of Fig. 5a")
+    cascade: CascadeSettings = Field(CascadeSettings(), description="analysis of instabilities")
+    bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
+    figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        for where, dataset in (
+            ("figures.dataset", self.figures.dataset),
+            ("threshold.trajectory.dataset", self.threshold.trajectory.dataset),
+            *((f"phase.{name}.dataset", study.dataset) for name, study in self.phase.items()),
+            *((f"trajectories.{n}.dataset", study.dataset) for n, study in self.trajectories.items()),
+        ):
+            _require(dataset, self.datasets, where, "datasets")
+        figures = self.figures
+        _require(figures.phase_narrow, self.phase, "figures.phase_narrow", "phase")
+        _require(figures.phase_wide, self.phase, "figures.phase_wide", "phase")
+        for name in figures.initialisations:
+            _require(name, self.phase, "figures.initialisations", "phase")
+        for key in ("cascade", "static_narrow", "static_wide"):
+            _require(getattr(figures, key), self.trajectories, f"figures.{key}", "trajectories")
+        clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
+        if clash:
+            raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
+        return self
+
+
+def _require(name: str, known: Mapping[str, Any], where: str, section: str) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: no '{name}' under `{section}`; there is {', '.join(known)}")
+
+
+def load(values: Any, source: str = "the configuration") -> Config:
+    """Check a merged configuration.
+
+    Args:
+        values: nested dictionaries, as YAML gives them.
+        source: what to call it in an error.
+
+    Raises:
+        UserError: one line that names the first offending key.
+    """
+    return validate(Config, values, source)

@@ -1,0 +1,209 @@
+"""Settings of training: network, loss, optimiser, grids and trajectories."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from dynamical_loss import grid
+from dynamical_loss.config.base import Count, Settings
+from dynamical_loss.grid import Block
+
+Period = Annotated[int, Field(gt=0)]
+Amplitude = Annotated[float, Field(ge=1, allow_inf_nan=False)]
+LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ModelSettings(Settings):
+    """The network."""
+
+    kind: Literal["mlp"] = Field("mlp", description="architecture")
+    width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
+    depth: Count = Field(1, description="hidden layers; the paper has 1")
+    initialisation: Literal["lecun", "glorot", "no_bias"] = Field(
+        "lecun", description="lecun (the paper's era), glorot or no_bias; see figS0_initialisation"
+    )
+
+
+class LossSettings(Settings):
+    """The dynamical loss."""
+
+    kind: Literal["cross_entropy", "mse"] = Field("cross_entropy", description="base loss")
+    waveform: Literal["triangle", "sine", "square"] = Field(
+        "triangle", description="shape of the class weight over a period; triangle is the paper's"
+    )
+
+
+class OptimiserSettings(Settings):
+    """An optimiser of optax; it receives the study's learning rate."""
+
+    kind: str = Field("sgd", description="name of a function of optax that takes learning_rate")
+    arguments: dict[str, float | bool | str] = Field(
+        default_factory=dict,
+        description="its other arguments, e.g. {momentum: 0.9, nesterov: true}",
+    )
+
+    @model_validator(mode="after")
+    def _exists(self) -> OptimiserSettings:
+        # Plain gradient descent needs no look at optax, whose import would slow every dry run.
+        if self.kind != "sgd" or self.arguments:
+            from dynamical_loss.optimisers import optimiser
+
+            optimiser(self.kind, self.arguments)
+        return self
+
+
+class TrainingSettings(Settings):
+    """What all training runs of a study share."""
+
+    dataset: str = Field("spiral", description="a key of `datasets`")
+    model: ModelSettings = Field(ModelSettings(), description="the network")
+    loss: LossSettings = Field(LossSettings(), description="the dynamical loss")
+    optimiser: OptimiserSettings = Field(OptimiserSettings(), description="full-batch optimiser, from optax")
+    precision: Literal["float32", "float64"] = Field(
+        "float32", description="floating-point precision of training"
+    )
+
+
+class PhaseRunSettings(TrainingSettings):
+    """What all runs of a phase study share, whatever their cell and seed."""
+
+    learning_rate: LearningRate = Field(1.0, description="η")
+    steps: Count = Field(35_000, description="minimisation steps; the paper has 35 000")
+    record_every: Count = Field(500, description="steps between records of loss and accuracy")
+
+
+class PhaseSettings(PhaseRunSettings):
+    """A (period, amplitude, seed) grid, one panel column of a phase diagram (Fig. 3)."""
+
+    periods: Annotated[list[Period], Field(min_length=1)] = Field(
+        [200], description="T, steps; each must leave one static period at the end of the run"
+    )
+    amplitudes: Annotated[list[Amplitude], Field(min_length=1)] = Field(
+        [1.0, 10.0], description="A >= 1; A = 1 is the static loss, trained once for all periods"
+    )
+    seeds: Count = Field(10, description="runs per cell, seeds 0 … n-1; the paper has 50")
+    seeds_per_block: Count = Field(
+        10,
+        description="runs per job; jobs hold whole blocks, so added seeds never retrain old ones",
+    )
+
+    @property
+    def training(self) -> PhaseRunSettings:
+        """The settings that a run depends on: changing the grid never retrains a block."""
+        return PhaseRunSettings.model_validate(self.model_dump(include=set(PhaseRunSettings.model_fields)))
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The grid, cut into what one job trains."""
+        return grid.blocks(self.periods, self.amplitudes, self.seeds, self.seeds_per_block)
+
+    @field_validator("periods", "amplitudes")
+    @classmethod
+    def _distinct(cls, values: list[float]) -> list[float]:
+        if len(set(values)) != len(values):
+            raise ValueError("lists a value twice; remove one")
+        return values
+
+    @model_validator(mode="after")
+    def _leaves_a_static_period(self) -> PhaseSettings:
+        for period in self.periods:
+            require_static_period(period, self.steps, "periods")
+        return self
+
+
+def require_static_period(period: int, steps: int, key: str) -> None:
+    """Refuse a period of which fewer than two fit into the run (one oscillating, one static).
+
+    Raises:
+        ValueError: naming `key`.
+    """
+    if 2 * period > steps:
+        raise ValueError(
+            f"{key}: T = {period} leaves no static period at the end of {steps} steps; "
+            f"take T <= {steps // 2} or more steps"
+        )
+
+
+class SnapshotWindow(Settings):
+    """A stretch of a trajectory with denser snapshots."""
+
+    start: Annotated[int, Field(ge=0)] = Field(description="first step")
+    stop: Count = Field(description="last step")
+    every: Count = Field(1, description="steps between snapshots, odd")
+
+
+class SnapshotSettings(Settings):
+    """When parameters are kept for the probes."""
+
+    every: Count = Field(
+        25, description="steps between snapshots, odd: even spacing sees one of the two branches"
+    )
+    windows: list[SnapshotWindow] = Field(
+        default_factory=list, description="stretches with denser snapshots, e.g. Fig. 4's zoom"
+    )
+
+    @model_validator(mode="after")
+    def _odd(self) -> SnapshotSettings:
+        for spacing in (self.every, *(window.every for window in self.windows)):
+            if spacing % 2 == 0:
+                raise ValueError(
+                    f"snapshots every {spacing} steps see only one branch of the period-2 "
+                    f"oscillation; take an odd number such as {spacing + 1}"
+                )
+        for window in self.windows:
+            if window.stop <= window.start:
+                raise ValueError(f"window start {window.start} is not before stop {window.stop}")
+        return self
+
+
+class TrajectorySettings(TrainingSettings):
+    """One run followed step by step, with parameter snapshots (Fig. 4, Fig. 5)."""
+
+    precision: Literal["float32", "float64"] = Field(
+        "float64", description="floating-point precision of training and probes"
+    )
+    learning_rate: LearningRate = Field(1.0, description="η")
+    period: Period = Field(5_000, description="T, steps")
+    amplitude: Amplitude = Field(70.0, description="A >= 1; A = 1 is the static loss")
+    steps: Count = Field(70_000, description="minimisation steps; the last period is static")
+    record_every: Count = Field(
+        1, description="steps between records; 1 is needed to see the period-2 oscillation"
+    )
+    snapshots: SnapshotSettings = Field(
+        SnapshotSettings(), description="when parameters are kept for the probes"
+    )
+
+    @model_validator(mode="after")
+    def _leaves_a_static_period(self) -> TrajectorySettings:
+        require_static_period(self.period, self.steps, "period")
+        return self
+
+    def at_learning_rate(self, learning_rate: float, width: int) -> TrajectorySettings:
+        """The same run with every time scaled by 1/η, the paper's protocol for Fig. 5a.
+
+        Args:
+            learning_rate: η; the settings themselves are those of η = 1.
+            width: hidden units.
+
+        Returns:
+            settings with T/η, steps/η and snapshot spacing/η, rounded to whole (spacing: odd) steps.
+        """
+
+        def scaled(steps: int) -> int:
+            return max(1, round(steps / learning_rate))
+
+        def odd(steps: int) -> int:
+            return 2 * (scaled(steps) // 2) + 1
+
+        values: dict[str, Any] = self.model_dump()
+        values["model"]["width"] = width
+        period = scaled(self.period)
+        values.update(
+            learning_rate=learning_rate,
+            period=period,
+            steps=max(scaled(self.steps), 2 * period),
+            snapshots={"every": odd(self.snapshots.every), "windows": []},
+        )
+        return TrajectorySettings.model_validate(values)

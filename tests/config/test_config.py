@@ -1,0 +1,155 @@
+"""The configuration: what it refuses, in one line; what is generated from it, without drift."""
+
+import copy
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from dynamical_loss.config import document
+from dynamical_loss.config.study import load
+from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def merged(base, overlay):
+    """Deep merge, as Snakemake does it."""
+    result = copy.deepcopy(base)
+    for key, value in overlay.items():
+        result[key] = merged(result[key], value) if isinstance(value, dict) and key in result else value
+    return result
+
+
+def changed(path, value):
+    result = copy.deepcopy(DEFAULT)
+    inner = result
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return result
+
+
+W100 = ["phase", "spiral_w100"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["phas"], {}, ["unknown key 'phas'", "did you mean 'phase'"]),
+        ([*W100, "perods"], [1], ["phase.spiral_w100.perods", "did you mean 'periods'"]),
+        ([*W100, "model", "widht"], 5, ["phase.spiral_w100.model.widht", "did you mean 'width'"]),
+        (["trajectories", "cascade", "probes", "ntk", "xyz"], 5, ["probes.ntk.xyz", "modes, order"]),
+        ([*W100, "amplitudes"], [0.5], ["phase.spiral_w100.amplitudes.0", "at least 1", "0.5"]),
+        ([*W100, "periods"], [0], ["phase.spiral_w100.periods.0", "greater than 0"]),
+        ([*W100, "periods"], [-3], ["phase.spiral_w100.periods.0", "greater than 0"]),
+        ([*W100, "periods"], [30_000], ["T = 30000 leaves no static period", "T <= 17500"]),
+        ([*W100, "periods"], [], ["phase.spiral_w100.periods", "empty"]),
+        ([*W100, "periods"], [10, 10], ["phase.spiral_w100.periods", "twice"]),
+        (["phase"], {}, ["'phase'"]),
+        (["phase"], 3, ["'phase'", "group of"]),
+        ([*W100, "dataset"], "sprial", ["phase.spiral_w100.dataset", "no 'sprial'", "spiral"]),
+        (["figures", "phase_narrow"], "spiral_w10", ["figures.phase_narrow", "spiral_w100"]),
+        (["figures", "cascade"], "casade", ["figures.cascade", "no 'casade'"]),
+        (["figures", "initialisations"], ["x"], ["figures.initialisations", "no 'x'"]),
+        ([*W100, "optimiser"], {"kind": "sdg"}, ["optimiser", "no optimiser 'sdg'"]),
+        ([*W100, "loss"], {"waveform": "saw"}, ["loss.waveform", "triangle", "saw"]),
+        (["trajectories", "cascade", "snapshots"], {"every": 10}, ["odd number such as 11"]),
+        (["trajectories", "cascade", "period"], 40_000, ["T = 40000 leaves no static period"]),
+        (["trajectories", "threshold_x"], {}, ["threshold_x", "must not begin"]),
+        (["trajectories", "a-b"], {}, ["trajectories.a-b"]),
+        (["threshold", "widths"], {"wide": {}}, ["threshold.widths.wide"]),
+        (["scale"], "../up", ["scale"]),
+    ],
+)
+def test_mistakes_are_one_line_that_names_the_key(path, value, words):
+    with pytest.raises(UserError) as error:
+        load(changed(path, value), "config.yaml")
+    message = str(error.value)
+    assert message.startswith("config.yaml: ") and "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_a_window_that_ends_before_it_starts_is_refused():
+    window = {"every": 25, "windows": [{"start": 9, "stop": 5}]}
+    with pytest.raises(UserError, match="window start 9 is not before stop 5"):
+        load(changed(["trajectories", "cascade", "snapshots"], window))
+
+
+def test_missing_keys_are_named():
+    without = copy.deepcopy(DEFAULT)
+    del without["threshold"]
+    with pytest.raises(UserError, match="key 'threshold' is missing"):
+        load(without)
+
+
+def test_schema_on_disk_is_that_of_the_model():
+    path = ROOT / "workflow" / "schemas" / "config.schema.json"
+    assert path.read_text() == document.schema(), "run `make config`"
+
+
+def test_comments_of_config_yaml_are_those_of_the_model():
+    path = ROOT / "config.yaml"
+    assert path.read_text() == document.commented(document.read(path)), "run `make config`"
+
+
+@pytest.mark.parametrize("overlay", [None, "smoke", "paper"])
+def test_every_scale_is_valid_for_model_and_schema(overlay):
+    values = DEFAULT
+    if overlay:
+        values = merged(DEFAULT, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text()))
+    assert load(values).scale == (overlay or "laptop")
+    # JSON knows only string keys; YAML's integer widths become them.
+    jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema()))
+
+
+def test_commented_yaml_holds_the_same_configuration():
+    config = load(DEFAULT)
+    assert load(yaml.safe_load(document.commented(config))) == config
+
+
+def test_paper_scale_has_the_papers_sizes():
+    values = yaml.safe_load((ROOT / "workflow/scales/paper.yaml").read_text())
+    config = load(merged(DEFAULT, values))
+    for study, width in (("spiral_w100", 100), ("spiral_w1000", 1000)):
+        settings = config.phase[study]
+        assert (settings.seeds, settings.steps, settings.model.width) == (50, 35_000, width)
+    assert (config.trajectories["cascade"].period, config.trajectories["cascade"].amplitude) == (5000, 70)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.3, 1.0, 2.0, 3.0])
+def test_time_scales_with_one_over_the_learning_rate(rate):
+    scaled = TrajectorySettings().at_learning_rate(rate, 1000)
+    assert scaled.model.width == 1000
+    assert scaled.learning_rate == rate
+    assert scaled.period == pytest.approx(5000 / rate, abs=0.5)
+    assert scaled.steps == pytest.approx(70_000 / rate, abs=0.5)
+    assert scaled.snapshots.every % 2 == 1
+    assert abs(scaled.snapshots.every - 25 / rate) <= 1
+
+
+def test_changing_probes_or_grid_leaves_what_training_depends_on():
+    config = load(DEFAULT)
+    other = load(changed(["trajectories", "cascade", "probes", "seed"], 5))
+    assert other.trajectories["cascade"] != config.trajectories["cascade"]
+    assert other.trajectories["cascade"].training == config.trajectories["cascade"].training
+    other = load(changed([*W100, "periods"], [7]))
+    assert other.phase["spiral_w100"].training == config.phase["spiral_w100"].training
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read"), ("a: [1", "line 1: not valid YAML"), ("- 1\n", "group of")],
+)
+def test_unreadable_files_are_named(tmp_path, content, message):
+    path = tmp_path / "x.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        document.read(path)
+    assert str(path) in str(error.value)
