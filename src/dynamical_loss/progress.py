@@ -1,0 +1,52 @@
+"""Progress of long computations: a bar on a terminal, a line now and then in a log file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from tqdm import tqdm
+
+_LOG_INTERVAL_SECONDS = 10.0
+
+
+@contextmanager
+def report(
+    label: str, stream: TextIO | None = None, interval_seconds: float = _LOG_INTERVAL_SECONDS
+) -> Iterator[Callable[[float], None]]:
+    """A function to be called with the fraction done, from 0 to 1.
+
+    Args:
+        label: what is being computed.
+        stream: where to write; standard error by default.
+        interval_seconds: least time between two lines when the stream is not a terminal.
+    """
+    stream = stream or sys.stderr
+    if stream.isatty():
+        layout = "{l_bar}{bar}| {elapsed}<{remaining}"
+        with tqdm(total=1.0, desc=label, file=stream, bar_format=layout) as bar:
+
+            def move(fraction: float) -> None:
+                bar.update(max(0.0, min(fraction, 1.0) - bar.n))
+
+            yield move
+        return
+    started = last = time.monotonic()
+
+    def line(fraction: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if fraction > 0 and (now - last >= interval_seconds or fraction >= 1):
+            last = now
+            elapsed = now - started
+            left = elapsed * (1 - fraction) / fraction
+            print(
+                f"{label}: {fraction:4.0%}, {elapsed:.0f} s elapsed, {left:.0f} s left",
+                file=stream,
+                flush=True,
+            )
+
+    yield line

@@ -1,0 +1,63 @@
+"""Blocks: what was added is new, what existed keeps its name."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamical_loss.grid import Block, blocks, cell, threshold_run
+
+PERIODS = st.lists(st.integers(1, 10**6), min_size=1, max_size=5, unique=True)
+AMPLITUDES = st.lists(st.floats(1, 1e3, allow_nan=False), min_size=1, max_size=5, unique=True)
+COUNTS = st.integers(1, 30)
+
+
+@given(PERIODS, AMPLITUDES, COUNTS, COUNTS)
+def test_blocks_hold_every_run_once(periods, amplitudes, seeds, seeds_per_block):
+    found = blocks(periods, amplitudes, seeds, seeds_per_block)
+    runs = [(block.period, block.amplitude, seed) for block in found for seed in block.seeds]
+    assert len(set(runs)) == len(runs)
+    asked = {
+        (*cell(period, amplitude), seed)
+        for period in periods
+        for amplitude in amplitudes
+        for seed in range(seeds)
+    }
+    assert asked <= set(runs)
+    assert len({run[:2] for run in runs}) * (-(-seeds // seeds_per_block)) * seeds_per_block == len(runs)
+
+
+@given(PERIODS, AMPLITUDES, COUNTS, COUNTS, st.integers(1, 10**6), st.floats(1, 1e3), COUNTS)
+def test_growing_a_study_keeps_all_blocks(periods, amplitudes, seeds, per_block, period, amplitude, more):
+    before = set(blocks(periods, amplitudes, seeds, per_block))
+    assert before <= set(blocks([period, *periods], amplitudes, seeds, per_block))
+    assert before <= set(blocks(periods, [amplitude, *amplitudes], seeds, per_block))
+    assert before <= set(blocks(periods, amplitudes, seeds + more, per_block))
+
+
+@given(st.integers(1, 10**6), st.floats(1, 1e3), st.integers(0, 1000), st.integers(0, 50))
+def test_names_read_back_exactly(period, amplitude, first, count):
+    block = Block(*cell(period, amplitude), first, first + count)
+    assert Block.from_name(block.name) == block
+
+
+def test_the_static_loss_is_one_cell_for_all_periods():
+    found = blocks([10, 20, 30], [1, 5], 4, 4)
+    assert [block.name for block in found] == [
+        "static_seeds0-3", "T10_A5_seeds0-3", "T20_A5_seeds0-3", "T30_A5_seeds0-3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["T10_seeds0-3", "static", "T1.5_A2_seeds0-1", "../T1_A2_seeds0-1"])
+def test_other_names_are_refused(name):
+    with pytest.raises(ValueError, match="not the name of a block"):
+        Block.from_name(name)
+
+
+def test_a_period_goes_with_an_amplitude_above_one():
+    with pytest.raises(ValueError, match="if and only if"):
+        Block(10, 1.0, 0, 0)
+
+
+def test_run_names_show_short_numbers():
+    assert threshold_run(100, 1.0, 2) == "threshold_w100_lr1_seed2"
+    assert threshold_run(100, 0.25, 0) == "threshold_w100_lr0.25_seed0"

@@ -1,0 +1,46 @@
+"""Progress: lines for a log, a bar for a terminal."""
+
+import io
+import os
+import pty
+import time
+
+from dynamical_loss.progress import report
+
+
+def test_a_log_gets_a_line_now_and_then_and_one_at_the_end():
+    stream = io.StringIO()
+    with report("training", stream, interval_seconds=0.0) as progress:
+        progress(0.0)
+        progress(0.25)
+        progress(1.0)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2  # nothing can be said of the time left at 0
+    assert lines[0].startswith("training:  25%")
+    assert lines[1].startswith("training: 100%") and lines[1].endswith("0 s left")
+    quiet = io.StringIO()
+    with report("training", quiet, interval_seconds=1e6) as progress:
+        progress(0.5)
+    assert quiet.getvalue() == ""
+
+
+def test_time_left_is_elapsed_time_over_fraction():
+    stream = io.StringIO()
+    with report("x", stream, interval_seconds=0.0) as progress:
+        time.sleep(1.05)
+        progress(0.01)
+    elapsed, left = (int(word) for word in stream.getvalue().split() if word.isdigit())
+    assert elapsed >= 1
+    assert 99 * (elapsed - 0.5) <= left <= 99 * (elapsed + 0.5)
+
+
+def test_a_terminal_gets_a_bar_with_the_time_left():
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as terminal:
+        with report("training", terminal) as progress:
+            progress(0.5)
+            progress(1.0)
+        terminal.flush()
+        shown = os.read(reader, 65536).decode()
+    os.close(reader)
+    assert "training" in shown and "100%" in shown and "\r" in shown
