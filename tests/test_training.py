@@ -1,0 +1,251 @@
+"""The training engine against closed forms and a plain loop in numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dynamical_loss import losses, models
+from dynamical_loss.config.training import ModelSettings
+from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.optimisers import optimiser
+from dynamical_loss.training import Problem, Runs, Schedule, last_period_boundary, train_ensemble
+from dynamical_loss.weights import class_weights
+
+MODEL = models.build(ModelSettings(width=7), 3)
+
+
+def problem(**changes):
+    parts = {}
+    for name, seed in (("train", 0), ("validation", 1)):
+        inputs, labels = spiral(classes=3, points_per_class=15, turns=1, noise=0.2, seed=seed)
+        parts |= {f"{name}_inputs": inputs, f"{name}_targets": np.eye(3)[labels]}
+    defaults = {
+        "apply": models.apply_function(MODEL),
+        "loss": losses.cross_entropy,
+        "waveform": "triangle",
+        "optimiser": optimiser("sgd", {}),
+    }
+    return Problem(**{**defaults, **parts, **changes})
+
+
+def runs(seeds, period=20, amplitude=8.0, learning_rate=0.7, end=10**6):
+    count = len(seeds)
+    return Runs(
+        models.initial_parameters(MODEL, (2,), seeds),
+        np.full(count, period),
+        np.full(count, amplitude),
+        np.full(count, learning_rate),
+        np.full(count, end),
+    )
+
+
+def least_squares(apply, inputs):
+    """Half the squared output, (sample, 1), as a problem with one class.
+
+    Targets are one-hot, so that of the only class is 1; it is added to the output.
+    """
+    targets = np.ones((len(inputs), 1))
+    return Problem(
+        apply=lambda parameters, x: apply(parameters, x) + 1.0,
+        loss=losses.mse,
+        waveform="triangle",
+        optimiser=optimiser("sgd", {}),
+        train_inputs=inputs,
+        train_targets=targets,
+        validation_inputs=inputs,
+        validation_targets=targets,
+    )
+
+
+def test_gradient_descent_is_the_plain_loop():
+    """Forward and backward pass written out in numpy, with Γ(t) from the paper's formula."""
+    p, steps, rate, period, amplitude, end = problem(), 45, 0.7, 20, 8.0, 40
+    history = train_ensemble(
+        p, runs([3], period, amplitude, rate, end), Schedule.regular(steps, 1, 1), precision="float64"
+    )
+    weight = jax.tree.map(lambda leaf: leaf[0].copy(), models.initial_parameters(MODEL, (2,), [3]))
+    hidden_layer, output_layer = weight["hidden_0"], weight["output"]
+    x, y = p.train_inputs, p.train_targets
+    for t in range(steps + 1):
+        with jax.enable_x64(True):
+            gamma = np.asarray(class_weights(t, period, amplitude if t < end else 1.0, 3))
+        before = x @ hidden_layer["kernel"] + hidden_layer["bias"]
+        hidden = np.maximum(before, 0)
+        logits = hidden @ output_layer["kernel"] + output_layer["bias"]
+        exponential = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probability = exponential / exponential.sum(axis=1, keepdims=True)
+        each = -np.log((probability * y).sum(axis=1))
+        np.testing.assert_allclose(history.class_weight[0, t], gamma, rtol=1e-12)
+        np.testing.assert_allclose(history.weighted_loss[0, t], (y @ gamma * each).mean(), rtol=1e-9)
+        np.testing.assert_allclose(history.loss[0, t], each.mean(), rtol=1e-9)
+        right = logits.argmax(axis=1) == y.argmax(axis=1)
+        assert history.train_accuracy[0, t] == pytest.approx(right.mean())
+        error = (probability - y) * (y @ gamma)[:, None] / len(x)
+        back = (error @ output_layer["kernel"].T) * (before > 0)
+        flat = np.concatenate(
+            [
+                hidden_layer["bias"],
+                hidden_layer["kernel"].ravel(),
+                output_layer["bias"],
+                output_layer["kernel"].ravel(),
+            ]
+        )
+        np.testing.assert_allclose(history.parameters[0, t], flat, rtol=1e-8, atol=1e-10)
+        output_layer["kernel"] -= rate * hidden.T @ error
+        output_layer["bias"] -= rate * error.sum(axis=0)
+        hidden_layer["kernel"] -= rate * x.T @ back
+        hidden_layer["bias"] -= rate * back.sum(axis=0)
+
+
+def test_catapult_map():
+    """f = n^-1/2 v·u at x = 1, y = 0: the two-variable map of Lewkowycz et al. 2020, exactly."""
+    width, rate, steps = 8, 0.9, 60
+    generator = np.random.default_rng(5)
+    u, v = 1.3 * generator.normal(size=(2, width))
+
+    def apply(parameters, inputs):
+        return (inputs * (parameters["v"] @ parameters["u"]) / np.sqrt(width)).reshape(-1, 1)
+
+    history = train_ensemble(
+        least_squares(apply, np.ones((1, 1))),
+        Runs({"u": u[None], "v": v[None]}, [10], [1.0], [rate], [0]),
+        Schedule.regular(steps, 1, 1),
+        precision="float64",
+    )
+    f, curvature = u @ v / np.sqrt(width), (u @ u + v @ v) / width
+    assert rate * curvature > 2  # the catapult: above the threshold and yet not divergent
+    assert rate * curvature < 4
+    for t in range(steps + 1):
+        first, second = np.split(history.parameters[0, t], 2)
+        assert first @ second / np.sqrt(width) == pytest.approx(f, rel=1e-9, abs=1e-12)
+        assert (first @ first + second @ second) / width == pytest.approx(curvature, rel=1e-10)
+        f, curvature = (
+            f * (1 - rate * curvature + rate**2 * f**2 / width),
+            curvature + rate * f**2 / width * (rate * curvature - 4),
+        )
+    assert rate * curvature < 2  # it came to rest in a wider valley
+
+
+@given(st.floats(0.05, 3.95), st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_gradient_descent_on_a_quadratic_diverges_beyond_2_over_the_learning_rate(product, seed):
+    """ηλ_max = `product`: the top mode is multiplied by 1 − ηλ_max at every step."""
+    if abs(product - 2) < 0.02:
+        return
+    generator = np.random.default_rng(seed)
+    basis, _ = np.linalg.qr(generator.normal(size=(4, 4)))
+    curvature = np.array([1.0, 0.5, 0.2, 0.1])
+    design = np.sqrt(curvature)[:, None] * basis * 2  # mean over 4 samples: Hessian XᵀX/4
+    history = train_ensemble(
+        least_squares(lambda p, x: x @ p["w"], design),
+        Runs({"w": basis.sum(axis=0)[None, :, None]}, [10], [1.0], [product], [0]),
+        Schedule.regular(30, 30),
+        precision="float64",
+    )
+    expected = 0.5 * (curvature * (1 - product * curvature) ** 60).sum()
+    assert history.loss[0, -1] == pytest.approx(expected, rel=1e-6)
+    assert (history.loss[0, -1] > history.loss[0, 0]) == (expected > 0.5 * curvature.sum())
+
+
+def test_a_run_is_the_same_in_whatever_company_and_order():
+    schedule = Schedule.regular(30, 10, 15)
+    alone = train_ensemble(problem(), runs([2]), schedule, precision="float32")
+    many = train_ensemble(problem(), runs([5, 2, 9]), schedule, precision="float32")
+    np.testing.assert_array_equal(alone.parameters[0], many.parameters[1])
+    np.testing.assert_array_equal(alone.weighted_loss[0], many.weighted_loss[1])
+
+
+def test_parallel_batching_agrees_to_rounding():
+    schedule = Schedule.regular(30, 10, 15)
+    one, other = (
+        train_ensemble(problem(), runs([2, 3]), schedule, precision="float64", batching=kind)
+        for kind in ("sequential", "parallel")
+    )
+    np.testing.assert_allclose(one.parameters, other.parameters, rtol=1e-10, atol=1e-12)
+    np.testing.assert_array_equal(one.train_accuracy, other.train_accuracy)
+
+
+def test_snapshots_do_not_depend_on_how_often_they_are_taken():
+    dense = train_ensemble(problem(), runs([1]), Schedule.regular(30, 1, 1), precision="float64")
+    sparse = train_ensemble(
+        problem(), runs([1]), Schedule.regular(30, 7, 15, [(3, 9, 2)]), precision="float64"
+    )
+    assert sparse.snapshot_step.tolist() == [0, 3, 5, 7, 9, 15, 30]
+    np.testing.assert_array_equal(sparse.parameters[0], dense.parameters[0, sparse.snapshot_step])
+    np.testing.assert_array_equal(sparse.step, sorted({*range(0, 31, 7), 0, 3, 5, 7, 9, 15, 30}))
+    np.testing.assert_array_equal(sparse.loss[0], dense.loss[0, sparse.step])
+
+
+def test_divergence_is_recorded_and_does_not_touch_the_other_runs():
+    def apply(parameters, inputs):
+        return inputs @ parameters["w"]
+
+    inputs = np.ones((2, 1))
+    history = train_ensemble(
+        least_squares(apply, inputs),
+        Runs({"w": np.ones((2, 1, 1))}, [10, 10], [1.0, 1.0], [1e30, 0.5], [0, 0]),
+        Schedule.regular(40, 1),
+        precision="float64",
+    )
+    assert history.diverged.tolist() == [True, False]
+    # |w| = 10^30t, and the squared loss overflows beyond 10^308: at t = 6.
+    assert history.divergence_step.tolist() == [6, -1]
+    assert history.loss[1, -1] == pytest.approx(0.5 * 0.5**80)
+
+
+def test_learning_rate_period_and_amplitude_are_traced_per_run():
+    mixed = Runs(
+        models.initial_parameters(MODEL, (2,), [0, 0]), [20, 11], [8.0, 30.0], [0.7, 0.2], [10**6, 15]
+    )
+    schedule = Schedule.regular(33, 33, 33)
+    both = train_ensemble(problem(), mixed, schedule, precision="float64")
+    for index, arguments in enumerate([(20, 8.0, 0.7, 10**6), (11, 30.0, 0.2, 15)]):
+        alone = train_ensemble(problem(), runs([0], *arguments), schedule, precision="float64")
+        np.testing.assert_array_equal(both.parameters[index], alone.parameters[0])
+
+
+def test_momentum_keeps_its_state_between_records():
+    p = problem(optimiser=optimiser("sgd", {"momentum": 0.9}))
+    rare = train_ensemble(p, runs([0]), Schedule.regular(20, 20, 20), precision="float64")
+    often = train_ensemble(p, runs([0]), Schedule.regular(20, 1, 20), precision="float64")
+    plain = train_ensemble(problem(), runs([0]), Schedule.regular(20, 20, 20), precision="float64")
+    np.testing.assert_array_equal(rare.parameters[0, -1], often.parameters[0, -1])
+    assert not np.allclose(rare.parameters[0, -1], plain.parameters[0, -1])
+
+
+def test_progress_rises_to_one():
+    seen = []
+    train_ensemble(
+        problem(), runs([0, 1]), Schedule.regular(50, 1), precision="float32", progress=seen.append
+    )
+    assert seen[-1] == 1.0
+    assert len(seen) > 20
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("steps", "period", "end"), [(35_000, 200, 34_800), (70_000, 5000, 65_000), (35_000, 3000, 30_000)]
+)
+def test_the_last_period_is_static(steps, period, end):
+    assert last_period_boundary(steps, period) == end
+
+
+@pytest.mark.parametrize(("steps", "period"), [(100, 0), (100, 51), (100, -5)])
+def test_a_period_without_a_static_one_is_refused(steps, period):
+    with pytest.raises(ValueError, match="leaves no static period"):
+        last_period_boundary(steps, period)
+
+
+@pytest.mark.parametrize("schedule", [Schedule(()), Schedule((0, 5), (3,)), Schedule((-1, 5))])
+def test_impossible_schedules_are_refused(schedule):
+    with pytest.raises(ValueError, match="schedule"):
+        train_ensemble(problem(), runs([0]), schedule, precision="float32")
+
+
+def test_precision_is_as_asked():
+    for precision in ("float32", "float64"):
+        history = train_ensemble(problem(), runs([0]), Schedule.regular(3, 1, 1), precision=precision)
+        assert history.parameters.dtype == jnp.dtype(precision)
