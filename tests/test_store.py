@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import netCDF4
 import numpy as np
@@ -107,7 +108,7 @@ def test_new_files_get_ordinary_permissions(tmp_path):
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.98])
 def test_a_truncated_file_is_named_with_the_command_that_rebuilds_it(tmp_path, kept):
-    path = tmp_path / "file.nc"
+    path = tmp_path / "results" / "laptop" / "file.nc"
     store.write(example(), path, record())
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
@@ -131,7 +132,7 @@ def test_a_flipped_byte_in_the_data_is_noticed(tmp_path):
 
 
 def test_missing_files_and_variables_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"nothing\.nc does not exist; make it with"):
+    with pytest.raises(UserError, match=r"nothing\.nc does not exist; name another file"):
         store.read(tmp_path / "nothing.nc")
     store.write(example(), tmp_path / "file.nc", record())
     with pytest.raises(UserError, match="no variable 'parameters'"):
@@ -142,3 +143,21 @@ def test_wall_seconds_run_from_creation():
     stopwatch = record()
     time.sleep(0.05)
     assert stopwatch.attributes()["wall_seconds"] >= 0.05
+
+
+def test_a_result_of_another_scale_is_rebuilt_with_its_overlay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    overlay = Path("workflow", "scales", "smoke.yaml")
+    overlay.parent.mkdir(parents=True)
+    overlay.touch()
+    path = Path("results", "smoke", "dataset", "spiral.nc")
+    with pytest.raises(UserError) as error:
+        store.check(path)
+    assert str(error.value).endswith(f"snakemake --cores 1 --force {path} --configfile {overlay}")
+
+
+def test_a_file_of_another_origin_has_no_settings(tmp_path):
+    path = tmp_path / "file.nc"
+    example().to_netcdf(path)
+    with pytest.raises(UserError, match=r"file\.nc has no attribute 'settings'"):
+        store.settings_of(store.read(path))

@@ -249,3 +249,9 @@ def test_precision_is_as_asked():
     for precision in ("float32", "float64"):
         history = train_ensemble(problem(), runs([0]), Schedule.regular(3, 1, 1), precision=precision)
         assert history.parameters.dtype == jnp.dtype(precision)
+
+
+def test_a_schedule_ends_with_the_last_step():
+    schedule = Schedule.regular(10, 4, 4)
+    assert schedule.record_steps == (0, 4, 8, 10)
+    assert schedule.snapshot_steps == (0, 4, 8, 10)

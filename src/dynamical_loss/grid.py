@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_NAME = re.compile(r"(?:static|T(\d+)_A([^_]+))_seeds(\d+)-(\d+)")
+NAME = re.compile(r"(?:static|T(\d+)_A([^_]+))_seeds(\d+)-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Block:
         Raises:
             ValueError: if `name` is not the name of a block.
         """
-        match = _NAME.fullmatch(name)
+        match = NAME.fullmatch(name)
         if match is None:
             raise ValueError(f"'{name}' is not the name of a block")
         period, amplitude, first, last = match.groups()

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import netCDF4
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -163,6 +164,37 @@ def write(dataset: xr.Dataset, path: Path, record: Provenance) -> None:
         )
 
 
+def _remedy(path: Path) -> str:
+    """What to do about a file that cannot be read."""
+    parts = path.parts
+    if "results" not in parts[:-2]:
+        return "name another file, or write it anew"
+    # A scale's results are made with the overlay of that name, where there is one.
+    overlay = Path("workflow", "scales", f"{parts[parts.index('results') + 1]}.yaml")
+    configfile = f" --configfile {overlay}" if overlay.is_file() else ""
+    return f"make it with: snakemake --cores 1 --force {path}{configfile}"
+
+
+def check(path: Path) -> None:
+    """Open a file without reading its values, which notices a truncated one at little cost.
+
+    Raises:
+        UserError: if it is missing or damaged, with the command to mend it.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; {_remedy(path)}")
+    try:
+        with netCDF4.Dataset(path):
+            pass
+    except (OSError, RuntimeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return UserError(f"{path} is damaged ({reason.splitlines()[0]}); {_remedy(path)}")
+
+
 def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
     """Read a whole file into memory.
 
@@ -173,22 +205,26 @@ def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
     Raises:
         UserError: if it is missing, damaged, or lacks one of `variables`, with the command to mend it.
     """
-    rebuild = f"snakemake --cores 1 --force {path}"
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; make it with: {rebuild}")
+    check(path)
     try:
         with xr.open_dataset(path, engine="netcdf4") as opened:
             dataset = opened.load()
     except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is damaged ({reason}); rebuild it with: {rebuild}") from None
+        raise _damaged(path, error) from None
     absent = [name for name in variables if name not in dataset.variables]
     if absent:
-        raise UserError(f"{path} has no variable '{absent[0]}'; rebuild it with: {rebuild}")
+        raise UserError(f"{path} has no variable '{absent[0]}'; {_remedy(path)}")
     return dataset
 
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
-    """The settings that a file's provenance records."""
+    """The settings that a file's provenance records.
+
+    Raises:
+        UserError: if it records none, so that no command of this package made it.
+    """
+    if "settings" not in dataset.attrs:
+        path = Path(dataset.encoding.get("source", "a dataset"))
+        raise UserError(f"{path} has no attribute 'settings'; {_remedy(path)}")
     values: dict[str, Any] = json.loads(dataset.attrs["settings"])
     return values
