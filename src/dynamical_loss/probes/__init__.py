@@ -1,0 +1,1 @@
+"""Curvature probes of a network at fixed parameters: Hessian and neural tangent kernel spectra."""
