@@ -1,0 +1,282 @@
+"""Fig. 5: the threshold of instability against learning rate, and static runs on either side of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib import colors, ticker
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy import stats
+
+from dynamical_loss import store
+from dynamical_loss.figures import style
+
+ROLES = ("threshold", "static_narrow", "static_wide")
+
+PAPER, LOSS = "sharpness", "loss"
+"""The paper's definition of the threshold, and the one from the alternation of the loss."""
+
+WIDTH_LOOKS = tuple(
+    (style.CLASS_COLOURS[index], marker) for index, marker in ((0, "o"), (3, "s"), (2, "^"), (4, "D"))
+)
+"""Colour and marker by rank of the width."""
+
+_DODGE = 0.025  # widths at one learning rate stand that far apart, as a fraction of it
+
+Floats = npt.NDArray[np.float64]
+
+
+def interval(values: npt.ArrayLike) -> tuple[float, float, float, int]:
+    """Geometric mean over seeds and its 95 % interval, from Student's t of the logarithms.
+
+    Student rather than the percentile bootstrap, which is too narrow for three seeds; logarithms
+    because the power law is fitted to them.
+
+    Args:
+        values: thresholds, one a seed. NaN (a run without instabilities) is left out.
+
+    Returns:
+        mean, lower, upper, number of seeds; NaNs where there are too few.
+    """
+    known = np.asarray(values, dtype=float).ravel()
+    known = np.log(known[np.isfinite(known) & (known > 0)])
+    if known.size == 0:
+        return math.nan, math.nan, math.nan, 0
+    centre = float(known.mean())
+    if known.size == 1:
+        return math.exp(centre), math.nan, math.nan, 1
+    half = float(stats.t.ppf(0.975, known.size - 1) * known.std(ddof=1) / math.sqrt(known.size))
+    return math.exp(centre), math.exp(centre - half), math.exp(centre + half), int(known.size)
+
+
+def by_definition(threshold: xr.Dataset, definition: str) -> xr.DataArray | None:
+    """Thresholds over (learning_rate, width, seed) by one definition; None if it is not stored."""
+    if "threshold_by_definition" in threshold:
+        stored = threshold["threshold_by_definition"]
+        if definition in stored["definition"].values.astype(str):
+            return stored.sel(definition=definition).transpose("learning_rate", "width", "seed")
+    if definition == PAPER:
+        return threshold["threshold"].transpose("learning_rate", "width", "seed")
+    return None
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Fig. 5: (a) λ_th against η with its power law; (b, c) λ_max of static runs against it.
+
+    The strip below (a) shows the same points as ηλ_th, where a power of −1 is level and 2 is the
+    bound of stability on a quadratic.
+
+    Args:
+        inputs: `threshold`, and the spectra of the static runs, one a seed, as `static_narrow` and
+            `static_wide`.
+        options: none.
+    """
+    del options
+    threshold = inputs["threshold"][0]
+    figure = plt.figure(figsize=(style.PAGE, 3.9))
+    grid = figure.add_gridspec(1, 2, width_ratios=(1.15, 1))
+    left, right = grid[0], grid[1]
+    halves = left.subgridspec(2, 1, height_ratios=(2.6, 1))
+    law = figure.add_subplot(halves[0])
+    strip = figure.add_subplot(halves[1], sharex=law)
+    halves = right.subgridspec(2, 1)
+    narrow = figure.add_subplot(halves[0])
+    wide = figure.add_subplot(halves[1], sharey=narrow)
+    _threshold(law, strip, threshold)
+    for axis, role, rank in ((narrow, "static_narrow", 0), (wide, "static_wide", 1)):
+        _static(axis, inputs[role], threshold, WIDTH_LOOKS[rank][0])
+    _sharpness_scale((narrow, wide))
+    wide.set_xlabel("Minimisation step t")
+    style.panel_letters((law, narrow, wide))
+    figure.align_ylabels([law, strip])
+    figure.align_ylabels([narrow, wide])
+    return figure
+
+
+def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
+    rates = threshold["learning_rate"].values.astype(float)
+    widths = threshold["width"].values.tolist()
+    law.set_xscale("log")
+    law.set_yscale("log")
+    span = np.array([rates.min() / 1.25, rates.max() * 1.25])
+    for axis, theory in ((law, 2 / span), (strip, np.full(2, 2.0))):
+        axis.plot(span, theory, color="black", linestyle=":", linewidth=0.8, label="theory 2/η", zorder=1)
+    fits: dict[str, list[Line2D]] = {PAPER: [], LOSS: []}
+    for rank, width in enumerate(widths):
+        colour, marker = WIDTH_LOOKS[rank % len(WIDTH_LOOKS)]
+        for definition in fits:
+            values = by_definition(threshold, definition)
+            if values is None:
+                continue
+            points = np.array([interval(row) for row in values.sel(width=width).values])
+            if not (points[:, 3] > 0).any():
+                continue
+            place = 2 * rank + (definition == LOSS) - (len(widths) - 0.5)
+            look: dict[str, Any] = {
+                "color": colour,
+                "marker": marker,
+                "markersize": 3.6,
+                "markerfacecolor": colour if definition == PAPER else "white",
+                "markeredgewidth": 0.7,
+            }
+            shifted = rates * (1 + _DODGE * place)
+            _points(law, shifted, points, look, 1.0)
+            _points(strip, shifted, points, look, rates)
+            line: dict[str, Any] = {
+                "color": colour,
+                "linestyle": "-" if definition == PAPER else (0, (5, 2)),
+                "linewidth": 0.7,
+            }
+            fit = _power_law(threshold, definition, width)
+            if fit is not None:
+                prefactor, exponent = fit[:2]
+                # Two widths need not share their learning rates: no line where nothing was measured.
+                known = rates[points[:, 3] > 0]
+                fitted = np.array([known.min() / 1.12, known.max() * 1.12])
+                law.plot(fitted, prefactor * fitted**exponent, zorder=2, **line)
+                strip.plot(fitted, prefactor * fitted ** (1 + exponent), zorder=2, **line)
+            label = _in_words(width, points[:, 3].astype(int), fit)
+            fits[definition].append(Line2D([], [], label=label, **line | look))
+    _threshold_legends(law, fits[PAPER], fits[LOSS])
+    law.set_ylabel("Threshold λ$_{\\mathrm{th}}$")
+    law.tick_params(labelbottom=False)
+    strip.set_ylabel("η λ$_{\\mathrm{th}}$")
+    strip.set_xlabel("Learning rate η")
+    for scale in (law.xaxis, law.yaxis):
+        scale.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=8))
+        scale.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+        scale.set_minor_locator(ticker.NullLocator())
+    law.xaxis.set_major_locator(ticker.FixedLocator(rates.tolist()))
+    law.set_xlim(*span)
+    strip.yaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+
+
+def _points(axis: Axes, x: Floats, points: Floats, look: dict[str, Any], factor: Floats | float) -> None:
+    """Means with their intervals; a mean of one seed has none."""
+    mean, lower, upper = (points[:, column] * factor for column in range(3))
+    known = np.isfinite(mean)
+    errors = np.nan_to_num(np.stack([mean - lower, upper - mean]))[:, known]
+    axis.errorbar(
+        x[known], mean[known], yerr=errors, linestyle="none", elinewidth=0.8, capsize=1.8, zorder=3, **look
+    )
+
+
+def _power_law(
+    threshold: xr.Dataset, definition: str, width: int
+) -> tuple[float, float, float, float] | None:
+    """Prefactor, exponent and the ends of the exponent's interval; None without a fit."""
+    if "exponent" not in threshold or definition not in threshold["definition"].values.astype(str):
+        return None
+    at = {"definition": definition, "width": width}
+    prefactor, exponent = (float(threshold[name].sel(at)) for name in ("prefactor", "exponent"))
+    if not (math.isfinite(prefactor) and math.isfinite(exponent)):
+        return None
+    ends = threshold["exponent_interval"].sel(at)
+    return prefactor, exponent, float(ends.sel(bound="lower")), float(ends.sel(bound="upper"))
+
+
+def _in_words(width: int, seeds: npt.NDArray[np.int64], law: tuple[float, float, float, float] | None) -> str:
+    """Legend of one width and definition, with its power law and 95 % interval of the exponent.
+
+    Args:
+        width: hidden units.
+        seeds: how many have a threshold, at each learning rate.
+        law: as `_power_law` gives it.
+    """
+    most = int(seeds.max())
+    words = f"width {width}, {most} seed{'s' if most > 1 else ''}"
+    if law is None:
+        return f"{words}: no fit"
+    prefactor, exponent, lower, upper = law
+    power = f"{prefactor:.2f} η$^{{{exponent:.2f}}}$"
+    if not math.isfinite(lower):
+        return f"{words}: {power} through {np.count_nonzero(seeds)} points"
+    ends = f"[{lower:.2f}, {upper:.2f}]".replace("-", "−")
+    return f"{words}: {power} {ends}"
+
+
+def _threshold_legends(axis: Axes, paper: Sequence[Line2D], loss: Sequence[Line2D]) -> None:
+    """The paper's definition above the falling line, the other and the theory below it."""
+    theory = axis.get_legend_handles_labels()[0][:1]
+    look: dict[str, Any] = {
+        "borderaxespad": 0.4,
+        "labelspacing": 0.35,
+        "handlelength": 2.4,
+        "alignment": "left",
+        "title_fontsize": 6,
+    }
+    if paper:
+        title = "λ$_{\\mathrm{max}}$ where it splits (paper's rule), exponent [95 %]"
+        axis.add_artist(axis.legend(handles=list(paper), title=title, loc="upper right", **look))
+    else:
+        where: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "top"}
+        axis.text(0.97, 0.95, "no instability by the paper's rule", color="0.4", fontsize=6, **where)
+    other = "branch mean where F starts to alternate" if loss else None
+    axis.legend(handles=[*loss, *theory], title=other, loc="lower left", **look)
+
+
+def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, colour: str) -> None:
+    """λ_max of each seed, even and odd steps as a line each: together they would be a solid band."""
+    settings = store.settings_of(spectra[0])["trajectory"]
+    rate, width = float(settings["learning_rate"]), int(settings["model"]["width"])
+    end = 0.0
+    for index, spectrum in enumerate(spectra):
+        step = spectrum["snapshot_step"].values.astype(float)
+        sharpness = spectrum["hessian_eigenvalue"].isel(mode=0).values.astype(float)
+        shade = _lighter(colour, 0.65 * index / max(len(spectra) - 1, 1))
+        for parity in (0, 1):
+            chosen = (step % 2 == parity) & np.isfinite(sharpness) & (sharpness > 0)
+            if chosen.any():
+                label = "_" if parity else f"seed {store.settings_of(spectrum)['trajectory']['seed']}"
+                axis.plot(step[chosen], sharpness[chosen], color=shade, linewidth=0.6, label=label)
+        end = max(end, float(step[-1]))
+    axis.axhline(2 / rate, color="black", linestyle=":", linewidth=0.8, label=f"2/η = {2 / rate:.3g}")
+    measured = _measured_at(threshold, rate, width)
+    if math.isfinite(measured):
+        label = f"λ$_{{\\mathrm{{th}}}}$ = {measured:.3g}"
+        axis.axhline(measured, color=style.MEASURED_COLOUR, linestyle="--", linewidth=0.8, label=label)
+    axis.set_ylabel("Hessian λ$_{\\mathrm{max}}$")
+    axis.set_xlim(0, max(end, 1.0))
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+    amplitude = float(store.settings_of(spectra[0])["trajectory"]["amplitude"])
+    axis.set_title(f"A = {amplitude:g}, width {width}, η = {rate:g}", loc="right", fontsize=7, pad=3)
+    axis.legend(loc="best", ncols=2, borderaxespad=0.4, labelspacing=0.35)
+
+
+def _measured_at(threshold: xr.Dataset, rate: float, width: int) -> float:
+    """The threshold measured at that learning rate and width; NaN if there is none."""
+    values = by_definition(threshold, PAPER)
+    rates = threshold["learning_rate"].values.astype(float)
+    same = np.isclose(rates, rate)
+    if values is None or not same.any() or width not in threshold["width"].values:
+        return math.nan
+    return interval(values.sel(width=width).values[same])[0]
+
+
+def _lighter(colour: str, fraction: float) -> tuple[float, float, float]:
+    red, green, blue = (part + (1 - part) * fraction for part in colors.to_rgb(colour))
+    return red, green, blue
+
+
+def _sharpness_scale(axes: Sequence[Axes]) -> None:
+    """One logarithmic axis for both widths, so that above and below compare at a glance."""
+    values = np.concatenate(
+        [np.asarray(line.get_ydata(), dtype=float) for axis in axes for line in axis.lines]
+    )
+    low, high = float(values.min()), float(values.max())
+    for axis in axes:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.yaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+        axis.yaxis.set_minor_locator(ticker.LogLocator(subs=tuple(range(2, 10)), numticks=12))
+        axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes[0].set_ylim(low / 1.15, high * 1.15)

@@ -1,0 +1,132 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S0: how much of the narrow network's failure and rescue depends on its initialisation."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynamical_loss import store
+from dynamical_loss.figures import style
+from dynamical_loss.intervals import bootstrap_interval
+
+ROLES = ("study",)
+
+Floats = npt.NDArray[np.float64]
+
+PAPER_STATIC = 0.65
+"""Accuracy, training and validation, that the paper reports at A = 1 and width 100."""
+
+_NAMES = {"lecun": "LeCun", "glorot": "Glorot", "no_bias": "no bias"}
+_KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
+_LOSSES = (("static", style.CLASS_COLOURS[0], "o"), ("dynamical", style.CLASS_COLOURS[1], "s"))
+_OFFSET = 0.24  # of a swarm from its initialisation's tick, in categories
+_BAR = 0.2  # of the mean from its swarm, so that neither hides the other
+
+
+def _samples(study: xr.Dataset, variable: str, loss: str) -> xr.DataArray:
+    """Accuracies over seeds: at A = 1, or at the largest A and the first period."""
+    amplitude = 1.0 if loss == "static" else float(study["amplitude"].max())
+    return study[variable].sel(amplitude=amplitude).isel(period=0)
+
+
+def swarm(
+    values: Floats, *, bin_width: float = 0.015, spacing: float = 0.024, widest: float = 0.22
+) -> Floats:
+    """Sideways shifts that keep like values from hiding each other.
+
+    Args:
+        values: shape (n,).
+        bin_width: values that share a bin are set side by side.
+        spacing: between neighbours.
+        widest: width of the fullest row.
+
+    Returns:
+        Shifts, shape (n,), symmetric about 0 within each bin.
+    """
+    shifts = np.zeros(values.size)
+    bins = np.floor(values / bin_width)
+    for row in np.unique(bins):
+        own = np.flatnonzero(bins == row)
+        step = min(spacing, widest / max(own.size - 1, 1))
+        shifts[own] = (np.arange(own.size) - (own.size - 1) / 2) * step
+    return shifts
+
+
+def _draw(axis: Axes, centre: float, values: Floats, colour: str, marker: str, label: str) -> None:
+    axis.plot(
+        centre + swarm(values),
+        values,
+        linestyle="none",
+        marker=marker,
+        markersize=2.2,
+        markeredgewidth=0,
+        alpha=0.7,
+        color=colour,
+        label=f"{label}, one seed each",
+    )
+    mean = float(values.mean())
+    lower, upper = bootstrap_interval(values)
+    axis.errorbar(
+        [centre + _BAR],
+        [mean],
+        yerr=np.nan_to_num([[mean - lower], [upper - mean]]),
+        fmt="_",
+        color="black",
+        markersize=5,
+        markeredgewidth=1.0,
+        elinewidth=1.0,
+        capsize=2.0,
+        zorder=4,
+        label="mean and 95 % interval",
+    )
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Training (a) and validation accuracy (b) of the static and the dynamical loss.
+
+    Every seed is a dot; bars are the mean and its 95 % bootstrap interval over seeds.
+
+    Args:
+        inputs: role ``study``, one phase file an initialisation, with ``train_accuracy`` and
+            ``validation_accuracy`` over (period, amplitude, seed), fractions of 1, and A = 1 in the
+            grid; the dynamical loss is its largest A and first T.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    studies = inputs["study"]
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 2.5), sharey=True)
+    names = []
+    models = [store.settings_of(study)["model"] for study in studies]
+    for study, model in zip(studies, models, strict=True):
+        initialisation = model["initialisation"]
+        names.append(f"{_NAMES.get(initialisation, initialisation)}\n$n={study.sizes['seed']}$")
+    cells = {(float(item["amplitude"].max()), int(item["period"][0])) for item in studies}
+    protocol = ", ".join(f"$A={amplitude:g}$, $T={period}$" for amplitude, period in sorted(cells))
+    widths = ", ".join(str(width) for width in sorted({model["width"] for model in models}))
+    labels = {"static": "static, $A=1$", "dynamical": f"dynamical, {protocol}"}
+    for axis, (variable, words) in zip(axes, _KINDS, strict=True):
+        for position, study in enumerate(studies):
+            for side, (loss, colour, marker) in zip((-_OFFSET, _OFFSET), _LOSSES, strict=True):
+                values = _samples(study, variable, loss).values.astype(float)
+                _draw(axis, position + side - _BAR / 2, values, colour, marker, labels[loss])
+        for level, dashes, name in ((PAPER_STATIC, "--", "paper, static (~0.65)"), (1 / 3, ":", "chance")):
+            axis.axhline(level, color=style.THEORY_COLOUR, linestyle=dashes, zorder=0, label=name)
+        axis.set_xticks(range(len(studies)), names)
+        axis.set(xlim=(-0.6, len(studies) - 0.4), ylim=(0.25, 1.03))
+        axis.set_title(f"{words} accuracy, {widths} hidden units")
+        axis.tick_params(axis="y", labelleft=True)
+    axes[0].set_ylabel("final accuracy")
+    axes[0].set_xlabel("initialisation")
+    axes[1].set_xlabel("initialisation")
+    style.panel_letters(axes)
+    # Every mark is drawn once a study; the legend names each kind once.
+    handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
+    return figure

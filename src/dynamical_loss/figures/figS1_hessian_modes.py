@@ -1,0 +1,290 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S1: several Hessian eigenvalues along the run of Fig. 4, and the Hessian's whole spectrum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib import patheffects, ticker
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dynamical_loss import store
+from dynamical_loss.figures import style
+
+ROLES = ("trajectory", "spectrum", "cascade")
+
+SMALLEST_COLOUR = style.CLASS_COLOURS[3]
+UNSTABLE_COLOUR = "#dcdcdc"
+
+_LINEAR_PART = 0.01  # |λ| η / 2 below which axes are linear: the bulk of the spectrum lies there
+_SMOOTHING = 0.12  # standard deviation of the Gaussians in asinh λ: 12 % of λ outside the linear part
+_MOST_DENSITIES = 6
+_FEW_SNAPSHOTS = 100
+
+Floats = npt.NDArray[np.float64]
+Span = tuple[float, float]
+
+
+def smoothed_density(
+    node: npt.ArrayLike,
+    weight: npt.ArrayLike,
+    grid: npt.ArrayLike,
+    *,
+    scale: float,
+    width: float = _SMOOTHING,
+) -> Floats:
+    """Spectral density on a symmetric-log axis, averaged over probe vectors.
+
+    Nodes become Gaussians of one width in asinh(λ/scale), since eigenvalues span decades on both
+    sides of zero; the factor dasinh/dλ makes it a density in λ again, which integrates to 1.
+
+    Args:
+        node: quadrature nodes, shape (probe, node).
+        weight: their weights, same shape; they sum to 1 for each probe.
+        grid: eigenvalues λ to evaluate at, shape (n,).
+        scale: |λ| below which the axis is about linear.
+        width: standard deviation of the Gaussians, in asinh(λ/scale).
+
+    Returns:
+        Shape (n,), in inverse units of λ.
+    """
+    nodes, weights = np.asarray(node, dtype=float), np.asarray(weight, dtype=float)
+    points = np.asarray(grid, dtype=float)
+    places, centres = np.arcsinh(points / scale), np.arcsinh(nodes.ravel() / scale)
+    bells = np.exp(-0.5 * ((places[:, None] - centres) / width) ** 2) / (width * math.sqrt(2 * math.pi))
+    density = bells @ weights.ravel() / nodes.shape[0]
+    return np.asarray(density / np.hypot(points, scale))
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Fig. S1: top modes and smallest eigenvalue of the Hessian, and its spectral density.
+
+    A row of the whole run and the largest instability for the weighted loss, one for the static
+    loss if it was probed, and a row of densities if those were.
+
+    Args:
+        inputs: `trajectory`, `spectrum` and `cascade` of the run of Fig. 4.
+        options: none.
+    """
+    del options
+    trajectory, spectrum, cascade = (inputs[role][0] for role in ROLES)
+    settings = store.settings_of(trajectory)
+    rate, period = float(settings["learning_rate"]), float(settings["period"])
+    kinds = [
+        (f"hessian_eigenvalue{suffix}", f"hessian_min_eigenvalue{suffix}", words)
+        for suffix, words in (("", "weighted loss"), ("_static", "static loss"))
+        if f"hessian_eigenvalue{suffix}" in spectrum
+    ]
+    densities = _densities(spectrum)
+    heights = [2.1 * len(kinds)] + [1.6] * bool(densities)
+    figure = plt.figure(figsize=(style.PAGE, 0.5 + sum(heights)))
+    blocks = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    above = blocks[0].subgridspec(len(kinds), 3, width_ratios=(1.35, 1, 0.03))
+
+    snapshot = spectrum["snapshot_step"].values.astype(float)
+    whole = (float(snapshot[0]), float(snapshot[-1]))
+    events = _unstable(cascade)
+    zoom = _largest(events, spectrum, whole, period)
+    shades = _shades(spectrum.sizes["mode"])
+    axes: list[Axes] = []
+    for row, (top, smallest, words) in enumerate(kinds):
+        left = figure.add_subplot(above[row, 0])
+        right = figure.add_subplot(above[row, 1], sharey=left)
+        for axis, span, zoomed in ((left, whole, False), (right, zoom, True)):
+            _modes(axis, snapshot, spectrum[top].values, span, shades, branches=zoomed)
+            if smallest in spectrum:
+                _smallest(axis, snapshot, spectrum[smallest].values, span)
+            # The dots cross dark lines: a white rim keeps them legible there.
+            rim = [patheffects.withStroke(linewidth=1.7, foreground="white")]
+            axis.axhline(
+                2 / rate, color="black", linestyle=":", linewidth=1, zorder=4, gid="2/η", path_effects=rim
+            )
+            for start, finish, _ in events:
+                if start < span[1] and finish > span[0]:
+                    ends = max(start, span[0]), min(finish, span[1])
+                    axis.axvspan(*ends, color=UNSTABLE_COLOUR, linewidth=0, zorder=0, gid="unstable")
+            axis.set_xlim(*(span if span[1] > span[0] else (span[0] - 1, span[0] + 1)))
+            axis.xaxis.set_major_locator(ticker.MaxNLocator(7 if axis is left else 4, integer=True))
+            axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+            axis.set_xlabel("Minimisation step t")
+        limits = _reach([spectrum[name].values for name in (top, smallest) if name in spectrum], 2 / rate)
+        _symmetric_log(left.yaxis, left.set_yscale, _LINEAR_PART * 2 / rate, *limits)
+        left.set_ylim(*limits)
+        right.tick_params(labelleft=False)
+        left.set_ylabel(f"Hessian eigenvalue,\n{words}")
+        axes += [left, right]
+    if densities:
+        panels = blocks[1].subgridspec(1, len(densities)).subplots(sharex=True, sharey=True, squeeze=False)[0]
+        _density_row(panels, densities, rate)
+        axes += list(panels)
+    style.panel_letters(axes)
+    figure.align_ylabels([axis for axis in axes if axis.get_ylabel()])
+    if len(shades) > 1:
+        _mode_bar(figure.add_subplot(above[:, 2]), shades)
+    _key(figure, rate, bool(events))
+    return figure
+
+
+def _unstable(cascade: xr.Dataset) -> list[tuple[float, float, float]]:
+    """(start, finish, peak sharpness) of the instabilities by the paper's rule."""
+    chosen = cascade["event_rule"].values.astype(str) == "sharpness"
+    columns = (cascade[f"event_{name}"].values[chosen] for name in ("start", "finish", "peak_sharpness"))
+    return [(float(a), float(b), float(c)) for a, b, c in zip(*columns, strict=True)]
+
+
+def _largest(
+    events: Sequence[tuple[float, float, float]], spectrum: xr.Dataset, whole: Span, period: float
+) -> Span:
+    """Steps around the instability with the highest λ_max, or around the highest λ_max without any."""
+    known = [event for event in events if math.isfinite(event[2])]
+    if known:
+        start, finish, _ = max(known, key=lambda event: event[2])
+        margin = max(0.4 * (finish - start), 0.06 * period)
+    else:
+        sharpness = spectrum["hessian_eigenvalue"].isel(mode=0).values
+        peak = int(np.argmax(np.where(np.isfinite(sharpness), sharpness, -math.inf)))
+        start = finish = float(spectrum["snapshot_step"].values[peak])
+        margin = 0.25 * period
+    return max(whole[0], start - margin), min(whole[1], finish + margin)
+
+
+def _reach(values: Sequence[Floats], at_least: float) -> Span:
+    """Limits with room around all values; on each side of zero something is shown."""
+    known = np.concatenate([array.ravel() for array in values])
+    known = known[np.isfinite(known)]
+    return 1.6 * min(-0.01 * at_least, *known.tolist()), 1.6 * max(at_least, *known.tolist())
+
+
+def _shades(modes: int) -> list[Any]:
+    """A colour a mode, dark for the largest; the light end of the map is left out, to show on white."""
+    return [mpl.colormaps["viridis"](0.88 * rank / max(modes - 1, 1)) for rank in range(modes)]
+
+
+def _modes(
+    axis: Axes, snapshot: Floats, values: Floats, span: Span, shades: Sequence[Any], *, branches: bool
+) -> None:
+    """Lines of the top modes, the largest on top; even and odd steps apart where there is room."""
+    inside = (snapshot >= span[0]) & (snapshot <= span[1])
+    parities = [snapshot % 2 == parity for parity in (0, 1)] if branches else [np.full(snapshot.shape, True)]
+    # A dot at each snapshot where there are few, so that straight pieces are not read as data.
+    marker = "." if branches and np.count_nonzero(inside) <= _FEW_SNAPSHOTS else "None"
+    for rank in reversed(range(values.shape[1])):
+        for parity in parities:
+            chosen = inside & parity
+            # Thousands of points in tens of lines: pixels keep the PDF small.
+            axis.plot(
+                snapshot[chosen],
+                values[chosen, rank],
+                color=shades[rank],
+                linewidth=0.6,
+                marker=marker,
+                markersize=1.8,
+                rasterized=True,
+                label=f"_mode {rank + 1}",
+            )
+
+
+def _smallest(axis: Axes, snapshot: Floats, values: Floats, span: Span) -> None:
+    inside = (snapshot >= span[0]) & (snapshot <= span[1])
+    axis.plot(
+        snapshot[inside],
+        values[inside],
+        color=SMALLEST_COLOUR,
+        linewidth=0.6,
+        rasterized=True,
+        label="_smallest",
+    )
+
+
+def _symmetric_log(scale: Axis, set_scale: Any, linear: float, low: float, high: float) -> None:
+    """Symmetric-log axis labelled at 0 and at decades outside the linear part, whose ends are ticks."""
+    set_scale("symlog", linthresh=linear, linscale=0.35)
+    reach = max(-low, high, 10 * linear)
+    powers = range(math.floor(math.log10(linear)) + 1, math.floor(math.log10(reach)) + 1)
+    decades = [10.0**power for power in powers][:: math.ceil(len(powers) / 4)]
+    inside = [
+        value for value in (*(-x for x in decades), 0.0, *decades) if low <= value <= high or value == 0
+    ]
+    scale.set_major_locator(ticker.FixedLocator(inside))
+    scale.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+    scale.set_minor_locator(ticker.FixedLocator([-linear, linear]))
+    scale.set_minor_formatter(ticker.NullFormatter())
+
+
+def _densities(spectrum: xr.Dataset) -> list[tuple[int, Floats, Floats]]:
+    """(step, nodes, weights) of the densities that were probed and are finite, a handful at most."""
+    if "density_node" not in spectrum or "density_weight" not in spectrum:
+        return []
+    dimensions = ("density_step", "probe", "node")
+    nodes, weights = (
+        spectrum[f"density_{name}"].transpose(*dimensions).values for name in ("node", "weight")
+    )
+    found = [
+        (int(step), nodes[index], weights[index])
+        for index, step in enumerate(spectrum["density_step"].values)
+        if np.isfinite(nodes[index]).all() and np.isfinite(weights[index]).all()
+    ]
+    if len(found) <= _MOST_DENSITIES:
+        return found
+    chosen = np.linspace(0.0, len(found) - 1.0, _MOST_DENSITIES).round().astype(int)
+    return [found[index] for index in chosen.tolist()]
+
+
+def _density_row(
+    panels: Sequence[Axes], densities: Sequence[tuple[int, Floats, Floats]], rate: float
+) -> None:
+    scale = _LINEAR_PART * 2 / rate
+    lowest = min(float(node.min()) for _, node, _ in densities)
+    highest = max(2 / rate, *(float(node.max()) for _, node, _ in densities))
+    ends = np.arcsinh(np.array([min(lowest, 0.0), highest]) / scale) + np.array([-0.6, 0.6])
+    grid = scale * np.sinh(np.linspace(float(ends[0]), float(ends[1]), 800))
+    curves = [smoothed_density(node, weight, grid, scale=scale) for _, node, weight in densities]
+    peak = max(float(curve.max()) for curve in curves)
+    for axis, curve, (step, _, _) in zip(panels, curves, densities, strict=True):
+        axis.fill_between(grid, curve, color=style.CLASS_COLOURS[0], alpha=0.25, linewidth=0)
+        axis.plot(grid, curve, color=style.CLASS_COLOURS[0], linewidth=0.7)
+        axis.axvline(2 / rate, color="black", linestyle=":", linewidth=0.8)
+        axis.set_title(f"t = {style.plain_number(step)}", loc="right", fontsize=6, pad=3)
+    _symmetric_log(panels[0].xaxis, panels[0].set_xscale, scale, float(grid[0]), float(grid[-1]))
+    panels[0].set_xlim(grid[0], grid[-1])
+    panels[0].set_yscale("log")
+    panels[0].set_ylim(peak * 1e-7, peak * 3)
+    panels[0].set_ylabel("Spectral density ρ(λ),\nweighted loss")
+    panels[0].yaxis.set_major_locator(ticker.LogLocator(numticks=6))
+    panels[0].yaxis.set_minor_locator(ticker.NullLocator())
+    panels[len(panels) // 2].set_xlabel("Hessian eigenvalue λ")
+
+
+def _mode_bar(axis: Axes, shades: Sequence[Any]) -> None:
+    """Which colour is which mode."""
+    count = len(shades)
+    norm = BoundaryNorm(np.arange(0.5, count + 1), count)
+    ranks = ScalarMappable(norm, ListedColormap(list(shades)))
+    bar = plt.colorbar(ranks, cax=axis)
+    bar.set_label("Mode (1 = largest)")
+    bar.set_ticks(list(range(1, count + 1, math.ceil(count / 10))))
+    bar.minorticks_off()
+    bar.ax.invert_yaxis()
+
+
+def _key(figure: Figure, rate: float, unstable: bool) -> None:
+    handles: list[Any] = [
+        Line2D([], [], color=SMALLEST_COLOUR, linewidth=0.9, label="smallest eigenvalue"),
+        Line2D([], [], color="black", linestyle=":", linewidth=0.9, label=f"2/η = {2 / rate:.3g}"),
+    ]
+    if unstable:
+        handles.append(Patch(color=UNSTABLE_COLOUR, label="unstable (paper's rule)"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)

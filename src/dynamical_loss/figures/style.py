@@ -1,0 +1,87 @@
+"""The look that all figures share: sizes in print, colours, panel letters, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import seaborn as sns
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dynamical_loss.store import atomic_path
+
+Inputs = Mapping[str, Sequence[xr.Dataset]]
+"""Role → files of that role, in the order given; most roles have one."""
+
+Options = Mapping[str, Any]
+"""A figure's own options, e.g. the zoom of Fig. 4."""
+
+COLUMN = 3.35
+"""Width of one column of the paper, inches."""
+
+PAGE = 6.9
+"""Width of the whole page, inches."""
+
+CLASS_COLOURS: tuple[str, ...] = tuple(sns.color_palette("colorblind", 10).as_hex())
+TRAIN_COLOUR, VALIDATION_COLOUR = CLASS_COLOURS[0], CLASS_COLOURS[1]
+START_COLOUR, FINISH_COLOUR = "#2a9d4a", "#c8323c"
+THEORY_COLOUR, MEASURED_COLOUR = "#555555", "#7b2d8b"
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib settings for print: 7 pt text, thin lines, fonts embedded as outlines."""
+    settings = {
+        **sns.axes_style("ticks"),
+        "font.size": 7,
+        "axes.titlesize": 7,
+        "axes.labelsize": 7,
+        "xtick.labelsize": 6,
+        "ytick.labelsize": 6,
+        "legend.fontsize": 6,
+        "legend.frameon": False,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 0.8,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "xtick.minor.size": 1.5,
+        "ytick.minor.size": 1.5,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 300,
+        "figure.constrained_layout.use": True,
+        "font.sans-serif": ["DejaVu Sans"],
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
+    """Write (a), (b), … above the upper left corner of each panel."""
+    for offset, axis in enumerate(axes):
+        letter = f"({chr(ord(first) + offset)})"
+        axis.set_title(letter, loc="left", fontweight="bold", fontsize=7, pad=3)
+
+
+def plain_number(value: float, _: object = None) -> str:
+    """A tick label without powers of ten: 12 345 with a thin space, 0.05 and −3 as they are."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")
+    return f"{value:g}".replace("-", "−")
+
+
+def save(figure: Figure, paths: Iterable[Path]) -> None:
+    """Write the figure whole or not at all, in the formats of the paths' suffixes.
+
+    Dates are left out of the files, so that the same figure gives the same bytes.
+    """
+    for path in paths:
+        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, metadata=metadata)

@@ -1,0 +1,55 @@
+"""95 % bootstrap intervals that hold for the few seeds that a study can afford."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+
+
+def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence[int]) -> Floats:
+    """Deviations of resampled means from the mean, widened for small n.
+
+    Resampling n values understates the variance of their mean by (n − 1)/n and knows nothing of the
+    error of that variance.  Both are mended as in Hesterberg's expanded percentile interval
+    (The American Statistician 69, 371, 2015): by √(n/(n−1)) and by the ratio of Student's to the
+    normal quantile.  With 3 runs this is a factor 2.7, with 50 it is 1.04.
+
+    Args:
+        values: shape (n,), n at least 2, all finite.
+        resamples: number of resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        shape (resamples,), in the units of `values`.
+    """
+    n = values.size
+    draws = np.random.default_rng(seed).choice(values, (resamples, n)).mean(axis=1)
+    student = stats.t.ppf(0.975, n - 1) / stats.norm.ppf(0.975)
+    return np.asarray(math.sqrt(n / (n - 1)) * student * (draws - values.mean()))
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike, *, resamples: int = 2000, seed: int | Sequence[int] = 0
+) -> tuple[float, float]:
+    """95 % interval of the mean, values that are not finite left out.
+
+    Args:
+        values: one independent value a seed or run, any shape.
+        resamples: number of resamples.
+        seed: seed of the resampling.
+
+    Returns:
+        (lower, upper); NaNs if fewer than two values are known.
+    """
+    known = np.asarray(values, dtype=np.float64).ravel()
+    known = known[np.isfinite(known)]
+    if known.size < 2:
+        return math.nan, math.nan
+    ends = np.quantile(bootstrap_deviations(known, resamples=resamples, seed=seed), [0.025, 0.975])
+    return float(known.mean() + ends[0]), float(known.mean() + ends[1])

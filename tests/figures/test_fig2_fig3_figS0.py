@@ -1,0 +1,295 @@
+"""Fig. 2, 3 and S0 show the numbers they were given."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.collections import QuadMesh
+from scipy import stats
+
+from dynamical_loss.figures import (
+    fig2_spiral_dataset,
+    fig3_phase_spiral,
+    figS0_initialisation,
+    style,
+)
+from dynamical_loss.intervals import bootstrap_interval
+
+mpl.use("agg")
+
+PERIODS = [10, 100, 1000]
+AMPLITUDES = [1.0, 5.0, 70.0]
+
+
+@pytest.fixture(autouse=True)
+def _look():
+    with style.style():
+        yield
+    plt.close("all")
+
+
+def draw(figure):
+    """Lay the figure out, so that a warning of the layout would fail the test."""
+    figure.canvas.draw()
+    return figure
+
+
+def letters(figure):
+    return [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
+
+
+def phase(values, *, width=100, initialisation="lecun", periods=PERIODS, amplitudes=AMPLITUDES):
+    """A phase file; validation is 0.1 below training."""
+    values = np.asarray(values, dtype=float)
+    dimensions = ("period", "amplitude", "seed")
+    dataset = xr.Dataset(
+        {"train_accuracy": (dimensions, values), "validation_accuracy": (dimensions, values - 0.1)},
+        coords={"period": periods, "amplitude": amplitudes, "seed": range(values.shape[-1])},
+    )
+    settings = {"model": {"width": width, "initialisation": initialisation}}
+    return dataset.assign_attrs(settings=json.dumps(settings))
+
+
+def accuracies(seeds=4, low=0.4, high=0.95, scatter=0.02):
+    values = np.random.default_rng(0).uniform(low, high, (3, 3, 1))
+    values = values + scatter * np.random.default_rng(1).normal(size=(3, 3, seeds))
+    values[:, 0] = values[0, 0]  # the static runs are the same at every period
+    return values
+
+
+# Fig. 2 -------------------------------------------------------------------------------------------
+
+
+def test_fig2_shows_every_point_in_its_class():
+    generator = np.random.default_rng(0)
+    points = {part: generator.uniform(-1, 1, (30, 2)) for part in ("train", "validation")}
+    labels = np.repeat([0, 1, 2], 10)
+    dataset = xr.Dataset(
+        {f"{part}_input": ((f"{part}_sample", "feature"), value) for part, value in points.items()}
+        | {f"{part}_label": ((f"{part}_sample",), labels) for part in points}
+    )
+    figure = draw(fig2_spiral_dataset.render({"dataset": [dataset]}, {}))
+    assert letters(figure) == ["(a)", "(b)"]
+    for axis, part in zip(figure.axes, points, strict=True):
+        assert axis.get_aspect() == 1.0
+        for label, line in enumerate(axis.lines):
+            np.testing.assert_array_equal(line.get_xydata(), points[part][labels == label])
+            assert line.get_color() == style.CLASS_COLOURS[label]
+        assert len({line.get_marker() for line in axis.lines}) == 3
+
+
+# Fig. 3 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="fig3")
+def _fig3():
+    narrow, wide = accuracies(), accuracies(low=0.97, high=0.99, scatter=0.001)
+    inputs = {"narrow": [phase(narrow)], "wide": [phase(wide, width=1000)]}
+    return draw(fig3_phase_spiral.render(inputs, {})), {"narrow": narrow, "wide": wide}
+
+
+def panels(figure):
+    return [axis for axis in figure.axes if axis.get_title(loc="left")]
+
+
+def meshes(axis):
+    return [item for item in axis.collections if isinstance(item, QuadMesh)]
+
+
+def test_fig3_cells_are_the_means_over_seeds(fig3):
+    figure, values = fig3
+    expected = [values["narrow"], values["narrow"] - 0.1, values["wide"], values["wide"] - 0.1]
+    for axis, given in zip(panels(figure), expected, strict=True):
+        cells, static = meshes(axis)
+        np.testing.assert_allclose(
+            cells.get_array().reshape(2, 3), given[:, 1:].mean(axis=-1).T, err_msg=axis.get_title()
+        )
+        np.testing.assert_allclose(static.get_array().ravel(), [given[0, 0].mean()])
+
+
+def test_fig3_has_letters_ticks_and_the_number_of_seeds(fig3):
+    figure, _ = fig3
+    assert letters(figure) == ["(a)", "(b)", "(c)", "(d)"]
+    for axis, width in zip(panels(figure), (100, 100, 1000, 1000), strict=True):
+        assert [text.get_text() for text in axis.get_xticklabels()] == ["10", "100", "1000"]
+        assert [text.get_text() for text in axis.get_yticklabels()] == ["1", "5", "70"]
+        assert f"{width} hidden units" in axis.get_title()
+        assert "$n=4$" in axis.get_title()
+
+
+def test_fig3_colours_fill_the_range_of_the_means(fig3):
+    figure, _ = fig3
+    ranges = []
+    for axis in panels(figure):
+        cells, static = meshes(axis)
+        assert static.get_clim() == cells.get_clim()
+        ranges.append(cells.get_clim())
+        means = np.append(cells.get_array(), static.get_array())
+        assert cells.norm.vmin <= means.min() + 1e-9
+        assert cells.norm.vmax >= means.max() - 1e-9
+    assert ranges[0] == ranges[1]
+    assert ranges[2] != ranges[3]
+    # Accuracies of the wide network differ by 0.02, and so do the ends of its colours, nearly.
+    assert all(high - low < 0.04 for low, high in ranges[2:])
+
+
+def test_fig3_cells_say_mean_and_standard_error(fig3):
+    figure, values = fig3
+    written = {text.get_text() for text in panels(figure)[0].texts}
+    cells = values["narrow"][:, 1:].reshape(-1, 4)
+    expected = {f"{100 * cell.mean():.1f}±{100 * stats.sem(cell):.1f}" for cell in cells}
+    static = values["narrow"][0, 0]
+    assert written == expected | {f"{100 * static.mean():.1f}±{100 * stats.sem(static):.1f}"}
+
+
+def test_fig3_marks_what_differs_from_the_static_loss():
+    seeds = 6
+    wobble = np.linspace(-1, 1, seeds)
+    values = np.empty((1, 4, seeds))
+    values[0, 0] = 0.6 + 0.1 * wobble
+    values[0, 1] = values[0, 0] + 0.01 + 0.001 * wobble  # small, but the same for every seed
+    values[0, 2] = values[0, 0] + 0.01 + 0.1 * wobble  # as large, and lost in the scatter
+    values[0, 3] = values[0, 0] - 0.2
+    dataset = phase(values, periods=[100], amplitudes=[1.0, 5.0, 10.0, 70.0])
+    found = fig3_phase_spiral.statistics(dataset["train_accuracy"])
+    np.testing.assert_array_equal(found.change[:, 0], [1, 0, -1])
+    for cell, change in zip(values[0, 1:3], (True, False), strict=True):
+        lower, upper = stats.ttest_rel(cell, values[0, 0]).confidence_interval(0.95)
+        assert (lower > 0 or upper < 0) == change
+    figure = draw(fig3_phase_spiral.render({"narrow": [dataset], "wide": [dataset]}, {}))
+    marks = panels(figure)[0].lines
+    assert [line.get_marker() for line in marks] == ["^", "v"]
+    assert [math.floor(line.get_ydata()[0]) for line in marks] == [0, 2]
+
+
+def test_fig3_orders_cells_by_their_coordinates():
+    values = np.stack([np.full((3, 4), level) for level in (0.9, 0.5, 0.7)], axis=1)
+    unordered = phase(values, amplitudes=[70.0, 1.0, 5.0])
+    found = fig3_phase_spiral.statistics(unordered["train_accuracy"])
+    np.testing.assert_allclose(found.amplitudes, [5.0, 70.0])
+    np.testing.assert_allclose(found.mean[:, 0], [0.7, 0.9])
+    assert found.static == pytest.approx((0.5, 0.0))
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fig3_few_seeds(seeds):
+    inputs = {"narrow": [phase(accuracies(seeds))], "wide": [phase(accuracies(seeds), width=1000)]}
+    figure = draw(fig3_phase_spiral.render(inputs, {}))
+    assert len(letters(figure)) == 4
+    if seeds == 1:
+        assert not any("±" in text.get_text() for text in panels(figure)[0].texts)
+
+
+def test_fig3_a_grid_without_static_runs_or_with_gaps():
+    values = accuracies()[:, 1:]
+    values[1, 1] = np.nan
+    item = phase(values, amplitudes=AMPLITUDES[1:])
+    figure = draw(fig3_phase_spiral.render({"narrow": [item], "wide": [item]}, {}))
+    (cells,) = meshes(panels(figure)[0])
+    assert cells.get_array().mask.sum() == 1
+    assert not panels(figure)[0].lines
+
+
+def test_fig3_numbers_are_left_out_where_they_do_not_fit():
+    periods = list(range(1, 31))
+    values = np.broadcast_to(accuracies()[:1, :, :], (30, 3, 4))
+    item = phase(values, periods=periods)
+    figure = draw(fig3_phase_spiral.render({"narrow": [item], "wide": [item]}, {}))
+    assert len(panels(figure)[0].texts) == 1  # the static strip
+
+
+def colour_limits(static, *means):
+    values = np.array([static, *means])[None, :, None] * np.ones((1, len(means) + 1, 3))
+    item = phase(values, periods=[10], amplitudes=list(range(1, len(means) + 2)))
+    norm = fig3_phase_spiral.colour_range([fig3_phase_spiral.statistics(item["train_accuracy"])])
+    return norm.vmin, norm.vmax
+
+
+@pytest.mark.parametrize(
+    ("means", "limits"),
+    [
+        ((0.47, 0.6, 0.8, 0.99), (0.4, 1.0)),  # a large effect
+        ((0.975, 0.962, 0.97, 0.987), (0.96, 0.99)),  # a small one
+        ((0.5, 0.5, 0.5, 0.5), (0.48, 0.5)),  # none
+        ((0.993, 0.993, 0.992, 0.993), (0.975, 0.995)),  # one sample
+        ((0.98, 0.97, 0.975, 0.98, 0.984, 0.6), (0.965, 0.985)),  # one cell far below the others
+        ((0.5, 0.99, 0.98, 0.99, 0.99), (0.5, 1.0)),  # all cells far above the static loss
+    ],
+)
+def test_fig3_colours_show_the_effect(means, limits):
+    assert colour_limits(*means) == pytest.approx(limits)
+
+
+def test_fig3_says_that_a_cell_is_below_the_colours():
+    values = np.full((3, 3, 4), 0.98)
+    values[0, 2] = 0.6
+    item = phase(values)
+    figure = draw(fig3_phase_spiral.render({"narrow": [item], "wide": [item]}, {}))
+    cells, _ = meshes(panels(figure)[0])
+    grey = cells.to_rgba(0.6)
+    assert len(set(grey[:3])) == 1
+    bars = [axis._colorbar for axis in figure.axes if hasattr(axis, "_colorbar")]
+    assert {bar.extend for bar in bars} == {"min"}
+
+
+# Fig. S0 ------------------------------------------------------------------------------------------
+
+
+def initialisations(seeds=12):
+    generator = np.random.default_rng(3)
+    return [
+        phase(
+            generator.uniform(0.4, 1.0, (1, 2, seeds)),
+            initialisation=name,
+            periods=[200],
+            amplitudes=[1.0, 10.0],
+        )
+        for name in ("lecun", "glorot", "no_bias")
+    ]
+
+
+def test_figs0_shows_every_seed_and_the_mean_with_its_interval():
+    studies = initialisations()
+    figure = draw(figS0_initialisation.render({"study": studies}, {}))
+    assert letters(figure) == ["(a)", "(b)"]
+    for axis, variable in zip(figure.axes, ("train_accuracy", "validation_accuracy"), strict=True):
+        dots = [line for line in axis.lines if "one seed each" in str(line.get_label())]
+        expected = [study[variable].isel(period=0, amplitude=k).values for study in studies for k in (0, 1)]
+        assert len(dots) == len(axis.containers) == len(expected)
+        for dot, bar, values in zip(dots, axis.containers, expected, strict=True):
+            np.testing.assert_array_equal(dot.get_ydata(), values)
+            centre, _, (segments,) = bar
+            assert float(centre.get_ydata()[0]) == pytest.approx(values.mean())
+            ends = segments.get_segments()[0][:, 1]
+            np.testing.assert_allclose(ends, bootstrap_interval(values))
+
+
+def test_figs0_names_the_initialisations_and_the_paper():
+    figure = draw(figS0_initialisation.render({"study": initialisations()}, {}))
+    names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert names == ["LeCun\n$n=12$", "Glorot\n$n=12$", "no bias\n$n=12$"]
+    levels = [line.get_ydata()[0] for line in figure.axes[0].lines if len(line.get_ydata()) == 2]
+    assert levels == pytest.approx([0.65, 1 / 3])
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(legend) == len(set(legend)) == 5
+
+
+def test_figs0_one_seed_has_no_interval():
+    figure = draw(figS0_initialisation.render({"study": initialisations(seeds=1)}, {}))
+    _, _, (segments,) = figure.axes[0].containers[0]
+    low, high = segments.get_segments()[0][:, 1]
+    assert low == high
+
+
+def test_like_values_stand_side_by_side():
+    values = np.array([0.5, 0.9931, 0.9931, 0.9931, 0.7])
+    shifts = figS0_initialisation.swarm(values)
+    np.testing.assert_allclose(shifts[[0, 4]], 0.0)
+    np.testing.assert_allclose(shifts[1:4], [-0.024, 0.0, 0.024])
+    assert np.ptp(figS0_initialisation.swarm(np.full(50, 0.5))) == pytest.approx(0.22)
