@@ -1,0 +1,583 @@
+"""Claims on made-up results whose verdicts are known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+from scipy import stats
+
+from dynamical_loss import claims, cli, store
+from dynamical_loss.cascade import SHARPNESS_RULE
+from dynamical_loss.claims import Above, Below, Equivalent, Measurement, Near, Verdict, mean_of
+from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.config.training import ModelSettings, PhaseSettings, TrajectorySettings
+from dynamical_loss.stages import evaluate_claims
+
+SETTINGS = BootstrapSettings(resamples=4000, seed=1)
+DEFINITIONS = ["sharpness", "sharpness_starts", "loss"]
+
+
+def with_settings(dataset, settings):
+    return dataset.assign_attrs(settings=json.dumps(settings))
+
+
+def phase(accuracy, *, width=100, seeds=10, periods=(50, 200, 2000), amplitudes=(1, 5, 20, 70), **changed):
+    """Accuracies of both kinds from a function of (period, amplitude), with a little seed noise."""
+    mean = np.array([[accuracy(period, amplitude) for amplitude in amplitudes] for period in periods])
+    noise = np.linspace(-0.01, 0.01, seeds)
+    values = mean[:, :, None] + noise
+    dimensions = ("period", "amplitude", "seed")
+    dataset = xr.Dataset(
+        {"train_accuracy": (dimensions, values), "validation_accuracy": (dimensions, values - 0.05)},
+        coords={"period": list(periods), "amplitude": np.array(amplitudes, float), "seed": range(seeds)},
+    )
+    settings = PhaseSettings(model=ModelSettings(width=width), **changed).model_dump()
+    return with_settings(dataset, settings)
+
+
+def narrow_as_in_the_paper(period, amplitude):
+    if amplitude == 1:
+        return 0.65
+    return 0.98 if amplitude <= 20 and period <= 300 else 0.8
+
+
+def origin(*, width=100, rate=1.0, seed=0, amplitude=70.0, **changed):
+    settings = TrajectorySettings(amplitude=amplitude, **changed).at_learning_rate(rate, width)
+    return {**settings.model_dump(), "seed": seed}
+
+
+def event_columns(starts, *, period=5000, length=200):
+    starts = np.asarray(starts)
+    return {
+        "event_rule": ("event", np.full(starts.size, SHARPNESS_RULE)),
+        "event_start": ("event", starts),
+        "event_finish": ("event", starts + length),
+        "event_finished": ("event", np.ones(starts.size, dtype=np.int8)),
+        "event_period_index": ("event", starts // period),
+    }
+
+
+def starts_in(periods):
+    """One event late in each of these periods (counted from 0)."""
+    return np.asarray(periods, dtype=int) * 5000 + 4500
+
+
+def cascade_file(periods, *, seed=0, **changed):
+    return with_settings(
+        xr.Dataset(event_columns(starts_in(periods))), {"trajectory": origin(seed=seed, **changed)}
+    )
+
+
+def threshold_file(
+    law=lambda rate, width: 2.0 / rate,
+    *,
+    rates=(0.5, 1.0, 2.0),
+    widths=(100, 1000),
+    seeds=3,
+    unstable=(10, 10, 9),
+    exponent=-1.0,
+    half=0.05,
+    prefactor=2.0,
+):
+    """λ_th by a law of (η, width) with a per cent of scatter; the fit is given, not made."""
+    scatter = 1 + 0.01 * np.linspace(-1, 1, seeds) if seeds > 1 else np.ones(1)
+    values = np.array([[law(rate, width) * scatter for width in widths] for rate in rates])
+    trajectories = [
+        origin(width=width, rate=rate, seed=seed)
+        for width in widths
+        for rate in rates
+        for seed in range(seeds)
+    ]
+    starts = [starts_in(range(count)) for count in unstable[:seeds]]
+    owner = np.repeat(np.arange(len(starts)), [len(item) for item in starts])
+    table = ("definition", "width")
+    ends = np.array([-half, half])
+    shape = (len(DEFINITIONS), len(widths))
+    dataset = xr.Dataset(
+        {
+            "threshold_by_definition": (
+                ("definition", "learning_rate", "width", "seed"),
+                np.stack([values, values, values / 2]),
+            ),
+            "exponent": (table, np.full(shape, exponent)),
+            "exponent_interval": ((*table, "bound"), exponent + np.tile(ends, (*shape, 1))),
+            "prefactor": (table, np.full(shape, prefactor)),
+            "prefactor_interval": ((*table, "bound"), prefactor + np.tile(ends, (*shape, 1))),
+            "fit_n": (table, np.full(shape, len(rates) * seeds)),
+            **event_columns(np.concatenate(starts)),
+            "event_learning_rate": ("event", np.ones(owner.size)),
+            "event_width": ("event", np.full(owner.size, 100)),
+            "event_seed": ("event", owner),
+        },
+        coords={
+            "learning_rate": list(rates),
+            "width": list(widths),
+            "seed": range(seeds),
+            "definition": DEFINITIONS,
+            "bound": ["lower", "upper"],
+        },
+    )
+    return with_settings(dataset, {"trajectories": trajectories})
+
+
+def spectrum_file(sharpness, *, ntk=None, **changed):
+    # As the pipeline stores them: a denser window, and the last step whatever the spacing.
+    steps = np.unique([*range(0, 69_951, 25), *range(8000, 8100), 70_000 - 16])
+    variables = {"hessian_eigenvalue": (("snapshot_step", "mode"), sharpness(steps)[:, None])}
+    if ntk is not None:
+        variables["ntk_eigenvalue"] = (("snapshot_step", "mode"), ntk(steps)[:, None])
+    dataset = xr.Dataset(variables, coords={"snapshot_step": steps})
+    return with_settings(dataset, {"trajectory": origin(**changed)})
+
+
+def rows(**inputs):
+    lists = {role: item if isinstance(item, list) else [item] for role, item in inputs.items()}
+    return {row.id: row for row in claims.evaluate(lists, SETTINGS)}
+
+
+# Intervals ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [3, 4, 10, 50])
+def test_the_interval_is_student_s_for_values_that_scatter_evenly(n):
+    values = stats.norm.ppf((np.arange(n) + 0.5) / n)
+    found = mean_of(values, BootstrapSettings(resamples=40_000))
+    expected = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
+    # With three values the bootstrap knows only ten means, so its quantiles are coarse.
+    np.testing.assert_allclose(found.interval, expected, rtol=0.2 if n < 5 else 0.03)
+    assert found.value == pytest.approx(values.mean())
+    assert found.n == n
+
+
+def test_the_interval_of_many_values_is_scipy_s_percentile_bootstrap():
+    values = np.random.default_rng(0).exponential(size=400)
+    found = mean_of(values, BootstrapSettings(resamples=20_000))
+    scipys = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    np.testing.assert_allclose(found.interval, scipys, rtol=5e-3)
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    generator = np.random.default_rng(2)
+    settings = BootstrapSettings(resamples=500)
+    hits = 0
+    for _ in range(400):
+        lower, upper = mean_of(generator.normal(size=5), settings).interval
+        hits += lower <= 0.0 <= upper
+    assert 0.92 <= hits / 400 <= 0.99
+
+
+def test_few_values_have_no_interval_and_unknown_ones_do_not_count():
+    found = mean_of([0.4, math.nan, 0.6], SETTINGS)
+    assert (found.value, found.n) == (pytest.approx(0.5), 2)
+    assert math.isnan(found.interval[0])
+    assert mean_of([], SETTINGS).n == 0
+
+
+def test_the_interval_is_clipped_to_what_is_possible_and_repeats():
+    values = [0.99, 1.0, 1.0, 0.97]
+    assert mean_of(values, SETTINGS, (0.0, 1.0)).interval[1] == 1.0
+    assert mean_of(values, SETTINGS) == mean_of(values, SETTINGS)
+
+
+# Criteria -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("criterion", "interval", "verdict"),
+    [
+        (Above(0.9), (0.91, 1.0), Verdict.REPRODUCED),
+        (Above(0.9), (0.89, 1.0), Verdict.NOT_REPRODUCED),
+        (Below(0.8), (0.4, 0.79), Verdict.REPRODUCED),
+        (Below(0.8), (0.4, 0.81), Verdict.NOT_REPRODUCED),
+        (Near(0.6, 0.7, 0.2), (0.5, 0.61), Verdict.REPRODUCED),
+        (Near(0.6, 0.7, 0.2), (0.5, 0.59), Verdict.NOT_REPRODUCED),
+        (Near(0.6, 0.7, 0.2), (0.71, 0.95), Verdict.NOT_REPRODUCED),
+        (Near(0.6, 0.7, 0.2), (0.45, 0.7), Verdict.NOT_TESTED),
+        (Near(2.0, 2.0, 0.4), (1.9, 2.1), Verdict.REPRODUCED),
+        (Equivalent(0.8, 1.25, 1.0), (0.9, 0.95), Verdict.REPRODUCED),
+        (Equivalent(0.8, 1.25, 1.0), (0.7, 0.95), Verdict.NOT_REPRODUCED),
+        (Equivalent(0.8, 1.25, 1.0), (0.7, 1.05), Verdict.NOT_TESTED),
+    ],
+)
+def test_criteria(criterion, interval, verdict):
+    found, reason = criterion.decide(*interval)
+    assert found == verdict
+    assert bool(reason) == (verdict is Verdict.NOT_TESTED)
+
+
+def test_rules_say_the_numbers_that_decide():
+    for claim in claims.CLAIMS:
+        numbers = [
+            getattr(claim.criterion, name) for name in ("limit", "low") if hasattr(claim.criterion, name)
+        ]
+        assert all(f"{number:g}" in claim.rule for number in numbers)
+        assert set(claim.roles) <= {
+            "phase_narrow",
+            "phase_wide",
+            "initialisation",
+            "threshold",
+            "spectrum",
+            "cascade",
+            "static_narrow",
+            "static_wide",
+        }
+    identifiers = [claim.id for claim in claims.CLAIMS]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+# Phase diagrams -----------------------------------------------------------------------------------
+
+
+def test_the_paper_s_narrow_phase_diagram_reproduces():
+    found = rows(phase_narrow=phase(narrow_as_in_the_paper))
+    for name in (
+        "static_narrow_fails",
+        "static_narrow_train_value",
+        "narrow_region_train",
+        "narrow_region_validation",
+        "narrow_region_improves",
+        "too_large_amplitude_train",
+        "too_large_amplitude_validation",
+    ):
+        assert found[name].verdict == Verdict.REPRODUCED, name
+        assert found[name].n == 10
+    assert found["static_narrow_fails"].measured_value == pytest.approx(0.65)
+    assert found["narrow_region_train"].measured_value == pytest.approx(0.98)
+    assert found["narrow_region_improves"].measured_value == pytest.approx(0.33)
+    assert found["too_large_amplitude_train"].measured_value == pytest.approx(-0.18)
+    # The same seeds on both sides, so their scatter cancels in the difference.
+    improvement = found["narrow_region_improves"]
+    assert improvement.interval_upper - improvement.interval_lower < 1e-9
+
+
+def test_an_accuracy_interval_is_that_of_its_seeds():
+    row = rows(phase_narrow=phase(narrow_as_in_the_paper))["static_narrow_fails"]
+    expected = mean_of(0.65 + np.linspace(-0.01, 0.01, 10), SETTINGS).interval
+    assert (row.interval_lower, row.interval_upper) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("static", "fails", "value"),
+    [
+        (0.49, Verdict.REPRODUCED, Verdict.NOT_REPRODUCED),
+        (0.90, Verdict.NOT_REPRODUCED, Verdict.NOT_REPRODUCED),
+    ],
+)
+def test_failing_and_failing_at_the_paper_s_value_are_two_things(static, fails, value):
+    found = rows(phase_narrow=phase(lambda period, amplitude: static if amplitude == 1 else 0.98))
+    assert found["static_narrow_fails"].verdict == fails
+    assert found["static_narrow_train_value"].verdict == value
+
+
+def test_a_good_cell_does_not_stand_for_its_region():
+    found = rows(phase_narrow=phase(lambda period, amplitude: 1.0 if (period, amplitude) == (50, 5) else 0.7))
+    assert found["narrow_region_train"].verdict == Verdict.NOT_REPRODUCED
+    assert found["narrow_region_train"].measured_value == pytest.approx((1.0 + 3 * 0.7) / 4)
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.005, Verdict.REPRODUCED), (-0.005, Verdict.NOT_REPRODUCED)])
+def test_the_wide_network_is_compared_seed_by_seed(gain, verdict):
+    wide = phase(lambda period, amplitude: 0.98 + (gain if amplitude > 1 else 0.0), width=1000, seeds=4)
+    found = rows(phase_wide=wide)
+    assert found["wide_region_improves"].verdict == verdict
+    assert found["wide_region_improves"].measured_value == pytest.approx(gain)
+    assert found["static_wide_train"].verdict == Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("changed", "claim", "reason"),
+    [
+        ({"seeds": 2}, "static_narrow_fails", "n = 2"),
+        ({"width": 50}, "static_narrow_fails", "model.width is 50, in the paper 100"),
+        ({"steps": 1000, "periods": (50, 200)}, "narrow_region_train", "steps = 1000"),
+        ({"learning_rate": 0.5}, "static_narrow_fails", "learning_rate"),
+        ({"amplitudes": (1, 70)}, "narrow_region_train", "no cell with 5 <= A <= 20"),
+        ({"amplitudes": (5, 20)}, "static_narrow_fails", "no A = 1"),
+        ({"amplitudes": (1, 5, 20)}, "too_large_amplitude_train", "the largest A in the grid is 20"),
+    ],
+)
+def test_what_the_grid_cannot_tell_is_not_tested(changed, claim, reason):
+    settings = {key: changed[key] for key in ("steps", "learning_rate", "periods") if key in changed}
+    shape = {key: value for key, value in changed.items() if key not in settings or key == "periods"}
+    dataset = phase(narrow_as_in_the_paper, **shape)
+    recorded = {**store.settings_of(dataset), **settings}
+    row = rows(phase_narrow=with_settings(dataset, recorded))[claim]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert reason in row.rule.split("[not tested here: ")[1]
+
+
+def test_two_seeds_still_show_their_mean():
+    row = rows(phase_narrow=phase(narrow_as_in_the_paper, seeds=2))["static_narrow_fails"]
+    assert row.measured_value == pytest.approx(0.65)
+    assert math.isnan(row.interval_lower)
+
+
+# Instabilities ------------------------------------------------------------------------------------
+
+
+def test_ten_unstable_periods_reproduce_and_two_do_not():
+    ten = rows(threshold=threshold_file(unstable=(10, 10, 9)))
+    assert ten["unstable_periods"].measured_value == pytest.approx(29 / 3)
+    assert ten["unstable_periods"].verdict == Verdict.REPRODUCED
+    assert ten["instabilities_end"].verdict == Verdict.REPRODUCED
+    two = rows(threshold=threshold_file(unstable=(2, 2, 3)))
+    assert two["unstable_periods"].verdict == Verdict.NOT_REPRODUCED
+
+
+def test_instabilities_that_never_end_are_not_reproduced():
+    found = rows(cascade=[cascade_file([0, 5, 12], seed=seed) for seed in range(3)])
+    assert found["instabilities_end"].measured_value == pytest.approx(13)
+    assert found["instabilities_end"].verdict == Verdict.NOT_REPRODUCED
+    assert found["unstable_periods"].measured_value == pytest.approx(3)
+
+
+def test_a_run_in_two_files_counts_once():
+    found = rows(
+        threshold=threshold_file(unstable=(10, 10, 9)),
+        cascade=cascade_file(range(10), seed=0, record_every=5),
+    )
+    assert found["unstable_periods"].n == 3
+    assert rows(cascade=cascade_file(range(10)))["unstable_periods"].verdict == Verdict.NOT_TESTED
+
+
+def test_instabilities_after_the_oscillation_do_not_count():
+    found = rows(cascade=[cascade_file([0, 13], seed=seed) for seed in range(3)])
+    assert found["instabilities_end"].measured_value == pytest.approx(1)
+
+
+def test_runs_without_instabilities_are_a_result():
+    found = rows(
+        cascade=[cascade_file([], seed=seed) for seed in range(3)],
+        spectrum=[spectrum_file(np.ones_like, ntk=np.ones_like, seed=seed) for seed in range(3)],
+    )
+    assert found["unstable_periods"].measured_value == 0.0
+    assert found["unstable_periods"].verdict == Verdict.NOT_REPRODUCED
+    assert found["ntk_drops_during"].verdict == Verdict.NOT_TESTED
+
+
+def growing_then_dropping(steps):
+    """Doubles up to the end of each instability's start, and halves in it."""
+    phase_of = steps % 5000
+    return 1000.0 * np.where(phase_of < 4500, 1.0 + phase_of / 4500, np.where(phase_of < 4700, 2.0, 1.0))
+
+
+def test_the_kernel_grows_before_and_drops_in_a_cascade():
+    found = rows(
+        cascade=cascade_file(range(1, 8)),
+        spectrum=spectrum_file(np.ones_like, ntk=growing_then_dropping),
+    )
+    assert found["ntk_grows_before"].verdict == Verdict.REPRODUCED
+    assert found["ntk_grows_before"].measured_value == pytest.approx(1.0, rel=0.01)
+    assert found["ntk_drops_during"].verdict == Verdict.REPRODUCED
+    assert found["ntk_drops_during"].measured_value == pytest.approx(-0.5, abs=0.13)
+    assert found["ntk_drops_during"].n == 7
+
+
+def test_a_kernel_that_does_the_opposite_is_not_reproduced():
+    found = rows(
+        cascade=cascade_file(range(1, 8)),
+        spectrum=spectrum_file(np.ones_like, ntk=lambda steps: 1e6 / growing_then_dropping(steps)),
+    )
+    assert found["ntk_grows_before"].verdict == Verdict.NOT_REPRODUCED
+    assert found["ntk_drops_during"].verdict == Verdict.NOT_REPRODUCED
+
+
+def test_three_runs_are_counted_as_runs():
+    seeds = range(3)
+    found = rows(
+        cascade=[cascade_file(range(1, 8), seed=seed) for seed in seeds],
+        spectrum=[spectrum_file(np.ones_like, ntk=growing_then_dropping, seed=seed) for seed in seeds],
+    )
+    assert found["ntk_grows_before"].n == 3
+
+
+def test_without_a_probed_kernel_there_is_nothing_to_say():
+    found = rows(cascade=cascade_file(range(8)), spectrum=spectrum_file(np.ones_like))
+    assert found["ntk_grows_before"].verdict == Verdict.NOT_TESTED
+
+
+# Thresholds ---------------------------------------------------------------------------------------
+
+
+def test_theory_and_measurement_are_told_apart():
+    found = rows(threshold=threshold_file(exponent=-1.0, half=0.03))
+    assert found["theory_exponent_sharpness"].verdict == Verdict.REPRODUCED
+    assert found["threshold_exponent_sharpness"].verdict == Verdict.NOT_REPRODUCED
+    assert found["theory_prefactor_sharpness"].verdict == Verdict.REPRODUCED
+    other = rows(threshold=threshold_file(exponent=-0.9, half=0.03, prefactor=1.7))
+    assert other["theory_exponent_loss"].verdict == Verdict.NOT_REPRODUCED
+    assert other["threshold_exponent_loss"].verdict == Verdict.REPRODUCED
+    assert other["theory_prefactor_loss"].verdict == Verdict.NOT_REPRODUCED
+    assert other["theory_prefactor_loss"].interval_upper == pytest.approx(1.73)
+
+
+def test_there_is_a_row_for_every_definition_the_paper_s_first():
+    identifiers = [
+        row.id for row in claims.evaluate({"threshold": [threshold_file()]}, SETTINGS) if "_expo" in row.id
+    ]
+    assert identifiers == [
+        f"{who}_exponent_{definition}" for who in ("threshold", "theory") for definition in DEFINITIONS
+    ]
+
+
+def test_two_learning_rates_make_no_exponent():
+    row = rows(threshold=threshold_file(rates=(1.0, 2.0)))["threshold_exponent_sharpness"]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert "2 learning rates" in row.rule
+    assert row.measured_value == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(1.0, Verdict.REPRODUCED), (1.1, Verdict.REPRODUCED), (1.5, Verdict.NOT_REPRODUCED)],
+)
+def test_independence_of_width(ratio, verdict):
+    row = rows(threshold=threshold_file(lambda rate, width: 2 / rate * (ratio if width == 1000 else 1)))[
+        "threshold_width_sharpness"
+    ]
+    assert row.measured_value == pytest.approx(ratio, rel=1e-3)
+    assert row.verdict == verdict
+    assert row.n == 9
+
+
+def test_one_wide_run_cannot_tell_of_width():
+    item = threshold_file(seeds=3)
+    few = item["threshold_by_definition"].where((item["width"] == 100) | (item["seed"] == 0))
+    few = few.where((item["width"] == 100) | (item["learning_rate"] == 1.0))
+    row = rows(threshold=item.assign(threshold_by_definition=few))["threshold_width_sharpness"]
+    assert (row.verdict, row.n) == (Verdict.NOT_TESTED, 1)
+    assert row.measured_value == pytest.approx(0.99, rel=0.02)
+
+
+def test_static_runs_above_and_below_their_threshold():
+    found = rows(
+        threshold=threshold_file(),
+        static_narrow=[
+            spectrum_file(lambda t: np.full(t.shape, 2.5), amplitude=1.0, seed=s) for s in range(3)
+        ],
+        static_wide=[
+            spectrum_file(lambda t: np.where(t < 20_000, 5.0, 0.5), amplitude=1.0, width=1000, seed=s)
+            for s in range(3)
+        ],
+    )
+    assert found["static_narrow_above"].measured_value == 1.0
+    assert found["static_narrow_above"].verdict == Verdict.REPRODUCED
+    assert found["static_wide_below"].measured_value == 0.0
+    assert found["static_wide_below"].verdict == Verdict.REPRODUCED
+
+
+def test_alternation_across_the_threshold_is_half_above_but_its_average_is_above():
+    def alternating(steps):
+        return 2.4 + np.where((steps // 25) % 2 == 0, 0.7, -0.7)
+
+    found = rows(
+        threshold=threshold_file(),
+        static_narrow=[spectrum_file(alternating, amplitude=1.0, seed=s) for s in range(3)],
+    )
+    assert found["static_narrow_above"].measured_value == pytest.approx(0.5, abs=0.01)
+    assert found["static_narrow_above"].verdict == Verdict.NOT_REPRODUCED
+    assert found["static_narrow_above_branch_mean"].verdict == Verdict.REPRODUCED
+
+
+def test_no_measured_threshold_no_verdict():
+    item = threshold_file()
+    nothing = item.assign(threshold_by_definition=item["threshold_by_definition"] * math.nan)
+    static = spectrum_file(lambda t: np.full(t.shape, 2.5), amplitude=1.0)
+    row = rows(threshold=nothing, static_narrow=static)["static_narrow_above"]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert "no threshold was measured" in row.rule
+
+
+# The file -----------------------------------------------------------------------------------------
+
+
+def test_without_any_file_everything_is_not_tested():
+    found = claims.evaluate({}, SETTINGS)
+    assert len(found) == len(claims.CLAIMS)
+    assert {row.verdict for row in found} == {Verdict.NOT_TESTED}
+
+
+def test_the_command_writes_what_can_be_read_back(tmp_path):
+    def stored(dataset, name):
+        path = tmp_path / f"{name}.nc"
+        dataset.to_netcdf(path, engine="netcdf4")
+        return path
+
+    paths = {
+        "phase_narrow": stored(phase(narrow_as_in_the_paper), "narrow"),
+        "threshold": stored(threshold_file(), "threshold"),
+    }
+    output = tmp_path / "deep" / "claims.csv"
+    arguments = ["evaluate-claims", "--output", str(output), "--settings", SETTINGS.model_dump_json()]
+    for role, path in paths.items():
+        arguments += ["--input", f"{role}={path}"]
+    result = CliRunner().invoke(cli.commands, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    with open(output, encoding="utf-8", newline="") as stream:
+        read = list(csv.DictReader(stream))
+    expected = claims.evaluate(
+        {role: [store.read(path)] for role, path in paths.items()},
+        SETTINGS,
+        {role: [str(path)] for role, path in paths.items()},
+    )
+    assert list(read[0]) == [
+        "id",
+        "source",
+        "statement",
+        "paper_value",
+        "measured_value",
+        "interval_lower",
+        "interval_upper",
+        "n",
+        "verdict",
+        "rule",
+        "file",
+    ]
+    assert [row["id"] for row in read] == [row.id for row in expected]
+    for text, row in zip(read, expected, strict=True):
+        assert text["verdict"] == row.verdict
+        assert text["rule"] == row.rule
+        for name in ("paper_value", "measured_value", "interval_lower", "interval_upper"):
+            number = float(text[name]) if text[name] else math.nan
+            assert number == pytest.approx(getattr(row, name), rel=1e-5, nan_ok=True)
+    assert read[0]["file"] == str(paths["phase_narrow"])
+
+
+def test_a_measurement_that_fails_leaves_no_file(tmp_path):
+    output = tmp_path / "claims.csv"
+    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, Verdict.REPRODUCED, "r", "f")
+
+    def stops():
+        yield broken
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        evaluate_claims.write(stops(), output)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_measured_is_nan():
+    assert math.isnan(Measurement().value)
+
+
+def test_the_best_cell_is_chosen_by_seeds_that_do_not_measure_it():
+    """Cell (T=10, A=5) shines on the even seeds alone, (T=20, A=9) is truly good: means known by hand."""
+    accuracy = np.full((2, 3, 6), 0.5)
+    accuracy[0, 1, 0::2] = 0.99  # chosen …
+    accuracy[0, 1, 1::2] = 0.60  # … and found out
+    accuracy[1, 2] = 0.90
+    dataset = xr.Dataset(
+        {"train_accuracy": (("period", "amplitude", "seed"), accuracy)},
+        coords={"period": [10, 20], "amplitude": [1.0, 5.0, 9.0], "seed": np.arange(6)},
+    )
+    found, static = claims._best_cell(dataset, "train_accuracy")
+    np.testing.assert_array_equal(found, [0.6, 0.6, 0.6])
+    np.testing.assert_array_equal(static, [0.5, 0.5, 0.5])
