@@ -1,0 +1,329 @@
+"""The command line: one command a rule of the workflow, named alike.
+
+Each command reads its files, does one stage and writes one result.  ``--settings`` takes the stage's
+part of the configuration, as JSON or as the path of a YAML file; every key has the paper's value as
+its default, and ``--help`` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import yaml
+from pydantic import BaseModel
+
+from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
+from dynamical_loss.config.base import Settings, validate
+from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.training import PhaseRunSettings, PhaseSettings, TrajectorySettings
+from dynamical_loss.errors import UserError
+
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
+
+
+class SettingsType(click.ParamType[Settings]):
+    """A settings model, given as JSON or as the path of a YAML or JSON file."""
+
+    name = "json|file"
+
+    def __init__(self, model: type[Settings]) -> None:
+        self.model = model
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Settings:
+        """Parse and check.
+
+        Raises:
+            UserError: one line that names the key and the remedy.
+        """
+        if isinstance(value, Settings):
+            return value
+        source = "--settings"
+        text = value
+        if not value.lstrip().startswith("{"):
+            source = value
+            try:
+                text = Path(value).read_text()
+            except OSError:
+                raise UserError(
+                    f"--settings: '{value}' is neither JSON nor a file that can be read"
+                ) from None
+        return validate(self.model, _parse(text, source), source)
+
+
+def _parse(text: str, source: str) -> Any:
+    """Values from YAML or JSON.
+
+    Raises:
+        UserError: if `text` is neither.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise UserError(f"{source}{line}: not valid YAML or JSON; mend the syntax") from None
+
+
+def settings_help(model: type[BaseModel], indent: str = "") -> list[str]:
+    """Lines that list a settings model's keys with default and meaning."""
+    lines = []
+    for name, field in model.model_fields.items():
+        nested = [
+            option
+            for option in (field.annotation, *get_args(field.annotation))
+            if isinstance(option, type) and issubclass(option, BaseModel)
+        ]
+        if nested and not str(field.annotation).startswith(("list", "dict")):
+            optional = " (null: off)" if type(None) in get_args(field.annotation) else ""
+            lines.append(f"{indent}{name}: {field.description}{optional}")
+            lines += settings_help(nested[0], indent + "  ")
+            continue
+        default = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel | list) and nested:
+            default = [] if isinstance(default, list) else default
+        lines.append(f"{indent}{name} [{default}]: {field.description}")
+    return lines
+
+
+def _settings(model: type[Settings]) -> Decorator:
+    """The ``--settings`` option of a command, and the list of its keys at the end of its help."""
+
+    def decorate(function: Command) -> Command:
+        listing = "\n".join(settings_help(model))
+        function.__doc__ = f"{function.__doc__}\n\n    \b\n    Settings [default]:\n" + "\n".join(
+            f"      {line}" for line in listing.splitlines()
+        )
+        return click.option(
+            "--settings",
+            type=SettingsType(model),
+            default="{}",
+            show_default=True,
+            help="Settings as JSON, or a YAML or JSON file; see the list below.",
+        )(function)
+
+    return decorate
+
+
+def _file(name: str, text: str) -> Decorator:
+    return click.option(f"--{name}", required=True, type=click.Path(path_type=Path), help=text)
+
+
+_OUTPUT = _file("output", "NetCDF file to write; it appears only when it is whole.")
+_DATASET = _file("dataset", "NetCDF file made by prepare-dataset.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def commands() -> None:
+    """Dynamical loss functions: datasets, training, curvature probes, analysis, figures, claims.
+
+    Times are in minimisation steps, accuracies fractions of 1, losses in nats (cross-entropy).
+    Computation uses one thread, so that results do not depend on the machine's core count.
+    """
+
+
+@commands.command()
+@_OUTPUT
+@_settings(SpiralSettings)
+def prepare_dataset(settings: SpiralSettings, output: Path) -> None:
+    """Make the training and validation set of the spiral (Fig. 2)."""
+    from dynamical_loss.stages import prepare_dataset as stage
+
+    stage.run(settings, output)
+
+
+@commands.command()
+@_DATASET
+@click.option("--period", type=click.IntRange(min=1), help="T, steps; leave out for A = 1.")
+@click.option(
+    "--amplitude",
+    type=click.FloatRange(min=1),
+    default=1.0,
+    show_default=True,
+    help="A; 1 is the static loss.",
+)
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
+@click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
+@_OUTPUT
+@_settings(PhaseRunSettings)
+def train_phase_block(
+    settings: PhaseRunSettings,
+    dataset: Path,
+    period: int | None,
+    amplitude: float,
+    first_seed: int,
+    last_seed: int,
+    output: Path,
+) -> None:
+    """Train one (period, amplitude) cell for several seeds (Fig. 3)."""
+    from dynamical_loss.grid import Block
+    from dynamical_loss.stages import train_phase_block as stage
+
+    if amplitude > 1 and period is None:
+        raise UserError("--period is missing; an amplitude above 1 needs one")
+    if last_seed < first_seed:
+        raise UserError(f"--last-seed {last_seed} is before --first-seed {first_seed}")
+    block = Block(None if amplitude == 1 else period, amplitude, first_seed, last_seed)
+    stage.run(settings, block, dataset, output)
+
+
+@commands.command()
+@click.argument("blocks", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_OUTPUT
+@_settings(PhaseSettings)
+def aggregate_phase(settings: PhaseSettings, blocks: tuple[Path, ...], output: Path) -> None:
+    """Gather BLOCKS into one file over (period, amplitude, seed) (Fig. 3)."""
+    from dynamical_loss.stages import aggregate_phase as stage
+
+    stage.run(settings, blocks, output)
+
+
+@commands.command()
+@_DATASET
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
+@_OUTPUT
+@_settings(TrajectorySettings)
+def train_trajectory(settings: TrajectorySettings, dataset: Path, seed: int, output: Path) -> None:
+    """Train one run, keeping every step and snapshots of its parameters (Fig. 4, 5)."""
+    from dynamical_loss.stages import train_trajectory as stage
+
+    stage.run(settings, seed, dataset, output)
+
+
+@commands.command()
+@_file("trajectory", "NetCDF file made by train-trajectory.")
+@_DATASET
+@_OUTPUT
+@_settings(ProbeSettings)
+def probe_spectrum(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
+    """Measure Hessian and NTK eigenvalues at the snapshots of a trajectory (Fig. 4e,f)."""
+    from dynamical_loss.stages import probe_spectrum as stage
+
+    stage.run(settings, trajectory, dataset, output)
+
+
+@commands.command()
+@_file("trajectory", "NetCDF file made by train-trajectory.")
+@_file("spectrum", "NetCDF file made by probe-spectrum.")
+@_OUTPUT
+@_settings(CascadeSettings)
+def analyse_cascade(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Path) -> None:
+    """Find the instabilities along a trajectory and the threshold they give (Fig. 4)."""
+    from dynamical_loss.stages import analyse_cascade as stage
+
+    stage.run(settings, trajectory, spectrum, output)
+
+
+@commands.command()
+@click.argument("analyses", nargs=-1, required=True, type=click.Path(path_type=Path))
+@_OUTPUT
+@_settings(BootstrapSettings)
+def fit_threshold(settings: BootstrapSettings, analyses: tuple[Path, ...], output: Path) -> None:
+    """Fit the threshold's power law in the learning rate over ANALYSES (Fig. 5a)."""
+    from dynamical_loss.stages import fit_threshold as stage
+
+    stage.run(settings, analyses, output)
+
+
+def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:
+    """Options of the form ``key=value``.
+
+    Raises:
+        UserError: if one has no equals sign.
+    """
+    for value in values:
+        if "=" not in value:
+            raise UserError(f"{option} '{value}': write it as NAME=VALUE")
+    return [(value.split("=", 1)[0], value.split("=", 1)[1]) for value in values]
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--input", "inputs", multiple=True, metavar="ROLE=FILE", help="A NetCDF file; repeatable.")
+@click.option("--option", "options", multiple=True, metavar="KEY=JSON", help="E.g. zoom=[8000,10500].")
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Picture to write, .pdf or .png; repeatable.",
+)
+def render_figure(
+    name: str, inputs: tuple[str, ...], options: tuple[str, ...], outputs: tuple[Path, ...]
+) -> None:
+    """Render the figure NAME, e.g. fig4_cascade, from stored results."""
+    from dynamical_loss.stages import render_figure as stage
+
+    files: dict[str, list[Path]] = {}
+    for role, path in _pairs(inputs, "--input"):
+        files.setdefault(role, []).append(Path(path))
+    values = {key: _parse(text, f"--option {key}") for key, text in _pairs(options, "--option")}
+    stage.run(name, files, values, outputs)
+
+
+@commands.command()
+@click.option("--input", "inputs", multiple=True, metavar="ROLE=FILE", help="A NetCDF file; repeatable.")
+@_file("output", "CSV file to write; it appears only when it is whole.")
+@_settings(BootstrapSettings)
+def evaluate_claims(settings: BootstrapSettings, inputs: tuple[str, ...], output: Path) -> None:
+    """Hold the paper's claims against the results, one row a claim."""
+    from dynamical_loss.stages import evaluate_claims as stage
+
+    files: dict[str, list[Path]] = {}
+    for role, path in _pairs(inputs, "--input"):
+        files.setdefault(role, []).append(Path(path))
+    stage.run(settings, files, output)
+
+
+@commands.command()
+@click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
+@click.option(
+    "--schema",
+    type=click.Path(path_type=Path),
+    default=Path("workflow/schemas/config.schema.json"),
+    show_default=True,
+    help="JSON schema to write.",
+)
+def document_config(config: Path, schema: Path) -> None:
+    """Check CONFIG, write its comments anew from the typed model, and write the JSON schema."""
+    from dynamical_loss.config import document
+    from dynamical_loss.store import atomic_path
+
+    text = document.commented(document.read(config))
+    for path, content in ((config, text), (schema, document.schema())):
+        with atomic_path(path) as temporary:
+            temporary.write_text(content)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; a user's mistake ends with one line and exit status 2."""
+    # Before JAX starts: one thread a job, for equal numbers on every machine and no oversubscription.
+    os.environ.setdefault("PJRT_NPROC", "1")
+    # JAX computes in one long call that Python cannot interrupt; files are only ever whole anyway.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        commands.main(args=arguments, prog_name="python -m dynamical_loss", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx else "python -m dynamical_loss"
+        _report(f"{error.format_message().rstrip('.')} (see {where} --help)")
+    except (click.ClickException, UserError) as error:
+        _report(str(error))
+    except OSError as error:
+        _report(f"{error.filename}: {error.strerror}; check the path")
+    else:
+        return
+    sys.exit(2)
+
+
+def _report(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)

@@ -1,0 +1,72 @@
+"""Gather the blocks of a phase study into one file over (period, amplitude, seed)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dynamical_loss import store
+from dynamical_loss.config.training import PhaseSettings
+from dynamical_loss.errors import UserError
+from dynamical_loss.grid import Block, cell
+
+_FINAL = {
+    "train_accuracy": "fraction of training samples classified correctly at the end",
+    "validation_accuracy": "fraction of validation samples classified correctly at the end",
+    "loss": "static loss at the end, mean over samples",
+}
+
+
+def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
+    """Write the phase diagram; static cells are the same runs at every period.
+
+    Raises:
+        UserError: if a file is no block, cannot be read, or one that the settings ask for is not given.
+    """
+    record = store.Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision)
+    found = {}
+    for path in blocks:
+        try:
+            block = Block.from_name(path.stem)
+        except ValueError as error:
+            raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
+        stored = store.read(path, [*_FINAL, "diverged", "divergence_step"])
+        for seed in block.seeds:
+            found[block.period, block.amplitude, seed] = stored.sel(seed=seed)
+    shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
+    values = {name: np.full(shape, np.nan) for name in _FINAL}
+    diverged = np.zeros(shape, dtype=bool)
+    divergence_step = np.full(shape, -1)
+    for index in np.ndindex(shape):
+        period, amplitude = settings.periods[index[0]], settings.amplitudes[index[1]]
+        key = (*cell(period, amplitude), index[2])
+        if key not in found:
+            raise UserError(
+                f"no block given holds T = {period}, A = {amplitude:g}, seed {index[2]}; "
+                f"make {output} with snakemake, which names them all"
+            )
+        for name in _FINAL:
+            values[name][index] = found[key][name].values[-1]
+        diverged[index] = found[key]["diverged"]
+        divergence_step[index] = found[key]["divergence_step"]
+    variables = store.Variables()
+    dimensions = ("period", "amplitude", "seed")
+    for name, coordinate, words, units in (
+        ("period", settings.periods, "period T of the oscillation, minimisation steps", "1"),
+        ("amplitude", settings.amplitudes, "amplitude A of the oscillation", "1"),
+        ("seed", np.arange(settings.seeds), "random seed", "1"),
+    ):
+        variables.add(name, (name,), coordinate, words, units=units, reference="Fig. 3")
+    for name, words in _FINAL.items():
+        variables.add(name, dimensions, values[name], words, reference="Fig. 3")
+    variables.add("diverged", dimensions, diverged, "1 if the loss stopped being finite", reference="Fig. 3")
+    variables.add(
+        "divergence_step",
+        dimensions,
+        divergence_step,
+        "first recorded step with a loss that is not finite, -1 if none",
+        reference="Fig. 3",
+    )
+    store.write(variables.dataset(), output, record)

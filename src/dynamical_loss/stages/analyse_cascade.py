@@ -1,0 +1,84 @@
+"""Find the instabilities along one trajectory, by both rules, and the threshold they give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dynamical_loss import cascade, store
+from dynamical_loss.config.analysis import CascadeSettings
+from dynamical_loss.errors import UserError
+
+RULES = (cascade.SHARPNESS_RULE, cascade.LOSS_RULE)
+
+
+def run(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Path) -> None:
+    """Write the table of events.
+
+    Raises:
+        UserError: if an input cannot be read or lacks what the rules need.
+    """
+    path = store.read(trajectory, ["weighted_loss", "oscillation_end"])
+    probes = store.read(spectrum, ["hessian_eigenvalue"])
+    origin = store.settings_of(path)
+    record = store.Provenance(
+        __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64"
+    )
+    tolerance = settings.tolerance / origin["learning_rate"]
+    end = float(path["oscillation_end"])
+    # Windows of dense snapshots would make the paper's rule depend on where one looks closely.
+    regular = probes["snapshot_step"].values % origin["snapshots"]["every"] == 0
+    snapshot_step = probes["snapshot_step"].values[regular]
+    sharpness = probes["hessian_eigenvalue"].values[regular, 0]
+    period = origin["period"]
+    try:
+        found = {
+            cascade.SHARPNESS_RULE: cascade.events_from_sharpness(
+                snapshot_step, sharpness, period=period, tolerance=tolerance, oscillation_end=end
+            ),
+            cascade.LOSS_RULE: cascade.events_from_loss(
+                path["weighted_loss"].values,
+                step=path["step"].values,
+                period=period,
+                snapshot_step=snapshot_step,
+                sharpness=sharpness,
+                sharpness_tolerance=tolerance,
+                oscillation_end=end,
+            ),
+        }
+    except ValueError as error:
+        raise UserError(f"{trajectory}: {error}") from None
+    variables = store.Variables()
+    events = [event for rule in RULES for event in found[rule]]
+    table = cascade.events_table(events)
+    for name, values in table.items():
+        variables.add(
+            f"event_{name}",
+            ("event",),
+            values,
+            f"{name.replace('_', ' ')} of each instability",
+            reference="Fig. 4, dashed lines",
+        )
+    number_of_periods = int(end // period) if origin["amplitude"] > 1 else 0
+    variables.add("rule", ("rule",), list(RULES), "how events are found", reference="Fig. 4")
+    variables.add(
+        "unstable_period",
+        ("rule", "period_index"),
+        np.array([cascade.unstable_periods(found[rule], number_of_periods, period=period) for rule in RULES]),
+        "1 if an instability lies in that period of the oscillation",
+        reference="Fig. 4",
+    )
+    summary = [cascade.threshold(found[rule]) for rule in RULES]
+    for name in summary[0].__dataclass_fields__:
+        summaries = [getattr(item, name) for item in summary]
+        for part, text in (("mean", "mean"), ("median", "median"), ("n", "number of values")):
+            suffix = "" if part == "mean" else f"_{part}"
+            variables.add(
+                f"threshold_{name}{suffix}",
+                ("rule",),
+                [getattr(item, part) for item in summaries],
+                f"{text} of λ_max over events: {name.replace('_', ' ')}",
+                reference="Fig. 4e, horizontal dashed line",
+            )
+    store.write(variables.dataset(), output, record)

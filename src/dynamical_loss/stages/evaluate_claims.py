@@ -1,0 +1,47 @@
+"""Hold the paper's claims against the results: the last room of the pipeline."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from dynamical_loss import claims, store
+from dynamical_loss.config.analysis import BootstrapSettings
+
+
+def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], output: Path) -> None:
+    """Write ``claims.csv``: one row a claim, UTF-8, numbers with 6 significant digits.
+
+    Args:
+        settings: of the bootstrap behind the intervals.
+        inputs: files by role, those of ``workflow/rules/claims.smk``; a claim whose role is absent is
+            written as not tested.
+        output: the CSV file.
+
+    Raises:
+        UserError: if an input cannot be read.
+    """
+    datasets = {role: [store.read(path) for path in paths] for role, paths in inputs.items()}
+    names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
+    write(claims.evaluate(datasets, settings, names), output)
+
+
+def write(rows: Iterable[claims.Row], output: Path) -> None:
+    """Write rows as CSV: whole or not at all, NaN as an empty field."""
+    columns = [field.name for field in dataclasses.fields(claims.Row)]
+    with (
+        store.atomic_path(output) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_text(getattr(row, name)) for name in columns] for row in rows)
+
+
+def _text(value: float | str) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return str(value)

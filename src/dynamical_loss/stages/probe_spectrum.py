@@ -1,0 +1,228 @@
+"""Measure curvature at the snapshots of a trajectory: Hessian and NTK spectra, never retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from dynamical_loss import datasets, losses, models, store
+from dynamical_loss.config.base import validate
+from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.errors import UserError
+from dynamical_loss.probes import hessian, ntk
+from dynamical_loss.progress import report
+
+_CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
+
+
+def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
+    """Probe every snapshot and write the spectra.
+
+    Raises:
+        UserError: if an input cannot be read, or the two do not belong together.
+    """
+    stored = store.read(trajectory, ["parameters", "class_weight", "snapshot_step"])
+    origin = store.settings_of(stored)
+    training = validate(
+        TrainingSettings,
+        {name: origin[name] for name in TrainingSettings.model_fields},
+        str(trajectory),
+    )
+    data = datasets.load(dataset)
+    record = store.Provenance(
+        __name__,
+        {**settings.model_dump(), "trajectory": origin},
+        [origin["seed"], settings.seed],
+        training.precision,
+    )
+    variables = store.Variables()
+    steps = stored["snapshot_step"].values
+    variables.add(
+        "snapshot_step",
+        ("snapshot_step",),
+        steps,
+        "minimisation steps done at the snapshot",
+        reference="Fig. 4",
+    )
+    with jax.enable_x64(training.precision == "float64"):
+        _probe(settings, training, data, stored, variables, output.stem)
+    store.write(variables.dataset(), output, record)
+
+
+def _probe(
+    settings: ProbeSettings,
+    training: TrainingSettings,
+    data: datasets.Data,
+    stored: Any,
+    variables: store.Variables,
+    label: str,
+) -> None:
+    model = models.build(training.model, data.classes)
+    apply = models.apply_function(model)
+    loss = losses.sample_loss(training.loss.kind)
+    inputs = jnp.asarray(data.train_inputs, training.precision)
+    targets = jnp.asarray(data.one_hot(data.train_labels), training.precision)
+    example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, inputs.shape[1:], [0]))
+    flat_example, unravel = ravel_pytree(
+        jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example)
+    )
+    steps = stored["snapshot_step"].values
+    parameters = stored["parameters"].values
+    if parameters.shape[1] != flat_example.size:
+        raise UserError(
+            f"{label}: the snapshots have {parameters.shape[1]} parameters and the network of the "
+            f"settings {flat_example.size}; check that trajectory and dataset belong together"
+        )
+    class_weight = stored["class_weight"].sel(step=steps).values
+
+    def objective(weights: jax.Array) -> Callable[[jax.Array], jax.Array]:
+        return lambda flat: losses.weighted_loss(loss, apply(unravel(flat), inputs), targets, weights)
+
+    def at_snapshot(item: Any) -> dict[str, Any]:
+        step, flat, weights = item
+        # The key depends on the step alone: probing more snapshots changes no number of the others.
+        key = jax.random.fold_in(jax.random.key(settings.seed), step)
+        result: dict[str, Any] = {}
+        for kind in settings.hessian.losses:
+            result[kind] = hessian.extreme_eigenvalues(
+                objective(weights if kind == "weighted" else jnp.ones_like(weights)),
+                flat,
+                modes=settings.hessian.modes,
+                order=settings.hessian.order,
+                key=key,
+            )
+        if settings.ntk is not None:
+            result["ntk"] = ntk.ntk_top_eigenvalues(
+                apply,
+                unravel(flat),
+                inputs,
+                modes=settings.ntk.modes,
+                order=settings.ntk.order,
+                key=key,
+            )
+            if settings.ntk.notebook_samples is not None:
+                result["notebook"] = ntk.notebook_ntk_eigenvalues(
+                    apply,
+                    unravel(flat),
+                    inputs,
+                    samples=settings.ntk.notebook_samples,
+                    modes=min(settings.ntk.modes, settings.ntk.notebook_samples, len(inputs)),
+                )
+        return result
+
+    compiled = jax.jit(lambda items: jax.lax.map(at_snapshot, items))
+    chunks = []
+    with report(f"probing {label}") as progress:
+        for first in range(0, len(steps), _CHUNK):
+            # The last chunk is filled up with its last snapshot, so that one compilation serves all.
+            index = np.minimum(np.arange(first, first + _CHUNK), len(steps) - 1)
+            result = compiled((steps[index], parameters[index], class_weight[index]))
+            kept = min(_CHUNK, len(steps) - first)
+            chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
+            progress((first + kept) / len(steps))
+    results = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
+    _add_hessian(variables, results)
+    _add_ntk(variables, results, settings)
+    if settings.density is not None:
+        nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
+        density = settings.density
+
+        def quadrature(item: Any) -> Any:
+            step, flat, weights = item
+            key = jax.random.fold_in(jax.random.key(settings.seed), step)
+            return hessian.spectral_density(
+                objective(weights), flat, order=density.order, probes=density.probes, key=key
+            )
+
+        found = jax.jit(lambda items: jax.lax.map(quadrature, items))(
+            (steps[nearest], parameters[nearest], class_weight[nearest])
+        )
+        _add_density(variables, steps[nearest], found)
+
+
+def _add_hessian(variables: store.Variables, results: dict[str, Any]) -> None:
+    for kind, suffix, words in (
+        ("weighted", "", "the weighted loss F at that step"),
+        ("static", "_static", "the static loss, Γ = 1"),
+    ):
+        if kind not in results:
+            continue
+        spectrum = results[kind]
+        reference = "Fig. 4e" if kind == "weighted" else "Eq. 1 with A = 1"
+        modes = ("snapshot_step", "mode")
+        for name, dimensions, values, text in (
+            ("hessian_eigenvalue", modes, spectrum.eigenvalue, "largest eigenvalues of"),
+            ("hessian_residual", modes, spectrum.residual, "residual |Hv - λv| of those of"),
+            (
+                "hessian_min_eigenvalue",
+                modes[:1],
+                spectrum.min_eigenvalue,
+                "smallest eigenvalue of",
+            ),
+            (
+                "hessian_min_residual",
+                modes[:1],
+                spectrum.min_residual,
+                "residual of the smallest of",
+            ),
+        ):
+            long_name = f"{text} the Hessian of {words}"
+            variables.add(name + suffix, dimensions, values, long_name, reference=reference)
+
+
+def _add_ntk(variables: store.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
+    modes = ("snapshot_step", "mode")
+    if "ntk" in results:
+        if results["ntk"].eigenvalue.shape[1] != settings.hessian.modes:
+            modes = ("snapshot_step", "ntk_mode")
+        variables.add(
+            "ntk_eigenvalue",
+            modes,
+            results["ntk"].eigenvalue,
+            "largest eigenvalues of the neural tangent kernel over all samples and classes",
+            reference="Fig. 4f",
+        )
+        variables.add(
+            "ntk_residual",
+            modes,
+            results["ntk"].residual,
+            "residual |Θv - λv| of each",
+            reference="Fig. 4f",
+        )
+    if "notebook" in results:
+        variables.add(
+            "ntk_eigenvalue_notebook",
+            ("snapshot_step", "notebook_mode"),
+            results["notebook"],
+            f"largest eigenvalues of the kernel of the first {settings.ntk.notebook_samples} samples, "  # type: ignore[union-attr]
+            "averaged over logits",
+            reference="Fig. 4f, authors' notebook",
+        )
+
+
+def _add_density(variables: store.Variables, steps: Any, quadrature: Any) -> None:
+    dimensions = ("density_step", "probe", "node")
+    variables.add(
+        "density_step",
+        ("density_step",),
+        steps,
+        "minimisation steps done at the density",
+        reference="Fig. S1",
+    )
+    variables.add(
+        "density_node",
+        dimensions,
+        quadrature.node,
+        "eigenvalue nodes of the weighted Hessian's spectral density (stochastic Lanczos quadrature)",
+        reference="Fig. S1",
+    )
+    variables.add(
+        "density_weight", dimensions, quadrature.weight, "weights of the nodes", reference="Fig. S1"
+    )

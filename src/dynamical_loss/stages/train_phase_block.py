@@ -1,0 +1,74 @@
+"""Train one block of a phase study: one (period, amplitude) cell, several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dynamical_loss import datasets, store
+from dynamical_loss.config.training import PhaseRunSettings, require_static_period
+from dynamical_loss.errors import UserError
+from dynamical_loss.grid import Block
+from dynamical_loss.progress import report
+from dynamical_loss.stages import problem as problems
+from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
+
+
+def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -> None:
+    """Train the block and write its learning curves.
+
+    Raises:
+        UserError: if the dataset cannot be read, or the period leaves no static one.
+    """
+    record = store.Provenance(
+        __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision
+    )
+    period = settings.steps // 2 if block.period is None else block.period
+    try:
+        require_static_period(period, settings.steps, "period")
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    seeds = list(block.seeds)
+    problem, parameters = problems.build(settings, datasets.load(dataset), seeds)
+    count = len(seeds)
+    runs = Runs(
+        parameters=parameters,
+        period=np.full(count, period),
+        amplitude=np.full(count, block.amplitude),
+        learning_rate=np.full(count, settings.learning_rate),
+        oscillation_end=np.full(count, last_period_boundary(settings.steps, period)),
+    )
+    with report(f"training {block.name}") as progress:
+        history = train_ensemble(
+            problem,
+            runs,
+            Schedule.regular(settings.steps, settings.record_every),
+            precision=settings.precision,
+            progress=progress,
+        )
+    variables = store.Variables()
+    variables.add("seed", ("seed",), seeds, "random seed", reference="Fig. 3")
+    variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
+    for name, words in (
+        ("weighted_loss", "dynamical loss F(t), mean over samples"),
+        ("loss", "static loss, mean over samples"),
+        ("train_accuracy", "fraction of training samples classified correctly"),
+        ("validation_accuracy", "fraction of validation samples classified correctly"),
+    ):
+        variables.add(name, ("seed", "step"), getattr(history, name), words, reference="Fig. 3")
+    variables.add(
+        "diverged",
+        ("seed",),
+        history.diverged,
+        "1 if the loss stopped being finite",
+        reference="Fig. 3",
+    )
+    variables.add(
+        "divergence_step",
+        ("seed",),
+        history.divergence_step,
+        "first recorded step with a loss that is not finite, -1 if none",
+        reference="Fig. 3",
+    )
+    store.write(variables.dataset(), output, record)

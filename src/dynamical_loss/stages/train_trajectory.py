@@ -1,0 +1,61 @@
+"""Train one run and keep every step of it, with parameter snapshots for the probes (Fig. 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dynamical_loss import datasets, store
+from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.progress import report
+from dynamical_loss.stages import problem as problems
+from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
+
+
+def run(settings: TrajectorySettings, seed: int, dataset: Path, output: Path) -> None:
+    """Train and write the trajectory.
+
+    Raises:
+        UserError: if the dataset cannot be read.
+    """
+    record = store.Provenance(__name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision)
+    problem, parameters = problems.build(settings, datasets.load(dataset), [seed])
+    end = last_period_boundary(settings.steps, settings.period)
+    runs = Runs(parameters, [settings.period], [settings.amplitude], [settings.learning_rate], [end])
+    windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
+    schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
+    with report(f"training {output.stem}") as progress:
+        history = train_ensemble(problem, runs, schedule, precision=settings.precision, progress=progress)
+    variables = store.Variables()
+    figure = "Fig. 4"
+    variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
+    variables.add(
+        "class_weight",
+        ("step", "class_index"),
+        history.class_weight[0],
+        "class weight Γ_i(t)",
+        reference="Eq. 2-5, Fig. 4a",
+    )
+    for name, words, reference in (
+        ("weighted_loss", "dynamical loss F(t), mean over samples", "Eq. 1, Fig. 4b"),
+        ("loss", "static loss, mean over samples", figure),
+        ("train_accuracy", "fraction of training samples classified correctly", "Fig. 4d"),
+        ("validation_accuracy", "fraction of validation samples classified correctly", "Fig. 4d"),
+    ):
+        variables.add(name, ("step",), getattr(history, name)[0], words, reference=reference)
+    variables.add(
+        "snapshot_step",
+        ("snapshot_step",),
+        history.snapshot_step,
+        "minimisation steps done at the snapshot",
+        reference=figure,
+    )
+    variables.add(
+        "parameters",
+        ("snapshot_step", "parameter"),
+        history.parameters[0],
+        "network parameters, flattened in the order of jax.flatten_util.ravel_pytree",
+        reference=figure,
+    )
+    variables.add("diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure)
+    variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
+    store.write(variables.dataset(), output, record)

@@ -1,0 +1,311 @@
+"""The stages through the command line, on small real input, against numbers computed another way."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jax.flatten_util import ravel_pytree
+
+from dynamical_loss import cascade, cli, datasets, losses, models, store
+from dynamical_loss.config.analysis import CascadeSettings
+from dynamical_loss.config.training import ModelSettings, PhaseRunSettings
+from dynamical_loss.errors import UserError
+
+TRAJECTORY = {
+    "model": {"width": 6},
+    "period": 40,
+    "amplitude": 20,
+    "steps": 200,
+    "learning_rate": 1.5,
+    "snapshots": {"every": 5, "windows": [{"start": 50, "stop": 60, "every": 1}]},
+}
+PROBES = {
+    "hessian": {"losses": ["weighted", "static"], "modes": 3, "order": 45},
+    "ntk": {"modes": 2, "order": 40, "notebook_samples": 10},
+    "density": {"steps": [0, 101], "order": 20, "probes": 3},
+}
+PHASE = {"model": {"width": 6}, "steps": 100, "record_every": 20, "precision": "float64"}
+
+
+def command(*arguments):
+    result = CliRunner().invoke(
+        cli.commands, [str(argument) for argument in arguments], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset, a trajectory, its spectra and its events."""
+    path = tmp_path_factory.mktemp("stages")
+    settings = json.dumps({"points_per_class": 12, "turns": 1})
+    command("prepare-dataset", "--settings", settings, "--output", path / "data.nc")
+    command(
+        "train-trajectory", "--dataset", path / "data.nc", "--seed", 3,
+        "--settings", json.dumps(TRAJECTORY), "--output", path / "trajectory.nc",
+    )  # fmt: skip
+    command(
+        "probe-spectrum", "--dataset", path / "data.nc", "--trajectory", path / "trajectory.nc",
+        "--settings", json.dumps(PROBES), "--output", path / "spectrum.nc",
+    )  # fmt: skip
+    command(
+        "analyse-cascade", "--trajectory", path / "trajectory.nc", "--spectrum", path / "spectrum.nc",
+        "--output", path / "cascade.nc",
+    )  # fmt: skip
+    return path
+
+
+def objective(folder, weights):
+    """The weighted loss as a function of the flat parameters, put together here once more."""
+    data = datasets.load(folder / "data.nc")
+    model = models.build(ModelSettings(width=6), 3)
+    example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (2,), [0]))
+    _, unravel = ravel_pytree(example)
+    targets = data.one_hot(data.train_labels)
+    apply = models.apply_function(model)
+
+    def loss(flat):
+        logits = apply(unravel(flat), data.train_inputs)
+        return losses.weighted_loss(losses.cross_entropy, logits, targets, weights)
+
+    return loss, lambda flat: apply(unravel(flat), data.train_inputs)
+
+
+def test_the_trajectory_follows_the_contract(folder):
+    stored = store.read(folder / "trajectory.nc")
+    assert stored.sizes["step"] == 201
+    expected = sorted({*range(0, 201, 5), *range(50, 61)})
+    assert stored["snapshot_step"].values.tolist() == expected
+    assert stored["parameters"].dims == ("snapshot_step", "parameter")
+    assert stored["parameters"].shape == (len(expected), 6 * 2 + 6 + 6 * 3 + 3)
+    assert stored["class_weight"].dims == ("step", "class_index")
+    assert float(stored["oscillation_end"]) == 160
+    np.testing.assert_allclose(stored["class_weight"].sum("class_index"), 3, rtol=1e-12)
+    # Fig. 4's last period is static: F is then the static loss.
+    np.testing.assert_allclose(stored["weighted_loss"][160:], stored["loss"][160:], rtol=1e-12)
+    assert stored["weighted_loss"].dtype == np.float64
+
+
+def test_losses_belong_to_the_parameters_of_that_step(folder):
+    stored = store.read(folder / "trajectory.nc")
+    for step in (0, 55, 200):
+        row = stored.sel(step=step, snapshot_step=step)
+        with jax.enable_x64(True):
+            loss, _ = objective(folder, row["class_weight"].values)
+            assert float(loss(row["parameters"].values)) == pytest.approx(
+                float(row["weighted_loss"]), rel=1e-12
+            )
+
+
+@pytest.mark.parametrize("suffix", ["", "_static"])
+def test_hessian_eigenvalues_are_those_of_the_dense_hessian(folder, suffix):
+    trajectory, spectrum = (store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    for step in (20, 57, 200):
+        row = trajectory.sel(step=step, snapshot_step=step)
+        weights = row["class_weight"].values if suffix == "" else np.ones(3)
+        with jax.enable_x64(True):
+            loss, _ = objective(folder, weights)
+            dense = np.linalg.eigvalsh(jax.hessian(loss)(row["parameters"].values))
+        found = spectrum.sel(snapshot_step=step)
+        np.testing.assert_allclose(found[f"hessian_eigenvalue{suffix}"], dense[::-1][:3], rtol=1e-9)
+        assert float(found[f"hessian_min_eigenvalue{suffix}"]) == pytest.approx(dense[0], abs=1e-10)
+        assert found[f"hessian_residual{suffix}"].max() < 1e-8
+
+
+def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder):
+    trajectory, spectrum = (store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    for step in (0, 200):
+        with jax.enable_x64(True):
+            _, function = objective(folder, np.ones(3))
+            jacobian = np.asarray(
+                jax.jacobian(function)(trajectory["parameters"].sel(snapshot_step=step).values)
+            )
+        flat = jacobian.reshape(-1, jacobian.shape[-1])
+        found = spectrum.sel(snapshot_step=step)
+        np.testing.assert_allclose(
+            found["ntk_eigenvalue"], np.linalg.eigvalsh(flat @ flat.T)[::-1][:2], rtol=1e-9
+        )
+        few = jacobian[:10]
+        notebook = np.einsum("icp,jcp->ij", few, few) / 3
+        np.testing.assert_allclose(
+            found["ntk_eigenvalue_notebook"], np.linalg.eigvalsh(notebook)[::-1][:2], rtol=1e-9
+        )
+
+
+def test_density_is_that_of_the_nearest_snapshots(folder):
+    spectrum = store.read(folder / "spectrum.nc")
+    assert spectrum["density_step"].values.tolist() == [0, 100]
+    np.testing.assert_allclose(spectrum["density_weight"].sum("node"), 1, rtol=1e-10)
+    top = spectrum["hessian_eigenvalue"].sel(snapshot_step=[0, 100]).values[:, 0]
+    # Ritz values never exceed the spectrum.
+    assert (spectrum["density_node"].max(("probe", "node")).values <= top * (1 + 1e-9)).all()
+
+
+def test_events_are_those_of_the_rules(folder):
+    trajectory, spectrum, events = (
+        store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum", "cascade")
+    )
+    regular = spectrum["snapshot_step"].values % 5 == 0
+    found = cascade.events_from_sharpness(
+        spectrum["snapshot_step"].values[regular],
+        spectrum["hessian_eigenvalue"].values[regular, 0],
+        period=40,
+        tolerance=CascadeSettings().tolerance / 1.5,
+        oscillation_end=160,
+    )
+    mine = events["event_rule"].values == cascade.SHARPNESS_RULE
+    assert events["event_start"].values[mine].tolist() == [event.start for event in found]
+    assert len(found) > 0
+    expected = cascade.threshold(found)
+    assert float(events["threshold_all"].sel(rule="sharpness")) == pytest.approx(expected.all.mean)
+    assert events["unstable_period"].shape == (2, 4)
+    assert trajectory.attrs["seeds"] == "[3]"
+
+
+def test_thresholds_are_gathered_by_learning_rate_width_and_seed(folder, tmp_path):
+    command("fit-threshold", folder / "cascade.nc", "--output", tmp_path / "threshold.nc")
+    stored = store.read(tmp_path / "threshold.nc")
+    source = store.read(folder / "cascade.nc")
+    assert stored["threshold"].dims == ("learning_rate", "width", "seed")
+    found = stored["threshold"].sel(learning_rate=1.5, width=6, seed=3)
+    assert float(found) == pytest.approx(float(source["threshold_all"].sel(rule="sharpness")))
+    assert np.isnan(stored["exponent_interval"]).all()  # one learning rate fits no power law
+    assert (stored["event_width"] == 6).all() and stored.sizes["event"] == source.sizes["event"]
+
+
+def block(folder, output, *options, **settings):
+    command(
+        "train-phase-block", "--dataset", folder / "data.nc", *options,
+        "--settings", json.dumps({**PHASE, **settings}), "--output", output,
+    )  # fmt: skip
+    return store.read(output)
+
+
+def test_a_block_ends_where_the_trajectory_of_the_same_settings_ends(folder, tmp_path):
+    found = block(
+        folder, tmp_path / "T40_A20_seeds3-3.nc",
+        "--period", 40, "--amplitude", 20, "--first-seed", 3, "--last-seed", 3,
+        learning_rate=1.5, steps=200,
+    )  # fmt: skip
+    trajectory = store.read(folder / "trajectory.nc")
+    assert found["step"].values.tolist() == list(range(0, 201, 20))
+    for name in ("loss", "weighted_loss", "train_accuracy", "validation_accuracy"):
+        np.testing.assert_allclose(found[name][0], trajectory[name].sel(step=found["step"]), rtol=1e-8)
+
+
+def test_the_phase_diagram_gathers_cells_and_shares_the_static_one(folder, tmp_path):
+    settings = {**PHASE, "periods": [10, 20], "amplitudes": [1, 5], "seeds": 3, "seeds_per_block": 2}
+    parts = {}
+    for period, amplitude in ((None, 1.0), (10, 5.0), (20, 5.0)):
+        for first in (0, 2):
+            name = ("static" if period is None else f"T{period}_A5") + f"_seeds{first}-{first + 1}"
+            options = [] if period is None else ["--period", period]
+            parts[name] = block(
+                folder, tmp_path / f"{name}.nc", *options, "--amplitude", amplitude,
+                "--first-seed", first, "--last-seed", first + 1,
+            )  # fmt: skip
+    paths = [tmp_path / f"{name}.nc" for name in parts]
+    command("aggregate-phase", *paths, "--settings", json.dumps(settings), "--output", tmp_path / "phase.nc")
+    phase = store.read(tmp_path / "phase.nc")
+    for name in ("train_accuracy", "validation_accuracy", "diverged"):
+        assert phase[name].dims == ("period", "amplitude", "seed")
+    assert phase["train_accuracy"].shape == (2, 2, 3)
+    static = phase["train_accuracy"].sel(amplitude=1)
+    np.testing.assert_array_equal(static.sel(period=10), static.sel(period=20))
+    assert float(phase["train_accuracy"].sel(period=20, amplitude=5, seed=2)) == float(
+        parts["T20_A5_seeds2-3"]["train_accuracy"].sel(seed=2, step=100)
+    )
+    with pytest.raises(UserError, match="no block given holds T = 20, A = 5, seed 0"):
+        command(
+            "aggregate-phase", *[p for p in paths if "T20" not in p.name],
+            "--settings", json.dumps(settings), "--output", tmp_path / "other.nc",
+        )  # fmt: skip
+    assert not (tmp_path / "other.nc").exists()
+
+
+def test_a_diverged_block_is_recorded_as_such(folder, tmp_path):
+    found = block(folder, tmp_path / "b.nc", "--last-seed", 1, learning_rate=1e30, loss={"kind": "mse"})
+    assert found["diverged"].values.tolist() == [1, 1]
+    assert (found["divergence_step"] == 20).all()
+    assert (found["train_accuracy"][:, -1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train-phase-block", "--amplitude", "2"], ["--period is missing"]),
+        (["train-phase-block", "--first-seed", "2"], ["--last-seed 0 is before --first-seed 2"]),
+        (["train-phase-block", "--period", "99999", "--amplitude", "2"], ["leaves no static period"]),
+        (["train-phase-block", "--settings", "{stepz: 3}"], ["unknown key 'stepz'", "'steps'"]),
+        (["train-phase-block", "--settings", "{a"], ["--settings", "not valid"]),
+        (["train-phase-block", "--settings", "nothing.yaml"], ["nothing.yaml", "neither JSON nor a file"]),
+        (["train-trajectory", "--settings", '{"amplitude": 0.5}'], ["amplitude", "at least 1"]),
+    ],
+)
+def test_mistakes_end_with_one_line_and_status_2(folder, tmp_path, capsys, arguments, words):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*arguments, "--dataset", str(folder / "data.nc"), "--output", str(tmp_path / "x.nc")])
+    assert stop.value.code == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: ") and "\n" not in message
+    for word in words:
+        assert word in message
+    assert not (tmp_path / "x.nc").exists()
+
+
+def test_a_trajectory_and_a_dataset_that_do_not_belong_together_are_refused(folder, tmp_path):
+    settings = json.dumps({"classes": 4, "points_per_class": 5})
+    command("prepare-dataset", "--settings", settings, "--output", tmp_path / "four.nc")
+    with pytest.raises(UserError, match="belong together"):
+        command(
+            "probe-spectrum", "--dataset", tmp_path / "four.nc",
+            "--trajectory", folder / "trajectory.nc", "--output", tmp_path / "s.nc",
+        )  # fmt: skip
+
+
+def test_the_loss_rule_needs_every_step(folder, tmp_path):
+    command(
+        "train-trajectory", "--dataset", folder / "data.nc", "--output", tmp_path / "t.nc",
+        "--settings", json.dumps({**TRAJECTORY, "record_every": 5, "snapshots": {"every": 5}}),
+    )  # fmt: skip
+    command(
+        "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", tmp_path / "t.nc",
+        "--settings", '{"hessian": {"modes": 1, "order": 5}}', "--output", tmp_path / "s.nc",
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"t\.nc: .*step"):
+        command(
+            "analyse-cascade", "--trajectory", tmp_path / "t.nc", "--spectrum", tmp_path / "s.nc",
+            "--output", tmp_path / "c.nc",
+        )  # fmt: skip
+
+
+def test_a_settings_file_may_be_yaml(folder, tmp_path):
+    (tmp_path / "settings.yaml").write_text("model: {width: 6}\nsteps: 60\nrecord_every: 20\n")
+    command(
+        "train-phase-block", "--dataset", folder / "data.nc", "--output", tmp_path / "b.nc",
+        "--settings", tmp_path / "settings.yaml",
+    )  # fmt: skip
+    stored = store.settings_of(store.read(tmp_path / "b.nc"))
+    assert PhaseRunSettings.model_validate(
+        {key: value for key, value in stored.items() if key != "block"}
+    ) == PhaseRunSettings(model=ModelSettings(width=6), steps=60, record_every=20)
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands.commands))
+def test_help_states_defaults(name):
+    text = command(name, "--help")
+    assert "[required]" in text or "default" in text
+    if name == "train-trajectory":
+        assert "period [5000]: T, steps" in text
+        assert "learning_rate [1.0]: η" in text
+
+
+def test_documenting_a_configuration_keeps_its_values(tmp_path):
+    small = tmp_path / "config.yaml"
+    small.write_text((cli.Path(__file__).parents[2] / "config.yaml").read_text().replace("[200]", "[300]"))
+    command("document-config", small, "--schema", tmp_path / "schema.json")
+    assert "[300]" in small.read_text()
+    assert json.loads((tmp_path / "schema.json").read_text())["title"] == "Config"
