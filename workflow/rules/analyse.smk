@@ -1,0 +1,77 @@
+rule aggregate_phase:
+    input:
+        lambda wildcards: [
+            f"{RESULTS}/phase/{wildcards.study}/{block.name}.nc"
+            for block in CONFIG.phase[wildcards.study].blocks
+        ],
+    output:
+        f"{RESULTS}/phase/{{study}}.nc",
+    log:
+        f"{LOGS}/aggregate_phase/{{study}}.log",
+    benchmark:
+        f"{LOGS}/aggregate_phase/{{study}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study]),
+        code=stage("aggregate_phase"),
+    message:
+        "Aggregating the phase diagram {wildcards.study}"
+    shell:
+        "python -m dynamical_loss aggregate-phase --settings {params.settings:q} --output {output:q} {input:q}"
+        " > {log:q} 2>&1"
+
+
+rule analyse_cascade:
+    input:
+        trajectory=f"{RESULTS}/trajectory/{{run}}.nc",
+        spectrum=f"{RESULTS}/spectrum/{{run}}.nc",
+    output:
+        f"{RESULTS}/cascade/{{run}}.nc",
+    log:
+        f"{LOGS}/analyse_cascade/{{run}}.log",
+    benchmark:
+        f"{LOGS}/analyse_cascade/{{run}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=10,
+    params:
+        settings=as_json(CONFIG.cascade),
+        code=stage("analyse_cascade"),
+    message:
+        "Looking for instabilities along {wildcards.run}"
+    shell:
+        "python -m dynamical_loss analyse-cascade --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
+        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule fit_threshold:
+    input:
+        [cascade_file(run) for run in THRESHOLD_RUNS],
+    output:
+        THRESHOLD,
+    log:
+        f"{LOGS}/fit_threshold.log",
+    benchmark:
+        f"{LOGS}/fit_threshold.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        settings=as_json(CONFIG.bootstrap),
+        code=stage("fit_threshold"),
+    message:
+        "Fitting the threshold of instability against the learning rate"
+    shell:
+        "python -m dynamical_loss fit-threshold --settings {params.settings:q} --output {output:q} {input:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,97 @@
+# What all rules share: the checked configuration, paths, and the digest of the code behind a rule.
+
+import json
+
+from dynamical_loss import grid
+from dynamical_loss.config import study as configuration
+from dynamical_loss.provenance import code_digest
+
+# config.yaml has passed on its own, so what is wrong now came from the command line.
+OVERLAYS = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
+if workflow.config_settings.config:
+    OVERLAYS.append("--config")
+
+try:
+    CONFIG = configuration.load(config, " + ".join(OVERLAYS) or "config.yaml")
+except UserError as error:
+    stop(error)
+
+RESULTS = f"results/{CONFIG.scale}"
+LOGS = f"logs/{CONFIG.scale}"
+CLAIMS = f"{RESULTS}/claims.csv"
+FIGURES = CONFIG.figures.folder
+ENVIRONMENT = "../../envs/environment.yaml"
+
+
+def stage(name):
+    """Digest of the code behind a rule, so that editing it reruns the rule and nothing else."""
+    return code_digest(f"dynamical_loss.stages.{name}")
+
+
+def as_json(settings):
+    """Settings as one line of plain JSON: what the command takes and what triggers a rerun."""
+    return json.dumps(settings.model_dump(mode="json"))
+
+
+def dataset_file(name):
+    return f"{RESULTS}/dataset/{name}.nc"
+
+
+def phase_file(study):
+    return f"{RESULTS}/phase/{study}.nc"
+
+
+def trajectory_file(run):
+    return f"{RESULTS}/trajectory/{run}.nc"
+
+
+def spectrum_file(run):
+    return f"{RESULTS}/spectrum/{run}.nc"
+
+
+def cascade_file(run):
+    return f"{RESULTS}/cascade/{run}.nc"
+
+
+THRESHOLD = f"{RESULTS}/threshold.nc"
+THRESHOLD_RUNS = {
+    grid.threshold_run(width, rate, seed): (width, rate, seed)
+    for width, settings in CONFIG.threshold.widths.items()
+    for rate in settings.learning_rates
+    for seed in range(settings.seeds)
+}
+TRAJECTORY_RUNS = {
+    grid.trajectory_run(name, seed): (name, seed)
+    for name, settings in CONFIG.trajectories.items()
+    for seed in range(settings.seeds)
+}
+
+
+def run_settings(run):
+    """Training settings, probe settings and seed of a trajectory, whichever study it belongs to."""
+    if run in THRESHOLD_RUNS:
+        width, rate, seed = THRESHOLD_RUNS[run]
+        template = CONFIG.threshold.trajectory
+        return (
+            template.at_learning_rate(rate, width),
+            CONFIG.threshold.probes,
+            seed,
+        )
+    name, seed = TRAJECTORY_RUNS[run]
+    settings = CONFIG.trajectories[name]
+    return settings.training, settings.probes, seed
+
+
+def block_options(wildcards):
+    """Command-line options that say which block a file name stands for."""
+    block = grid.Block.from_name(wildcards.block)
+    period = "" if block.period is None else f"--period {block.period} "
+    seeds = f"--first-seed {block.first_seed} --last-seed {block.last_seed}"
+    return f"{period}--amplitude {block.amplitude!r} {seeds}"
+
+
+wildcard_constraints:
+    dataset="|".join(CONFIG.datasets),
+    study="|".join(CONFIG.phase),
+    run="|".join([*THRESHOLD_RUNS, *TRAJECTORY_RUNS]).replace(".", r"\."),
+    block=grid.NAME.pattern,

@@ -1,0 +1,20 @@
+rule prepare_dataset:
+    output:
+        f"{RESULTS}/dataset/{{dataset}}.nc",
+    log:
+        f"{LOGS}/prepare_dataset/{{dataset}}.log",
+    benchmark:
+        f"{LOGS}/prepare_dataset/{{dataset}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        settings=lambda wildcards: as_json(CONFIG.datasets[wildcards.dataset]),
+        code=stage("prepare_dataset"),
+    message:
+        "Preparing the dataset {wildcards.dataset}"
+    shell:
+        "python -m dynamical_loss prepare-dataset --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,33 @@
+rule render_figure:
+    input:
+        lambda wildcards: [
+            path
+            for paths in FIGURE_INPUTS[wildcards.figure].values()
+            for path in paths
+        ],
+    output:
+        pdf=f"{FIGURES}/{{figure}}.pdf",
+        png=f"{FIGURES}/{{figure}}.png",
+    log:
+        f"{LOGS}/render_figure/{{figure}}.log",
+    benchmark:
+        f"{LOGS}/render_figure/{{figure}}.tsv"
+    wildcard_constraints:
+        figure="|".join(FIGURE_INPUTS),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        arguments=figure_arguments,
+        code=lambda wildcards: code_digest(
+            "dynamical_loss.stages.render_figure",
+            f"dynamical_loss.figures.{wildcards.figure}",
+        ),
+    message:
+        "Rendering {wildcards.figure}"
+    shell:
+        "python -m dynamical_loss render-figure {wildcards.figure} {params.arguments}"
+        " --output {output.pdf:q} --output {output.png:q} > {log:q} 2>&1"

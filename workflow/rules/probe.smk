@@ -1,0 +1,24 @@
+rule probe_spectrum:
+    input:
+        trajectory=f"{RESULTS}/trajectory/{{run}}.nc",
+        dataset=lambda wildcards: dataset_file(run_settings(wildcards.run)[0].dataset),
+    output:
+        f"{RESULTS}/spectrum/{{run}}.nc",
+    log:
+        f"{LOGS}/probe_spectrum/{{run}}.log",
+    benchmark:
+        f"{LOGS}/probe_spectrum/{{run}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=240,
+    params:
+        settings=lambda wildcards: as_json(run_settings(wildcards.run)[1]),
+        code=stage("probe_spectrum"),
+    message:
+        "Probing the curvature along {wildcards.run}"
+    shell:
+        "python -m dynamical_loss probe-spectrum --trajectory {input.trajectory:q} --dataset {input.dataset:q}"
+        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -1,0 +1,81 @@
+# Which files the figures show and the claims are computed from, by role.  A figure is a module of
+# src/dynamical_loss/figures, named alike.
+
+
+def runs_of(name):
+    return [run for run, (study, _) in TRAJECTORY_RUNS.items() if study == name]
+
+
+def first_run(name):
+    return grid.trajectory_run(name, 0)
+
+
+def along(run):
+    """The files about one run."""
+    return {
+        "trajectory": [trajectory_file(run)],
+        "spectrum": [spectrum_file(run)],
+        "cascade": [cascade_file(run)],
+    }
+
+
+SHOWN = CONFIG.figures
+FIGURE_INPUTS = {
+    "fig2_spiral_dataset": {"dataset": [dataset_file(SHOWN.dataset)]},
+    "fig3_phase_spiral": {
+        "narrow": [phase_file(SHOWN.phase_narrow)],
+        "wide": [phase_file(SHOWN.phase_wide)],
+    },
+    "fig4_cascade": along(first_run(SHOWN.cascade)),
+    "fig5_threshold_scaling": {
+        "threshold": [THRESHOLD],
+        "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
+        "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
+    },
+    "figS0_initialisation": {
+        "study": [phase_file(name) for name in SHOWN.initialisations]
+    },
+    "figS1_hessian_modes": along(first_run(SHOWN.cascade)),
+}
+FIGURE_OPTIONS = {"fig4_cascade": {"zoom": list(SHOWN.cascade_zoom)}}
+
+
+def figure_files():
+    return [
+        f"{FIGURES}/{name}.{suffix}"
+        for name in FIGURE_INPUTS
+        for suffix in ("pdf", "png")
+    ]
+
+
+def figure_arguments(wildcards):
+    """Inputs and options of a figure, as the command takes them."""
+    inputs = FIGURE_INPUTS[wildcards.figure]
+    options = FIGURE_OPTIONS.get(wildcards.figure, {})
+    return " ".join(
+        [
+            *(
+                f"--input {role}={path}"
+                for role, paths in inputs.items()
+                for path in paths
+            ),
+            *(
+                f"--option '{key}={json.dumps(value)}'"
+                for key, value in options.items()
+            ),
+        ]
+    )
+
+
+def claim_inputs():
+    """Files that claims are computed from, by role."""
+    cascades = runs_of(SHOWN.cascade)
+    return {
+        "phase_narrow": [phase_file(SHOWN.phase_narrow)],
+        "phase_wide": [phase_file(SHOWN.phase_wide)],
+        "threshold": [THRESHOLD],
+        "spectrum": [spectrum_file(run) for run in cascades],
+        "cascade": [cascade_file(run) for run in cascades],
+        "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
+        "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
+    }

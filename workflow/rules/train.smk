@@ -1,0 +1,50 @@
+rule train_phase_block:
+    input:
+        lambda wildcards: dataset_file(CONFIG.phase[wildcards.study].dataset),
+    output:
+        f"{RESULTS}/phase/{{study}}/{{block}}.nc",
+    log:
+        f"{LOGS}/train_phase_block/{{study}}/{{block}}.log",
+    benchmark:
+        f"{LOGS}/train_phase_block/{{study}}/{{block}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study].training),
+        block=block_options,
+        code=stage("train_phase_block"),
+    message:
+        "Training {wildcards.study}, {wildcards.block}"
+    shell:
+        "python -m dynamical_loss train-phase-block --dataset {input:q} --settings {params.settings:q}"
+        " {params.block} --output {output:q} > {log:q} 2>&1"
+
+
+rule train_trajectory:
+    input:
+        lambda wildcards: dataset_file(run_settings(wildcards.run)[0].dataset),
+    output:
+        f"{RESULTS}/trajectory/{{run}}.nc",
+    log:
+        f"{LOGS}/train_trajectory/{{run}}.log",
+    benchmark:
+        f"{LOGS}/train_trajectory/{{run}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        settings=lambda wildcards: as_json(run_settings(wildcards.run)[0]),
+        seed=lambda wildcards: run_settings(wildcards.run)[2],
+        code=stage("train_trajectory"),
+    message:
+        "Training the trajectory {wildcards.run}"
+    shell:
+        "python -m dynamical_loss train-trajectory --dataset {input:q} --settings {params.settings:q}"
+        " --seed {params.seed} --output {output:q} > {log:q} 2>&1"
