@@ -65,8 +65,8 @@ def spectrum(steps=STEPS, every=5, *, modes=4, static=True, ntk=True, density=Tr
         variables["hessian_eigenvalue_static"] = (("snapshot_step", "mode"), 1.5 * values)
         variables["hessian_min_eigenvalue_static"] = ("snapshot_step", np.full(snapshot.size, -0.2))
     if ntk:
-        variables["ntk_eigenvalue"] = (("snapshot_step", "ntk_mode"), 1e3 * values[:, :1])
-        variables["ntk_eigenvalue_notebook"] = (("snapshot_step", "notebook_mode"), 10 * values[:, :1])
+        variables["ntk_eigenvalue"] = (("snapshot_step", "mode"), 1e3 * values)
+        variables["ntk_eigenvalue_notebook"] = (("snapshot_step", "mode"), 10 * values)
     if density:
         node = np.tile([-0.1, 0.0, 0.5, 2.0], (2, 3, 1))
         variables["density_step"] = ("density_step", [0, steps])

@@ -128,7 +128,9 @@ def _probe(
             chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
             progress((first + kept) / len(steps))
     results = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
-    _add_hessian(variables, results)
+    ranks = np.arange(_modes(settings))
+    variables.add("mode", ("mode",), ranks, "rank of the eigenvalue, 0 = largest", reference="Fig. 4e")
+    _add_hessian(variables, results, settings)
     _add_ntk(variables, results, settings)
     if settings.density is not None:
         nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
@@ -147,7 +149,17 @@ def _probe(
         _add_density(variables, steps[nearest], found)
 
 
-def _add_hessian(variables: store.Variables, results: dict[str, Any]) -> None:
+def _by_mode(values: Any, settings: ProbeSettings) -> Any:
+    """Eigenvalues (snapshot_step, …), filled up with NaN to the one `mode` dimension of the file."""
+    missing = _modes(settings) - values.shape[1]
+    return np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
+
+
+def _modes(settings: ProbeSettings) -> int:
+    return max(settings.hessian.modes, settings.ntk.modes if settings.ntk else 0)
+
+
+def _add_hessian(variables: store.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
     for kind, suffix, words in (
         ("weighted", "", "the weighted loss F at that step"),
         ("static", "_static", "the static loss, Γ = 1"),
@@ -158,8 +170,13 @@ def _add_hessian(variables: store.Variables, results: dict[str, Any]) -> None:
         reference = "Fig. 4e" if kind == "weighted" else "Eq. 1 with A = 1"
         modes = ("snapshot_step", "mode")
         for name, dimensions, values, text in (
-            ("hessian_eigenvalue", modes, spectrum.eigenvalue, "largest eigenvalues of"),
-            ("hessian_residual", modes, spectrum.residual, "residual |Hv - λv| of those of"),
+            ("hessian_eigenvalue", modes, _by_mode(spectrum.eigenvalue, settings), "largest eigenvalues of"),
+            (
+                "hessian_residual",
+                modes,
+                _by_mode(spectrum.residual, settings),
+                "residual |Hv - λv| of those of",
+            ),
             (
                 "hessian_min_eigenvalue",
                 modes[:1],
@@ -178,33 +195,28 @@ def _add_hessian(variables: store.Variables, results: dict[str, Any]) -> None:
 
 
 def _add_ntk(variables: store.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
-    modes = ("snapshot_step", "mode")
-    if "ntk" in results:
-        if results["ntk"].eigenvalue.shape[1] != settings.hessian.modes:
-            modes = ("snapshot_step", "ntk_mode")
-        variables.add(
+    if settings.ntk is None:
+        return
+    spectrum = results["ntk"]
+    for name, values, words, reference in (
+        (
             "ntk_eigenvalue",
-            modes,
-            results["ntk"].eigenvalue,
+            spectrum.eigenvalue,
             "largest eigenvalues of the neural tangent kernel over all samples and classes",
-            reference="Fig. 4f",
-        )
-        variables.add(
-            "ntk_residual",
-            modes,
-            results["ntk"].residual,
-            "residual |Θv - λv| of each",
-            reference="Fig. 4f",
-        )
-    if "notebook" in results:
-        variables.add(
+            "Fig. 4f",
+        ),
+        ("ntk_residual", spectrum.residual, "residual |Θv - λv| of each", "Fig. 4f"),
+        (
             "ntk_eigenvalue_notebook",
-            ("snapshot_step", "notebook_mode"),
-            results["notebook"],
-            f"largest eigenvalues of the kernel of the first {settings.ntk.notebook_samples} samples, "  # type: ignore[union-attr]
+            results.get("notebook"),
+            f"largest eigenvalues of the kernel of the first {settings.ntk.notebook_samples} samples, "
             "averaged over logits",
-            reference="Fig. 4f, authors' notebook",
-        )
+            "Fig. 4f, authors' notebook",
+        ),
+    ):
+        if values is not None:
+            filled = _by_mode(values, settings)
+            variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
 
 
 def _add_density(variables: store.Variables, steps: Any, quadrature: Any) -> None:
