@@ -1,0 +1,133 @@
+"""The project, copied to a folder where sources and results may be edited, and run by Snakemake."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
+SMOKE = "workflow/scales/smoke.yaml"
+
+
+class Project:
+    """A copy of the project."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def copy(self, folder):
+        """Everything as it is, with the times that Snakemake compares."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
+    def environment(self):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+        # Snakemake keeps copies of sources there; the user's own must not decide a test.
+        return kept | {"XDG_CACHE_HOME": str(self.folder / ".cache"), "PYTHONPATH": str(self.folder / "src")}
+
+    def run(self, *arguments):
+        """Run ``python -m …`` here; returns exit status and all output."""
+        done = subprocess.run(
+            [sys.executable, "-m", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return done.returncode, done.stdout
+
+    @staticmethod
+    def arguments(*targets, overlay=None, config=(SMOKE,), options=()):
+        """Snakemake's arguments: targets first, because --configfile takes all that follows."""
+        files = [*config, *([overlay] if overlay else [])]
+        return ["snakemake", *targets, *options, *(["--configfile", *files] if files else [])]
+
+    def snakemake(self, *targets, **selection):
+        """Make `targets`, or everything; returns the output."""
+        selection.setdefault("options", ("--cores", "2"))
+        status, output = self.run(*self.arguments(*targets, **selection))
+        assert status == 0, output
+        return output
+
+    def plan(self, *targets, **selection):
+        """What a dry run would do."""
+        return Plan(self.snakemake(*targets, **selection, options=("--dry-run",)))
+
+    def overlay(self, text):
+        """A file with settings, to be laid over those of the smoke scale."""
+        path = self.folder / "overlay.yaml"
+        path.write_text(text)
+        return path.name
+
+    def edit(self, module):
+        """Change the source of a module of the package."""
+        with (self.folder / "src" / "dynamical_loss" / module).open("a") as stream:
+            stream.write("\n# edited\n")
+
+    def settings(self, name):
+        return yaml.safe_load((self.folder / name).read_text())
+
+    def result(self, name):
+        return self.folder / "results" / "smoke" / name
+
+
+class Plan:
+    """Jobs of a dry run.
+
+    Attributes:
+        jobs: number of jobs, by rule; `all` is left out.
+        messages: what the jobs would say, e.g. ``Rendering fig4_cascade``.
+    """
+
+    def __init__(self, output):
+        table = re.search(r"^Job stats:\n(.+?)^total +(\d+)$", output, re.DOTALL | re.MULTILINE)
+        if table is None:
+            assert "Nothing to be done" in output, output
+        rows = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE) if table else []
+        self.jobs = {rule: int(count) for rule, count in rows if rule != "all"}
+        self.messages = sorted(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE))
+
+    def starting(self, verb):
+        """What follows a verb in the messages, e.g. the figures that are rendered."""
+        return {text.removeprefix(verb + " ") for text in self.messages if text.startswith(verb + " ")}
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory):
+    """The project without results; not to be changed."""
+    folder = tmp_path_factory.mktemp("pristine") / "project"
+    folder.mkdir()
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / part)
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(pristine, tmp_path_factory):
+    """The project with all results of the smoke scale; not to be changed."""
+    project = pristine.copy(tmp_path_factory.mktemp("finished") / "project")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def empty(pristine, tmp_path):
+    """A project without results, to be changed."""
+    return pristine.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A project with all results, to be changed."""
+    return finished.copy(tmp_path / "project")

@@ -1,0 +1,392 @@
+"""The pipeline as Snakemake runs it: what is made, what an edit remakes, and that numbers never move."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import netCDF4
+import pytest
+import xarray as xr
+
+from dynamical_loss import provenance, store
+
+FIGURES = {
+    "fig2_spiral_dataset",
+    "fig3_phase_spiral",
+    "fig4_cascade",
+    "fig5_threshold_scaling",
+    "figS0_initialisation",
+    "figS1_hessian_modes",
+}
+CURVATURE_FIGURES = {"fig4_cascade", "fig5_threshold_scaling", "figS1_hessian_modes"}
+GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
+
+
+@pytest.fixture(scope="session")
+def whole(pristine):
+    """The plan that makes everything."""
+    return pristine.plan()
+
+
+def numbers(path):
+    """A result without its provenance, which holds times."""
+    return store.read(path).drop_attrs(deep=False)
+
+
+def assert_same(found, expected):
+    xr.testing.assert_identical(found, expected)
+    for name, variable in expected.variables.items():
+        assert found[name].dtype == variable.dtype
+
+
+# --------------------------------------------------------------------------------------------------
+# What is made
+# --------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_made(finished):
+    folder = finished.result("figures")
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")
+    }
+    for path in folder.iterdir():
+        start = b"%PDF-" if path.suffix == ".pdf" else b"\x89PNG"
+        assert path.read_bytes().startswith(start)
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_claims_are_a_table(finished):
+    with finished.result("claims.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) >= 8
+    assert len({row["id"] for row in rows}) == len(rows)
+    # Toy sizes can reproduce nothing, and must not say that they do.
+    assert {row["verdict"] for row in rows} <= {"reproduced", "not reproduced", "not tested at this scale"}
+    assert all(row["source"] and row["statement"] for row in rows)
+
+
+def dimensions(*names, over):
+    return dict.fromkeys(names, tuple(over.split()))
+
+
+CONTRACT = {
+    "dataset/*.nc": {
+        **dimensions("train_input", over="train_sample feature"),
+        **dimensions("validation_input", over="validation_sample feature"),
+        **dimensions("train_label", over="train_sample"),
+    },
+    "phase/*.nc": dimensions(
+        "train_accuracy", "validation_accuracy", "diverged", over="period amplitude seed"
+    ),
+    "trajectory/*.nc": {
+        **dimensions("class_weight", over="step class_index"),
+        **dimensions("weighted_loss", "loss", "train_accuracy", "validation_accuracy", over="step"),
+        **dimensions("parameters", over="snapshot_step parameter"),
+    },
+    "spectrum/*.nc": {
+        **dimensions("hessian_eigenvalue", "hessian_residual", over="snapshot_step mode"),
+        **dimensions("hessian_min_eigenvalue", over="snapshot_step"),
+    },
+    "cascade/*.nc": dimensions("event_start", "event_finish", over="event"),
+    "threshold.nc": {
+        **dimensions("threshold", over="learning_rate width seed"),
+        **dimensions("exponent", over="definition width"),
+        **dimensions("exponent_interval", over="definition width bound"),
+    },
+}
+
+
+@pytest.mark.parametrize("pattern", CONTRACT)
+def test_files_have_the_variables_of_the_contract(finished, pattern):
+    paths = sorted(finished.result("").glob(pattern))
+    assert paths
+    for path in paths:
+        found = store.read(path)
+        assert {name: found[name].dims for name in CONTRACT[pattern]} == CONTRACT[pattern], path
+
+
+def test_the_ntk_is_measured_where_it_is_asked_for(finished):
+    found = store.read(finished.result("spectrum/cascade_seed0.nc"))
+    assert found["ntk_eigenvalue"].dims[0] == "snapshot_step"
+    assert found["ntk_eigenvalue"].shape == (found.sizes["snapshot_step"], 1)
+
+
+def test_every_file_says_where_it_came_from(finished):
+    paths = sorted(finished.result("").rglob("*.nc"))
+    assert len(paths) > 25
+    for path in paths:
+        with netCDF4.Dataset(path) as opened:
+            attributes = {name: opened.getncattr(name) for name in opened.ncattrs()}
+            variables = {name: set(item.ncattrs()) for name, item in opened.variables.items()}
+        for name in (
+            "git_commit", "git_state", "code_digest", "settings_digest", "package_versions",
+            "backend", "device", "precision", "wall_seconds", "created",
+        ):  # fmt: skip
+            assert attributes[name] not in ("", None), (path, name)
+        assert attributes["wall_seconds"] >= 0
+        assert attributes["created"].endswith("+00:00")
+        assert isinstance(json.loads(attributes["settings"]), dict)
+        assert all(isinstance(seed, int) for seed in json.loads(attributes["seeds"]))
+        # The copied sources are those of this repository, so the digests must agree.
+        assert attributes["code_digest"] == provenance.code_digest(attributes["source"]), path
+        for name, given in variables.items():
+            assert {"long_name", "units", "reference"} <= given, (path, name)
+
+
+# --------------------------------------------------------------------------------------------------
+# What an edit remakes
+# --------------------------------------------------------------------------------------------------
+
+
+def test_touching_a_source_remakes_nothing(project):
+    """Digests are of content: a checkout that changes times only costs nothing."""
+    for path in (project.folder / "src").rglob("*.py"):
+        path.touch()
+    assert project.plan().jobs == {}
+
+
+def test_editing_a_figure_renders_that_figure_only(project):
+    project.edit("figures/fig4_cascade.py")
+    plan = project.plan()
+    assert plan.jobs == {"render_figure": 1}
+    assert plan.starting("Rendering") == {"fig4_cascade"}
+
+
+def test_a_rendered_figure_leaves_the_others_alone(project):
+    before = {path.name: path.stat().st_mtime_ns for path in project.result("figures").iterdir()}
+    project.edit("figures/fig2_spiral_dataset.py")
+    project.snakemake()
+    after = {path.name: path.stat().st_mtime_ns for path in project.result("figures").iterdir()}
+    assert {name for name in after if after[name] != before[name]} == {
+        "fig2_spiral_dataset.pdf",
+        "fig2_spiral_dataset.png",
+    }
+    assert project.plan().jobs == {}
+
+
+def test_editing_the_shared_style_renders_all_figures_and_nothing_else(project):
+    project.edit("figures/style.py")
+    plan = project.plan()
+    assert plan.jobs == {"render_figure": len(FIGURES)}
+    assert plan.starting("Rendering") == FIGURES
+
+
+def test_editing_the_training_step_retrains_everything(project, whole):
+    project.edit("training.py")
+    plan = project.plan()
+    expected = dict(whole.jobs)
+    del expected["prepare_dataset"]
+    expected["render_figure"] -= 1
+    assert plan.jobs == expected
+    assert plan.starting("Rendering") == FIGURES - {"fig2_spiral_dataset"}
+
+
+def test_editing_a_probe_never_retrains(project, whole):
+    project.edit("probes/hessian.py")
+    plan = project.plan()
+    assert plan.jobs == {
+        **{rule: whole.jobs[rule] for rule in ("probe_spectrum", "analyse_cascade", "fit_threshold")},
+        "evaluate_claims": 1,
+        "render_figure": len(CURVATURE_FIGURES),
+    }
+    assert plan.starting("Rendering") == CURVATURE_FIGURES
+
+
+def test_editing_the_claims_only_evaluates_them(project):
+    project.edit("claims.py")
+    assert project.plan().jobs == {"evaluate_claims": 1}
+
+
+def test_editing_the_front_door_remakes_nothing(project):
+    for module in ("cli.py", "__main__.py", "config/study.py", "config/document.py"):
+        project.edit(module)
+    assert project.plan().jobs == {}
+
+
+def test_a_new_lock_file_remakes_everything(project, whole):
+    with (project.folder / "envs" / "cpu.txt").open("a") as stream:
+        stream.write("# another version\n")
+    assert project.plan().jobs == whole.jobs
+
+
+# --------------------------------------------------------------------------------------------------
+# Growing a study, and changing settings
+# --------------------------------------------------------------------------------------------------
+
+AFTER_PHASE = {"aggregate_phase": 1, "render_figure": 1, "evaluate_claims": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "blocks"),
+    [
+        ("periods: [20, 40]", {"T40_A10_seeds0-1"}),
+        ("amplitudes: [1, 10, 2.5]", {"T20_A2.5_seeds0-1"}),
+        ("seeds: 3", {"static_seeds2-3", "T20_A10_seeds2-3"}),
+        (
+            "periods: [20, 40], amplitudes: [1, 10, 5]",
+            {"T40_A10_seeds0-1", "T20_A5_seeds0-1", "T40_A5_seeds0-1"},
+        ),
+    ],
+)
+def test_growing_a_study_trains_only_what_is_new(project, change, blocks):
+    plan = project.plan(overlay=project.overlay(f"phase: {{spiral_w100: {{{change}}}}}"))
+    assert plan.starting("Training") == {f"spiral_w100, {block}" for block in blocks}
+    assert plan.jobs == {"train_phase_block": len(blocks), **AFTER_PHASE}
+    assert plan.starting("Rendering") == {"fig3_phase_spiral"}
+
+
+def test_shrinking_a_study_trains_nothing(project):
+    overlay = project.overlay("phase: {spiral_w100: {seeds: 1}}")
+    assert project.plan(overlay=overlay).jobs == AFTER_PHASE
+
+
+def test_the_static_loss_is_trained_once_for_all_periods(empty):
+    overlay = empty.overlay("phase: {spiral_w100: {periods: [10, 20, 30, 40], amplitudes: [1]}}")
+    plan = empty.plan("results/smoke/phase/spiral_w100.nc", overlay=overlay)
+    assert plan.starting("Training") == {"spiral_w100, static_seeds0-1"}
+
+
+@pytest.fixture(scope="session")
+def grown(finished, tmp_path_factory):
+    """A project whose narrow study got a period and a seed, with one block cut in another way."""
+    project = finished.copy(tmp_path_factory.mktemp("grown") / "project")
+    project.snakemake(
+        "results/smoke/phase/spiral_w100.nc",
+        "results/smoke/phase/spiral_w100/T20_A10_seeds1-3.nc",
+        overlay=project.overlay(GROWN),
+    )
+    return project
+
+
+def test_old_cells_keep_their_numbers_when_a_study_grows(finished, grown):
+    before = numbers(finished.result("phase/spiral_w100.nc"))
+    after = numbers(grown.result("phase/spiral_w100.nc"))
+    assert after["period"].values.tolist() == [40, 20]
+    assert after["seed"].values.tolist() == [0, 1, 2]
+    assert_same(after.sel(period=before["period"], seed=before["seed"]), before)
+    assert after["train_accuracy"].notnull().all()
+    for path in finished.result("phase/spiral_w100").glob("*.nc"):
+        assert grown.result(f"phase/spiral_w100/{path.name}").stat().st_mtime_ns == path.stat().st_mtime_ns
+    static = after.sel(amplitude=1)
+    assert_same(static.isel(period=0, drop=True), static.isel(period=1, drop=True))
+
+
+def test_a_seed_gives_the_same_bits_in_whatever_block(finished, grown):
+    """Seeds 0-1 at two a block, 2-3 likewise, and 1-3 at three a block."""
+    folder = grown.result("phase/spiral_w100")
+    other = numbers(folder / "T20_A10_seeds1-3.nc")
+    assert other["seed"].values.tolist() == [1, 2, 3]
+    for name, seeds in (("T20_A10_seeds0-1", [1]), ("T20_A10_seeds2-3", [2, 3])):
+        assert_same(other.sel(seed=seeds), numbers(folder / f"{name}.nc").sel(seed=seeds))
+
+
+def test_a_probe_setting_does_not_retrain(project):
+    overlay = project.overlay("trajectories: {cascade: {probes: {hessian: {modes: 4}}}}")
+    plan = project.plan(overlay=overlay)
+    assert plan.jobs == {
+        "probe_spectrum": 1,
+        "analyse_cascade": 1,
+        "evaluate_claims": 1,
+        "render_figure": 2,
+    }
+    assert plan.starting("Probing the curvature along") == {"cascade_seed0"}
+
+
+def test_an_analysis_setting_does_not_probe(project, whole):
+    plan = project.plan(overlay=project.overlay("cascade: {tolerance: 0.2}"))
+    assert set(plan.jobs) == {"analyse_cascade", "fit_threshold", "evaluate_claims", "render_figure"}
+    assert plan.jobs["analyse_cascade"] == whole.jobs["analyse_cascade"]
+
+
+def test_training_settings_retrain_their_study_alone(project):
+    plan = project.plan(overlay=project.overlay("phase: {spiral_w1000: {learning_rate: 0.5}}"))
+    assert plan.jobs == {"train_phase_block": 2, **AFTER_PHASE}
+    assert all("spiral_w1000" in text for text in plan.starting("Training"))
+
+
+def test_settings_on_the_command_line_work(empty):
+    options = ("--dry-run", "--config", "phase={spiral_w100: {periods: [20, 25], amplitudes: [3]}}")
+    output = empty.snakemake("results/smoke/phase/spiral_w100.nc", options=options)
+    for block in ("T20_A3_seeds0-1", "T25_A3_seeds0-1"):
+        assert f"Training spiral_w100, {block}\n" in output
+
+
+@pytest.mark.parametrize("overlay", [None, "workflow/scales/paper.yaml"])
+def test_the_other_scales_train_each_cell_once(pristine, overlay):
+    """The number of training jobs against one counted from the YAML files by hand."""
+    studies = pristine.settings("config.yaml")["phase"]
+    for name, changes in pristine.settings(overlay)["phase"].items() if overlay else ():
+        studies[name] |= changes
+    expected = 0
+    for study in studies.values():
+        dynamical = sum(amplitude > 1 for amplitude in study["amplitudes"])
+        cells = len(study["periods"]) * dynamical + (1 in study["amplitudes"])
+        expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10))
+    plan = pristine.plan(config=(), overlay=overlay)
+    assert plan.jobs["train_phase_block"] == expected
+    assert plan.jobs["render_figure"] == len(FIGURES)
+
+
+# --------------------------------------------------------------------------------------------------
+# Parts of it, and accidents
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("figure", "jobs"),
+    [
+        ("fig2_spiral_dataset", {}),
+        ("fig3_phase_spiral", {"train_phase_block": 4, "aggregate_phase": 2}),
+        ("fig4_cascade", {"train_trajectory": 1, "probe_spectrum": 1, "analyse_cascade": 1}),
+        ("figS0_initialisation", {"train_phase_block": 6, "aggregate_phase": 3}),
+    ],
+)
+def test_one_figure_needs_only_its_own_results(pristine, figure, jobs):
+    plan = pristine.plan(f"results/smoke/figures/{figure}.pdf")
+    assert plan.jobs == {"prepare_dataset": 1, "render_figure": 1, **jobs}
+
+
+def test_one_figure_is_made_from_nothing(empty):
+    empty.snakemake("results/smoke/figures/fig2_spiral_dataset.pdf")
+    made = {path.relative_to(empty.result("")).as_posix() for path in empty.result("").rglob("*.*")}
+    assert made == {
+        "dataset/spiral.nc",
+        "figures/fig2_spiral_dataset.pdf",
+        "figures/fig2_spiral_dataset.png",
+    }
+
+
+def test_a_killed_run_continues_to_the_same_numbers(empty, finished):
+    names = [f"phase/spiral_w100/{block}_seeds0-1.nc" for block in ("static", "T20_A10")]
+    names.append("trajectory/cascade_seed0.nc")
+    targets = [f"results/smoke/{name}" for name in names]
+    running = subprocess.Popen(
+        [sys.executable, "-m", *empty.arguments(*targets, options=("--cores", "2"))],
+        cwd=empty.folder,
+        env=empty.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    # Three jobs on two cores: when one has ended, another is in the middle.
+    while running.poll() is None and not any(empty.result(name).exists() for name in names):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    survivors = [name for name in names if empty.result(name).exists()]
+    assert 1 <= len(survivors) < len(names)
+    for name in survivors:
+        assert_same(numbers(empty.result(name)), numbers(finished.result(name)))
+    empty.snakemake(options=("--unlock",))
+    empty.snakemake(*targets)
+    for name in names:
+        assert_same(numbers(empty.result(name)), numbers(finished.result(name)))
+    assert empty.plan(*targets).jobs == {}
