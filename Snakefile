@@ -11,6 +11,9 @@ include: "workflow/rules/package.smk"
 configfile: "config.yaml"
 
 
+report: "workflow/report/front.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/shown.smk"
 include: "workflow/rules/mistakes.smk"

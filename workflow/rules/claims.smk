@@ -2,7 +2,7 @@ rule evaluate_claims:
     input:
         **claim_inputs(),
     output:
-        CLAIMS,
+        report(CLAIMS, category="Claims"),
     log:
         f"{LOGS}/evaluate_claims.log",
     benchmark:

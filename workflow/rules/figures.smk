@@ -7,7 +7,11 @@ rule render_figure:
         ],
     output:
         pdf=f"{FIGURES}/{{figure}}.pdf",
-        png=f"{FIGURES}/{{figure}}.png",
+        png=report(
+            f"{FIGURES}/{{figure}}.png",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
     log:
         f"{LOGS}/render_figure/{{figure}}.log",
     benchmark:
