@@ -34,6 +34,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 __all__ = [
     "LOSS_RULE",
@@ -703,10 +704,13 @@ def fit_power_law(
     groups = [np.flatnonzero(rates == rate) for rate in distinct]
     if max(group.size for group in groups) > 1:
         resampled = np.empty((resamples, y.size))
+        # Few seeds know their own scatter badly: Student's factor, with the pooled degrees of freedom.
+        freedom = sum(group.size - 1 for group in groups)
+        student = float(stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975))
         for group in groups:
             centre = y[group].mean()
             drawn = y[rng.choice(group, size=(resamples, group.size))]
-            widening = math.sqrt(group.size / (group.size - 1)) if group.size > 1 else 1.0
+            widening = student * math.sqrt(group.size / (group.size - 1)) if group.size > 1 else 1.0
             resampled[:, group] = centre + widening * (drawn - centre)
         slopes = resampled @ slope_of
         prefactors = np.exp(resampled.mean(axis=1) - slopes * x.mean())

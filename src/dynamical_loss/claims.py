@@ -28,7 +28,7 @@ from dynamical_loss.intervals import bootstrap_deviations, bootstrap_interval
 
 Floats = npt.NDArray[np.float64]
 Inputs = Mapping[str, Sequence[xr.Dataset]]
-"""Role → datasets; the roles are those of ``workflow/rules/claims.smk``, and any may be absent."""
+"""Role → datasets; the roles are those of ``workflow/rules/shown.smk``, and any may be absent."""
 
 NARROW, WIDE = 100, 1000
 """Hidden units of the paper's two networks."""
@@ -502,6 +502,9 @@ def _threshold_file(evidence: Evidence) -> xr.Dataset:
     for origin in store.settings_of(item)["trajectories"]:
         _require_network(origin, origin["model"]["width"])
         _require(origin, amplitude=CASCADE_AMPLITUDE)
+        period = origin["learning_rate"] * origin["period"]
+        if abs(period / CASCADE_PERIOD - 1.0) > 0.01:
+            raise UntestedError(f"η × T is {period:g}, in the paper {CASCADE_PERIOD}")
         _require_steps(origin, CASCADE_STEPS)
     return item
 

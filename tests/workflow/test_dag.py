@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 from dynamical_loss import provenance, store
+from dynamical_loss.claims import CLAIMS
 
 FIGURES = {
     "fig2_spiral_dataset",
@@ -390,3 +391,9 @@ def test_a_killed_run_continues_to_the_same_numbers(empty, finished):
     for name in names:
         assert_same(numbers(empty.result(name)), numbers(finished.result(name)))
     assert empty.plan(*targets).jobs == {}
+
+
+def test_every_role_that_a_claim_looks_at_is_given(finished):
+    roles = (finished.folder / "workflow/rules/shown.smk").read_text()
+    for role in {role for claim in CLAIMS for role in claim.roles}:
+        assert f'"{role}": [' in roles, role

@@ -73,6 +73,7 @@ def claim_inputs():
     return {
         "phase_narrow": [phase_file(SHOWN.phase_narrow)],
         "phase_wide": [phase_file(SHOWN.phase_wide)],
+        "initialisation": [phase_file(name) for name in SHOWN.initialisations],
         "threshold": [THRESHOLD],
         "spectrum": [spectrum_file(run) for run in cascades],
         "cascade": [cascade_file(run) for run in cascades],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dynamical_loss import claims, store
 from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.errors import UserError
 
 
 def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], output: Path) -> None:
@@ -17,13 +18,17 @@ def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], outpu
 
     Args:
         settings: of the bootstrap behind the intervals.
-        inputs: files by role, those of ``workflow/rules/claims.smk``; a claim whose role is absent is
+        inputs: files by role, those of ``workflow/rules/shown.smk``; a claim whose role is absent is
             written as not tested.
         output: the CSV file.
 
     Raises:
-        UserError: if an input cannot be read.
+        UserError: if an input cannot be read or its role is unknown.
     """
+    known = {role for claim in claims.CLAIMS for role in claim.roles}
+    unknown = [role for role in inputs if role not in known]
+    if unknown:
+        raise UserError(f"no claim looks at --input {unknown[0]}=…; the roles are {', '.join(sorted(known))}")
     datasets = {role: [store.read(path) for path in paths] for role, paths in inputs.items()}
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
     write(claims.evaluate(datasets, settings, names), output)
