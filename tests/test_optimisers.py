@@ -25,6 +25,8 @@ def test_nesterov_momentum_is_its_recurrence():
         ("sdg", {}, "no optimiser 'sdg'"),
         ("apply_updates", {}, "no optimiser"),
         ("sgd", {"momentm": 0.9}, "no argument 'momentm'"),
+        ("sgd", {"momentum": "fast"}, "cannot be used with"),
+        ("lbfgs", {}, "cannot be used with"),
         ("adam", {"learning_rate": 0.1}, "no argument 'learning_rate'"),
     ],
 )

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 import jax
+import numpy as np
 import optax
 
 OptimiserFactory = Callable[[jax.Array | float], optax.GradientTransformation]
@@ -32,4 +33,16 @@ def optimiser(name: str, arguments: Mapping[str, float | bool | str]) -> Optimis
     if unknown:
         allowed = ", ".join(key for key in signature if key != "learning_rate")
         raise ValueError(f"optax.{name} takes no argument '{unknown[0]}'; it takes {allowed}")
-    return lambda learning_rate: create(learning_rate, **arguments)
+
+    def factory(learning_rate: jax.Array | float) -> optax.GradientTransformation:
+        return create(learning_rate, **arguments)
+
+    try:
+        transform = factory(0.1)
+        parameter = np.zeros(1)
+        transform.update(parameter, transform.init(parameter), parameter)
+    except Exception as error:
+        # Whatever optax raises for a value it cannot use, or an optimiser that wants more than gradients.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"optax.{name} cannot be used with {dict(arguments)} ({reason})") from None
+    return factory

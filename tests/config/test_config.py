@@ -64,6 +64,12 @@ W100 = ["phase", "spiral_w100"]
         (["trajectories", "a-b"], {}, ["trajectories.a-b"]),
         (["threshold", "widths"], {"wide": {}}, ["threshold.widths.wide"]),
         (["scale"], "../up", ["scale"]),
+        (["trajectories", "cascade", "record_every"], 5, ["cascade.record_every", "set it to 1"]),
+        (["threshold", "trajectory", "record_every"], 5, ["threshold.trajectory.record_every"]),
+        (["threshold", "probes", "hessian", "losses"], ["static"], ["threshold", "weighted"]),
+        (["threshold", "probes", "hessian"], {"modes": 9, "order": 5}, ["5 Lanczos steps cannot give 9"]),
+        ([*W100, "amplitudes"], [1], ["spiral_w100.amplitudes", "above 1"]),
+        (["phase", "initialisation_lecun", "amplitudes"], [2], ["initialisation_lecun", "add 1"]),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(path, value, words):
@@ -128,7 +134,8 @@ def test_time_scales_with_one_over_the_learning_rate(rate):
     assert scaled.model.width == 1000
     assert scaled.learning_rate == rate
     assert scaled.period == pytest.approx(5000 / rate, abs=0.5)
-    assert scaled.steps == pytest.approx(70_000 / rate, abs=0.5)
+    assert scaled.steps == pytest.approx(70_000 / rate, abs=7)
+    assert scaled.steps == 14 * scaled.period  # rounding T must not cost the run a period
     assert scaled.snapshots.every % 2 == 1
     assert abs(scaled.snapshots.every - 25 / rate) <= 1
 

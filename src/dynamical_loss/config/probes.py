@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dynamical_loss.config.base import Count, Seed, Settings
 
 
-class HessianSettings(Settings):
+class LanczosSettings(Settings):
+    """How many eigenvalues are wanted, and of how many Lanczos steps."""
+
+    modes: Count = Field(3, description="largest eigenvalues kept")
+    order: Count = Field(24, description="Lanczos steps")
+
+    @model_validator(mode="after")
+    def _enough_steps(self) -> Self:
+        if self.modes > self.order:
+            raise ValueError(f"{self.order} Lanczos steps cannot give {self.modes} modes; raise order")
+        return self
+
+
+class HessianSettings(LanczosSettings):
     """Extreme eigenvalues of the loss Hessian, by Lanczos."""
 
     losses: Annotated[list[Literal["weighted", "static"]], Field(min_length=1)] = Field(
@@ -19,11 +32,9 @@ class HessianSettings(Settings):
     order: Count = Field(30, description="Lanczos steps; 10 in the authors' notebook")
 
 
-class NTKSettings(Settings):
+class NTKSettings(LanczosSettings):
     """Largest eigenvalues of the neural tangent kernel."""
 
-    modes: Count = Field(3, description="largest eigenvalues kept")
-    order: Count = Field(24, description="Lanczos steps")
     notebook_samples: Count | None = Field(
         None, description="also the authors' notebook variant on that many first samples (50)"
     )

@@ -95,6 +95,23 @@ class Config(Settings):
             _require(name, self.phase, "figures.initialisations", "phase")
         for key in ("cascade", "static_narrow", "static_wide"):
             _require(getattr(figures, key), self.trajectories, f"figures.{key}", "trajectories")
+        for key in ("phase_narrow", "phase_wide"):
+            if max(self.phase[getattr(figures, key)].amplitudes) == 1.0:
+                raise ValueError(
+                    f"phase.{getattr(figures, key)}.amplitudes: Fig. 3 needs one above 1; add it"
+                )
+        for name in figures.initialisations:
+            if 1.0 not in self.phase[name].amplitudes:
+                raise ValueError(f"phase.{name}.amplitudes: Fig. S0 needs the static loss; add 1")
+        cascade = self.trajectories[figures.cascade]
+        for where, run, probes in (
+            (f"trajectories.{figures.cascade}", cascade, cascade.probes),
+            ("threshold.trajectory", self.threshold.trajectory, self.threshold.probes),
+        ):
+            if run.record_every != 1:
+                raise ValueError(f"{where}.record_every: instabilities show from step to step; set it to 1")
+            if "weighted" not in probes.hessian.losses:
+                raise ValueError(f"{where}: instabilities need the weighted loss; add it to hessian.losses")
         clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
         if clash:
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")

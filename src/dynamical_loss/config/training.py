@@ -200,10 +200,12 @@ class TrajectorySettings(TrainingSettings):
         values: dict[str, Any] = self.model_dump()
         values["model"]["width"] = width
         period = scaled(self.period)
+        # Whole periods first, so that rounding T to whole steps never costs one.
+        whole, rest = divmod(self.steps, self.period)
         values.update(
             learning_rate=learning_rate,
             period=period,
-            steps=max(scaled(self.steps), 2 * period),
+            steps=whole * period + (scaled(rest) if rest else 0),
             snapshots={"every": odd(self.snapshots.every), "windows": []},
         )
         return TrajectorySettings.model_validate(values)

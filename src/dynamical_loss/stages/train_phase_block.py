@@ -24,7 +24,7 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
     record = store.Provenance(
         __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision
     )
-    period = settings.steps // 2 if block.period is None else block.period
+    period = max(1, settings.steps // 2) if block.period is None else block.period
     try:
         require_static_period(period, settings.steps, "period")
     except ValueError as error:
