@@ -333,6 +333,10 @@ def test_interval_of_one_seed_has_no_ends_and_of_none_no_mean():
     assert fig5_threshold_scaling.interval([np.nan])[3] == 0
 
 
+def test_two_seeds_show_their_range():
+    np.testing.assert_allclose(fig5_threshold_scaling.interval([4.0, np.nan, 1.0]), (2.0, 1.0, 4.0, 2))
+
+
 def test_fig5_definitions_differ_in_fill():
     faces = {to_rgba(line.get_markerfacecolor()) for line in panel(fig5(thresholds()), "a").lines}
     assert {to_rgba("white"), to_rgba(style.CLASS_COLOURS[0])} <= faces

@@ -43,6 +43,8 @@ def interval(values: npt.ArrayLike) -> tuple[float, float, float, int]:
     Args:
         values: thresholds, one a seed. NaN (a run without instabilities) is left out.
 
+    Two seeds have no interval worth drawing (Student's factor is 12.7): theirs is the range of the two.
+
     Returns:
         mean, lower, upper, number of seeds; NaNs where there are too few.
     """
@@ -53,6 +55,8 @@ def interval(values: npt.ArrayLike) -> tuple[float, float, float, int]:
     centre = float(known.mean())
     if known.size == 1:
         return math.exp(centre), math.nan, math.nan, 1
+    if known.size == 2:
+        return math.exp(centre), math.exp(known.min()), math.exp(known.max()), 2
     half = float(stats.t.ppf(0.975, known.size - 1) * known.std(ddof=1) / math.sqrt(known.size))
     return math.exp(centre), math.exp(centre - half), math.exp(centre + half), int(known.size)
 
@@ -149,7 +153,7 @@ def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
     law.set_ylabel("Threshold λ$_{\\mathrm{th}}$")
     law.tick_params(labelbottom=False)
     strip.set_ylabel("η λ$_{\\mathrm{th}}$")
-    strip.set_xlabel("Learning rate η")
+    strip.set_xlabel("Learning rate η (bars: 95 % interval; of two seeds, their range)")
     for scale in (law.xaxis, law.yaxis):
         scale.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=8))
         scale.set_major_formatter(ticker.FuncFormatter(style.plain_number))
