@@ -116,8 +116,13 @@ def test_files_have_the_variables_of_the_contract(finished, pattern):
 
 def test_the_ntk_is_measured_where_it_is_asked_for(finished):
     found = store.read(finished.result("spectrum/cascade_seed0.nc"))
-    assert found["ntk_eigenvalue"].dims[0] == "snapshot_step"
-    assert found["ntk_eigenvalue"].shape == (found.sizes["snapshot_step"], 1)
+    assert found["ntk_eigenvalue"].dims == found["hessian_eigenvalue"].dims == ("snapshot_step", "mode")
+    # The smoke scale asks for one mode of the kernel and three of the Hessian.
+    assert found["ntk_eigenvalue"].notnull().sum("snapshot_step").values.tolist() == [
+        found.sizes["snapshot_step"],
+        0,
+        0,
+    ]
 
 
 def test_every_file_says_where_it_came_from(finished):
@@ -250,9 +255,10 @@ def test_shrinking_a_study_trains_nothing(project):
 
 
 def test_the_static_loss_is_trained_once_for_all_periods(empty):
-    overlay = empty.overlay("phase: {spiral_w100: {periods: [10, 20, 30, 40], amplitudes: [1]}}")
+    overlay = empty.overlay("phase: {spiral_w100: {periods: [10, 20, 30, 40], amplitudes: [1, 5]}}")
     plan = empty.plan("results/smoke/phase/spiral_w100.nc", overlay=overlay)
-    assert plan.starting("Training") == {"spiral_w100, static_seeds0-1"}
+    dynamical = {f"spiral_w100, T{period}_A5_seeds0-1" for period in (10, 20, 30, 40)}
+    assert plan.starting("Training") == {"spiral_w100, static_seeds0-1"} | dynamical
 
 
 @pytest.fixture(scope="session")
