@@ -299,7 +299,11 @@ def test_a_settings_file_may_be_yaml(folder, tmp_path):
 @pytest.mark.parametrize("name", sorted(cli.commands.commands))
 def test_help_states_defaults(name):
     text = command(name, "--help")
-    assert "[required]" in text or "default" in text
+    for option in cli.commands.commands[name].params:
+        if option.param_type_name == "option" and not option.is_eager:
+            assert option.help, option.name
+            stated = option.required or option.multiple or option.show_default or "leave out" in option.help
+            assert stated, option.name
     if name == "train-trajectory":
         assert "period [5000]: T, steps" in text
         assert "learning_rate [1.0]: η" in text

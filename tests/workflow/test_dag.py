@@ -70,7 +70,7 @@ def test_claims_are_a_table(finished):
     assert len(rows) >= 8
     assert len({row["id"] for row in rows}) == len(rows)
     # Toy sizes can reproduce nothing, and must not say that they do.
-    assert {row["verdict"] for row in rows} <= {"reproduced", "not reproduced", "not tested at this scale"}
+    assert {row["verdict"] for row in rows} == {"not tested at this scale"}
     assert all(row["source"] and row["statement"] for row in rows)
 
 

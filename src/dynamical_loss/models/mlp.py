@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 Initialisation = Literal["lecun", "glorot", "no_bias"]
-INITIALISATIONS: tuple[str, ...] = get_args(Initialisation)
 
 
 class Dense(nn.Module):
