@@ -48,6 +48,8 @@ W100 = ["phase", "spiral_w100"]
         ([*W100, "periods"], [0], ["phase.spiral_w100.periods.0", "greater than 0"]),
         ([*W100, "periods"], [-3], ["phase.spiral_w100.periods.0", "greater than 0"]),
         ([*W100, "periods"], [30_000], ["T = 30000 leaves no static period", "T <= 17500"]),
+        ([*W100], {"engine": "fused", "optimiser": {"kind": "adam"}}, ["spiral_w100", "take auto or xla"]),
+        ([*W100, "engine"], "cuda", ["phase.spiral_w100.engine", "'fused'"]),
         ([*W100, "periods"], [], ["phase.spiral_w100.periods", "empty"]),
         ([*W100, "periods"], [10, 10], ["phase.spiral_w100.periods", "twice"]),
         (["phase"], {}, ["'phase'"]),

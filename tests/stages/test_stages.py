@@ -198,6 +198,30 @@ def test_a_block_ends_where_the_trajectory_of_the_same_settings_ends(folder, tmp
         np.testing.assert_allclose(found[name][0], trajectory[name].sel(step=found["step"]), rtol=1e-8)
 
 
+def test_either_engine_may_be_asked_for_and_is_recorded(folder, tmp_path):
+    files = {
+        engine: block(folder, tmp_path / f"{engine}.nc", "--first-seed", 3, "--last-seed", 3,
+                      engine=engine, steps=100, precision="float64")
+        for engine in ("auto", "fused", "xla")
+    }  # fmt: skip
+    assert {engine: file.attrs["engine"] for engine, file in files.items()} == {
+        "auto": "fused", "fused": "fused", "xla": "xla",
+    }  # fmt: skip
+    np.testing.assert_array_equal(files["auto"]["loss"], files["fused"]["loss"])
+    np.testing.assert_allclose(files["xla"]["loss"], files["fused"]["loss"], rtol=1e-9)
+
+
+def test_the_fused_engine_is_refused_where_it_does_not_apply(tmp_path, capsys):
+    data = tmp_path / "data.nc"
+    command("prepare-dataset", "--output", data, "--settings", '{"classes": 11, "points_per_class": 5}')
+    settings = '{"engine": "fused", "steps": 10}'
+    with pytest.raises(SystemExit):
+        cli.main(["train-phase-block", "--dataset", str(data), "--settings", settings,
+                  "--output", str(tmp_path / "x.nc")])  # fmt: skip
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("error: engine: fused needs a CPU") and "\n" not in message
+
+
 def test_the_phase_diagram_gathers_cells_and_shares_the_static_one(folder, tmp_path):
     settings = {**PHASE, "periods": [10, 20], "amplitudes": [1, 5], "seeds": 3, "seeds_per_block": 2}
     parts = {}

@@ -63,9 +63,11 @@ def initial_parameters(model: nn.Module, input_shape: Sequence[int], seeds: Sequ
     with jax.enable_x64(True):
         example = jnp.zeros((1, *input_shape), jnp.float64)
 
-        def one(seed: int) -> Parameters:
+        # Compiled for one seed and not for all at once: the same code then draws each in any company.
+        @jax.jit
+        def one(seed: jax.Array) -> Parameters:
             key = jax.random.fold_in(jax.random.key(seed), _INITIALISATION)
             return model.init(key, example)["params"]
 
-        single = [one(seed) for seed in seeds]
+        single = [one(np.int64(seed)) for seed in seeds]
         return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *single)

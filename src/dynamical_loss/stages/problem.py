@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from dynamical_loss import losses, models
+import jax
+
+from dynamical_loss import fused, losses, models
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data
+from dynamical_loss.errors import UserError
 from dynamical_loss.models import Parameters
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training import Problem
 
 
 def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple[Problem, Parameters]:
-    """The training problem and the initial parameters of each seed, stacked along (run,)."""
+    """The training problem and the initial parameters of each seed, stacked along (run,).
+
+    Raises:
+        UserError: if the settings ask for the fused loop and it does not cover the problem.
+    """
+    shape = data.train_inputs.shape[1:]
     model = models.build(settings.model, data.classes)
+    perceptron = fused.perceptron(
+        settings.model, settings.loss.kind, settings.optimiser, math.prod(shape), data.classes
+    )
+    if settings.engine == "fused" and (perceptron is None or jax.default_backend() != "cpu"):
+        raise UserError(
+            f"engine: fused needs a CPU and few features and classes, here {math.prod(shape)} and "
+            f"{data.classes} on a {jax.default_backend()}; take auto or xla"
+        )
     problem = Problem(
         apply=models.apply_function(model),
         loss=losses.sample_loss(settings.loss.kind),
@@ -24,5 +41,6 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         train_targets=data.one_hot(data.train_labels),
         validation_inputs=data.validation_inputs,
         validation_targets=data.one_hot(data.validation_labels),
+        perceptron=perceptron,
     )
-    return problem, models.initial_parameters(model, data.train_inputs.shape[1:], seeds)
+    return problem, models.initial_parameters(model, shape, seeds)

@@ -45,6 +45,7 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
             runs,
             Schedule.regular(settings.steps, settings.record_every),
             precision=settings.precision,
+            engine=settings.engine,
             progress=progress,
         )
     variables = store.Variables()
@@ -71,4 +72,4 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
         "first recorded step with a loss that is not finite, -1 if none",
         reference="Fig. 3",
     )
-    store.write(variables.dataset(), output, record)
+    store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)

@@ -24,7 +24,9 @@ def run(settings: TrajectorySettings, seed: int, dataset: Path, output: Path) ->
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     with report(f"training {output.stem}") as progress:
-        history = train_ensemble(problem, runs, schedule, precision=settings.precision, progress=progress)
+        history = train_ensemble(
+            problem, runs, schedule, precision=settings.precision, engine=settings.engine, progress=progress
+        )
     variables = store.Variables()
     figure = "Fig. 4"
     variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
@@ -58,4 +60,4 @@ def run(settings: TrajectorySettings, seed: int, dataset: Path, output: Path) ->
     )
     variables.add("diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure)
     variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
-    store.write(variables.dataset(), output, record)
+    store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)

@@ -1,0 +1,148 @@
+"""The fused loop against the program that XLA compiles, its reference."""
+
+import jax
+import numpy as np
+import pytest
+
+from dynamical_loss import fused, losses, models
+from dynamical_loss.config.training import ModelSettings, OptimiserSettings
+from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.optimisers import optimiser
+from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
+
+PRECISION = {"float32": 2e-4, "float64": 1e-11}
+
+
+def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform="triangle", **model):
+    settings = ModelSettings(**{"width": 13, **model})
+    network = models.build(settings, classes)
+    parts = {}
+    for name, seed, points in (("train", 0, samples), ("validation", 1, samples - 4)):
+        inputs, labels = spiral(classes=classes, points_per_class=points, turns=1, noise=0.2, seed=seed)
+        extra = np.random.default_rng(seed).normal(size=(len(inputs), 8))
+        inputs = np.concatenate([inputs, extra], axis=1)[:, :features]
+        parts |= {f"{name}_inputs": inputs, f"{name}_targets": np.eye(classes)[labels]}
+    return network, Problem(
+        apply=models.apply_function(network),
+        loss=losses.sample_loss(loss),
+        waveform=waveform,
+        optimiser=optimiser("sgd", {}),
+        perceptron=fused.perceptron(settings, loss, OptimiserSettings(), features, classes),
+        **parts,
+    )
+
+
+def runs(network, features, seeds=(3, 8), learning_rate=0.7):
+    count = len(seeds)
+    parameters = models.initial_parameters(network, (features,), seeds)
+    return Runs(parameters, [20, 13], [8.0, 3.0], np.full(count, learning_rate), [80, 60])
+
+
+def both(network, p, precision, schedule, features=2, **changes):
+    arguments = (p, runs(network, features, **changes), schedule)
+    return [train_ensemble(*arguments, precision=precision, engine=engine) for engine in ("fused", "xla")]
+
+
+def assert_agree(ours, reference, tolerance):
+    np.testing.assert_array_equal(ours.step, reference.step)
+    for name in ("class_weight", "weighted_loss", "loss", "parameters"):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(reference, name), rtol=tolerance, atol=tolerance, err_msg=name
+        )
+    for name in ("train_accuracy", "validation_accuracy"):
+        assert getattr(ours, name).dtype == getattr(reference, name).dtype
+        np.testing.assert_allclose(getattr(ours, name), getattr(reference, name), rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("precision", "loss", "initialisation"),
+    [
+        ("float32", "cross_entropy", "lecun"),
+        ("float64", "cross_entropy", "glorot"),
+        ("float64", "mse", "no_bias"),
+    ],
+)
+def test_the_loop_is_the_reference(precision, loss, initialisation):
+    """Losses, accuracies, Γ and snapshots over 100 steps: equal to rounding, which grows slowly here."""
+    rate = 0.7 if loss == "cross_entropy" else 0.2
+    network, p = problem(loss=loss, initialisation=initialisation)
+    schedule = Schedule.regular(100, 7, 30, [(40, 50, 3)])
+    ours, reference = both(network, p, precision, schedule, learning_rate=rate)
+    assert (ours.engine, reference.engine) == ("fused", "xla")
+    assert ours.loss[:, -1].max() < ours.loss[:, 0].min()  # it did learn
+    assert ours.parameters.dtype == reference.parameters.dtype == np.dtype(precision)
+    assert_agree(ours, reference, PRECISION[precision])
+
+
+@pytest.mark.parametrize(
+    ("classes", "samples", "features", "width", "waveform"),
+    [(2, 5, 1, 1, "sine"), (5, 33, 3, 30, "square"), (6, 8, 5, 4, "triangle")],
+)
+def test_any_shape_of_problem(classes, samples, features, width, waveform):
+    network, p = problem(classes=classes, samples=samples, features=features, width=width, waveform=waveform)
+    schedule = Schedule.regular(30, 10, 30)
+    ours, reference = both(network, p, "float64", schedule, features, learning_rate=0.1)
+    assert_agree(ours, reference, 1e-10)
+
+
+def test_stretches_join_without_a_seam(monkeypatch):
+    network, p = problem()
+    schedule = Schedule.regular(100, 7, 15)
+    whole, _ = both(network, p, "float32", schedule)
+    monkeypatch.setattr("dynamical_loss.training._STRETCH", 9)
+    pieces, _ = both(network, p, "float32", schedule)
+    np.testing.assert_array_equal(whole.parameters, pieces.parameters)
+    np.testing.assert_array_equal(whole.weighted_loss, pieces.weighted_loss)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_large_logits_keep_their_loss(precision):
+    """Differences of hundreds between logits: exp underflows, and the loss must not."""
+    network, p = problem()
+    parameters = jax.tree.map(lambda leaf: 40 * leaf, models.initial_parameters(network, (2,), [0]))
+    arguments = (p, Runs(parameters, [10], [5.0], [1e-3], [100]), Schedule((0, 1), (0, 1)))
+    ours, reference = (
+        train_ensemble(*arguments, precision=precision, engine=engine) for engine in ("fused", "xla")
+    )
+    assert ours.loss[0, 0] > 100
+    assert_agree(ours, reference, PRECISION[precision])
+
+
+def test_divergence_is_seen_as_the_reference_sees_it():
+    network, p = problem(loss="mse")
+    ours, reference = both(network, p, "float32", Schedule.regular(60, 1), learning_rate=50.0)
+    assert ours.diverged.tolist() == reference.diverged.tolist() == [True, True]
+    assert np.abs(ours.divergence_step - reference.divergence_step).max() <= 1
+    assert (ours.train_accuracy[:, -1] == 0).all()
+    assert (ours.validation_accuracy[:, -1] == 0).all()
+
+
+def test_inputs_that_are_not_numbers_are_not_hidden_by_the_rectifier():
+    network, p = problem()
+    p.train_inputs[3] = np.nan
+    ours, reference = both(network, p, "float64", Schedule.regular(3, 1))
+    assert np.isnan(ours.loss).all()
+    assert np.isnan(reference.loss).all()
+    np.testing.assert_allclose(ours.train_accuracy, reference.train_accuracy, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "chosen", "features"),
+    [
+        ({"depth": 2}, OptimiserSettings(), 2),
+        ({}, OptimiserSettings(kind="adam"), 2),
+        ({}, OptimiserSettings(arguments={"momentum": 0.9}), 2),
+        ({}, OptimiserSettings(), 784),
+    ],
+)
+def test_other_problems_are_left_to_xla(model, chosen, features):
+    assert fused.perceptron(ModelSettings(**model), "cross_entropy", chosen, features, 3) is None
+
+
+def test_the_loop_is_refused_where_it_does_not_apply():
+    network, p = problem(depth=2)
+    assert p.perceptron is None
+    schedule = Schedule.regular(5, 5)
+    assert train_ensemble(p, runs(network, 2), schedule, precision="float32").engine == "xla"
+    with pytest.raises(ValueError, match="fused loop trains perceptrons"):
+        train_ensemble(p, runs(network, 2), schedule, precision="float32", engine="fused")
