@@ -106,7 +106,7 @@ def test_comments_of_config_yaml_are_those_of_the_model():
     assert path.read_text() == document.commented(document.read(path)), "run `make config`"
 
 
-@pytest.mark.parametrize("overlay", [None, "smoke", "paper"])
+@pytest.mark.parametrize("overlay", [None, "smoke", "paper", "published"])
 def test_every_scale_is_valid_for_model_and_schema(overlay):
     values = DEFAULT
     if overlay:
