@@ -7,7 +7,9 @@ its default, and ``--help`` lists them.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import platformdirs
 import yaml
 from pydantic import BaseModel
 
@@ -284,6 +287,16 @@ def evaluate_claims(settings: BootstrapSettings, inputs: tuple[str, ...], output
 
 
 @commands.command()
+@_file("result", "NetCDF file made by any other command.")
+@_OUTPUT
+def publish_result(result: Path, output: Path) -> None:
+    """Make the small copy of a result that the repository keeps."""
+    from dynamical_loss.stages import publish_result as stage
+
+    stage.run(result, output)
+
+
+@commands.command()
 @click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
 @click.option(
     "--schema",
@@ -303,10 +316,31 @@ def document_config(config: Path, schema: Path) -> None:
             temporary.write_text(content)
 
 
+def _prepare_jax() -> None:
+    """Set what JAX reads when it is imported; values that the user has set stay."""
+    # One thread a job, for equal numbers on every machine and no oversubscription.
+    os.environ.setdefault("PJRT_NPROC", "1")
+    # Jobs by the hundred compile the same few programs.  They are machine code, and a home folder may be
+    # shared between machines: each kind of processor has its own.
+    processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    folder = platformdirs.user_cache_path("dynamical-loss") / f"jax-{processor}"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
+def _processor() -> str:
+    """Model and instruction set of this machine's processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.platform() + platform.processor()
+    told = {line.partition(":")[0].strip(): line for line in lines}
+    return "".join(told.get(name, "") for name in ("model name", "flags", "CPU part", "Features"))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake ends with one line and exit status 2."""
-    # Before JAX starts: one thread a job, for equal numbers on every machine and no oversubscription.
-    os.environ.setdefault("PJRT_NPROC", "1")
+    _prepare_jax()
     # JAX computes in one long call that Python cannot interrupt; files are only ever whole anyway.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

@@ -152,21 +152,52 @@ def write(dataset: xr.Dataset, path: Path, record: Provenance) -> None:
         missing = {"long_name", "units", "reference"} - set(variable.attrs)
         if missing:
             raise ValueError(f"variable {name} lacks {', '.join(sorted(missing))}")
+    _save(dataset.assign_attrs(record.attributes()), path, {"complevel": 1})
+
+
+def write_small(dataset: xr.Dataset, path: Path, significant_digits: Mapping[str, int], default: int) -> None:
+    """Write a dataset that already has its attributes, in as few bytes as its digits need.
+
+    Args:
+        dataset: what is written; its attributes are kept.
+        path: the file.
+        significant_digits: decimal digits kept of floating-point variables, by name.
+        default: digits kept of those not named.
+    """
+    floats = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
+    digits: dict[str, dict[str, Any]] = {
+        str(name): {
+            "significant_digits": significant_digits.get(str(name), default),
+            "quantize_mode": "GranularBitRound",
+        }
+        for name in floats
+        if dataset[name].ndim > 0
+    }
+    _save(dataset, path, {"complevel": 9, "shuffle": True}, digits)
+
+
+def _save(
+    dataset: xr.Dataset,
+    path: Path,
+    compression: Mapping[str, Any],
+    special: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "biuf" and variable.ndim > 0 and variable.size > 0:
-            encoding[str(name)] = {"fletcher32": True, "zlib": True, "complevel": 1}
+            encoding[str(name)] = {"fletcher32": True, "zlib": True, **compression}
+            encoding[str(name)] |= (special or {}).get(str(name), {})
         if variable.dtype.kind == "f":
             encoding.setdefault(str(name), {})["_FillValue"] = None
     with atomic_path(path) as temporary:
-        dataset.assign_attrs(record.attributes()).to_netcdf(
-            temporary, engine="netcdf4", format="NETCDF4", encoding=encoding
-        )
+        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
 
 
 def _remedy(path: Path) -> str:
     """What to do about a file that cannot be read."""
     parts = path.parts
+    if "paper_figures" in parts[:-1]:
+        return f"restore it with: git checkout -- {path}"
     if "results" not in parts[:-2]:
         return "name another file, or write it anew"
     # A scale's results are made with the overlay of that name, where there is one.

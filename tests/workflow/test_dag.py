@@ -4,12 +4,14 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import netCDF4
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -324,6 +326,42 @@ def test_settings_on_the_command_line_work(empty):
     output = empty.snakemake("results/smoke/phase/spiral_w100.nc", options=options)
     for block in ("T20_A3_seeds0-1", "T25_A3_seeds0-1"):
         assert f"Training spiral_w100, {block}\n" in output
+
+
+def test_published_results_render_every_figure_and_nothing_else_runs(project, finished):
+    project.snakemake("publish")
+    kept = project.folder / "paper_figures" / "data"
+    assert {path.name for path in kept.iterdir()} >= {"phase", "trajectory", "threshold.nc", "claims.csv"}
+    shutil.rmtree(project.folder / "results")
+    overlay = project.overlay("published: true")
+    assert project.plan(overlay=overlay).jobs == {"render_figure": len(FIGURES)}
+    project.snakemake(overlay=overlay)
+    pictures = {path.name for path in project.result("figures").glob("*.png")}
+    assert pictures == {f"{name}.png" for name in FIGURES}
+    # Fig. 3 shows final accuracies, of which rounding takes nothing that a pixel could show.
+    picture = project.result("figures/fig3_phase_spiral.png").read_bytes()
+    assert picture == finished.result("figures/fig3_phase_spiral.png").read_bytes()
+
+
+def test_published_results_keep_numbers_and_provenance(project):
+    project.snakemake("publish")
+    for name in ("phase/spiral_w100.nc", "trajectory/cascade_seed0.nc", "spectrum/cascade_seed0.nc"):
+        full = store.read(project.result(name))
+        small = store.read(project.folder / "paper_figures/data" / name)
+        assert set(full.variables) - set(small.variables) <= {"parameters"}
+        assert small.attrs.items() >= full.attrs.items()
+        for variable in small.data_vars:
+            np.testing.assert_allclose(
+                small[variable], full[variable], rtol=1e-3 if variable == "class_weight" else 1e-4
+            )
+
+
+def test_a_study_that_is_not_published_is_named(pristine):
+    status, output = pristine.run(
+        *pristine.arguments(config=(), options=("--dry-run", "--config", "published=true"))
+    )
+    assert status != 0
+    assert output.strip().splitlines()[-1].startswith("error: published: there is no paper_figures/data/")
 
 
 @pytest.mark.parametrize("overlay", [None, "workflow/scales/paper.yaml"])

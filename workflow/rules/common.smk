@@ -16,7 +16,8 @@ try:
 except UserError as error:
     stop(error)
 
-RESULTS = f"results/{CONFIG.scale}"
+PUBLISHED = "paper_figures/data"
+RESULTS = PUBLISHED if CONFIG.published else f"results/{CONFIG.scale}"
 LOGS = f"logs/{CONFIG.scale}"
 CLAIMS = f"{RESULTS}/claims.csv"
 FIGURES = CONFIG.figures.folder

@@ -37,6 +37,20 @@ FIGURE_INPUTS = {
     },
     "figS1_hessian_modes": along(first_run(SHOWN.cascade)),
 }
+SHOWN_FILES = sorted(
+    {
+        path
+        for inputs in FIGURE_INPUTS.values()
+        for paths in inputs.values()
+        for path in paths
+    }
+)
+ABSENT = [path for path in SHOWN_FILES if not os.path.isfile(path)]
+if CONFIG.published and ABSENT:
+    stop(
+        f"published: there is no {ABSENT[0]}; what is published are the studies that config.yaml came "
+        "with; for others set published to false"
+    )
 FIGURE_OPTIONS = {"fig4_cascade": {"zoom": list(SHOWN.cascade_zoom)}}
 
 

@@ -71,6 +71,9 @@ class Config(Settings):
     """Everything that decides what is computed; how it runs is the profile's business."""
 
     scale: Name = Field("laptop", description="results go to results/<scale>/")
+    published: bool = Field(
+        False, description="render figures from the results kept in paper_figures/data, computing nothing"
+    )
     datasets: dict[Name, SpiralSettings] = Field(min_length=1, description="datasets, by name of your choice")
     phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
     trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
