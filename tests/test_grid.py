@@ -11,11 +11,17 @@ AMPLITUDES = st.lists(st.floats(1, 1e3, allow_nan=False), min_size=1, max_size=5
 COUNTS = st.integers(1, 30)
 
 
-@given(PERIODS, AMPLITUDES, COUNTS, COUNTS)
-def test_blocks_hold_every_run_once(periods, amplitudes, seeds, seeds_per_block):
-    found = blocks(periods, amplitudes, seeds, seeds_per_block)
-    runs = [(block.period, block.amplitude, seed) for block in found for seed in block.seeds]
+@given(PERIODS, AMPLITUDES, COUNTS, COUNTS, st.integers(1, 6))
+def test_blocks_hold_every_run_once(periods, amplitudes, seeds, seeds_per_block, amplitudes_per_block):
+    found = blocks(periods, amplitudes, seeds, seeds_per_block, amplitudes_per_block)
+    runs = [
+        (block.period, amplitude, seed)
+        for block in found
+        for amplitude in block.amplitudes
+        for seed in block.seeds
+    ]
     assert len(set(runs)) == len(runs)
+    assert max(len(block.amplitudes) for block in found) <= amplitudes_per_block
     asked = {
         (*cell(period, amplitude), seed)
         for period in periods
@@ -26,6 +32,13 @@ def test_blocks_hold_every_run_once(periods, amplitudes, seeds, seeds_per_block)
     assert len({run[:2] for run in runs}) * (-(-seeds // seeds_per_block)) * seeds_per_block == len(runs)
 
 
+@given(PERIODS, AMPLITUDES, COUNTS, st.integers(1, 6), st.integers(1, 10**6), st.floats(1, 1e3))
+def test_an_appended_amplitude_changes_no_full_block(periods, amplitudes, seeds, together, period, amplitude):
+    before = blocks(periods, amplitudes, seeds, 7, together)
+    after = set(blocks([*periods, period], [*amplitudes, amplitude], seeds, 7, together))
+    assert {block for block in before if len(block.amplitudes) == together} <= after
+
+
 @given(PERIODS, AMPLITUDES, COUNTS, COUNTS, st.integers(1, 10**6), st.floats(1, 1e3), COUNTS)
 def test_growing_a_study_keeps_all_blocks(periods, amplitudes, seeds, per_block, period, amplitude, more):
     before = set(blocks(periods, amplitudes, seeds, per_block))
@@ -34,10 +47,22 @@ def test_growing_a_study_keeps_all_blocks(periods, amplitudes, seeds, per_block,
     assert before <= set(blocks(periods, amplitudes, seeds + more, per_block))
 
 
-@given(st.integers(1, 10**6), st.floats(1, 1e3), st.integers(0, 1000), st.integers(0, 50))
-def test_names_read_back_exactly(period, amplitude, first, count):
-    block = Block(*cell(period, amplitude), first, first + count)
-    assert Block.from_name(block.name) == block
+@given(
+    st.integers(1, 10**6),
+    st.lists(st.floats(1, 1e300, exclude_min=True), min_size=1, max_size=4),
+    st.integers(0, 1000),
+    st.integers(0, 50),
+)
+def test_names_read_back_exactly(period, amplitudes, first, count):
+    for block in (
+        Block(period, tuple(amplitudes), first, first + count),
+        Block(None, (1.0,), first, first + count),
+    ):
+        assert Block.from_name(block.name) == block
+
+
+def test_a_name_says_what_the_block_holds():
+    assert Block(200, (5.0, 7.5), 0, 9).name == "T200_A5_7.5_seeds0-9"
 
 
 def test_the_static_loss_is_one_cell_for_all_periods():
@@ -53,9 +78,11 @@ def test_other_names_are_refused(name):
         Block.from_name(name)
 
 
-def test_a_period_goes_with_an_amplitude_above_one():
-    with pytest.raises(ValueError, match="if and only if"):
-        Block(10, 1.0, 0, 0)
+def test_a_period_goes_with_amplitudes_above_one():
+    with pytest.raises(ValueError, match="amplitudes above 1"):
+        Block(10, (1.0,), 0, 0)
+    with pytest.raises(ValueError, match="amplitude 1 alone"):
+        Block(None, (1.0, 2.0), 0, 0)
 
 
 def test_run_names_show_short_numbers():

@@ -147,10 +147,12 @@ def prepare_dataset(settings: SpiralSettings, output: Path) -> None:
 @click.option("--period", type=click.IntRange(min=1), help="T, steps; leave out for A = 1.")
 @click.option(
     "--amplitude",
+    "amplitudes",
     type=click.FloatRange(min=1),
-    default=1.0,
+    multiple=True,
+    default=[1.0],
     show_default=True,
-    help="A; 1 is the static loss.",
+    help="A; 1 is the static loss; repeatable.",
 )
 @click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
 @click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
@@ -160,20 +162,22 @@ def train_phase_block(
     settings: PhaseRunSettings,
     dataset: Path,
     period: int | None,
-    amplitude: float,
+    amplitudes: tuple[float, ...],
     first_seed: int,
     last_seed: int,
     output: Path,
 ) -> None:
-    """Train one (period, amplitude) cell for several seeds (Fig. 3)."""
+    """Train cells of one period, for several seeds each (Fig. 3)."""
     from dynamical_loss.grid import Block
     from dynamical_loss.stages import train_phase_block as stage
 
-    if amplitude > 1 and period is None:
+    if max(amplitudes) > 1 and period is None:
         raise UserError("--period is missing; an amplitude above 1 needs one")
+    if len(amplitudes) > 1 and (1 in amplitudes or len(set(amplitudes)) < len(amplitudes)):
+        raise UserError("--amplitude: 1 stands alone, and others are given once; split the command")
     if last_seed < first_seed:
         raise UserError(f"--last-seed {last_seed} is before --first-seed {first_seed}")
-    block = Block(None if amplitude == 1 else period, amplitude, first_seed, last_seed)
+    block = Block(None if amplitudes == (1.0,) else period, amplitudes, first_seed, last_seed)
     stage.run(settings, block, dataset, output)
 
 

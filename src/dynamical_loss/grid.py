@@ -1,10 +1,11 @@
 """The (T, A, seed) grid of a phase study, cut into blocks; block ↔ file name.
 
-A block is what one job trains: one (period, amplitude) cell and a run of seeds.  Its name says all of
-that and nothing else, so a period, an amplitude or seeds added to a study leave the names of the
+A block is what one job trains: one period, one or more amplitudes and a run of seeds.  Its name says
+all of that and nothing else, so a period, an amplitude or seeds added to a study leave the names of the
 blocks that exist as they are, and only the new ones are trained.  Blocks of seeds are aligned and
 always whole (seeds 0-9, 10-19, … at ten a block): a request for twelve seeds trains twenty, and the
-aggregated file holds the twelve.
+aggregated file holds the twelve.  Blocks of amplitudes follow the order of the list; where there are
+several to a block, an appended one joins the last block if that is not full, which is trained anew.
 """
 
 from __future__ import annotations
@@ -13,28 +14,30 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-NAME = re.compile(r"(?:static|T(\d+)_A([^_]+))_seeds(\d+)-(\d+)")
+NAME = re.compile(r"(?:static|T(\d+)_A([\d.e+_]+))_seeds(\d+)-(\d+)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """One cell of the grid and the seeds of one job.
+    """Some cells of the grid and the seeds of one job.
 
     Attributes:
         period: T in steps; None for the static loss (A = 1), which no period changes.
-        amplitude: A.
+        amplitudes: A of each cell.
         first_seed: the first seed.
         last_seed: the last seed, included.
     """
 
     period: int | None
-    amplitude: float
+    amplitudes: tuple[float, ...]
     first_seed: int
     last_seed: int
 
     def __post_init__(self) -> None:
-        if (self.period is None) != (self.amplitude == 1.0):
-            raise ValueError("a block has no period if and only if its amplitude is 1")
+        if self.period is None and self.amplitudes != (1.0,):
+            raise ValueError("a block without a period has the amplitude 1 alone")
+        if self.period is not None and (not self.amplitudes or 1.0 in self.amplitudes):
+            raise ValueError("a block with a period has amplitudes above 1")
 
     @property
     def seeds(self) -> range:
@@ -43,9 +46,10 @@ class Block:
 
     @property
     def name(self) -> str:
-        """File stem, e.g. ``T200_A10_seeds0-9`` or ``static_seeds0-9``."""
-        cell = "static" if self.period is None else f"T{self.period}_A{_number(self.amplitude)}"
-        return f"{cell}_seeds{self.first_seed}-{self.last_seed}"
+        """File stem, e.g. ``T200_A10_seeds0-9``, ``T200_A5_10_seeds0-9`` or ``static_seeds0-9``."""
+        amplitudes = "_".join(_number(amplitude) for amplitude in self.amplitudes)
+        cells = "static" if self.period is None else f"T{self.period}_A{amplitudes}"
+        return f"{cells}_seeds{self.first_seed}-{self.last_seed}"
 
     @classmethod
     def from_name(cls, name: str) -> Block:
@@ -57,10 +61,10 @@ class Block:
         match = NAME.fullmatch(name)
         if match is None:
             raise ValueError(f"'{name}' is not the name of a block")
-        period, amplitude, first, last = match.groups()
+        period, amplitudes, first, last = match.groups()
         if period is None:
-            return cls(None, 1.0, int(first), int(last))
-        return cls(int(period), float(amplitude), int(first), int(last))
+            return cls(None, (1.0,), int(first), int(last))
+        return cls(int(period), tuple(map(float, amplitudes.split("_"))), int(first), int(last))
 
 
 def _number(value: float) -> str:
@@ -74,7 +78,11 @@ def cell(period: int, amplitude: float) -> tuple[int | None, float]:
 
 
 def blocks(
-    periods: Iterable[int], amplitudes: Iterable[float], seeds: int, seeds_per_block: int
+    periods: Iterable[int],
+    amplitudes: Iterable[float],
+    seeds: int,
+    seeds_per_block: int,
+    amplitudes_per_block: int = 1,
 ) -> list[Block]:
     """All blocks of a study, each once.
 
@@ -83,12 +91,22 @@ def blocks(
         amplitudes: A.
         seeds: number of seeds asked for, 0 … seeds−1.
         seeds_per_block: seeds in each block.
+        amplitudes_per_block: amplitudes in each block, at most.
     """
-    amplitudes = list(amplitudes)
-    cells = dict.fromkeys(cell(period, amplitude) for period in periods for amplitude in amplitudes)
+    amplitudes = [float(amplitude) for amplitude in amplitudes]
+    dynamical = [amplitude for amplitude in amplitudes if amplitude != 1.0]
+    groups = [
+        tuple(dynamical[first : first + amplitudes_per_block])
+        for first in range(0, len(dynamical), amplitudes_per_block)
+    ]
+    cells: list[tuple[int | None, tuple[float, ...]]] = [
+        (int(period), group) for period in periods for group in groups
+    ]
+    if 1.0 in amplitudes:
+        cells.insert(0, (None, (1.0,)))
     return [
-        Block(period, amplitude, first, first + seeds_per_block - 1)
-        for period, amplitude in cells
+        Block(period, group, first, first + seeds_per_block - 1)
+        for period, group in cells
         for first in range(0, seeds, seeds_per_block)
     ]
 

@@ -106,12 +106,12 @@ def test_comments_of_config_yaml_are_those_of_the_model():
     assert path.read_text() == document.commented(document.read(path)), "run `make config`"
 
 
-@pytest.mark.parametrize("overlay", [None, "smoke", "paper", "published"])
-def test_every_scale_is_valid_for_model_and_schema(overlay):
+@pytest.mark.parametrize("overlays", [[], ["smoke"], ["paper"], ["published"], ["paper", "gpu"]])
+def test_every_scale_is_valid_for_model_and_schema(overlays):
     values = DEFAULT
-    if overlay:
-        values = merged(DEFAULT, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text()))
-    assert load(values).scale == (overlay or "laptop")
+    for overlay in overlays:
+        values = merged(values, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text()))
+    assert load(values).scale == (overlays[0] if overlays else "laptop")
     # JSON knows only string keys; YAML's integer widths become them.
     jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema()))
 

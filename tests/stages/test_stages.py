@@ -195,7 +195,7 @@ def test_a_block_ends_where_the_trajectory_of_the_same_settings_ends(folder, tmp
     trajectory = store.read(folder / "trajectory.nc")
     assert found["step"].values.tolist() == list(range(0, 201, 20))
     for name in ("loss", "weighted_loss", "train_accuracy", "validation_accuracy"):
-        np.testing.assert_allclose(found[name][0], trajectory[name].sel(step=found["step"]), rtol=1e-8)
+        np.testing.assert_allclose(found[name][0, 0], trajectory[name].sel(step=found["step"]), rtol=1e-8)
 
 
 def test_either_engine_may_be_asked_for_and_is_recorded(folder, tmp_path):
@@ -242,27 +242,51 @@ def test_the_phase_diagram_gathers_cells_and_shares_the_static_one(folder, tmp_p
     static = phase["train_accuracy"].sel(amplitude=1)
     np.testing.assert_array_equal(static.sel(period=10), static.sel(period=20))
     assert float(phase["train_accuracy"].sel(period=20, amplitude=5, seed=2)) == float(
-        parts["T20_A5_seeds2-3"]["train_accuracy"].sel(seed=2, step=100)
+        parts["T20_A5_seeds2-3"]["train_accuracy"].sel(amplitude=5, seed=2, step=100)
     )
     with pytest.raises(UserError, match="no block given holds T = 20, A = 5, seed 0"):
         command(
             "aggregate-phase", *[p for p in paths if "T20" not in p.name],
             "--settings", json.dumps(settings), "--output", tmp_path / "other.nc",
         )  # fmt: skip
+    with pytest.raises(UserError, match=r"seeds0-1\.nc was made with other settings"):
+        command(
+            "aggregate-phase", *paths, "--settings", json.dumps({**settings, "learning_rate": 0.5}),
+            "--output", tmp_path / "other.nc",
+        )  # fmt: skip
     assert not (tmp_path / "other.nc").exists()
+
+
+def test_amplitudes_may_share_a_block(folder, tmp_path):
+    cell = ("--period", 10, "--first-seed", 0, "--last-seed", 1)
+    together = block(folder, tmp_path / "T10_A5_7.5_seeds0-1.nc", *cell, "--amplitude", 5, "--amplitude", 7.5)
+    for amplitude, name in ((5, "T10_A5_seeds0-1"), (7.5, "T10_A7.5_seeds0-1")):
+        alone = block(folder, tmp_path / f"{name}.nc", *cell, "--amplitude", amplitude)
+        for variable in ("loss", "train_accuracy", "diverged"):
+            np.testing.assert_array_equal(together[variable].sel(amplitude=[amplitude]), alone[variable])
+    static = block(folder, tmp_path / "static_seeds0-1.nc", "--last-seed", 1)
+    settings = {**PHASE, "periods": [10], "amplitudes": [1, 5, 7.5], "seeds": 2, "seeds_per_block": 2}
+    command(
+        "aggregate-phase", tmp_path / "static_seeds0-1.nc", tmp_path / "T10_A5_7.5_seeds0-1.nc",
+        "--settings", json.dumps({**settings, "amplitudes_per_block": 2}), "--output", tmp_path / "phase.nc",
+    )  # fmt: skip
+    phase = store.read(tmp_path / "phase.nc")["loss"].sel(period=10)
+    np.testing.assert_array_equal(phase.sel(amplitude=[5, 7.5]), together["loss"].isel(step=-1))
+    np.testing.assert_array_equal(phase.sel(amplitude=[1]), static["loss"].isel(step=-1))
 
 
 def test_a_diverged_block_is_recorded_as_such(folder, tmp_path):
     found = block(folder, tmp_path / "b.nc", "--last-seed", 1, learning_rate=1e30, loss={"kind": "mse"})
-    assert found["diverged"].values.tolist() == [1, 1]
+    assert found["diverged"].values.tolist() == [[1, 1]]
     assert (found["divergence_step"] == 20).all()
-    assert (found["train_accuracy"][:, -1] == 0).all()
+    assert (found["train_accuracy"].isel(step=-1) == 0).all()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["train-phase-block", "--amplitude", "2"], ["--period is missing"]),
+        (["train-phase-block", "--period", "9", "--amplitude", "1", "--amplitude", "2"], ["1 stands alone"]),
         (["train-phase-block", "--first-seed", "2"], ["--last-seed 0 is before --first-seed 2"]),
         (["train-phase-block", "--period", "99999", "--amplitude", "2"], ["leaves no static period"]),
         (["train-phase-block", "--settings", "{stepz: 3}"], ["unknown key 'stepz'", "'steps'"]),

@@ -102,6 +102,11 @@ class PhaseSettings(PhaseRunSettings):
         10,
         description="runs per job; jobs hold whole blocks, so added seeds never retrain old ones",
     )
+    amplitudes_per_block: Count = Field(
+        1,
+        description="amplitudes per job; more for a GPU, which trains all runs of a job at once, but an "
+        "amplitude appended to the list then retrains the last block if that is not full",
+    )
 
     @property
     def training(self) -> PhaseRunSettings:
@@ -111,7 +116,13 @@ class PhaseSettings(PhaseRunSettings):
     @property
     def blocks(self) -> list[Block]:
         """The grid, cut into what one job trains."""
-        return grid.blocks(self.periods, self.amplitudes, self.seeds, self.seeds_per_block)
+        return grid.blocks(
+            self.periods,
+            self.amplitudes,
+            self.seeds,
+            self.seeds_per_block,
+            self.amplitudes_per_block,
+        )
 
     @field_validator("periods", "amplitudes")
     @classmethod

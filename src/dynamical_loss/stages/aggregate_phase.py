@@ -23,7 +23,8 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """Write the phase diagram; static cells are the same runs at every period.
 
     Raises:
-        UserError: if a file is no block, cannot be read, or one that the settings ask for is not given.
+        UserError: if a file is no block, cannot be read or was made with other settings, or if one that
+            the settings ask for is not given.
     """
     record = store.Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision)
     found = {}
@@ -33,8 +34,12 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         except ValueError as error:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
         stored = store.read(path, [*_FINAL, "diverged", "divergence_step"])
-        for seed in block.seeds:
-            found[block.period, block.amplitude, seed] = stored.sel(seed=seed)
+        origin = store.settings_of(stored)
+        if origin != {**settings.training.model_dump(mode="json"), "block": block.name}:
+            raise UserError(f"{path} was made with other settings than those given; make it anew with them")
+        for amplitude in block.amplitudes:
+            for seed in block.seeds:
+                found[block.period, amplitude, seed] = stored.sel(amplitude=amplitude, seed=seed)
     shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
     values = {name: np.full(shape, np.nan) for name in _FINAL}
     diverged = np.zeros(shape, dtype=bool)

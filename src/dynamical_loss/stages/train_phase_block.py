@@ -1,9 +1,10 @@
-"""Train one block of a phase study: one (period, amplitude) cell, several seeds."""
+"""Train one block of a phase study: one period, some amplitudes, several seeds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from dynamical_loss import datasets, store
@@ -29,13 +30,14 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
         require_static_period(period, settings.steps, "period")
     except ValueError as error:
         raise UserError(str(error)) from None
-    seeds = list(block.seeds)
+    seeds, amplitudes = list(block.seeds), list(block.amplitudes)
     problem, parameters = problems.build(settings, datasets.load(dataset), seeds)
-    count = len(seeds)
+    # Runs in the order of the file's dimensions: all seeds of the first amplitude, of the second, …
+    count = len(amplitudes) * len(seeds)
     runs = Runs(
-        parameters=parameters,
+        parameters=jax.tree.map(lambda leaf: np.concatenate([leaf] * len(amplitudes)), parameters),
         period=np.full(count, period),
-        amplitude=np.full(count, block.amplitude),
+        amplitude=np.repeat(amplitudes, len(seeds)),
         learning_rate=np.full(count, settings.learning_rate),
         oscillation_end=np.full(count, last_period_boundary(settings.steps, period)),
     )
@@ -49,27 +51,20 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
             progress=progress,
         )
     variables = store.Variables()
-    variables.add("seed", ("seed",), seeds, "random seed", reference="Fig. 3")
+    cells = ("amplitude", "seed")
+    variables.add("amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 3")
+    variables.add("seed", cells[1:], seeds, "random seed", reference="Fig. 3")
     variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
     for name, words in (
         ("weighted_loss", "dynamical loss F(t), mean over samples"),
         ("loss", "static loss, mean over samples"),
         ("train_accuracy", "fraction of training samples classified correctly"),
         ("validation_accuracy", "fraction of validation samples classified correctly"),
+        ("diverged", "1 if the loss stopped being finite"),
+        ("divergence_step", "first recorded step with a loss that is not finite, -1 if none"),
     ):
-        variables.add(name, ("seed", "step"), getattr(history, name), words, reference="Fig. 3")
-    variables.add(
-        "diverged",
-        ("seed",),
-        history.diverged,
-        "1 if the loss stopped being finite",
-        reference="Fig. 3",
-    )
-    variables.add(
-        "divergence_step",
-        ("seed",),
-        history.divergence_step,
-        "first recorded step with a loss that is not finite, -1 if none",
-        reference="Fig. 3",
-    )
+        values = getattr(history, name)
+        shape = (len(amplitudes), len(seeds), *values.shape[1:])
+        dimensions = (*cells, "step")[: len(shape)]
+        variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 3")
     store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
