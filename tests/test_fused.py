@@ -76,7 +76,7 @@ def test_the_loop_is_the_reference(precision, loss, initialisation):
 
 @pytest.mark.parametrize(
     ("classes", "samples", "features", "width", "waveform"),
-    [(2, 5, 1, 1, "sine"), (5, 33, 3, 30, "square"), (6, 8, 5, 4, "triangle")],
+    [(2, 5, 1, 1, "sine"), (5, 33, 3, 31, "square"), (8, 8, 2, 4, "triangle")],
 )
 def test_any_shape_of_problem(classes, samples, features, width, waveform):
     network, p = problem(classes=classes, samples=samples, features=features, width=width, waveform=waveform)

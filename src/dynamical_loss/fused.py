@@ -3,8 +3,16 @@
 XLA runs a training step of the paper's network as some twenty kernels, each of which reads and writes
 whole activations.  Here a step is two passes over the hidden units, each with the samples along the
 vector lanes: activations stay in registers, the hidden layer is recomputed in the backward pass
-instead of stored, and the parameters are updated in place.  numba compiles the loop for the processor
-at hand and for the numbers of samples, features and classes, and keeps the result on disk.
+instead of stored, and the parameters are updated in place.  Three identities shorten the passes:
+
+- A unit is active or not, so all its gradients are combinations of the sums over its active samples of
+  x_k · e_c, with the inputs x_k (and 1) and the errors e_c of the logits.  These products do not depend
+  on the unit; a pass over them is masked additions only.
+- The cross-entropy sees differences of logits alone, so those to the last class are enough, …
+- … and its errors sum to zero over the classes, so the last one need not be followed.
+
+numba compiles the loop for the processor at hand and for the numbers of samples, features and classes,
+and keeps the result on disk.
 
 The program that :mod:`dynamical_loss.training` gives XLA is the reference: it takes any network, loss
 and optimiser, and the tests hold this loop against it.  :func:`perceptron` says what this one takes.
@@ -34,7 +42,7 @@ _OPTIONS: Any = {
     "error_model": "numpy",
 }
 _LANES = 64  # bytes of the widest vectors; samples are filled up to whole ones
-_REGISTERS = 12  # features + classes that a pass can keep in vector registers
+_REGISTERS = 24  # sums that a pass can keep in vector registers
 
 
 class Perceptron(NamedTuple):
@@ -64,7 +72,7 @@ def perceptron(
         classes: number of outputs.
     """
     plain = optimiser.kind == "sgd" and not optimiser.arguments
-    if model.kind != "mlp" or model.depth != 1 or not plain or features + classes > _REGISTERS:
+    if model.kind != "mlp" or model.depth != 1 or not plain or (features + 1) * classes > _REGISTERS:
         return None
     return Perceptron(model.width, loss, model.initialisation != "no_bias")
 
@@ -97,6 +105,18 @@ def _add_scaled_of(factor, vector, to):  # pragma: no cover
     return lambda factor, vector, to: (
         (factor * vector[0] + to[0],) + _add_scaled(factor, vector[1:], to[1:])  # noqa: RUF005
     )
+
+
+def _scaled(factor, vector):
+    """The tuple factor · vector."""
+    raise NotImplementedError
+
+
+@overload(_scaled, jit_options=_OPTIONS)
+def _scaled_of(factor, vector):  # pragma: no cover
+    if len(vector) == 1:
+        return lambda factor, vector: (factor * vector[0],)
+    return lambda factor, vector: (factor * vector[0],) + _scaled(factor, vector[1:])  # noqa: RUF005
 
 
 def _load(array, index, stride, like):
@@ -133,6 +153,87 @@ def _store_of(array, index, stride, values):  # pragma: no cover
     return store
 
 
+def _load_rows(array, index, stride, like):
+    """As :func:`_load`, but a tuple of tuples."""
+    raise NotImplementedError
+
+
+@overload(_load_rows, jit_options=_OPTIONS)
+def _load_rows_of(array, index, stride, like):  # pragma: no cover
+    if len(like) == 1:
+        return lambda array, index, stride, like: (_load(array, index, stride, like[0]),)
+    return (
+        lambda array, index, stride, like: (
+            (_load(array, index, stride, like[0]),)  # noqa: RUF005
+            + _load_rows(array, index + len(like[0]) * stride, stride, like[1:])
+        )
+    )
+
+
+def _add_scaled_rows(factor, rows, to):
+    """As :func:`_add_scaled`, for tuples of tuples."""
+    raise NotImplementedError
+
+
+@overload(_add_scaled_rows, jit_options=_OPTIONS)
+def _add_scaled_rows_of(factor, rows, to):  # pragma: no cover
+    if len(rows) == 1:
+        return lambda factor, rows, to: (_add_scaled(factor, rows[0], to[0]),)
+    return lambda factor, rows, to: (
+        (_add_scaled(factor, rows[0], to[0]),) + _add_scaled_rows(factor, rows[1:], to[1:])  # noqa: RUF005
+    )
+
+
+def _combine(factors, rows):
+    """Σ_k factors_k · rows_k, as a tuple."""
+    raise NotImplementedError
+
+
+@overload(_combine, jit_options=_OPTIONS)
+def _combine_of(factors, rows):  # pragma: no cover
+    if len(rows) == 1:
+        return lambda factors, rows: _scaled(factors[0], rows[0])
+    return lambda factors, rows: _add_scaled(factors[0], rows[0], _combine(factors[1:], rows[1:]))
+
+
+def _dots(rows, vector):
+    """(rows_0 · vector, rows_1 · vector, …)."""
+    raise NotImplementedError
+
+
+@overload(_dots, jit_options=_OPTIONS)
+def _dots_of(rows, vector):  # pragma: no cover
+    if len(rows) == 1:
+        return lambda rows, vector: (_dot(rows[0], vector),)
+    return lambda rows, vector: (_dot(rows[0], vector),) + _dots(rows[1:], vector)  # noqa: RUF005
+
+
+def _relative(values, like):
+    """`values` themselves if as many as in `like`, else all but the last, less the last."""
+    raise NotImplementedError
+
+
+@overload(_relative, jit_options=_OPTIONS)
+def _relative_of(values, like):  # pragma: no cover
+    if len(values) == len(like):
+        return lambda values, like: values
+    if len(like) == 1:
+        return lambda values, like: (values[0] - values[-1],)
+    return lambda values, like: (values[0] - values[-1],) + _relative(values[1:], like[1:])  # noqa: RUF005
+
+
+def _complete(gradient, like):
+    """`gradient` itself if as many as in `like`, else with the last that makes the sum zero."""
+    raise NotImplementedError
+
+
+@overload(_complete, jit_options=_OPTIONS)
+def _complete_of(gradient, like):  # pragma: no cover
+    if len(gradient) == len(like):
+        return lambda gradient, like: gradient
+    return lambda gradient, like: (*gradient, -sum(gradient))
+
+
 def _polynomial(x, coefficients):
     """The sum of c_n xⁿ."""
     raise NotImplementedError
@@ -149,35 +250,62 @@ def _polynomial_of(x, coefficients):  # pragma: no cover
 
 
 @njit(inline="always")
-def _forward(buffer, logits, row, weights, no_features, no_classes):  # pragma: no cover
+def _forward(buffer, logits, row, weights, no_features, no_classes, no_logits):  # pragma: no cover
     """Fill the rows of logits from the rows of inputs that lie before them."""
     hidden_bias, hidden_kernel, output_bias, output_kernel = weights
-    for k in range(len(no_classes)):
-        for s in range(row):
-            buffer[logits + k * row + s] = output_bias[k]
+    offsets = _relative(_load(output_bias, 0, 1, no_classes), no_logits)
+    for s in range(row):
+        _store(buffer, logits + s, row, offsets)
     width = hidden_bias.shape[0]
-    zero = no_classes[0]
-    for j in range(width):
+    zero = no_logits[0]
+    for j in range(0, width, 2):
+        # Two units a pass, which halves the loads; a last one without a partner is its own, with weight 0.
+        other = min(j + 1, width - 1)
         into = _load(hidden_kernel, j, width, no_features)
-        out = _load(output_kernel, j * len(no_classes), 1, no_classes)
-        offset = hidden_bias[j]
+        other_into = _load(hidden_kernel, other, width, no_features)
+        out = _relative(_load(output_kernel, j * len(no_classes), 1, no_classes), no_logits)
+        other_out = _relative(_load(output_kernel, other * len(no_classes), 1, no_classes), no_logits)
+        if other == j:
+            other_out = no_logits
+        offset, other_offset = hidden_bias[j], hidden_bias[other]
         for s in range(row):
-            hidden = offset + _dot(into, _load(buffer, s, row, no_features))
+            inputs = _load(buffer, s, row, no_features)
+            hidden = offset + _dot(into, inputs)
             hidden = zero if hidden <= zero else hidden
-            sums = _add_scaled(hidden, out, _load(buffer, logits + s, row, no_classes))
+            other_hidden = other_offset + _dot(other_into, inputs)
+            other_hidden = zero if other_hidden <= zero else other_hidden
+            sums = _add_scaled(hidden, out, _load(buffer, logits + s, row, no_logits))
+            sums = _add_scaled(other_hidden, other_out, sums)
             _store(buffer, logits + s, row, sums)
 
 
 @njit(inline="always")
-def _right(buffer, logits, row, classes, label):  # pragma: no cover
+def _update(weights, j, offset, into, sums, no_classes, no_logits, bias):  # pragma: no cover
+    """Step of unit j down its gradient, from its sums of (1, x_0, …) · error over the active samples."""
+    hidden_bias, hidden_kernel, _, output_kernel = weights
+    width, classes, one = hidden_bias.shape[0], len(no_classes), type(offset)(1)
+    out = _load(output_kernel, j * classes, 1, no_classes)
+    # Where it is active, the unit puts out offset + into · x.
+    out_gradient = _complete(_combine((offset, *into), sums), no_classes)
+    into_gradient = _dots(sums, _relative(out, no_logits))
+    _store(hidden_kernel, j, width, _add_scaled(-one, into_gradient[1:], into))
+    _store(output_kernel, j * classes, 1, _add_scaled(-one, out_gradient, out))
+    if bias:
+        hidden_bias[j] = offset - into_gradient[0]
+
+
+@njit(inline="always")
+def _right(buffer, logits, row, no_classes, no_logits, label):  # pragma: no cover
     """How many samples have finite logits of which that of their class is the (first) largest."""
     count = 0
     for s in range(label.shape[0]):
         best, finite = 0, True
-        for k in range(classes):
-            logit = buffer[logits + k * row + s]
+        largest = buffer[logits + s]
+        for k in range(len(no_classes)):
+            logit = buffer[logits + k * row + s] if k < len(no_logits) else no_logits[0]
             finite = finite and np.isfinite(logit)
-            best = k if logit > buffer[logits + best * row + s] else best
+            best = k if logit > largest else best
+            largest = logit if logit > largest else largest
         count += finite and best == label[s]
     return count
 
@@ -217,6 +345,14 @@ def _padded(samples: int, dtype: npt.DTypeLike) -> int:
     return -(-samples // lanes) * lanes
 
 
+def _aligned(size: int, dtype: npt.DTypeLike) -> Array:
+    """Zeros that begin with a cache line: a vector across two of them costs twice."""
+    item = np.dtype(dtype).itemsize
+    memory = np.zeros(size + _LANES // item, dtype)
+    start = -memory.ctypes.data % _LANES // item
+    return memory[start : start + size]
+
+
 @functools.cache
 def _compiled(
     samples: int, validation_samples: int, features: int, classes: int, loss: str, bias: bool, dtype: str
@@ -228,11 +364,14 @@ def _compiled(
     """
     real: Any = np.dtype(dtype).type
     zero, one = real(0), real(1)
-    no_features, no_classes = (zero,) * features, (zero,) * classes
-    row, validation_row = _padded(samples, dtype), _padded(validation_samples, dtype)
-    logits, deltas = features * row, (features + classes) * row
-    validation_logits = features * validation_row
     cross_entropy = loss == "cross_entropy"
+    followed = classes - 1 if cross_entropy else classes
+    no_features, no_classes, no_logits = (zero,) * features, (zero,) * classes, (zero,) * followed
+    no_sums = (no_logits,) * (features + 1)
+    row, validation_row = _padded(samples, dtype), _padded(validation_samples, dtype)
+    logits = features * row
+    outputs, products = logits + followed * row, logits + (followed + classes) * row
+    validation_logits = features * validation_row
     smallest, ln2_high, ln2_low, coefficients, integer, mantissa_bits, exponent_bias = _exponential(dtype)
     log2_e, half = real(1 / math.log(2)), real(0.5)
     share = real(1 / samples)
@@ -256,7 +395,7 @@ def _compiled(
         kept,
         snapshots,
     ):  # pragma: no cover
-        hidden_bias, hidden_kernel, output_bias, output_kernel = weights
+        hidden_bias, hidden_kernel, output_bias, _ = weights
         width = hidden_bias.shape[0]
         record = snapshot = 0
         for t in range(class_weight.shape[0]):
@@ -265,90 +404,105 @@ def _compiled(
                 snapshot += 1
             if t >= updates and not recorded[t]:
                 continue
-            _forward(buffer, logits, row, weights, no_features, no_classes)
+            _forward(buffer, logits, row, weights, no_features, no_classes, no_logits)
             # The outputs that meet the targets: exponentials, not yet normalised, or the logits.
             if cross_entropy:
                 for s in range(row):
-                    largest = buffer[logits + s]
-                    for k in range(1, classes):
+                    largest = zero
+                    for k in range(followed):
                         logit = buffer[logits + k * row + s]
-                        largest = logit if logit > largest else largest
-                    for k in range(classes):
-                        buffer[deltas + k * row + s] = buffer[logits + k * row + s] - largest
+                        largest = largest if logit <= largest else logit
+                    for k in range(followed):
+                        buffer[outputs + k * row + s] = buffer[logits + k * row + s] - largest
+                    buffer[outputs + followed * row + s] = -largest
                 for i in range(classes * row):
-                    x = buffer[deltas + i]
+                    x = buffer[outputs + i]
                     x = smallest if x < smallest else x
                     k = np.floor(x * log2_e + half)
                     exponent[i] = (integer(k) + integer(exponent_bias)) << integer(mantissa_bits)
-                    buffer[deltas + i] = _polynomial((x - k * ln2_high) - k * ln2_low, coefficients)
+                    buffer[outputs + i] = _polynomial((x - k * ln2_high) - k * ln2_low, coefficients)
                 for i in range(classes * row):
-                    buffer[deltas + i] *= power[i]
+                    buffer[outputs + i] *= power[i]
             else:
                 for i in range(classes * row):
-                    buffer[deltas + i] = buffer[logits + i]
+                    buffer[outputs + i] = buffer[logits + i]
             if recorded[t]:
                 weighted = static = zero
                 for s in range(samples):
-                    largest = buffer[logits + s]
-                    total = distance = zero
+                    largest = total = distance = wanted = zero
                     for k in range(classes):
-                        logit = buffer[logits + k * row + s]
-                        largest = logit if logit > largest else largest
-                        total += buffer[deltas + k * row + s]
+                        logit = buffer[logits + k * row + s] if k < followed else zero
+                        largest = largest if logit <= largest else logit
+                        total += buffer[outputs + k * row + s]
+                        wanted = logit if k == label[s] else wanted
                         off = logit - (one if k == label[s] else zero)
                         distance += off * off
-                    each = half * distance
-                    if cross_entropy:
-                        each = np.log(total) - (buffer[logits + label[s] * row + s] - largest)
+                    each = np.log(total) - (wanted - largest) if cross_entropy else half * distance
                     weighted += class_weight[t, label[s]] * each
                     static += each
                 records[record, 0] = weighted * share
                 records[record, 1] = static * share
-                records[record, 2] = _right(buffer, logits, row, classes, label) / samples
-                _forward(validation, validation_logits, validation_row, weights, no_features, no_classes)
-                records[record, 3] = (
-                    _right(validation, validation_logits, validation_row, classes, validation_label)
-                    / validation_samples
+                records[record, 2] = _right(buffer, logits, row, no_classes, no_logits, label) / samples
+                _forward(
+                    validation,
+                    validation_logits,
+                    validation_row,
+                    weights,
+                    no_features,
+                    no_classes,
+                    no_logits,
                 )
+                right = _right(
+                    validation, validation_logits, validation_row, no_classes, no_logits, validation_label
+                )
+                records[record, 3] = right / validation_samples
                 record += 1
             if t >= updates:
                 continue
-            # η times the gradient with respect to the logits: η Γ_y / N (output - target).
+            # Errors: η times the gradient with respect to the logits, η Γ_y / N (output - target) …
             for s in range(row):
                 total = weight = zero
                 for k in range(classes):
-                    total += buffer[deltas + k * row + s]
+                    total += buffer[outputs + k * row + s]
                     weight += target[k * row + s] * class_weight[t, k]
                 weight *= learning_rate
                 scale = weight / total if cross_entropy else weight
-                for k in range(classes):
+                for k in range(followed):
                     wanted = learning_rate * class_weight[t, k] * target[k * row + s]
-                    buffer[deltas + k * row + s] = buffer[deltas + k * row + s] * scale - wanted
+                    buffer[products + k * row + s] = buffer[outputs + k * row + s] * scale - wanted
+            # … and their products with the inputs.
+            for m in range(features):
+                for k in range(followed):
+                    for s in range(row):
+                        error = buffer[products + k * row + s]
+                        buffer[products + ((m + 1) * followed + k) * row + s] = buffer[m * row + s] * error
             if bias:
-                for k in range(classes):
+                rest = zero
+                for k in range(followed):
                     gradient = zero
                     for s in range(row):
-                        gradient += buffer[deltas + k * row + s]
+                        gradient += buffer[products + k * row + s]
                     output_bias[k] -= gradient
-            for j in range(width):
+                    rest += gradient
+                if cross_entropy:
+                    output_bias[followed] += rest
+            for j in range(0, width, 2):
+                other = min(j + 1, width - 1)
                 into = _load(hidden_kernel, j, width, no_features)
-                out = _load(output_kernel, j * classes, 1, no_classes)
-                offset = hidden_bias[j]
-                into_gradient, out_gradient, offset_gradient = no_features, no_classes, zero
+                other_into = _load(hidden_kernel, other, width, no_features)
+                offset, other_offset = hidden_bias[j], hidden_bias[other]
+                sums, other_sums = no_sums, no_sums
                 for s in range(row):
+                    # A factor of 1 or 0, because LLVM does not vectorise this many conditional sums.
                     inputs = _load(buffer, s, row, no_features)
-                    delta = _load(buffer, deltas + s, row, no_classes)
-                    hidden = offset + _dot(into, inputs)
-                    back = _dot(out, delta)
-                    back = zero if hidden <= zero else back
-                    hidden = zero if hidden <= zero else hidden
-                    out_gradient = _add_scaled(hidden, delta, out_gradient)
-                    into_gradient = _add_scaled(back, inputs, into_gradient)
-                    offset_gradient += back
-                _store(hidden_kernel, j, width, _add_scaled(-one, into_gradient, into))
-                _store(output_kernel, j * classes, 1, _add_scaled(-one, out_gradient, out))
-                if bias:
-                    hidden_bias[j] = offset - offset_gradient
+                    active = one if offset + _dot(into, inputs) > zero else zero
+                    other_active = one if other_offset + _dot(other_into, inputs) > zero else zero
+                    rows = _load_rows(buffer, products + s, row, no_sums)
+                    sums = _add_scaled_rows(active, rows, sums)
+                    other_sums = _add_scaled_rows(other_active, rows, other_sums)
+                _update(weights, j, offset, into, sums, no_classes, no_logits, bias)
+                if other != j:
+                    _update(weights, other, other_offset, other_into, other_sums, no_classes, no_logits, bias)
 
     compiled: Callable[..., None] = descend
     return compiled
@@ -385,9 +539,10 @@ class Loop:
         self._descend = _compiled(
             samples, len(validation_inputs), features, classes, network.loss, network.bias, precision
         )
-        self._buffer = self._rows(train_inputs, features + 2 * classes)
+        # Inputs; logits; outputs; errors and their products with the inputs.
+        self._buffer = self._rows(train_inputs, features + 2 * classes + (features + 1) * classes)
         self._validation = self._rows(validation_inputs, features + classes)
-        self._power = np.zeros(classes * _padded(samples, precision), self._real)
+        self._power = _aligned(classes * _padded(samples, precision), self._real)
         self._exponent = self._power.view(_exponential(precision).integer)
         self._label = train_targets.argmax(axis=1)
         self._validation_label = validation_targets.argmax(axis=1)
@@ -395,7 +550,8 @@ class Loop:
 
     def _rows(self, values: Array, count: int) -> Array:
         """(sample, column) as `count` rows of samples, zeros where there is nothing, flat."""
-        rows = np.zeros((count, _padded(len(values), self._real)), self._real)
+        length = _padded(len(values), self._real)
+        rows = _aligned(count * length, self._real).reshape(count, length)
         rows[: values.shape[1], : len(values)] = values.T
         return rows.reshape(-1)
 
