@@ -7,7 +7,7 @@ instead of stored, and the parameters are updated in place.  Three identities sh
 
 - A unit is active or not, so all its gradients are combinations of the sums over its active samples of
   x_k · e_c, with the inputs x_k (and 1) and the errors e_c of the logits.  These products do not depend
-  on the unit; a pass over them is masked additions only.
+  on the unit, and a pass over them is nothing but sums.
 - The cross-entropy sees differences of logits alone, so those to the last class are enough, …
 - … and its errors sum to zero over the classes, so the last one need not be followed.
 
@@ -23,7 +23,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -283,13 +282,13 @@ def _forward(buffer, logits, row, weights, no_features, no_classes, no_logits): 
 def _update(weights, j, offset, into, sums, no_classes, no_logits, bias):  # pragma: no cover
     """Step of unit j down its gradient, from its sums of (1, x_0, …) · error over the active samples."""
     hidden_bias, hidden_kernel, _, output_kernel = weights
-    width, classes, one = hidden_bias.shape[0], len(no_classes), type(offset)(1)
+    width, classes, down = hidden_bias.shape[0], len(no_classes), type(offset)(-1)
     out = _load(output_kernel, j * classes, 1, no_classes)
     # Where it is active, the unit puts out offset + into · x.
     out_gradient = _complete(_combine((offset, *into), sums), no_classes)
     into_gradient = _dots(sums, _relative(out, no_logits))
-    _store(hidden_kernel, j, width, _add_scaled(-one, into_gradient[1:], into))
-    _store(output_kernel, j * classes, 1, _add_scaled(-one, out_gradient, out))
+    _store(hidden_kernel, j, width, _add_scaled(down, into_gradient[1:], into))
+    _store(output_kernel, j * classes, 1, _add_scaled(down, out_gradient, out))
     if bias:
         hidden_bias[j] = offset - into_gradient[0]
 
@@ -317,8 +316,6 @@ class _Exponential(NamedTuple):
     """
 
     smallest: Any
-    ln2_high: Any  # few enough bits that k times it is exact
-    ln2_low: Any
     coefficients: tuple[Any, ...]
     integer: Any
     mantissa_bits: int
@@ -328,11 +325,8 @@ class _Exponential(NamedTuple):
 def _exponential(dtype: npt.DTypeLike) -> _Exponential:
     real: Any = np.dtype(dtype).type
     double = real == np.float64
-    high = round(math.log(2) * 2 ** (32 if double else 9)) / 2 ** (32 if double else 9)
     return _Exponential(
         smallest=real(-708 if double else -87),
-        ln2_high=real(high),
-        ln2_low=real(float(Decimal(2).ln() - Decimal(high))),
         coefficients=tuple(real(1 / math.factorial(n)) for n in range(14 if double else 8)),
         integer=np.int64 if double else np.int32,
         mantissa_bits=52 if double else 23,
@@ -372,9 +366,8 @@ def _compiled(
     logits = features * row
     outputs, products = logits + followed * row, logits + (followed + classes) * row
     validation_logits = features * validation_row
-    smallest, ln2_high, ln2_low, coefficients, integer, mantissa_bits, exponent_bias = _exponential(dtype)
-    log2_e, half = real(1 / math.log(2)), real(0.5)
-    share = real(1 / samples)
+    smallest, coefficients, integer, mantissa_bits, exponent_bias = _exponential(dtype)
+    log2_e, ln2, half, share = (real(x) for x in (1 / math.log(2), math.log(2), 0.5, 1 / samples))
 
     @njit(cache=True, **_OPTIONS)
     def descend(
@@ -420,7 +413,7 @@ def _compiled(
                     x = smallest if x < smallest else x
                     k = np.floor(x * log2_e + half)
                     exponent[i] = (integer(k) + integer(exponent_bias)) << integer(mantissa_bits)
-                    buffer[outputs + i] = _polynomial((x - k * ln2_high) - k * ln2_low, coefficients)
+                    buffer[outputs + i] = _polynomial(x - k * ln2, coefficients)
                 for i in range(classes * row):
                     buffer[outputs + i] *= power[i]
             else:
