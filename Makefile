@@ -24,7 +24,7 @@ lint: $(VENV)/.tools
 	snakemake --lint
 
 bench: $(VENV)/.runtime
-	python benchmarks/training.py
+	python benchmarks/run.py
 
 report: $(VENV)/.runtime
 	snakemake --cores $(CORES)

@@ -1,0 +1,116 @@
+"""The machine and what was running on it; one measurement as the JSON keeps it."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import re
+import resource
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dynamical_loss import provenance
+
+Measurement = dict[str, Any]
+"""One number: its keys (section, quantity and what distinguishes it), unit, median, minimum, maximum."""
+
+SPREAD = {"median", "minimum", "maximum", "repetitions"}
+
+
+def processor() -> str:
+    """Name of the processor as its maker gives it."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Number of logical processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def caches() -> dict[str, str]:
+    """Caches of the first core, e.g. ``{"L2": "1024K"}``; empty where they cannot be read."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        except OSError:
+            continue
+        letter = {"Data": "d", "Instruction": "i"}.get(kind, "")
+        found[f"L{level}{letter}"] = size
+    return found
+
+
+def second_level_cache() -> int:
+    """Bytes of the second-level cache, 1 MiB where it cannot be read."""
+    match = re.fullmatch(r"(\d+)([KM])", caches().get("L2", ""))
+    return int(match[1]) * {"K": 1024, "M": 1024**2}[match[2]] if match else 1024**2
+
+
+def label() -> str:
+    """Processor and number of cores as a file name, e.g. ``amd-epyc-2-cores``."""
+    name = re.sub(r"\((r|tm)\)", "", processor().lower())
+    name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\bcpu\b|@.*", "", name)).strip("-")
+    return f"{name}-{cores()}-core{'s' if cores() > 1 else ''}"
+
+
+def description() -> dict[str, Any]:
+    """Machine, software, commit and date."""
+    commit, state = provenance.git_state()
+    return {
+        "machine": {
+            "label": label(),
+            "processor": processor(),
+            "cores": cores(),
+            "caches": caches(),
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+        "software": {"python": platform.python_version(), "packages": provenance.package_versions()},
+        "git_commit": commit,
+        "git_state": state,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process so far, MB."""
+    status = Path("/proc/self/status")
+    # Linux keeps ru_maxrss across exec: a child would report what its parent had in memory.
+    found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    if found:
+        return int(found[1]) * 1024 / 1e6
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def measurement(
+    section: str, quantity: str, unit: str, values: Sequence[float] | float | None, **keys: Any
+) -> Measurement:
+    """A number with its spread over repetitions, or a null entry where there is none.
+
+    Args:
+        section: part of the benchmark, e.g. ``step``.
+        quantity: what was measured.
+        unit: its unit.
+        values: one number a repetition, or a single number.
+        keys: what distinguishes this number from others of its section; ``note`` says what it lacks.
+    """
+    entry: Measurement = {"section": section, "quantity": quantity, "unit": unit, **keys}
+    if values is None:
+        return entry | {"median": None, "minimum": None, "maximum": None, "repetitions": 0}
+    several = [float(value) for value in (values if isinstance(values, Sequence) else [values])]
+    return entry | {
+        "median": statistics.median(several),
+        "minimum": min(several),
+        "maximum": max(several),
+        "repetitions": len(several),
+    }

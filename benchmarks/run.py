@@ -1,0 +1,108 @@
+"""Measure what training, probing and starting cost on this machine.
+
+    python benchmarks/run.py [--quick] [--output FILE] [--repetitions N] [--only PART ...]
+
+A full run writes benchmarks/results/<machine>.json, benchmarks/growth.png and the tables of
+benchmarks/README.md.  With --output, which --quick (toy sizes, numbers that mean nothing) and --only need,
+it writes that file, the picture beside it, and leaves the rest alone.  Time is processor time of one thread
+unless stated otherwise, so that other work on the machine disturbs it little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import worker
+
+FOLDER = Path(__file__).resolve().parent
+PARTS = ("steps", "roofline", "scaling", "probes", "growth", "startup", "gpu")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="toy sizes, to see that everything runs")
+    parser.add_argument("--output", type=Path, help="JSON file [benchmarks/results/<machine>.json]")
+    parser.add_argument("--repetitions", type=int, help="repetitions of the steps [5; 1 with --quick]")
+    parser.add_argument("--only", choices=PARTS, action="append", help="part to run; repeatable [all]")
+    options = parser.parse_args(arguments)
+    if (options.quick or options.only) and options.output is None:
+        parser.error("--quick and --only do not replace the stored results; name an --output")
+    if options.repetitions is None:
+        options.repetitions = 1 if options.quick else 5
+    if options.repetitions < 1:
+        parser.error("--repetitions must be positive")
+    return options
+
+
+def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str, object]]]]:
+    """What is measured, by name, at full or toy size."""
+    import contenders
+    import curvature
+    import gpu
+    import growth
+    import roofline
+    import scaling
+    import startup
+
+    cases = [
+        contenders.Case(width, precision) for width in (100, 1000) for precision in contenders.PRECISIONS
+    ]
+    shapes = {width: roofline.Shape(300, 2, width, 3) for width in contenders.WIDTHS}
+    if quick:
+        return {
+            "steps": lambda: contenders.measure(cases[:1], repetitions, 0.02, ("notebook", "idle")),
+            "roofline": lambda: roofline.measure(shapes, contenders.PRECISIONS, 2),
+            "scaling": lambda: scaling.measure(1, 50),
+            "probes": lambda: curvature.measure([(100, 10_000, 2501)], 1, (18, 18)),
+            "growth": lambda: growth.measure(
+                1, {name: sizes[:2] for name, sizes in growth.RANGES.items()}, (1000,), 200
+            ),
+            "startup": lambda: startup.measure(1, first=False),
+            "gpu": lambda: gpu.measure(1, (64,), 50),
+        }
+    return {
+        "steps": lambda: contenders.measure(cases, repetitions, 1.0),
+        "roofline": lambda: roofline.measure(shapes, contenders.PRECISIONS, 40),
+        "scaling": lambda: scaling.measure(min(3, repetitions), 20_000),
+        "probes": lambda: curvature.measure([(100, 70_000, 501), (1000, 35_000, 1401)], 3, curvature.ORDERS),
+        "growth": lambda: growth.measure(5),
+        "startup": lambda: startup.measure(3),
+        "gpu": lambda: gpu.measure(repetitions),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, store, and write the tables and the picture."""
+    options = parse(arguments)
+    os.environ.update(worker.ENVIRONMENT)  # before JAX and numpy start
+    import growth
+    import machine
+    import table
+
+    result = machine.description() | {"quick": options.quick, "measurements": []}
+    began = time.perf_counter()
+    for name, measure in parts(options.quick, options.repetitions).items():
+        if options.only is None or name in options.only:
+            result["measurements"] += measure()
+            print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
+    result["wall_seconds"] = round(time.perf_counter() - began)
+    full = options.output is None
+    output = options.output or table.RESULTS / f"{machine.label()}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    if options.only is None or "growth" in options.only:
+        growth.draw(result["measurements"], FOLDER / "growth.png" if full else output.with_suffix(".png"))
+    if full:
+        table.write()
+    print(table.render([result]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What a job costs before it computes: imports, compilation, writing; and what planning costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import worker
+from machine import Measurement, measurement
+
+from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.stages import prepare_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+# What a dry run reads: it is done in a copy, so that results at hand do not shorten its plan.
+PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
+# Two steps are the fewest that leave a static period.
+SETTINGS = json.dumps({"steps": 2, "record_every": 2})
+
+
+def _timed(
+    arguments: list[str], environment: dict[str, str], folder: Path | None = None
+) -> tuple[float, str]:
+    """Wall seconds of ``python -m …`` and what it wrote.
+
+    Raises:
+        RuntimeError: if it failed.
+    """
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"python -m {' '.join(arguments)} failed:\n{done.stdout}")
+    return seconds, done.stdout
+
+
+def training_job(repetitions: int, first: bool) -> list[Measurement]:
+    """One job of a phase study with a run of two steps, at its first start and at a later one.
+
+    Args:
+        repetitions: of each start.
+        first: whether the first start is measured too; it compiles all that is kept on disk.
+    """
+    seconds: dict[str, list[float]] = {"first": [], "later": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        dataset = folder / "spiral.nc"
+        prepare_dataset.run(SpiralSettings(), dataset)
+        files = ["--dataset", str(dataset), "--output", str(folder / "block.nc")]
+        command = ["dynamical_loss", "train-phase-block", *files, "--settings", SETTINGS]
+        for repetition in range(repetitions):
+            cache = folder / str(repetition)
+            changes = {
+                "JAX_ENABLE_COMPILATION_CACHE": "true",
+                "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
+            }
+            if first:
+                changes["NUMBA_CACHE_DIR"] = str(cache / "loops")
+                changes["PYTHONPYCACHEPREFIX"] = str(cache / "bytecode")
+            for start in ("first", "later") if first else ("later",):
+                seconds[start].append(_timed(command, worker.environment(**changes))[0])
+    return [
+        measurement("start", "training job, nothing compiled yet", "s", seconds["first"] or None),
+        measurement("start", "training job, started before", "s", seconds["later"]),
+    ]
+
+
+def plan(repetitions: int) -> list[Measurement]:
+    """A dry run of the paper's sizes."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_symlink():
+                (folder / part).symlink_to(os.readlink(source))
+            elif source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, folder / part)
+        environment = worker.environment(
+            XDG_CACHE_HOME=str(folder / ".cache"), PYTHONPATH=str(folder / "src")
+        )
+        command = ["snakemake", "-n", "--quiet", "rules", "--configfile", "workflow/scales/paper.yaml"]
+        for _ in range(repetitions):
+            elapsed, output = _timed(command, environment, folder)
+            seconds.append(elapsed)
+    jobs = re.search(r"^total\s+(\d+)", output, re.MULTILINE)
+    number = int(jobs[1]) if jobs else None
+    return [measurement("start", "snakemake -n at the paper's sizes", "s", seconds, jobs=number)]
+
+
+def measure(repetitions: int, first: bool = True) -> list[Measurement]:
+    """All of it, with the job's first start or without."""
+    return training_job(repetitions, first) + plan(repetitions)

@@ -1,0 +1,254 @@
+"""Tables of both README files from the stored results: ``python benchmarks/table.py`` writes them anew."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+README = FOLDER / "README.md"
+FRONT = FOLDER.parent / "README.md"
+RESULTS = FOLDER / "results"
+_BETWEEN = re.compile(r"(<!-- (table|speed) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+Entry = dict[str, Any]
+
+
+def number(value: float | None) -> str:
+    """Whole numbers whole, others to three significant digits, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if isinstance(value, int) or value == 0 or 1e-3 <= abs(value) < 1e7:
+        digits = 0 if isinstance(value, int) or value == 0 else 2 - math.floor(math.log10(abs(value)))
+        text = f"{round(value, digits):,.{max(0, digits)}f}"
+        return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa} · 10" + str(int(exponent)).translate(_RAISED)
+
+
+def spread(entry: Entry | None) -> str:
+    """Median [minimum, maximum], or the median alone of a single number."""
+    if entry is None or entry["median"] is None:
+        return "–"
+    text = number(entry["median"])
+    if entry["minimum"] < entry["maximum"]:
+        text += f" [{number(entry['minimum'])}, {number(entry['maximum'])}]"
+    return text
+
+
+def select(entries: Iterable[Entry], **keys: Any) -> list[Entry]:
+    """Those entries that have these values."""
+    return [entry for entry in entries if all(entry.get(key) == value for key, value in keys.items())]
+
+
+def first(entries: Iterable[Entry], **keys: Any) -> Entry | None:
+    """The first such entry."""
+    return next(iter(select(entries, **keys)), None)
+
+
+def median(entries: Iterable[Entry], **keys: Any) -> float | None:
+    """The median of the first such entry."""
+    found = first(entries, **keys)
+    return found["median"] if found else None
+
+
+def rows(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, empty if it has no rows."""
+    lines = ["| " + " | ".join(row) + " |" for row in body]
+    head = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*head, *lines]) + "\n\n" if lines else ""
+
+
+def _steps(entries: Sequence[Entry]) -> str:
+    body = []
+    for time in select(entries, section="step", quantity="time"):
+        case = {key: time[key] for key in ("width", "precision")}
+        own = {**case, "contender": time["contender"], "seeds": time["seeds"]}
+        limit = median(entries, section="roofline", quantity="time", **case)
+        share = limit / time["median"] if limit and time["median"] else None
+        body.append(
+            (
+                f"{time['width']}, {time['precision']}",
+                time["contender"] + (f" ({time['note']})" if "note" in time else ""),
+                str(time["seeds"]),
+                spread(time),
+                number(median(entries, quantity="throughput", **own)),
+                spread(first(entries, quantity="times faster than plain vmap", **own)),
+                spread(first(entries, quantity="times slower than the floor", **own)),
+                "–" if share is None else f"{share:.1%}".replace("%", " %"),
+                number(median(entries, quantity="compilation", **own)),
+                number(median(entries, quantity="peak memory", **own)),
+                str(time["repetitions"]),
+            )
+        )
+    header = (
+        "width, precision",
+        "contender",
+        "runs",
+        "µs a step a run",
+        "steps · runs a second a core",
+        "× faster than plain vmap",
+        "× slower than the floor",
+        "of the roofline",
+        "compilation, s",
+        "peak memory, MB",
+        "n",
+    )
+    idle = [e["median"] for e in select(entries, section="process", contender="idle")]
+    alone = f"Imports, data and initial parameters alone take {number(max(idle))} MB.\n\n" if idle else ""
+    return rows(header, body) + alone
+
+
+def _limits(entries: Sequence[Entry]) -> str:
+    body = []
+    for time in select(entries, section="roofline", quantity="time"):
+        case = {"section": "roofline", **{key: time[key] for key in ("width", "precision")}}
+        peaks = {"section": "roofline", "precision": time["precision"]}
+        body.append(
+            (
+                f"{time['width']}, {time['precision']}",
+                number(median(entries, quantity="textbook operations", **case)),
+                number(median(entries, quantity="fewest operations", **case)),
+                number(median(entries, quantity="bytes", **case)),
+                number(median(entries, quantity="matrix product", **peaks)),
+                number(median(entries, quantity="multiply-adds", **peaks)),
+                number(median(entries, section="roofline", quantity="copy bandwidth")),
+                number(time["median"]),
+            )
+        )
+    header = (
+        "width, precision",
+        "operations, textbook",
+        "operations, fewest",
+        "bytes",
+        "matrix product, GFLOP/s",
+        "multiply-adds, GFLOP/s",
+        "copy in L2, GB/s",
+        "roofline, µs a step",
+    )
+    return rows(header, body)
+
+
+def _probes(entries: Sequence[Entry]) -> str:
+    body = []
+    for largest in select(entries, section="probe", quantity="largest residual"):
+        own = {key: largest[key] for key in ("section", "width", "probe")}
+        time = next(e for e in select(entries, **own) if e["unit"] == "s")
+        body.append(
+            (
+                str(largest["width"]),
+                {"hessian": "Hessian", "ntk": "NTK"}[largest["probe"]],
+                str(largest["modes"]),
+                str(largest["order"]),
+                spread(time),
+                number(largest["median"]),
+                number(median(entries, quantity="median residual", **own)),
+                f"{largest['snapshots']} over {number(largest['steps'])} steps",
+            )
+        )
+    header = (
+        "width",
+        "probe",
+        "modes",
+        "Lanczos order",
+        "s for 2800 snapshots",
+        "largest residual / λ",
+        "median residual / λ",
+        "snapshots measured",
+    )
+    return rows(header, body)
+
+
+def _rest(entries: Sequence[Entry]) -> str:
+    body = [
+        (
+            f"work of {e['processes']} training processes over that of one, wall time",
+            spread(e),
+            e["repetitions"],
+        )
+        for e in select(entries, section="scaling")
+    ]
+    for entry in select(entries, section="start"):
+        jobs = f", {number(entry['jobs'])} jobs" if entry.get("jobs") else ""
+        body.append((entry["quantity"] + jobs + ", s, wall time", spread(entry), entry["repetitions"]))
+    body += [
+        (f"exponent of training time in {e['varied']}", number(e["median"]), e["repetitions"])
+        for e in select(entries, section="growth", quantity="exponent")
+    ]
+    for kept in dict.fromkeys(e["kept"] for e in select(entries, section="growth", quantity="peak memory")):
+        found = select(entries, section="growth", quantity="peak memory", kept=kept)
+        shortest, longest = (pick(found, key=lambda e: e["steps"]) for pick in (min, max))
+        body.append(
+            (
+                f"peak memory of a {kept}'s run, {number(shortest['steps'])} and {number(longest['steps'])} "
+                "steps, MB",
+                f"{number(shortest['median'])} and {number(longest['median'])}",
+                1,
+            )
+        )
+    return rows(("what", "measured", "n"), ((what, value, str(n)) for what, value, n in body))
+
+
+def _gpu(entries: Sequence[Entry]) -> str:
+    body = [
+        (e["device"], f"{e['width']}, {e['precision']}", number(e["seeds"]), spread(e), str(e["repetitions"]))
+        for e in select(entries, section="gpu")
+    ]
+    return rows(("GPU", "width, precision", "runs", "µs a step a run, wall time", "n"), body)
+
+
+def render(results: Sequence[dict[str, Any]]) -> str:
+    """All tables, machine after machine."""
+    parts = []
+    for result in results:
+        machine, entries = result["machine"], result["measurements"]
+        caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
+        parts.append(
+            f"### {machine['processor']}, {machine['cores']} cores\n\n"
+            f"{result['date'][:10]}, commit {result['git_commit'][:12]}"
+            f"{' with changes' if result['git_state'] == 'dirty' else ''}, {machine['system']}"
+            f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
+            f"{result['software']['packages']}; measured in {result['wall_seconds']} s.\n\n"
+            + "".join(part(entries) for part in (_steps, _limits, _probes, _rest, _gpu))
+        )
+    return "".join(parts) or "No results are stored; `make bench` measures them.\n\n"
+
+
+def headline(results: Sequence[dict[str, Any]]) -> str:
+    """One line a case and machine: what a step costs, for the front page."""
+    names = ("notebook", "plain vmap", "xla engine", "fused engine", "floor")
+    body = []
+    for result in results:
+        times = select(result["measurements"], section="step", quantity="time")
+        for case in dict.fromkeys((time["width"], time["precision"]) for time in times):
+            here = select(times, width=case[0], precision=case[1])
+            cells = [number(median(here, contender=name)) for name in names]
+            body.append((result["machine"]["processor"], f"{case[0]}, {case[1]}", *cells))
+    return rows(("one core of", "width, precision", *names), body) or "Nothing is measured yet.\n\n"
+
+
+def stored() -> list[dict[str, Any]]:
+    """The stored results, by name of the machine."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+
+
+def updated(readme: str) -> str:
+    """A README's text with its tables written anew."""
+    text = {"table": render(stored()), "speed": headline(stored())}
+    return _BETWEEN.sub(lambda match: match[1] + text[match[2]] + match[3], readme)
+
+
+def write() -> None:
+    """Write the tables of both files."""
+    for path in (README, FRONT):
+        path.write_text(updated(path.read_text()))
+
+
+if __name__ == "__main__":
+    write()
