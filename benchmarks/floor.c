@@ -10,7 +10,7 @@
      product with the output layer, a masked one with the inputs and one with the hidden activations.
    - The backward pass has units along the vector lanes, so that no sum ever runs across lanes.
 
-   Everything stays in registers and the first-level cache.  -DDOUBLE=0 or 1 chooses the precision. */
+   Everything stays in registers and the nearest caches.  -DDOUBLE=0 or 1 chooses the precision. */
 
 #include <math.h>
 #include <stdlib.h>

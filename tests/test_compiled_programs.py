@@ -24,7 +24,7 @@ def probe(folder, name):
         return stored["hessian_eigenvalue"].load(), done.stderr
 
 
-def test_a_kept_program_gives_the_same_numbers_and_a_damaged_one_is_made_anew(tmp_path):
+def test_a_kept_program_gives_the_same_numbers_and_a_damaged_one_does_no_harm(tmp_path):
     data = str(tmp_path / "d.nc")
     cli.main(["prepare-dataset", "--output", data, "--settings", '{"points_per_class": 7}'])
     cli.main(["train-trajectory", "--dataset", data, "--output", str(tmp_path / "t.nc"),

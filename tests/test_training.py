@@ -239,7 +239,9 @@ def test_a_period_without_a_static_one_is_refused(steps, period):
         last_period_boundary(steps, period)
 
 
-@pytest.mark.parametrize("schedule", [Schedule(()), Schedule((0, 5), (3,)), Schedule((-1, 5))])
+@pytest.mark.parametrize(
+    "schedule", [Schedule(()), Schedule((0, 5), (3,)), Schedule((-1, 5)), Schedule((0, 5), (0,))]
+)
 def test_impossible_schedules_are_refused(schedule):
     with pytest.raises(ValueError, match="schedule"):
         train_ensemble(problem(), runs([0]), schedule, precision="float32")

@@ -8,6 +8,7 @@ its default, and ``--help`` lists them.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import signal
@@ -171,6 +172,8 @@ def train_phase_block(
     from dynamical_loss.grid import Block
     from dynamical_loss.stages import train_phase_block as stage
 
+    if not all(map(math.isfinite, amplitudes)):
+        raise UserError("--amplitude: give numbers of at least 1")
     if max(amplitudes) > 1 and period is None:
         raise UserError("--period is missing; an amplitude above 1 needs one")
     if len(amplitudes) > 1 and (1 in amplitudes or len(set(amplitudes)) < len(amplitudes)):

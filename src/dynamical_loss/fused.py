@@ -41,7 +41,7 @@ _OPTIONS: Any = {
     "error_model": "numpy",
 }
 _LANES = 64  # bytes of the widest vectors; samples are filled up to whole ones
-_REGISTERS = 24  # sums that a pass can keep in vector registers
+_SUMS = 24  # (features + 1) · classes up to which the loop is known to be worth it
 
 
 class Perceptron(NamedTuple):
@@ -71,7 +71,7 @@ def perceptron(
         classes: number of outputs.
     """
     plain = optimiser.kind == "sgd" and not optimiser.arguments
-    if model.kind != "mlp" or model.depth != 1 or not plain or (features + 1) * classes > _REGISTERS:
+    if model.kind != "mlp" or model.depth != 1 or not plain or (features + 1) * classes > _SUMS:
         return None
     return Perceptron(model.width, loss, model.initialisation != "no_bias")
 
@@ -249,44 +249,44 @@ def _polynomial_of(x, coefficients):  # pragma: no cover
 
 
 @njit(inline="always")
-def _forward(buffer, logits, row, weights, no_features, no_classes, no_logits):  # pragma: no cover
+def _forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits):  # pragma: no cover
     """Fill the rows of logits from the rows of inputs that lie before them."""
     hidden_bias, hidden_kernel, output_bias, output_kernel = weights
-    offsets = _relative(_load(output_bias, 0, 1, no_classes), no_logits)
+    offsets = _relative(_load(output_bias, 0, 1, zero_classes), zero_logits)
     for s in range(row):
         _store(buffer, logits + s, row, offsets)
     width = hidden_bias.shape[0]
-    zero = no_logits[0]
+    zero = zero_logits[0]
     for j in range(0, width, 2):
         # Two units a pass, which halves the loads; a last one without a partner is its own, with weight 0.
         other = min(j + 1, width - 1)
-        into = _load(hidden_kernel, j, width, no_features)
-        other_into = _load(hidden_kernel, other, width, no_features)
-        out = _relative(_load(output_kernel, j * len(no_classes), 1, no_classes), no_logits)
-        other_out = _relative(_load(output_kernel, other * len(no_classes), 1, no_classes), no_logits)
+        into = _load(hidden_kernel, j, width, zero_features)
+        other_into = _load(hidden_kernel, other, width, zero_features)
+        out = _relative(_load(output_kernel, j * len(zero_classes), 1, zero_classes), zero_logits)
+        other_out = _relative(_load(output_kernel, other * len(zero_classes), 1, zero_classes), zero_logits)
         if other == j:
-            other_out = no_logits
+            other_out = zero_logits
         offset, other_offset = hidden_bias[j], hidden_bias[other]
         for s in range(row):
-            inputs = _load(buffer, s, row, no_features)
+            inputs = _load(buffer, s, row, zero_features)
             hidden = offset + _dot(into, inputs)
             hidden = zero if hidden <= zero else hidden
             other_hidden = other_offset + _dot(other_into, inputs)
             other_hidden = zero if other_hidden <= zero else other_hidden
-            sums = _add_scaled(hidden, out, _load(buffer, logits + s, row, no_logits))
+            sums = _add_scaled(hidden, out, _load(buffer, logits + s, row, zero_logits))
             sums = _add_scaled(other_hidden, other_out, sums)
             _store(buffer, logits + s, row, sums)
 
 
 @njit(inline="always")
-def _update(weights, j, offset, into, sums, no_classes, no_logits, bias):  # pragma: no cover
+def _update(weights, j, offset, into, sums, zero_classes, zero_logits, bias):  # pragma: no cover
     """Step of unit j down its gradient, from its sums of (1, x_0, …) · error over the active samples."""
     hidden_bias, hidden_kernel, _, output_kernel = weights
-    width, classes, down = hidden_bias.shape[0], len(no_classes), type(offset)(-1)
-    out = _load(output_kernel, j * classes, 1, no_classes)
+    width, classes, down = hidden_bias.shape[0], len(zero_classes), type(offset)(-1)
+    out = _load(output_kernel, j * classes, 1, zero_classes)
     # Where it is active, the unit puts out offset + into · x.
-    out_gradient = _complete(_combine((offset, *into), sums), no_classes)
-    into_gradient = _dots(sums, _relative(out, no_logits))
+    out_gradient = _complete(_combine((offset, *into), sums), zero_classes)
+    into_gradient = _dots(sums, _relative(out, zero_logits))
     _store(hidden_kernel, j, width, _add_scaled(down, into_gradient[1:], into))
     _store(output_kernel, j * classes, 1, _add_scaled(down, out_gradient, out))
     if bias:
@@ -294,14 +294,14 @@ def _update(weights, j, offset, into, sums, no_classes, no_logits, bias):  # pra
 
 
 @njit(inline="always")
-def _right(buffer, logits, row, no_classes, no_logits, label):  # pragma: no cover
+def _right(buffer, logits, row, zero_classes, zero_logits, label):  # pragma: no cover
     """How many samples have finite logits of which that of their class is the (first) largest."""
     count = 0
     for s in range(label.shape[0]):
         best, finite = 0, True
         largest = buffer[logits + s]
-        for k in range(len(no_classes)):
-            logit = buffer[logits + k * row + s] if k < len(no_logits) else no_logits[0]
+        for k in range(len(zero_classes)):
+            logit = buffer[logits + k * row + s] if k < len(zero_logits) else zero_logits[0]
             finite = finite and np.isfinite(logit)
             best = k if logit > largest else best
             largest = logit if logit > largest else largest
@@ -356,12 +356,13 @@ def _compiled(
     All rows of samples lie in one buffer at constant distances, which lets LLVM see that they do not
     overlap; hence the numbers of samples are compiled in.
     """
+    variant = f"descend_{samples}_{validation_samples}_{features}_{classes}_{loss}_{bias}_{dtype}"
     real: Any = np.dtype(dtype).type
     zero, one = real(0), real(1)
     cross_entropy = loss == "cross_entropy"
     followed = classes - 1 if cross_entropy else classes
-    no_features, no_classes, no_logits = (zero,) * features, (zero,) * classes, (zero,) * followed
-    no_sums = (no_logits,) * (features + 1)
+    zero_features, zero_classes, zero_logits = (zero,) * features, (zero,) * classes, (zero,) * followed
+    zero_sums = (zero_logits,) * (features + 1)
     row, validation_row = _padded(samples, dtype), _padded(validation_samples, dtype)
     logits = features * row
     outputs, products = logits + followed * row, logits + (followed + classes) * row
@@ -369,7 +370,6 @@ def _compiled(
     smallest, coefficients, integer, mantissa_bits, exponent_bias = _exponential(dtype)
     log2_e, ln2, half, share = (real(x) for x in (1 / math.log(2), math.log(2), 0.5, 1 / samples))
 
-    @njit(cache=True, **_OPTIONS)
     def descend(
         parameters,
         weights,
@@ -397,7 +397,7 @@ def _compiled(
                 snapshot += 1
             if t >= updates and not recorded[t]:
                 continue
-            _forward(buffer, logits, row, weights, no_features, no_classes, no_logits)
+            _forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits)
             # The outputs that meet the targets: exponentials, not yet normalised, or the logits.
             if cross_entropy:
                 for s in range(row):
@@ -435,18 +435,18 @@ def _compiled(
                     static += each
                 records[record, 0] = weighted * share
                 records[record, 1] = static * share
-                records[record, 2] = _right(buffer, logits, row, no_classes, no_logits, label) / samples
+                records[record, 2] = _right(buffer, logits, row, zero_classes, zero_logits, label) / samples
                 _forward(
                     validation,
                     validation_logits,
                     validation_row,
                     weights,
-                    no_features,
-                    no_classes,
-                    no_logits,
+                    zero_features,
+                    zero_classes,
+                    zero_logits,
                 )
                 right = _right(
-                    validation, validation_logits, validation_row, no_classes, no_logits, validation_label
+                    validation, validation_logits, validation_row, zero_classes, zero_logits, validation_label
                 )
                 records[record, 3] = right / validation_samples
                 record += 1
@@ -481,23 +481,31 @@ def _compiled(
                     output_bias[followed] += rest
             for j in range(0, width, 2):
                 other = min(j + 1, width - 1)
-                into = _load(hidden_kernel, j, width, no_features)
-                other_into = _load(hidden_kernel, other, width, no_features)
+                into = _load(hidden_kernel, j, width, zero_features)
+                other_into = _load(hidden_kernel, other, width, zero_features)
                 offset, other_offset = hidden_bias[j], hidden_bias[other]
-                sums, other_sums = no_sums, no_sums
+                sums, other_sums = zero_sums, zero_sums
                 for s in range(row):
                     # A factor of 1 or 0, because LLVM does not vectorise this many conditional sums.
-                    inputs = _load(buffer, s, row, no_features)
+                    inputs = _load(buffer, s, row, zero_features)
                     active = one if offset + _dot(into, inputs) > zero else zero
                     other_active = one if other_offset + _dot(other_into, inputs) > zero else zero
-                    rows = _load_rows(buffer, products + s, row, no_sums)
+                    rows = _load_rows(buffer, products + s, row, zero_sums)
                     sums = _add_scaled_rows(active, rows, sums)
                     other_sums = _add_scaled_rows(other_active, rows, other_sums)
-                _update(weights, j, offset, into, sums, no_classes, no_logits, bias)
+                _update(weights, j, offset, into, sums, zero_classes, zero_logits, bias)
                 if other != j:
-                    _update(weights, other, other_offset, other_into, other_sums, no_classes, no_logits, bias)
+                    _update(
+                        weights, other, other_offset, other_into, other_sums, zero_classes, zero_logits, bias
+                    )
 
-    compiled: Callable[..., None] = descend
+    # numba files what it compiled under this name, and two jobs that compile at the same time number the
+    # variants of one name alike.
+    descend.__name__ = descend.__qualname__ = variant
+    try:
+        compiled: Callable[..., None] = njit(cache=True, **_OPTIONS)(descend)
+    except RuntimeError:  # no folder to keep it in
+        compiled = njit(**_OPTIONS)(descend)
     return compiled
 
 

@@ -18,8 +18,21 @@ from typing import Any
 
 PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parent.parent
+# Publishing results changes the working tree between two jobs, and no number.
+_SOURCES = (".", ":!paper_figures")
 LOCK_FILES = ("envs/cpu.txt", "envs/cuda.txt")
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "matfree", "neural-tangents", "numpy", "xarray")
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "matfree",
+    "neural-tangents",
+    "numba",
+    "llvmlite",
+    "numpy",
+    "xarray",
+)
 
 
 def _path(module: str) -> Path | None:
@@ -117,7 +130,7 @@ def git_state() -> tuple[str, str]:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), "dirty" if git("status", "--porcelain") else "clean"
+        return git("rev-parse", "HEAD"), "dirty" if git("status", "--porcelain", "--", *_SOURCES) else "clean"
     except (OSError, subprocess.CalledProcessError):
         return "unknown", "unknown"
 

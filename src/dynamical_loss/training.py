@@ -205,12 +205,14 @@ def train_ensemble(
         the history; a run that diverges is part of it, with its NaNs.
 
     Raises:
-        ValueError: if the schedule is empty, starts before 0, or snapshots are not among the records; if
-            ``fused`` is asked for where it does not apply.
+        ValueError: if the schedule is empty, starts before 0, or snapshots are not among the records, the
+            last of them at its end; if ``fused`` is asked for where it does not apply.
     """
     steps = np.asarray(schedule.record_steps)
     if steps.size == 0 or steps[0] < 0 or not set(schedule.snapshot_steps) <= set(steps.tolist()):
         raise ValueError("a schedule needs records, from step 0 on, that include its snapshots")
+    if schedule.snapshot_steps and schedule.snapshot_steps[-1] != steps[-1]:
+        raise ValueError("the last record of a schedule must be a snapshot if any snapshot is asked for")
     fusible = problem.perceptron is not None and jax.default_backend() == "cpu"
     if engine == "fused" and not fusible:
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
@@ -333,9 +335,6 @@ def _compile_run(
     slots = np.searchsorted(schedule.snapshot_steps, stops).astype(np.int32)
     if schedule.snapshot_steps:
         slots = np.minimum(slots, len(schedule.snapshot_steps) - 1)
-        after_last = stops > schedule.snapshot_steps[-1]
-        if after_last.any():
-            raise ValueError("the last record must be a snapshot if any snapshot is asked for")
     train_inputs = jnp.asarray(problem.train_inputs, dtype)
     train_targets = jnp.asarray(problem.train_targets, dtype)
     validation_inputs = jnp.asarray(problem.validation_inputs, dtype)

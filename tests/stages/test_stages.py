@@ -270,7 +270,9 @@ def test_amplitudes_may_share_a_block(folder, tmp_path):
         "aggregate-phase", tmp_path / "static_seeds0-1.nc", tmp_path / "T10_A5_7.5_seeds0-1.nc",
         "--settings", json.dumps({**settings, "amplitudes_per_block": 2}), "--output", tmp_path / "phase.nc",
     )  # fmt: skip
-    phase = store.read(tmp_path / "phase.nc")["loss"].sel(period=10)
+    aggregated = store.read(tmp_path / "phase.nc")
+    assert (aggregated.attrs["engine"], aggregated.attrs["trained_on"]) == ("fused", "cpu")
+    phase = aggregated["loss"].sel(period=10)
     np.testing.assert_array_equal(phase.sel(amplitude=[5, 7.5]), together["loss"].isel(step=-1))
     np.testing.assert_array_equal(phase.sel(amplitude=[1]), static["loss"].isel(step=-1))
 
@@ -287,6 +289,7 @@ def test_a_diverged_block_is_recorded_as_such(folder, tmp_path):
     [
         (["train-phase-block", "--amplitude", "2"], ["--period is missing"]),
         (["train-phase-block", "--period", "9", "--amplitude", "1", "--amplitude", "2"], ["1 stands alone"]),
+        (["train-phase-block", "--period", "9", "--amplitude", "nan"], ["--amplitude", "at least 1"]),
         (["train-phase-block", "--first-seed", "2"], ["--last-seed 0 is before --first-seed 2"]),
         (["train-phase-block", "--period", "99999", "--amplitude", "2"], ["leaves no static period"]),
         (["train-phase-block", "--settings", "{stepz: 3}"], ["unknown key 'stepz'", "'steps'"]),

@@ -27,7 +27,9 @@ class Project:
         return Project(folder)
 
     def environment(self):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "JAX_"))
+        }
         # Snakemake keeps copies of sources there; the user's own must not decide a test.
         return kept | {"XDG_CACHE_HOME": str(self.folder / ".cache"), "PYTHONPATH": str(self.folder / "src")}
 

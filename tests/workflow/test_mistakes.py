@@ -37,7 +37,7 @@ def refused(status, output):
             "phase: {spiral_w100: {amplitude: [1, 2]}}",
             "unknown key 'phase.spiral_w100.amplitude'; did you mean 'amplitudes'?",
         ),
-        ("learning_rate: 1", "unknown key 'learning_rate'; the keys here are scale, datasets, phase"),
+        ("learning_rate: 1", "unknown key 'learning_rate'; the keys here are scale, published, datasets"),
         (
             "phase: {spiral_w100: {amplitudes: [1, 0.5]}}",
             "key 'phase.spiral_w100.amplitudes.1': must be at least 1 (it is 0.5)",

@@ -20,7 +20,7 @@ _HEADER = """\
 # src/dynamical_loss/config (`make config` writes them anew and leaves the values alone).  A group of
 # settings is commented where it first appears, with all its keys; later groups of the same kind list
 # only what differs from the defaults, which are the paper's settings.  Overlays with other sizes:
-# workflow/scales/{smoke,paper}.yaml, used with --configfile.
+# workflow/scales/{smoke,paper,published}.yaml, used with --configfile.
 """
 _WIDTH = 100
 

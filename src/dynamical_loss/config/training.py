@@ -102,7 +102,7 @@ class PhaseSettings(PhaseRunSettings):
         10,
         description="runs per job; jobs hold whole blocks, so added seeds never retrain old ones",
     )
-    amplitudes_per_block: Count = Field(
+    amplitudes_per_block: Annotated[int, Field(ge=1, le=20)] = Field(  # all are in the file's name
         1,
         description="amplitudes per job; more for a GPU, which trains all runs of a job at once, but an "
         "amplitude appended to the list then retrains the last block if that is not full",

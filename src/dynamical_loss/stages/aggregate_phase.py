@@ -28,6 +28,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """
     record = store.Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision)
     found = {}
+    engines, devices = set(), set()
     for path in blocks:
         try:
             block = Block.from_name(path.stem)
@@ -37,6 +38,8 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         origin = store.settings_of(stored)
         if origin != {**settings.training.model_dump(mode="json"), "block": block.name}:
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
+        engines.add(str(stored.attrs["engine"]))
+        devices.add(str(stored.attrs["device"]))
         for amplitude in block.amplitudes:
             for seed in block.seeds:
                 found[block.period, amplitude, seed] = stored.sel(amplitude=amplitude, seed=seed)
@@ -74,4 +77,5 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         "first recorded step with a loss that is not finite, -1 if none",
         reference="Fig. 3",
     )
-    store.write(variables.dataset(), output, record)
+    trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices))}
+    store.write(variables.dataset().assign_attrs(trained), output, record)
