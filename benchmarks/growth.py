@@ -120,7 +120,8 @@ def draw(measurements: Sequence[Measurement], path: Path) -> None:
             constant = np.exp(np.mean(np.log(times) - exponent * np.log(sizes)))
             axis.loglog(sizes, constant * np.power(sizes, exponent), color=style.THEORY_COLOUR)
             axis.errorbar(sizes, times, [below, above], fmt="o", markersize=2.5, color=style.MEASURED_COLOUR)
-            axis.set_xlabel(varied)
+            # A difference of two short times may be close to zero, or below.
+            axis.set(xlabel=varied, ylim=(min(times) / 2, max(times) * 2))
             # Within one decade they would be labelled too, and run into the panel on the left.
             axis.yaxis.set_minor_formatter(NullFormatter())
             axis.text(0.06, 0.88, f"exponent {exponent:.2f}", transform=axis.transAxes, fontsize=6)
@@ -130,7 +131,7 @@ def draw(measurements: Sequence[Measurement], path: Path) -> None:
             sizes, memories = [e["steps"] for e in points], [e["median"] for e in points]
             axes[-1].semilogx(sizes, memories, "o-", markersize=2.5, color=colour, label=kept)
         axes[-1].set(xlabel="steps", ylabel="peak memory (MB)")
-        axes[-1].set_ylim(bottom=0)
+        axes[-1].set_ylim(0, 1.2 * axes[-1].dataLim.ymax)
         axes[-1].legend(loc="lower left")
         style.panel_letters(axes)
         style.save(figure, [path])

@@ -64,7 +64,8 @@ def training_job(repetitions: int, first: bool) -> list[Measurement]:
         command = ["dynamical_loss", "train-phase-block", *files, "--settings", SETTINGS]
         for repetition in range(repetitions):
             cache = folder / str(repetition)
-            changes = {
+            changes: dict[str, str | None] = {
+                "PYTHONDONTWRITEBYTECODE": None,
                 "JAX_ENABLE_COMPILATION_CACHE": "true",
                 "JAX_COMPILATION_CACHE_DIR": str(cache / "programs"),
             }

@@ -179,6 +179,8 @@ def _draw(axis: Axes, phase: Phase, norm: Normalize) -> ScalarMappable:
     axis.set_yticks(ticks, names)
     axis.set_xticks(np.arange(columns) + 0.5, [f"{period:g}" for period in phase.periods])
     axis.tick_params(length=0, pad=2)
+    if columns > _MOST_LABELLED[0]:
+        axis.tick_params(axis="x", labelrotation=90)
     axis.spines[:].set_visible(False)
     return mesh
 
