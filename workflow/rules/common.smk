@@ -88,7 +88,9 @@ def block_options(wildcards):
     block = grid.Block.from_name(wildcards.block)
     period = "" if block.period is None else f"--period {block.period} "
     seeds = f"--first-seed {block.first_seed} --last-seed {block.last_seed}"
-    amplitudes = " ".join(f"--amplitude {amplitude!r}" for amplitude in block.amplitudes)
+    amplitudes = " ".join(
+        f"--amplitude {amplitude!r}" for amplitude in block.amplitudes
+    )
     return f"{period}{amplitudes} {seeds}"
 
 
