@@ -106,18 +106,6 @@ def _add_scaled_of(factor, vector, to):  # pragma: no cover
     )
 
 
-def _scaled(factor, vector):
-    """The tuple factor · vector."""
-    raise NotImplementedError
-
-
-@overload(_scaled, jit_options=_OPTIONS)
-def _scaled_of(factor, vector):  # pragma: no cover
-    if len(vector) == 1:
-        return lambda factor, vector: (factor * vector[0],)
-    return lambda factor, vector: (factor * vector[0],) + _scaled(factor, vector[1:])  # noqa: RUF005
-
-
 def _load(array, index, stride, like):
     """(array[index], array[index + stride], …), as many as in the tuple `like`."""
     raise NotImplementedError
@@ -183,16 +171,16 @@ def _add_scaled_rows_of(factor, rows, to):  # pragma: no cover
     )
 
 
-def _combine(factors, rows):
-    """Σ_k factors_k · rows_k, as a tuple."""
+def _combine(factors, rows, to):
+    """The tuple Σ_k factors_k · rows_k + to."""
     raise NotImplementedError
 
 
 @overload(_combine, jit_options=_OPTIONS)
-def _combine_of(factors, rows):  # pragma: no cover
+def _combine_of(factors, rows, to):  # pragma: no cover
     if len(rows) == 1:
-        return lambda factors, rows: _scaled(factors[0], rows[0])
-    return lambda factors, rows: _add_scaled(factors[0], rows[0], _combine(factors[1:], rows[1:]))
+        return lambda factors, rows, to: _add_scaled(factors[0], rows[0], to)
+    return lambda factors, rows, to: _combine(factors[1:], rows[1:], _add_scaled(factors[0], rows[0], to))
 
 
 def _dots(rows, vector):
@@ -285,7 +273,7 @@ def _update(weights, j, offset, into, sums, zero_classes, zero_logits, bias):  #
     width, classes, down = hidden_bias.shape[0], len(zero_classes), type(offset)(-1)
     out = _load(output_kernel, j * classes, 1, zero_classes)
     # Where it is active, the unit puts out offset + into · x.
-    out_gradient = _complete(_combine((offset, *into), sums), zero_classes)
+    out_gradient = _complete(_combine((offset, *into), sums, zero_logits), zero_classes)
     into_gradient = _dots(sums, _relative(out, zero_logits))
     _store(hidden_kernel, j, width, _add_scaled(down, into_gradient[1:], into))
     _store(output_kernel, j * classes, 1, _add_scaled(down, out_gradient, out))
@@ -522,7 +510,7 @@ class Loop:
         network: Perceptron,
         precision: str,
     ) -> None:
-        """Compile, or take the compiled loop from disk, and lay out the data.
+        """Lay out the data; the loop is compiled, or taken from disk, when it is first called.
 
         Args:
             train_inputs: (sample, feature).
