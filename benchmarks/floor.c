@@ -41,6 +41,8 @@ typedef int integer;
 #define BYTES 16
 #endif
 
+const int vector_bytes = BYTES;
+
 #define LANES ((int)(BYTES / sizeof(real)))
 #define VECTORS(count) (((count) + LANES - 1) / LANES)
 
