@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from dynamical_loss import losses, models
 from dynamical_loss.config.training import ModelSettings
 from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.fused import Perceptron
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training import Problem, Runs, Schedule, last_period_boundary, train_ensemble
 from dynamical_loss.weights import class_weights
@@ -216,14 +217,82 @@ def test_momentum_keeps_its_state_between_records():
     assert not np.allclose(rare.parameters[0, -1], plain.parameters[0, -1])
 
 
-def test_progress_rises_to_one():
+def test_progress_rises_to_one(monkeypatch):
+    monkeypatch.setattr("dynamical_loss.training._STRETCH", 4)
     seen = []
     train_ensemble(
         problem(), runs([0, 1]), Schedule.regular(50, 1), precision="float32", progress=seen.append
     )
     assert seen[-1] == 1.0
-    assert len(seen) > 20
+    assert len(seen) == 2 * 13  # runs, and stretches of four of the steps 0 … 50
     assert seen == sorted(seen)
+
+
+class Kept:
+    """A checkpoint in memory that ends training at the n-th offer."""
+
+    def __init__(self, interrupt_at=None, kept=None):
+        self.interrupt_at, self.kept, self.offers = interrupt_at, kept, 0
+
+    def restore(self):
+        return self.kept
+
+    def offer(self, unfinished):
+        self.offers += 1
+        if self.offers == self.interrupt_at:
+            self.kept = {name: np.array(value) for name, value in unfinished().items()}
+            raise InterruptedError
+
+
+@pytest.mark.parametrize(
+    ("optimiser_name", "options", "offers", "cuts"),
+    [
+        ("sgd", {"engine": "fused"}, 7, range(1, 8)),
+        ("sgd", {"engine": "xla", "batching": "sequential"}, 7, (1, 4, 7)),
+        ("adam", {"engine": "xla", "batching": "sequential"}, 7, (3, 4)),
+        ("adam", {"engine": "xla", "batching": "parallel"}, 3, (1, 3)),
+    ],
+)
+def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_name, options, offers, cuts):
+    """Cut within a run, at its end (4 of 7), before the very last stretch."""
+    monkeypatch.setattr("dynamical_loss.training._STRETCH", 8)
+    p = problem(optimiser=optimiser(optimiser_name, {}), perceptron=Perceptron(7, "cross_entropy", bias=True))
+    arguments = (p, runs([1, 2], learning_rate=0.3), Schedule.regular(30, 3, 5))
+    counter = Kept()
+    whole = train_ensemble(*arguments, precision="float32", checkpoint=counter, **options)
+    assert counter.offers == offers
+    for cut in cuts:
+        checkpoint = Kept(cut)
+        with pytest.raises(InterruptedError):
+            train_ensemble(*arguments, precision="float32", checkpoint=checkpoint, **options)
+        resumed = Kept(kept=checkpoint.kept)
+        joined = train_ensemble(*arguments, precision="float32", checkpoint=resumed, **options)
+        assert resumed.offers == counter.offers - cut  # nothing was done twice
+        for name, found, expected in zip(whole._fields, joined, whole, strict=True):
+            np.testing.assert_array_equal(found, expected, err_msg=f"{name}, cut {cut}")
+
+
+@given(
+    st.integers(1, 120),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 50),
+)
+@settings(max_examples=50, deadline=None)
+def test_stretches_cover_a_schedule_once(steps, record_every, snapshot_every, length):
+    schedule = Schedule.regular(steps, record_every, snapshot_every)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dynamical_loss.training._STRETCH", length)
+        stretches = schedule.stretches
+    assert [stretch.start for stretch in stretches] == list(range(0, steps + 1, length))
+    assert [stretch.end for stretch in stretches[:-1]] == [stretch.start for stretch in stretches[1:]]
+    assert stretches[-1].end == steps
+    for kept in ("record", "snapshot"):
+        whole = getattr(schedule, f"{kept}_steps")
+        parts = [whole[getattr(stretch, f"{kept}s")] for stretch in stretches]
+        assert sum(parts, ()) == whole
+        for stretch, part in zip(stretches, parts, strict=True):
+            assert all(stretch.start <= step < stretch.start + length for step in part)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from dynamical_loss.config.base import Settings, validate
 from dynamical_loss.config.datasets import SpiralSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseRunSettings, PhaseSettings, TrajectorySettings
-from dynamical_loss.errors import UserError
+from dynamical_loss.errors import Interrupted, UserError
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
@@ -122,6 +122,15 @@ def _file(name: str, text: str) -> Decorator:
 
 _OUTPUT = _file("output", "NetCDF file to write; it appears only when it is whole.")
 _DATASET = _file("dataset", "NetCDF file made by prepare-dataset.")
+_CHECKPOINT = click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    envvar="DYNAMICAL_LOSS_CHECKPOINT_SECONDS",
+    show_envvar=True,
+    help="Least time between two writes of unfinished work, from which the same command goes on.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -157,6 +166,7 @@ def prepare_dataset(settings: SpiralSettings, output: Path) -> None:
 )
 @click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
 @click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
+@_CHECKPOINT
 @_OUTPUT
 @_settings(PhaseRunSettings)
 def train_phase_block(
@@ -166,6 +176,7 @@ def train_phase_block(
     amplitudes: tuple[float, ...],
     first_seed: int,
     last_seed: int,
+    checkpoint_seconds: float,
     output: Path,
 ) -> None:
     """Train cells of one period, for several seeds each (Fig. 3)."""
@@ -181,7 +192,7 @@ def train_phase_block(
     if last_seed < first_seed:
         raise UserError(f"--last-seed {last_seed} is before --first-seed {first_seed}")
     block = Block(None if amplitudes == (1.0,) else period, amplitudes, first_seed, last_seed)
-    stage.run(settings, block, dataset, output)
+    stage.run(settings, block, dataset, output, checkpoint_seconds)
 
 
 @commands.command()
@@ -198,13 +209,16 @@ def aggregate_phase(settings: PhaseSettings, blocks: tuple[Path, ...], output: P
 @commands.command()
 @_DATASET
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
+@_CHECKPOINT
 @_OUTPUT
 @_settings(TrajectorySettings)
-def train_trajectory(settings: TrajectorySettings, dataset: Path, seed: int, output: Path) -> None:
+def train_trajectory(
+    settings: TrajectorySettings, dataset: Path, seed: int, checkpoint_seconds: float, output: Path
+) -> None:
     """Train one run, keeping every step and snapshots of its parameters (Fig. 4, 5)."""
     from dynamical_loss.stages import train_trajectory as stage
 
-    stage.run(settings, seed, dataset, output)
+    stage.run(settings, seed, dataset, output, checkpoint_seconds)
 
 
 @commands.command()
@@ -359,6 +373,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _report(f"{error.format_message().rstrip('.')} (see {where} --help)")
     except (click.ClickException, UserError) as error:
         _report(str(error))
+    except Interrupted as stop:
+        name = signal.Signals(stop.signal).name
+        _report(f"stopped by {name}; the same command goes on from {stop.kept}")
+        sys.exit(128 + stop.signal)
     except OSError as error:
         _report(f"{error.filename}: {error.strerror}; check the path")
     else:

@@ -66,6 +66,12 @@ class Provenance:
         self._settings = json.loads(json.dumps(dict(settings), default=str))
         self._seeds = [int(seed) for seed in seeds]
         self._precision = precision
+        self._resumed = 0
+
+    def resume(self, attributes: Mapping[str, Any]) -> None:
+        """Count in the work of an earlier attempt, whose unfinished file has these global attributes."""
+        self._started -= float(attributes["wall_seconds"])
+        self._resumed = int(attributes["resumed"]) + 1
 
     def attributes(self) -> dict[str, Any]:
         """Global attributes of a file finished now."""
@@ -85,6 +91,7 @@ class Provenance:
             "precision": self._precision,
             "seeds": json.dumps(self._seeds),
             "wall_seconds": round(time.perf_counter() - self._started, 3),
+            "resumed": self._resumed,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
 

@@ -7,13 +7,17 @@ side by side.  Either way a run's numbers do not depend on which others are in t
 
 The paper's own networks are trained by :mod:`dynamical_loss.fused` on a CPU, several times faster; all
 others, and all on an accelerator, by XLA.
+
+A run is cut into stretches of steps.  Between two of them its state is on the host, so that it can be
+kept and training can go on from there; that changes no number, as the cuts are always the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +35,23 @@ Precision = Literal["float32", "float64"]
 Engine = Literal["xla", "fused"]
 Array = npt.NDArray[Any]
 
+State = Any
+"""Parameters and what the optimiser remembers, a pytree of arrays."""
+
 Progress = Callable[[float], None]
 """Called now and then with the fraction of the work that is done."""
 
-_PROGRESS_CALLS = 100
-_STRETCH = 4096  # steps between two looks of the fused loop at Γ: enough that they cost nothing
+_STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for
+
+
+class Checkpoint(Protocol):
+    """Where unfinished work is kept."""
+
+    def restore(self) -> Mapping[str, Array] | None:
+        """What was kept last, by name; None if there is nothing to go on from."""
+
+    def offer(self, unfinished: Callable[[], Mapping[str, Array]]) -> None:
+        """Keep what `unfinished` returns if it is time to; may end the program."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,40 @@ class Schedule:
                 snapshots |= set(range(start, min(stop, steps) + 1, every))
         return cls(tuple(sorted(records | snapshots)), tuple(sorted(snapshots)))
 
+    @property
+    def stretches(self) -> list[Stretch]:
+        """The steps from 0 to the last record, cut into pieces of one length; the last may be shorter."""
+        last = self.record_steps[-1]
+        records, snapshots = np.asarray(self.record_steps), np.asarray(self.snapshot_steps, dtype=np.int64)
+        cuts = []
+        for start in range(0, last + 1, _STRETCH):
+            stop = min(start + _STRETCH, last + 1)
+            cuts.append(
+                Stretch(
+                    start,
+                    min(stop, last),
+                    slice(*np.searchsorted(records, (start, stop)).tolist()),
+                    slice(*np.searchsorted(snapshots, (start, stop)).tolist()),
+                )
+            )
+        return cuts
+
+
+class Stretch(NamedTuple):
+    """Part of a schedule.
+
+    Attributes:
+        start: the first step.
+        end: the step at which the next stretch starts, or the last of all.
+        records: those of the schedule's records that fall into it.
+        snapshots: those of its snapshots.
+    """
+
+    start: int
+    end: int
+    records: slice
+    snapshots: slice
+
 
 class History(NamedTuple):
     """What an ensemble leaves, as numpy arrays.
@@ -175,6 +225,26 @@ def last_period_boundary(steps: int, period: int) -> int:
     return period * (steps // period - 1)
 
 
+class _Engine(NamedTuple):
+    """How a group of runs is trained; all arrays have a leading axis (run,).
+
+    Attributes:
+        kind: what it is called.
+        group: how many runs advance together.
+        begin: runs → their state at step 0.
+        advance: runs, their state at the start of a stretch, the stretch → their state at its end, records
+            by name (run, record, …), snapshots (run, snapshot, parameter).
+    """
+
+    kind: Engine
+    group: int
+    begin: Callable[[Runs], State]
+    advance: Callable[[Runs, State, Stretch], tuple[State, dict[str, Array], Array]]
+
+
+_RECORDS = ("weighted_loss", "loss", "train_accuracy", "validation_accuracy")
+
+
 def train_ensemble(
     problem: Problem,
     runs: Runs,
@@ -184,6 +254,7 @@ def train_ensemble(
     engine: Engine | Literal["auto"] = "auto",
     batching: Literal["auto", "sequential", "parallel"] = "auto",
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train all runs for the length of the schedule.
 
@@ -200,6 +271,7 @@ def train_ensemble(
         batching: of XLA; ``sequential`` is fastest on a CPU, ``parallel`` on an accelerator; ``auto``
             chooses.
         progress: told now and then how much is done.
+        checkpoint: asked for unfinished work at the start, and offered it after every stretch.
 
     Returns:
         the history; a run that diverges is part of it, with its NaNs.
@@ -216,39 +288,86 @@ def train_ensemble(
     fusible = problem.perceptron is not None and jax.default_backend() == "cpu"
     if engine == "fused" and not fusible:
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
+    if batching == "auto":
+        batching = "sequential" if jax.default_backend() == "cpu" else "parallel"
+    dtype = np.dtype(precision)
+    ensemble = Runs(
+        parameters=jax.tree.map(lambda leaf: np.asarray(leaf, dtype), runs.parameters),
+        period=np.asarray(runs.period, np.int32),
+        amplitude=np.asarray(runs.amplitude, dtype),
+        learning_rate=np.asarray(runs.learning_rate, dtype),
+        oscillation_end=np.asarray(runs.oscillation_end, np.int32),
+    )
     with jax.enable_x64(precision == "float64"):
-        dtype = jnp.dtype(precision)
-        arguments = Runs(
-            parameters=jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), runs.parameters),
-            period=jnp.asarray(runs.period, jnp.int32),
-            amplitude=jnp.asarray(runs.amplitude, dtype),
-            learning_rate=jnp.asarray(runs.learning_rate, dtype),
-            oscillation_end=jnp.asarray(runs.oscillation_end, jnp.int32),
-        )
         if engine == "fused" or (engine == "auto" and fusible):
-            return _train_fused(problem, arguments, schedule, precision, progress)
-        run_one = _compile_run(problem, schedule, dtype, progress, len(arguments.period))
-        index = jnp.arange(len(arguments.period))
-        if batching == "auto":
-            batching = "sequential" if jax.default_backend() == "cpu" else "parallel"
+            chosen = _fused(problem, schedule, precision)
+        elif batching == "parallel":
+            chosen = _xla(problem, schedule, dtype, len(ensemble.period))
+        else:
+            chosen = _xla(problem, schedule, dtype, 1)
+        found = _train(chosen, problem, ensemble, schedule, dtype, progress, checkpoint)
+    return History(
+        step=steps,
+        **found,
+        snapshot_step=np.asarray(schedule.snapshot_steps, dtype=np.int64),
+        engine=chosen.kind,
+    )
 
-        @jax.jit
-        def train(index: jax.Array, arguments: Runs) -> Any:
-            if batching == "parallel":
-                return jax.vmap(run_one)(index, arguments)
-            return jax.lax.map(lambda item: run_one(*item), (index, arguments))
 
-        records, snapshots = jax.block_until_ready(train(index, arguments))  # type: ignore[no-untyped-call]
-        jax.effects_barrier()  # type: ignore[no-untyped-call]
+def _train(
+    engine: _Engine,
+    problem: Problem,
+    runs: Runs,
+    schedule: Schedule,
+    dtype: np.dtype[Any],
+    progress: Progress | None,
+    checkpoint: Checkpoint | None,
+) -> dict[str, Array]:
+    """Train group by group, stretch by stretch; the arrays of a history, by name."""
+    count, records, classes = len(runs.period), len(schedule.record_steps), problem.train_targets.shape[1]
+    parameters = sum(leaf[0].size for leaf in jax.tree.leaves(runs.parameters))
+    found = {
+        "class_weight": np.zeros((count, records, classes), dtype),
+        **{name: np.zeros((count, records), dtype) for name in _RECORDS[:2]},
+        # Fractions of some hundred samples: no more digits than float32 has.
+        **{name: np.zeros((count, records), np.float32) for name in _RECORDS[2:]},
+        "parameters": np.zeros((count, len(schedule.snapshot_steps), parameters), dtype),
+    }
+    stretches = schedule.stretches
+    total = -(-count // engine.group) * len(stretches)
+    kept = checkpoint.restore() if checkpoint is not None else None
+    done, state = 0, None
+    if kept is not None:
+        done = int(kept["done"])
+        found = {name: kept[name].copy() for name in found}
+    while done < total:
+        number, part = divmod(done, len(stretches))
+        group = slice(number * engine.group, (number + 1) * engine.group)
+        here = jax.tree.map(lambda leaf, group=group: leaf[group], runs)
+        if state is None:
+            state = engine.begin(here)
+            if kept is not None and part > 0:
+                leaves = [kept[f"state_{index}"] for index in range(len(jax.tree.leaves(state)))]
+                state = jax.tree.unflatten(jax.tree.structure(state), leaves)
+        stretch = stretches[part]
+        state, recorded, snapshots = engine.advance(here, state, stretch)
+        for name, values in recorded.items():
+            found[name][group, stretch.records] = values
+        found["parameters"][group, stretch.snapshots] = snapshots
+        done += 1
         if progress is not None:
-            progress(1.0)
-        return History(
-            step=steps,
-            **{name: np.asarray(value) for name, value in records.items()},
-            snapshot_step=np.asarray(schedule.snapshot_steps, dtype=np.int64),
-            parameters=np.asarray(snapshots),
-            engine="xla",
-        )
+            progress(done / total)
+        if done % len(stretches) == 0:
+            state = None
+        if checkpoint is not None and done < total:
+            checkpoint.offer(functools.partial(_unfinished, done, state, found))
+    return found
+
+
+def _unfinished(done: int, state: State, found: Mapping[str, Array]) -> dict[str, Array]:
+    """What `_train` needs to go on: stretches done, state of the current group, history so far."""
+    leaves = {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
+    return {"done": np.asarray(done), **leaves, **found}
 
 
 def _weights_at(step: jax.Array, run: Runs, classes: int, waveform: Waveform) -> jax.Array:
@@ -257,10 +376,15 @@ def _weights_at(step: jax.Array, run: Runs, classes: int, waveform: Waveform) ->
     return class_weights(step, run.period, amplitude, classes, waveform)
 
 
-def _train_fused(
-    problem: Problem, runs: Runs, schedule: Schedule, precision: Precision, progress: Progress | None
-) -> History:
-    """The work of `train_ensemble`, run by run in the fused loop."""
+@functools.partial(jax.jit, static_argnames=("length", "classes", "waveform"))
+def _weights_along(start: jax.Array, length: int, run: Runs, classes: int, waveform: Waveform) -> jax.Array:
+    """Γ of one run from a step on, (step, class_index)."""
+    steps = start + jnp.arange(length, dtype=jnp.int32)
+    return jax.vmap(lambda step: _weights_at(step, run, classes, waveform))(steps)
+
+
+def _fused(problem: Problem, schedule: Schedule, precision: Precision) -> _Engine:
+    """One run after the other in the fused loop."""
     assert problem.perceptron is not None
     loop = fused.Loop(
         problem.train_inputs,
@@ -270,81 +394,88 @@ def _train_fused(
         network=problem.perceptron,
         precision=precision,
     )
-    classes = problem.train_targets.shape[1]
-    # All stretches have one length, so that Γ is compiled once; memory does not grow with the run.
-    weights = jax.jit(
-        jax.vmap(lambda step, run: _weights_at(step, run, classes, problem.waveform), in_axes=(0, None))
-    )
     steps = np.asarray(schedule.record_steps)
-    last, count = int(steps[-1]), len(runs.period)
-    recorded, kept = np.zeros((2, last + 1), dtype=bool)
+    recorded, kept = np.zeros((2, int(steps[-1]) + 1), dtype=bool)
     recorded[steps] = True
     kept[list(schedule.snapshot_steps)] = True
-    # The leaves in their order are what ravel_pytree joins.
-    leaves = [np.asarray(leaf).reshape(count, -1) for leaf in jax.tree.leaves(runs.parameters)]
-    parameters = np.concatenate(leaves, axis=1)
-    records = np.empty((count, len(steps), 4), precision)
-    class_weight = np.empty((count, len(steps), classes), precision)
-    snapshots = np.empty((count, len(schedule.snapshot_steps), parameters.shape[1]), precision)
-    for index in range(count):
-        run = jax.tree.map(lambda leaf, index=index: leaf[index], runs._replace(parameters=()))
-        record = snapshot = 0
-        for start in range(0, last + 1, _STRETCH):
-            here = slice(start, min(start + _STRETCH, last + 1))
-            length = here.stop - start
-            gamma = np.asarray(weights(start + np.arange(_STRETCH, dtype=np.int32), run))[:length]
-            found, states = loop.advance(
-                parameters[index],
-                float(run.learning_rate),
-                gamma,
-                min(length, last - start),
-                recorded[here],
-                kept[here],
-            )
-            records[index, record : record + len(found)] = found
-            class_weight[index, record : record + len(found)] = gamma[recorded[here]]
-            snapshots[index, snapshot : snapshot + len(states)] = states
-            record, snapshot = record + len(found), snapshot + len(states)
-            if progress is not None:
-                progress((index + here.stop / (last + 1)) / count)
-    return History(
-        step=steps,
-        class_weight=class_weight,
-        weighted_loss=records[..., 0],
-        loss=records[..., 1],
-        train_accuracy=records[..., 2].astype(np.float32),
-        validation_accuracy=records[..., 3].astype(np.float32),
-        snapshot_step=np.asarray(schedule.snapshot_steps, dtype=np.int64),
-        parameters=snapshots,
-        engine="fused",
-    )
+    classes = problem.train_targets.shape[1]
+
+    def begin(runs: Runs) -> State:
+        # The leaves in their order are what ravel_pytree joins.
+        return np.concatenate([leaf[0].ravel() for leaf in jax.tree.leaves(runs.parameters)])
+
+    def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
+        run = jax.tree.map(lambda leaf: leaf[0], runs._replace(parameters=()))
+        here = slice(stretch.start, stretch.start + _STRETCH)
+        # Of one length, so that it is compiled once; the last stretch may be shorter.
+        start, count = np.int32(stretch.start), len(recorded[here])
+        weights = np.asarray(_weights_along(start, _STRETCH, run, classes, problem.waveform))[:count]
+        state = state.copy()
+        found, snapshots = loop.advance(
+            state,
+            float(run.learning_rate),
+            weights,
+            stretch.end - stretch.start,
+            recorded[here],
+            kept[here],
+        )
+        columns = {name: found[None, :, index] for index, name in enumerate(_RECORDS)}
+        return state, {"class_weight": weights[recorded[here]][None], **columns}, snapshots[None]
+
+    return _Engine("fused", 1, begin, advance)
 
 
-def _compile_run(
-    problem: Problem,
-    schedule: Schedule,
-    dtype: Any,
-    progress: Progress | None,
-    number_of_runs: int,
-) -> Callable[[jax.Array, Runs], Any]:
-    """The traced function of one run: (its index, its share of `Runs`) → (records, snapshots)."""
-    stops = np.asarray(schedule.record_steps, dtype=np.int32)
-    starts = np.concatenate([[0], stops[:-1]]).astype(np.int32)
-    # Each stop writes the parameters into the slot of the next snapshot to come.  The last stop to do
-    # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
-    slots = np.searchsorted(schedule.snapshot_steps, stops).astype(np.int32)
-    if schedule.snapshot_steps:
-        slots = np.minimum(slots, len(schedule.snapshot_steps) - 1)
+def _xla(problem: Problem, schedule: Schedule, dtype: np.dtype[Any], group: int) -> _Engine:
+    """So many runs side by side, in programs that XLA compiles once for all stretches."""
+    records, snapshots = np.asarray(schedule.record_steps), np.asarray(schedule.snapshot_steps, np.int64)
+    stretches = schedule.stretches
+    # One stop at each record, one at the end; what a stretch lacks of the longest is filled up with stops
+    # at its end, where nothing is left to do.
+    most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
+    slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
+    advance_one = _stretch_program(problem, dtype, slots)
+    # A group of one is not batched: the program of a single run is the fastest on a CPU.
+    program = jax.jit(jax.vmap(advance_one, in_axes=(0, 0, None)) if group > 1 else advance_one)
+
+    def begin(runs: Runs) -> State:
+        def one(parameters: Parameters, learning_rate: Any) -> State:
+            return parameters, problem.optimiser(learning_rate).init(parameters)
+
+        return jax.vmap(one)(runs.parameters, runs.learning_rate)
+
+    def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
+        stops = np.full(most_stops, stretch.end)
+        count = stretch.records.stop - stretch.records.start
+        stops[:count] = records[stretch.records]
+        # Each stop writes the parameters into the slot of the next snapshot to come.  The last stop to do
+        # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
+        slot = np.searchsorted(snapshots[stretch.snapshots], stops)
+        starts = np.concatenate([[stretch.start], stops[:-1]])
+        items = tuple(array.astype(np.int32) for array in (starts, stops, slot))
+        if group > 1:
+            state, found, kept = program(runs, state, items)
+        else:
+            alone = jax.tree.map(lambda leaf: leaf[0], (runs, state))
+            state, found, kept = jax.tree.map(lambda leaf: leaf[None], program(*alone, items))
+        kept = np.asarray(kept)[:, : stretch.snapshots.stop - stretch.snapshots.start]
+        return state, {name: np.asarray(values)[:, :count] for name, values in found.items()}, kept
+
+    return _Engine("xla", group, begin, advance)
+
+
+def _stretch_program(
+    problem: Problem, dtype: np.dtype[Any], slots: int
+) -> Callable[[Runs, State, Any], tuple[State, dict[str, jax.Array], jax.Array]]:
+    """The traced function of one run and one stretch.
+
+    It takes the run's share of `Runs`, its state and (starts, stops, slots), and returns its state, records
+    and snapshots.
+    """
     train_inputs = jnp.asarray(problem.train_inputs, dtype)
     train_targets = jnp.asarray(problem.train_targets, dtype)
     validation_inputs = jnp.asarray(problem.validation_inputs, dtype)
     validation_targets = jnp.asarray(problem.validation_targets, dtype)
     classes = train_targets.shape[1]
-    tick = max(1, len(stops) // _PROGRESS_CALLS)
-
-    def report(run: Any, stop: Any) -> None:
-        if progress is not None:
-            progress((int(run) + int(stop) / len(stops)) / number_of_runs)
 
     def weights_at(step: jax.Array, run: Runs) -> jax.Array:
         return _weights_at(step, run, classes, problem.waveform)
@@ -366,36 +497,25 @@ def _compile_run(
             ),
         }
 
-    def run_one(index: jax.Array, run: Runs) -> Any:
+    def advance(run: Runs, state: State, items: Any) -> tuple[State, dict[str, jax.Array], jax.Array]:
         optimiser = problem.optimiser(run.learning_rate)
 
-        def update(step: jax.Array, state: Any) -> Any:
+        def update(step: jax.Array, state: State) -> State:
             parameters, optimiser_state = state
             gradient = jax.grad(objective)(parameters, weights_at(step, run))
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, parameters)
             return optax.apply_updates(parameters, updates), optimiser_state
 
-        def stretch(carry: Any, item: Any) -> Any:
+        def to_stop(carry: Any, item: Any) -> Any:
             state, snapshots = carry
-            number, start, stop, slot = item
+            start, stop, slot = item
             state = jax.lax.fori_loop(start, stop, update, state)
-            if schedule.snapshot_steps:
-                flat, _ = ravel_pytree(state[0])
-                snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
-            if progress is not None:
-                jax.lax.cond(
-                    number % tick == 0,
-                    lambda: jax.debug.callback(report, index, number),
-                    lambda: None,
-                )
+            flat, _ = ravel_pytree(state[0])
+            snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
             return (state, snapshots), record(state[0], stop, run)
 
-        parameters = run.parameters
-        size = ravel_pytree(parameters)[0].size
-        snapshots = jnp.zeros((len(schedule.snapshot_steps), size), dtype)
-        carry = ((parameters, optimiser.init(parameters)), snapshots)
-        items = (np.arange(len(stops), dtype=np.int32), starts, stops, slots)
-        (_, snapshots), records = jax.lax.scan(stretch, carry, items)
-        return records, snapshots
+        snapshots = jnp.zeros((slots, ravel_pytree(state[0])[0].size), dtype)
+        (state, snapshots), records = jax.lax.scan(to_stop, (state, snapshots), items)
+        return state, records, snapshots
 
-    return run_one
+    return advance

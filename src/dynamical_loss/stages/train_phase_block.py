@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from dynamical_loss import datasets, store
+from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import PhaseRunSettings, require_static_period
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
@@ -16,10 +17,20 @@ from dynamical_loss.stages import problem as problems
 from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
 
 
-def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -> None:
+def run(
+    settings: PhaseRunSettings, block: Block, dataset: Path, output: Path, checkpoint_seconds: float
+) -> None:
     """Train the block and write its learning curves.
 
+    Args:
+        settings: what all runs share.
+        block: the cells and seeds.
+        dataset: file made by prepare-dataset.
+        output: the file to write.
+        checkpoint_seconds: least time between two writes of unfinished work.
+
     Raises:
+        Interrupted: if the process was asked to stop; what was done is kept.
         UserError: if the dataset cannot be read, or the period leaves no static one.
     """
     record = store.Provenance(
@@ -41,7 +52,8 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
         learning_rate=np.full(count, settings.learning_rate),
         oscillation_end=np.full(count, last_period_boundary(settings.steps, period)),
     )
-    with report(f"training {block.name}") as progress:
+    checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
+    with report(f"training {block.name}") as progress, checkpoint.watch():
         history = train_ensemble(
             problem,
             runs,
@@ -49,6 +61,7 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
             precision=settings.precision,
             engine=settings.engine,
             progress=progress,
+            checkpoint=checkpoint,
         )
     variables = store.Variables()
     cells = ("amplitude", "seed")
@@ -68,3 +81,4 @@ def run(settings: PhaseRunSettings, block: Block, dataset: Path, output: Path) -
         dimensions = (*cells, "step")[: len(shape)]
         variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 3")
     store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
+    checkpoint.remove()

@@ -5,16 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynamical_loss import datasets, store
+from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.progress import report
 from dynamical_loss.stages import problem as problems
 from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
 
 
-def run(settings: TrajectorySettings, seed: int, dataset: Path, output: Path) -> None:
+def run(
+    settings: TrajectorySettings, seed: int, dataset: Path, output: Path, checkpoint_seconds: float
+) -> None:
     """Train and write the trajectory.
 
+    Args:
+        settings: of the run.
+        seed: of its initial parameters.
+        dataset: file made by prepare-dataset.
+        output: the file to write.
+        checkpoint_seconds: least time between two writes of unfinished work.
+
     Raises:
+        Interrupted: if the process was asked to stop; what was done is kept.
         UserError: if the dataset cannot be read.
     """
     record = store.Provenance(__name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision)
@@ -23,9 +34,16 @@ def run(settings: TrajectorySettings, seed: int, dataset: Path, output: Path) ->
     runs = Runs(parameters, [settings.period], [settings.amplitude], [settings.learning_rate], [end])
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
-    with report(f"training {output.stem}") as progress:
+    checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
+    with report(f"training {output.stem}") as progress, checkpoint.watch():
         history = train_ensemble(
-            problem, runs, schedule, precision=settings.precision, engine=settings.engine, progress=progress
+            problem,
+            runs,
+            schedule,
+            precision=settings.precision,
+            engine=settings.engine,
+            progress=progress,
+            checkpoint=checkpoint,
         )
     variables = store.Variables()
     figure = "Fig. 4"
@@ -61,3 +79,4 @@ def run(settings: TrajectorySettings, seed: int, dataset: Path, output: Path) ->
     variables.add("diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure)
     variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
     store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
+    checkpoint.remove()
