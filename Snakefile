@@ -39,4 +39,4 @@ rule all:
 
 
 onstart:
-    check_inputs()
+    check_files()

@@ -377,11 +377,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name = signal.Signals(stop.signal).name
         _report(f"stopped by {name}; the same command goes on from {stop.kept}")
         sys.exit(128 + stop.signal)
+    except MemoryError as error:
+        _report(_out_of_memory(error))
+    except RuntimeError as error:
+        # What JAX raises when a device's memory is full; its class has moved between versions.
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _report(_out_of_memory(error))
     except OSError as error:
         _report(f"{error.filename}: {error.strerror}; check the path")
     else:
         return
     sys.exit(2)
+
+
+def _out_of_memory(error: Exception) -> str:
+    reason = str(error).partition("\n")[0] or "no more is to be had"
+    return (
+        f"out of memory ({reason}); give the job more (snakemake --set-resources RULE:mem_mb=N) "
+        "or fewer runs (seeds_per_block) or snapshots"
+    )
 
 
 def _report(message: str) -> None:

@@ -1,11 +1,10 @@
-# A mistake that Snakemake itself would tell late: its jobs start, and one fails after an hour.
+# Mistakes that Snakemake itself would tell late: its jobs start, and one fails after an hour.
 
 
-def check_inputs():
+def check_inputs(jobs):
     """Refuse to start when a stored file that some job would read is damaged."""
     from dynamical_loss import store
 
-    jobs = list(workflow.dag.needrun_jobs())
     remade = {path for job in jobs for path in job.output}
     for path in sorted({path for job in jobs for path in job.input} - remade):
         if path.endswith(".nc"):
@@ -13,3 +12,17 @@ def check_inputs():
                 store.check(Path(path))
             except UserError as error:
                 stop(error)
+
+
+def check_outputs(jobs):
+    """Refuse to start when some job could not write its results."""
+    for folder in sorted({Path(path).parent for job in jobs for path in job.output}):
+        present = next(place for place in (folder, *folder.parents) if place.exists())
+        if not os.access(present, os.W_OK):
+            stop(f"{present} cannot be written to; make it writable, or work on a copy")
+
+
+def check_files():
+    jobs = list(workflow.dag.needrun_jobs())
+    check_inputs(jobs)
+    check_outputs(jobs)
