@@ -35,7 +35,7 @@ rule all:
     default_target: True
     input:
         figure_files(),
-        [] if CONFIG.published else CLAIMS,
+        [] if CONFIG.published else [CLAIMS, CLAIMS_SIDECAR],
 
 
 onstart:

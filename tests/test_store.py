@@ -139,10 +139,10 @@ def test_missing_files_and_variables_are_named(tmp_path):
         store.read(tmp_path / "file.nc", ["loss", "parameters"])
 
 
-def test_wall_seconds_run_from_creation():
+def test_wall_seconds_run_from_creation(tmp_path):
     stopwatch = record()
     time.sleep(0.05)
-    assert stopwatch.attributes()["wall_seconds"] >= 0.05
+    assert stopwatch.attributes(tmp_path)["wall_seconds"] >= 0.05
 
 
 def test_a_result_of_another_scale_is_rebuilt_with_its_overlay(tmp_path, monkeypatch):
@@ -156,8 +156,11 @@ def test_a_result_of_another_scale_is_rebuilt_with_its_overlay(tmp_path, monkeyp
     assert str(error.value).endswith(f"snakemake --cores 1 --force {path} --configfile {overlay}")
 
 
-def test_a_file_of_another_origin_has_no_settings(tmp_path):
+def test_a_file_of_another_origin_is_refused(tmp_path):
     path = tmp_path / "file.nc"
     example().to_netcdf(path)
+    with pytest.raises(UserError, match=r"file\.nc has no checksum; it was made by another program"):
+        store.read(path)
+    store.seal(path)
     with pytest.raises(UserError, match=r"file\.nc has no attribute 'settings'"):
         store.settings_of(store.read(path))

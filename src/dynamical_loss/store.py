@@ -1,15 +1,18 @@
 """The only code that writes and reads NetCDF: atomic, checked, with provenance.
 
 A file appears under its name only when it is whole, so a killed job leaves nothing that looks like a
-result.  Every variable carries a checksum (Fletcher-32), so a damaged file is noticed when it is read
-and reported in one line with the command that rebuilds it.
+result.  It carries the checksums of its content and of its attributes, and names the files that it was
+made from with theirs.  What does not agree with its checksums is refused when it is read, in one line
+with the command that rebuilds it.  Results in other formats have all of that in a JSON file beside them.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import os
+import shlex
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,8 +25,34 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss import provenance
+from dynamical_loss import checksums, provenance
 from dynamical_loss.errors import UserError
+
+CONTENT, ATTRIBUTES = "content_checksum", "attributes_checksum"
+INPUTS = "inputs"
+PUBLISHED, PUBLISHED_FROM = "published", "published_from"
+"""Attributes of a small copy: what was left out, and the content's checksum of the result it shows."""
+
+_END = b"\nsha256 of all before: "
+
+FILES = "files"
+"""In a JSON file beside results: SHA-256 of each, by name."""
+
+# What the NetCDF and HDF5 libraries and xarray raise on content that makes no sense.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    MemoryError,
+)
+
+
+class UnknownOriginError(UserError):
+    """A file that no command of this package made, or an older version of it did."""
 
 
 @contextmanager
@@ -49,10 +78,77 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-class Provenance:
-    """What is written into every file's global attributes; it times the work from its creation."""
+class Inputs:
+    """Reads the files that a result is made from, and remembers where they came from."""
 
-    def __init__(self, stage: str, settings: Mapping[str, Any], seeds: Sequence[int], precision: str) -> None:
+    def __init__(self) -> None:
+        self._attributes: dict[Path, dict[Any, Any]] = {}
+
+    def read(self, path: Path, variables: Iterable[str] = (), made_by: str | None = None) -> xr.Dataset:
+        """`read` a file that the result depends on.
+
+        Args:
+            path: the file.
+            variables: names that must be in it.
+            made_by: the stage that must have made it, e.g. ``train_trajectory``; any by default.
+
+        Raises:
+            UserError: if it cannot be read, lacks one of `variables` or is a result of another stage.
+        """
+        dataset = read(path)
+        if made_by is not None:
+            _require_stage(dataset, path, made_by)
+        _require_variables(dataset, path, variables)
+        self._attributes[path] = dataset.attrs
+        return dataset
+
+    def checksums(self, folder: Path) -> dict[str, str]:
+        """Content checksums by path relative to `folder`, so that a tree may be moved as a whole."""
+        return {
+            Path(os.path.relpath(path, folder)).as_posix(): str(attributes[CONTENT])
+            for path, attributes in sorted(self._attributes.items())
+        }
+
+    def origins(self, path: Path) -> frozenset[str] | None:
+        """Content checksums of what a file that was read was made from; None where it does not say.
+
+        Raises:
+            UserError: if it does not say and is no published copy.
+        """
+        attributes = self._attributes[path]
+        if PUBLISHED in attributes and INPUTS not in attributes:
+            return None
+        return frozenset(map(str, recorded(attributes, INPUTS, path).values()))
+
+    def require_made_from(self, result: Path, source: Path) -> None:
+        """Refuse a result that was made from other content than that of `source`; both have been read.
+
+        Of a published copy the content of the full result counts.
+
+        Raises:
+            UserError: one line that names both files.
+        """
+        origins, attributes = self.origins(result), self._attributes[source]
+        if origins is not None and attributes.get(PUBLISHED_FROM, attributes[CONTENT]) not in origins:
+            raise UserError(f"{result} was not made from {source} as it is now; {remedy(result)}")
+
+
+class Provenance:
+    """What is written into every file's global attributes; it times the work from its creation.
+
+    Attributes:
+        inputs: what the result is made from; whatever a stage reads, it reads through this.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        seeds: Sequence[int],
+        precision: str,
+        inputs: Inputs | None = None,
+        modules: Sequence[str] = (),
+    ) -> None:
         """Start the clock.
 
         Args:
@@ -60,9 +156,12 @@ class Provenance:
             settings: what decided the result; recorded as JSON.
             seeds: the random seeds used, as given by the user.
             precision: ``float32`` or ``float64``.
+            inputs: what has been read already, where the settings depend on it.
+            modules: dotted names of further modules that do the work and that `stage` does not import.
         """
+        self.inputs = inputs or Inputs()
         self._started = time.perf_counter()
-        self._stage = stage
+        self._modules = (stage, *modules)
         self._settings = json.loads(json.dumps(dict(settings), default=str))
         self._seeds = [int(seed) for seed in seeds]
         self._precision = precision
@@ -73,16 +172,16 @@ class Provenance:
         self._started -= float(attributes["wall_seconds"])
         self._resumed = int(attributes["resumed"]) + 1
 
-    def attributes(self) -> dict[str, Any]:
-        """Global attributes of a file finished now."""
+    def attributes(self, folder: Path) -> dict[str, Any]:
+        """Global attributes of a file finished now in `folder`."""
         commit, state = provenance.git_state()
         backend, device = _device()
         return {
             "Conventions": "CF-1.10",
-            "source": self._stage,
+            "source": ", ".join(self._modules),
             "git_commit": commit,
             "git_state": state,
-            "code_digest": provenance.code_digest(self._stage),
+            "code_digest": provenance.code_digest(*self._modules),
             "settings": json.dumps(self._settings, sort_keys=True),
             "settings_digest": provenance.settings_digest(self._settings),
             "package_versions": provenance.package_versions(),
@@ -90,6 +189,7 @@ class Provenance:
             "device": device,
             "precision": self._precision,
             "seeds": json.dumps(self._seeds),
+            INPUTS: json.dumps(self.inputs.checksums(folder), sort_keys=True),
             "wall_seconds": round(time.perf_counter() - self._started, 3),
             "resumed": self._resumed,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -159,7 +259,7 @@ def write(dataset: xr.Dataset, path: Path, record: Provenance) -> None:
         missing = {"long_name", "units", "reference"} - set(variable.attrs)
         if missing:
             raise ValueError(f"variable {name} lacks {', '.join(sorted(missing))}")
-    _save(dataset.assign_attrs(record.attributes()), path, {"complevel": 1})
+    _save(dataset.assign_attrs(record.attributes(path.parent)), path, {"complevel": 1})
 
 
 def write_small(dataset: xr.Dataset, path: Path, significant_digits: Mapping[str, int], default: int) -> None:
@@ -197,20 +297,120 @@ def _save(
         if variable.dtype.kind == "f":
             encoding.setdefault(str(name), {})["_FillValue"] = None
     with atomic_path(path) as temporary:
-        dataset.to_netcdf(temporary, engine="netcdf4", format="NETCDF4", encoding=encoding)
+        dataset.drop_attrs(deep=False).assign_attrs(_unsealed(dataset.attrs)).to_netcdf(
+            temporary, engine="netcdf4", format="NETCDF4", encoding=encoding
+        )
+        seal(temporary)
 
 
-def _remedy(path: Path) -> str:
-    """What to do about a file that cannot be read."""
+def seal(path: Path) -> None:
+    """Write a file's checksums into it, of what is really stored: the library may have rounded it.
+
+    The SHA-256 of its bytes follows the end of what HDF5 reads: on some damaged bytes that library would
+    never return, so `read` compares them first.
+    """
+    with _stored(path) as stored:
+        sealed = {**_unsealed(stored.attrs), CONTENT: checksums.of_content(stored)}
+    with netCDF4.Dataset(path, "a") as opened:
+        opened.setncattr(CONTENT, sealed[CONTENT])
+        opened.setncattr(ATTRIBUTES, _attributes_checksum(sealed))
+    end = _END + checksums.of_file(path).encode()
+    with open(path, "ab") as stream:
+        stream.write(end)
+
+
+def _bytes_differ(path: Path) -> bool:
+    """Whether the checksum at a file's end is not that of its bytes; other programs write none there."""
+    length = len(_END) + 64
+    size = path.stat().st_size - length
+    if size < 0:
+        return False
+    with open(path, "rb") as stream:
+        stream.seek(size)
+        end = stream.read(length)
+    return end.startswith(_END) and end != _END + checksums.of_file(path, size).encode()
+
+
+@contextmanager
+def _stored(path: Path) -> Iterator[xr.Dataset]:
+    """A file's values as they are stored, nothing decoded and not in memory yet."""
+    # Opened by its name, xarray would keep a damaged file open, and HDF5 what it has read of it.
+    with netCDF4.Dataset(path) as opened:
+        values = xr.backends.NetCDF4DataStore(opened)  # type: ignore[no-untyped-call]
+        yield xr.open_dataset(values, decode_cf=False, cache=False)
+
+
+def _unsealed(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Attributes without the checksums, which belong to one file alone."""
+    return {name: value for name, value in attributes.items() if name not in (CONTENT, ATTRIBUTES)}
+
+
+def sidecar(output: Path) -> Path:
+    """The JSON file beside a result that is no NetCDF file."""
+    return output.with_suffix(".json")
+
+
+def write_sidecar(outputs: Sequence[Path], attributes: Mapping[str, Any]) -> None:
+    """Write where results that are no NetCDF files came from, whole or not at all, beside them.
+
+    Args:
+        outputs: finished files; those of one folder and stem share a JSON file.
+        attributes: as `Provenance.attributes` gives them.
+    """
+    for path in sorted({sidecar(output) for output in outputs}):
+        own = sorted(output for output in outputs if sidecar(output) == path)
+        content: dict[str, Any] = {
+            **attributes,
+            FILES: {output.name: checksums.of_file(output) for output in own},
+        }
+        content[ATTRIBUTES] = _sidecar_checksum(content)
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _sidecar_checksum(content: Mapping[str, Any]) -> str:
+    return checksums.of_attributes({name: json.dumps(value) for name, value in _unsealed(content).items()})
+
+
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Attributes of the results beside a JSON file, which are compared with their checksums.
+
+    Raises:
+        UserError: if it is missing, no such file or damaged, or one of its results is.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(f"{path} does not exist; {remedy(path)}") from None
+    except ValueError as error:
+        raise _damaged(path, error) from None
+    if not isinstance(content, dict) or not isinstance(content.get(FILES), dict):
+        raise UnknownOriginError(f"{path} names no results and was made by another program; {remedy(path)}")
+    if content.get(ATTRIBUTES) != _sidecar_checksum(content):
+        raise _differs(path)
+    for name, checksum in content[FILES].items():
+        result = path.parent / Path(name).name
+        if not result.is_file():
+            raise UserError(f"{result} does not exist; {remedy(result)}")
+        if checksums.of_file(result) != checksum:
+            raise _differs(result)
+    return content
+
+
+def remedy(path: Path) -> str:
+    """What to do about a file that cannot be used as it is."""
     parts = path.parts
-    if "paper_figures" in parts[:-1]:
-        return f"restore it with: git checkout -- {path}"
+    shown = shlex.quote(str(path))
+    if ("paper_figures", "data") in itertools.pairwise(parts[:-1]):
+        return f"restore it with: git checkout -- {shown}"
+    if parts[-2:-1] == ("paper_figures",):
+        return f"make it with: snakemake --cores 1 --force {shown}"
     if "results" not in parts[:-2]:
         return "name another file, or write it anew"
     # A scale's results are made with the overlay of that name, where there is one.
     overlay = Path("workflow", "scales", f"{parts[parts.index('results') + 1]}.yaml")
     configfile = f" --configfile {overlay}" if overlay.is_file() else ""
-    return f"make it with: snakemake --cores 1 --force {path}{configfile}"
+    return f"make it with: snakemake --cores 1 --force {shown}{configfile}"
 
 
 def check(path: Path) -> None:
@@ -220,39 +420,97 @@ def check(path: Path) -> None:
         UserError: if it is missing or damaged, with the command to mend it.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; {_remedy(path)}")
+        raise UserError(f"{path} does not exist; {remedy(path)}")
     try:
         with netCDF4.Dataset(path):
             pass
-    except (OSError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from None
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return UserError(f"{path} is damaged ({reason.splitlines()[0]}); {_remedy(path)}")
+    return UserError(f"{path} is damaged ({reason.splitlines()[0]}); {remedy(path)}")
+
+
+def _differs(path: Path) -> UserError:
+    return _damaged(path, ValueError("it differs from its checksum"))
 
 
 def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
-    """Read a whole file into memory.
+    """Read a whole file into memory and compare it with its checksums.
 
     Args:
         path: the file.
         variables: names that must be in it.
 
     Raises:
-        UserError: if it is missing, damaged, or lacks one of `variables`, with the command to mend it.
+        UserError: if it is missing, damaged, without checksums or without one of `variables`, with the
+            command to mend it.
     """
+    if path.is_file() and _bytes_differ(path):
+        raise _differs(path)
     check(path)
     try:
-        with xr.open_dataset(path, engine="netcdf4") as opened:
-            dataset = opened.load()
-    except (OSError, RuntimeError, ValueError) as error:
+        # What `write` stores needs no decoding, and so what is compared is what is returned.
+        with _stored(path) as stored:
+            dataset = stored.load()
+        sealed = {CONTENT, ATTRIBUTES} <= set(dataset.attrs)
+        same = sealed and (
+            dataset.attrs[CONTENT] == checksums.of_content(dataset)
+            and dataset.attrs[ATTRIBUTES] == _attributes_checksum(dataset.attrs)
+        )
+    except _UNREADABLE as error:
         raise _damaged(path, error) from None
+    dataset.encoding["source"] = str(path)
+    if not sealed:
+        raise _without_checksum(path)
+    if not same:
+        raise _differs(path)
+    _require_variables(dataset, path, variables)
+    return dataset
+
+
+def _attributes_checksum(attributes: Mapping[Any, Any]) -> str:
+    return checksums.of_attributes({name: value for name, value in attributes.items() if name != ATTRIBUTES})
+
+
+def _without_checksum(path: Path) -> UnknownOriginError:
+    return UnknownOriginError(
+        f"{path} has no checksum; it was made by another program or an older version; {remedy(path)}"
+    )
+
+
+def checksum(path: Path) -> str:
+    """The checksum of the content that a file states, at little cost; whether it holds is for `read`.
+
+    Raises:
+        UserError: if the file is missing, damaged or without checksums.
+    """
+    check(path)
+    with netCDF4.Dataset(path) as opened:
+        if CONTENT not in opened.ncattrs():
+            raise _without_checksum(path)
+        return str(opened.getncattr(CONTENT))
+
+
+def _require_variables(dataset: xr.Dataset, path: Path, variables: Iterable[str]) -> None:
     absent = [name for name in variables if name not in dataset.variables]
     if absent:
-        raise UserError(f"{path} has no variable '{absent[0]}'; {_remedy(path)}")
-    return dataset
+        raise UserError(f"{path} has no variable '{absent[0]}'; {remedy(path)}")
+
+
+def _require_stage(dataset: xr.Dataset, path: Path, stage: str) -> None:
+    maker = str(dataset.attrs.get("source", "")).rpartition(".")[2]
+    if maker != stage:
+        raise UserError(
+            f"{path} is not a result of {_command(stage)} but of {_command(maker) or 'another program'}; "
+            "name another file"
+        )
+
+
+def _command(stage: str) -> str:
+    return stage.replace("_", "-")
 
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
@@ -261,8 +519,19 @@ def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
     Raises:
         UserError: if it records none, so that no command of this package made it.
     """
-    if "settings" not in dataset.attrs:
-        path = Path(dataset.encoding.get("source", "a dataset"))
-        raise UserError(f"{path} has no attribute 'settings'; {_remedy(path)}")
-    values: dict[str, Any] = json.loads(dataset.attrs["settings"])
+    return recorded(dataset.attrs, "settings", Path(dataset.encoding.get("source", "a dataset")))
+
+
+def recorded(attributes: Mapping[Any, Any], name: str, path: Path) -> dict[str, Any]:
+    """An attribute that holds a JSON object, e.g. `INPUTS`.
+
+    Raises:
+        UserError: if there is none, so that no command of this package made the file.
+    """
+    try:
+        values = json.loads(attributes[name])
+    except (KeyError, TypeError, ValueError):
+        values = None
+    if not isinstance(values, dict):
+        raise UnknownOriginError(f"{path} has no attribute '{name}'; {remedy(path)}")
     return values

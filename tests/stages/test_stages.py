@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
 
 def objective(folder, weights):
     """The weighted loss as a function of the flat parameters, put together here once more."""
-    data = datasets.load(folder / "data.nc")
+    data = datasets.load(folder / "data.nc", store.Inputs())
     model = models.build(ModelSettings(width=6), 3)
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (2,), [0]))
     _, unravel = ravel_pytree(example)
@@ -312,7 +312,7 @@ def test_mistakes_end_with_one_line_and_status_2(folder, tmp_path, capsys, argum
 def test_a_trajectory_and_a_dataset_that_do_not_belong_together_are_refused(folder, tmp_path):
     settings = json.dumps({"classes": 4, "points_per_class": 5})
     command("prepare-dataset", "--settings", settings, "--output", tmp_path / "four.nc")
-    with pytest.raises(UserError, match="belong together"):
+    with pytest.raises(UserError, match=r"trajectory\.nc was not made from .*four\.nc as it is now"):
         command(
             "probe-spectrum", "--dataset", tmp_path / "four.nc",
             "--trajectory", folder / "trajectory.nc", "--output", tmp_path / "s.nc",

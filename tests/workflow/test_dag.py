@@ -55,9 +55,9 @@ def assert_same(found, expected):
 def test_everything_is_made(finished):
     folder = finished.result("figures")
     assert {path.name for path in folder.iterdir()} == {
-        f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png")
+        f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "json")
     }
-    for path in folder.iterdir():
+    for path in folder.glob("*.p*"):
         start = b"%PDF-" if path.suffix == ".pdf" else b"\x89PNG"
         assert path.read_bytes().startswith(start)
 
@@ -176,6 +176,7 @@ def test_a_rendered_figure_leaves_the_others_alone(project):
     assert {name for name in after if after[name] != before[name]} == {
         "fig2_spiral_dataset.pdf",
         "fig2_spiral_dataset.png",
+        "fig2_spiral_dataset.json",
     }
     assert project.plan().jobs == {}
 
@@ -349,7 +350,9 @@ def test_published_results_keep_numbers_and_provenance(project):
         full = store.read(project.result(name))
         small = store.read(project.folder / "paper_figures/data" / name)
         assert set(full.variables) - set(small.variables) <= {"parameters"}
-        assert small.attrs.items() >= full.attrs.items()
+        own = {store.CONTENT, store.ATTRIBUTES}
+        assert small.attrs.items() >= {key: full.attrs[key] for key in set(full.attrs) - own}.items()
+        assert small.attrs["published_from"] == full.attrs[store.CONTENT] != small.attrs[store.CONTENT]
         for variable in small.data_vars:
             rounding = 0.6 if "residual" in variable else 1e-3 if variable == "class_weight" else 1e-4
             np.testing.assert_allclose(small[variable], full[variable], rtol=rounding)
@@ -405,6 +408,7 @@ def test_one_figure_is_made_from_nothing(empty):
         "dataset/spiral.nc",
         "figures/fig2_spiral_dataset.pdf",
         "figures/fig2_spiral_dataset.png",
+        "figures/fig2_spiral_dataset.json",
     }
 
 

@@ -2,7 +2,8 @@ rule evaluate_claims:
     input:
         **claim_inputs(),
     output:
-        report(CLAIMS, category="Claims"),
+        table=report(CLAIMS, category="Claims"),
+        sidecar=CLAIMS_SIDECAR,
     log:
         f"{LOGS}/evaluate_claims.log",
     benchmark:
@@ -14,15 +15,11 @@ rule evaluate_claims:
         mem_mb=1500,
         runtime=10,
     params:
-        arguments=" ".join(
-            f"--input {role}={path}"
-            for role, paths in claim_inputs().items()
-            for path in paths
-        ),
+        arguments=input_options(claim_inputs()),
         settings=as_json(CONFIG.bootstrap),
         code=stage("evaluate_claims"),
     message:
         "Holding the paper's claims against the results"
     shell:
-        "python -m dynamical_loss evaluate-claims {params.arguments} --settings {params.settings:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        "python -m dynamical_loss evaluate-claims {params.arguments:q} --settings {params.settings:q}"
+        " --output {output.table:q} > {log:q} 2>&1"

@@ -20,6 +20,7 @@ PUBLISHED = "paper_figures/data"
 RESULTS = PUBLISHED if CONFIG.published else f"results/{CONFIG.scale}"
 LOGS = f"logs/{CONFIG.scale}"
 CLAIMS = f"{RESULTS}/claims.csv"
+CLAIMS_SIDECAR = f"{RESULTS}/claims.json"
 FIGURES = CONFIG.figures.folder
 ENVIRONMENT = "../../envs/environment.yaml"
 
@@ -86,12 +87,21 @@ def run_settings(run):
 def block_options(wildcards):
     """Command-line options that say which block a file name stands for."""
     block = grid.Block.from_name(wildcards.block)
-    period = "" if block.period is None else f"--period {block.period} "
-    seeds = f"--first-seed {block.first_seed} --last-seed {block.last_seed}"
-    amplitudes = " ".join(
-        f"--amplitude {amplitude!r}" for amplitude in block.amplitudes
-    )
-    return f"{period}{amplitudes} {seeds}"
+    return [
+        *([] if block.period is None else ["--period", block.period]),
+        *(word for value in block.amplitudes for word in ("--amplitude", value)),
+        *("--first-seed", block.first_seed, "--last-seed", block.last_seed),
+    ]
+
+
+def input_options(inputs):
+    """Command-line options that give files by role."""
+    return [
+        word
+        for role, paths in inputs.items()
+        for path in paths
+        for word in ("--input", f"{role}={path}")
+    ]
 
 
 wildcard_constraints:

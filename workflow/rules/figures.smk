@@ -12,6 +12,7 @@ rule render_figure:
             category="Figures",
             labels={"figure": "{figure}"},
         ),
+        sidecar=f"{FIGURES}/{{figure}}.json",
     log:
         f"{LOGS}/render_figure/{{figure}}.log",
     benchmark:
@@ -33,5 +34,5 @@ rule render_figure:
     message:
         "Rendering {wildcards.figure}"
     shell:
-        "python -m dynamical_loss render-figure {wildcards.figure} {params.arguments}"
+        "python -m dynamical_loss render-figure {wildcards.figure:q} {params.arguments:q}"
         " --output {output.pdf:q} --output {output.png:q} > {log:q} 2>&1"

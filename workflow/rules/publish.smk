@@ -7,6 +7,7 @@ rule publish:
     input:
         [f"{PUBLISHED}/{file}" for file in PUBLISHED_FILES],
         f"{PUBLISHED}/claims.csv",
+        f"{PUBLISHED}/claims.json",
 
 
 rule publish_result:
@@ -36,18 +37,24 @@ rule publish_result:
 
 rule publish_claims:
     input:
-        CLAIMS,
+        table=CLAIMS,
+        sidecar=CLAIMS_SIDECAR,
     output:
-        f"{PUBLISHED}/claims.csv",
+        table=f"{PUBLISHED}/claims.csv",
+        sidecar=f"{PUBLISHED}/claims.json",
     log:
         f"{LOGS}/publish_claims.log",
+    benchmark:
+        f"{LOGS}/publish_claims.tsv"
     conda:
         ENVIRONMENT
     threads: 1
     resources:
         mem_mb=500,
         runtime=5,
+    params:
+        code=stage("publish_result"),
     message:
         "Keeping the table of claims"
     shell:
-        "cp {input:q} {output:q} > {log:q} 2>&1"
+        "python -m dynamical_loss publish-result --result {input.table:q} --output {output.table:q} > {log:q} 2>&1"

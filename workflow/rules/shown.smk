@@ -58,27 +58,21 @@ def figure_files():
     return [
         f"{FIGURES}/{name}.{suffix}"
         for name in FIGURE_INPUTS
-        for suffix in ("pdf", "png")
+        for suffix in ("pdf", "png", "json")
     ]
 
 
 def figure_arguments(wildcards):
     """Inputs and options of a figure, as the command takes them."""
-    inputs = FIGURE_INPUTS[wildcards.figure]
     options = FIGURE_OPTIONS.get(wildcards.figure, {})
-    return " ".join(
-        [
-            *(
-                f"--input {role}={path}"
-                for role, paths in inputs.items()
-                for path in paths
-            ),
-            *(
-                f"--option '{key}={json.dumps(value)}'"
-                for key, value in options.items()
-            ),
-        ]
-    )
+    return [
+        *input_options(FIGURE_INPUTS[wildcards.figure]),
+        *(
+            word
+            for key, value in options.items()
+            for word in ("--option", f"{key}={json.dumps(value)}")
+        ),
+    ]
 
 
 def claim_inputs():

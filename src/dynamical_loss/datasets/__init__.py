@@ -63,14 +63,18 @@ def generate(settings: SpiralSettings) -> xr.Dataset:
     return variables.dataset()
 
 
-def load(path: Path) -> Data:
+def load(path: Path, inputs: store.Inputs) -> Data:
     """Read a dataset.
+
+    Args:
+        path: the file.
+        inputs: of the result that it is read for.
 
     Raises:
         UserError: if the file is missing, damaged or no dataset.
     """
     names = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
-    stored = store.read(path, names)
+    stored = inputs.read(path, names, made_by="prepare_dataset")
     train_inputs, train_labels, validation_inputs, validation_labels = (stored[name].values for name in names)
     return Data(
         train_inputs,

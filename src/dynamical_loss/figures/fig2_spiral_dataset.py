@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from dynamical_loss.figures import style
 
-ROLES = ("dataset",)
+ROLES = {"dataset": style.Role("prepare_dataset")}
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 

@@ -18,9 +18,10 @@ from matplotlib.lines import Line2D
 from scipy import stats
 
 from dynamical_loss import store
+from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 
-ROLES = ("narrow", "wide")
+ROLES = {"narrow": style.Role("aggregate_phase"), "wide": style.Role("aggregate_phase")}
 
 COLOURS = "viridis"
 """Perceptually uniform, and readable with any kind of colour vision."""
@@ -202,6 +203,9 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     Returns:
         A figure as wide as the page.
     """
+    for role in ROLES:
+        if float(inputs[role][0]["amplitude"].max()) == 1.0:
+            raise UserError(f"Fig. 3 needs an amplitude above 1; add one to the {role} study")
     figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 4.9), height_ratios=[1.35, 1.0])
     kinds = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
     for line, role in zip(axes, ROLES, strict=True):

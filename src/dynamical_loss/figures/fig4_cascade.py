@@ -21,7 +21,11 @@ from matplotlib.patches import Patch
 from dynamical_loss import store
 from dynamical_loss.figures import style
 
-ROLES = ("trajectory", "spectrum", "cascade")
+ROLES = {
+    "trajectory": style.Role("train_trajectory"),
+    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
+    "cascade": style.Role("analyse_cascade"),
+}
 
 EVEN_COLOUR, ODD_COLOUR = "#0b3c5d", "#e58606"
 """The two branches of an alternation: dark and light, so that they part in grey too."""

@@ -19,7 +19,11 @@ from scipy import stats
 from dynamical_loss import store
 from dynamical_loss.figures import style
 
-ROLES = ("threshold", "static_narrow", "static_wide")
+ROLES = {
+    "threshold": style.Role("fit_threshold"),
+    "static_narrow": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
+    "static_wide": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
+}
 
 PAPER, LOSS = "sharpness", "loss"
 """The paper's definition of the threshold, and the one from the alternation of the loss."""

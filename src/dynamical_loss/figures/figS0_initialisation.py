@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynamical_loss import store
+from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.intervals import bootstrap_interval
 
-ROLES = ("study",)
+ROLES = {"study": style.Role("aggregate_phase")}
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,6 +102,8 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         A figure as wide as the page.
     """
     studies = inputs["study"]
+    if not all(1.0 in study["amplitude"] for study in studies):
+        raise UserError("Fig. S0 needs the static loss; add 1 to the amplitudes of each study")
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 2.5), sharey=True)
     names = []
     models = [store.settings_of(study)["model"] for study in studies]

@@ -24,7 +24,11 @@ from matplotlib.patches import Patch
 from dynamical_loss import store
 from dynamical_loss.figures import style
 
-ROLES = ("trajectory", "spectrum", "cascade")
+ROLES = {
+    "trajectory": style.Role("train_trajectory"),
+    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
+    "cascade": style.Role("analyse_cascade"),
+}
 
 SMALLEST_COLOUR = style.CLASS_COLOURS[3]
 UNSTABLE_COLOUR = "#dcdcdc"

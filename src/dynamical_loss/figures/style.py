@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import seaborn as sns
@@ -17,6 +17,19 @@ from dynamical_loss.store import atomic_path
 
 Inputs = Mapping[str, Sequence[xr.Dataset]]
 """Role → files of that role, in the order given; most roles have one."""
+
+
+class Role(NamedTuple):
+    """What a figure asks of the files of one role.
+
+    Attributes:
+        made_by: the stage that makes them.
+        variables: those that not every result of that stage has.
+    """
+
+    made_by: str
+    variables: tuple[str, ...] = ()
+
 
 Options = Mapping[str, Any]
 """A figure's own options, e.g. the zoom of Fig. 4."""

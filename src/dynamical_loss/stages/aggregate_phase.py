@@ -23,8 +23,8 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """Write the phase diagram; static cells are the same runs at every period.
 
     Raises:
-        UserError: if a file is no block, cannot be read or was made with other settings, or if one that
-            the settings ask for is not given.
+        UserError: if a file is no block, cannot be read, was made with other settings or trained on other
+            data than the first, or if one that the settings ask for is not given.
     """
     record = store.Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision)
     found = {}
@@ -34,10 +34,14 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             block = Block.from_name(path.stem)
         except ValueError as error:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
-        stored = store.read(path, [*_FINAL, "diverged", "divergence_step"])
+        stored = record.inputs.read(
+            path, [*_FINAL, "diverged", "divergence_step"], made_by="train_phase_block"
+        )
         origin = store.settings_of(stored)
         if origin != {**settings.training.model_dump(mode="json"), "block": block.name}:
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
+        if record.inputs.origins(path) != record.inputs.origins(blocks[0]):
+            raise UserError(f"{path} was trained on another dataset than {blocks[0]}; {store.remedy(path)}")
         engines.add(str(stored.attrs["engine"]))
         devices.add(str(stored.attrs["device"]))
         for amplitude in block.amplitudes:

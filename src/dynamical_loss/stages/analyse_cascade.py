@@ -17,13 +17,16 @@ def run(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Pat
     """Write the table of events.
 
     Raises:
-        UserError: if an input cannot be read or lacks what the rules need.
+        UserError: if an input cannot be read or lacks what the rules need, or if the spectrum is that of
+            another trajectory.
     """
-    path = store.read(trajectory, ["weighted_loss", "oscillation_end"])
-    probes = store.read(spectrum, ["hessian_eigenvalue"])
+    inputs = store.Inputs()
+    path = inputs.read(trajectory, ["weighted_loss", "oscillation_end"], made_by="train_trajectory")
+    probes = inputs.read(spectrum, ["hessian_eigenvalue"], made_by="probe_spectrum")
+    inputs.require_made_from(spectrum, trajectory)
     origin = store.settings_of(path)
     record = store.Provenance(
-        __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64"
+        __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64", inputs
     )
     tolerance = settings.tolerance / origin["learning_rate"]
     end = float(path["oscillation_end"])

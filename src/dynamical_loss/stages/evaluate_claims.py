@@ -12,9 +12,21 @@ from dynamical_loss import claims, store
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.errors import UserError
 
+_STAGES = {
+    "phase_narrow": "aggregate_phase",
+    "phase_wide": "aggregate_phase",
+    "initialisation": "aggregate_phase",
+    "threshold": "fit_threshold",
+    "spectrum": "probe_spectrum",
+    "cascade": "analyse_cascade",
+    "static_narrow": "probe_spectrum",
+    "static_wide": "probe_spectrum",
+}
+"""Which stage makes the files of a role."""
+
 
 def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], output: Path) -> None:
-    """Write ``claims.csv``: one row a claim, UTF-8, numbers with 6 significant digits.
+    """Write ``claims.csv``: one row a claim, UTF-8, numbers with 6 significant digits; and its sidecar.
 
     Args:
         settings: of the bootstrap behind the intervals.
@@ -23,15 +35,21 @@ def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], outpu
         output: the CSV file.
 
     Raises:
-        UserError: if an input cannot be read or its role is unknown.
+        UserError: if an input cannot be read, is a result of another stage than its role asks for, or its
+            role is unknown.
     """
+    record = store.Provenance(__name__, settings.model_dump(), [settings.seed], "float64")
     known = {role for claim in claims.CLAIMS for role in claim.roles}
     unknown = [role for role in inputs if role not in known]
     if unknown:
         raise UserError(f"no claim looks at --input {unknown[0]}=…; the roles are {', '.join(sorted(known))}")
-    datasets = {role: [store.read(path) for path in paths] for role, paths in inputs.items()}
+    datasets = {
+        role: [record.inputs.read(path, made_by=_STAGES[role]) for path in paths]
+        for role, paths in inputs.items()
+    }
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
     write(claims.evaluate(datasets, settings, names), output)
+    store.write_sidecar([output], record.attributes(output.parent))
 
 
 def write(rows: Iterable[claims.Row], output: Path) -> None:

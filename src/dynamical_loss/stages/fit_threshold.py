@@ -9,6 +9,7 @@ import numpy as np
 
 from dynamical_loss import cascade, store
 from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.errors import UserError
 
 DEFINITIONS = {
     "sharpness": "mean λ_max at starts and finishes where it splits by 0.1/η (the paper's rule)",
@@ -26,25 +27,33 @@ def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> 
     """Write thresholds, their events and the fitted exponents.
 
     Raises:
-        UserError: if an input cannot be read.
+        UserError: if an input cannot be read or is no analysis of a run, or two are of the same run.
     """
-    stored = [store.read(path, ["unstable_period", "event_start"]) for path in analyses]
+    inputs = store.Inputs()
+    wanted = ["unstable_period", "event_start"]
+    stored = [inputs.read(path, wanted, made_by="analyse_cascade") for path in analyses]
     origins = [store.settings_of(item)["trajectory"] for item in stored]
     widths = sorted({origin["model"]["width"] for origin in origins})
     rates = sorted({origin["learning_rate"] for origin in origins})
     seeds = sorted({origin["seed"] for origin in origins})
-    record = store.Provenance(__name__, {**settings.model_dump(), "trajectories": origins}, seeds, "float64")
+    record = store.Provenance(
+        __name__, {**settings.model_dump(), "trajectories": origins}, seeds, "float64", inputs
+    )
     shape = (len(rates), len(widths), len(seeds))
     values = {name: np.full(shape, np.nan) for name in DEFINITIONS}
     unstable = np.full((2, *shape), -1)
     tested = np.zeros(shape, dtype=bool)
     columns: dict[str, list[np.ndarray]] = {}
-    for item, origin in zip(stored, origins, strict=True):
+    for item, origin, path in zip(stored, origins, analyses, strict=True):
         index = (
             rates.index(origin["learning_rate"]),
             widths.index(origin["model"]["width"]),
             seeds.index(origin["seed"]),
         )
+        if tested[index]:
+            raise UserError(
+                f"{path} has the width, learning rate and seed of another analysis given; leave one out"
+            )
         tested[index] = True
         for name, (source, rule) in _SOURCES.items():
             values[name][index] = item[source].sel(rule=rule)

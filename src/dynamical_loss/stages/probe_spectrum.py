@@ -15,7 +15,6 @@ from dynamical_loss import datasets, losses, models, store
 from dynamical_loss.config.base import validate
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.errors import UserError
 from dynamical_loss.probes import hessian, ntk
 from dynamical_loss.progress import report
 
@@ -26,21 +25,25 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     """Probe every snapshot and write the spectra.
 
     Raises:
-        UserError: if an input cannot be read, or the two do not belong together.
+        UserError: if an input cannot be read, or the trajectory was not trained on the dataset.
     """
-    stored = store.read(trajectory, ["parameters", "class_weight", "snapshot_step"])
+    inputs = store.Inputs()
+    wanted = ["parameters", "class_weight", "snapshot_step"]
+    stored = inputs.read(trajectory, wanted, made_by="train_trajectory")
     origin = store.settings_of(stored)
     training = validate(
         TrainingSettings,
         {name: origin[name] for name in TrainingSettings.model_fields},
         str(trajectory),
     )
-    data = datasets.load(dataset)
+    data = datasets.load(dataset, inputs)
+    inputs.require_made_from(trajectory, dataset)
     record = store.Provenance(
         __name__,
         {**settings.model_dump(), "trajectory": origin},
         [origin["seed"], settings.seed],
         training.precision,
+        inputs,
     )
     variables = store.Variables()
     steps = stored["snapshot_step"].values
@@ -70,16 +73,9 @@ def _probe(
     inputs = jnp.asarray(data.train_inputs, training.precision)
     targets = jnp.asarray(data.one_hot(data.train_labels), training.precision)
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, inputs.shape[1:], [0]))
-    flat_example, unravel = ravel_pytree(
-        jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example)
-    )
+    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example))
     steps = stored["snapshot_step"].values
     parameters = stored["parameters"].values
-    if parameters.shape[1] != flat_example.size:
-        raise UserError(
-            f"{label}: the snapshots have {parameters.shape[1]} parameters and the network of the "
-            f"settings {flat_example.size}; check that trajectory and dataset belong together"
-        )
     class_weight = stored["class_weight"].sel(step=steps).values
 
     def objective(weights: jax.Array) -> Callable[[jax.Array], jax.Array]:

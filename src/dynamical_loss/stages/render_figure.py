@@ -17,25 +17,46 @@ from dynamical_loss import store
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 
+_ALONG_ONE_RUN = (("spectrum", "trajectory"), ("cascade", "trajectory"), ("cascade", "spectrum"))
+"""Roles of which the first is made from the second, where a figure shows both."""
+
 
 def run(
     name: str, inputs: Mapping[str, Sequence[Path]], options: Mapping[str, Any], outputs: Sequence[Path]
 ) -> None:
-    """Render the figure `name` to each of `outputs`.
+    """Render the figure `name` to each of `outputs`, and write where it came from beside them.
 
     Raises:
-        UserError: if there is no such figure, an input cannot be read or a role is missing.
+        UserError: if there is no such figure, a role is missing, a file of it cannot be read or is a
+            result of another stage than the figure shows, or if files do not belong together.
     """
+    wrong = [path for path in outputs if path.suffix not in (".pdf", ".png")]
+    if wrong:
+        raise UserError(f"--output {wrong[0]}: give it the suffix .pdf or .png")
+    source = f"dynamical_loss.figures.{name}"
     try:
-        module = importlib.import_module(f"dynamical_loss.figures.{name}")
-        roles = module.ROLES
+        module = importlib.import_module(source)
+        roles: dict[str, style.Role] = module.ROLES
     except (ImportError, AttributeError):
         raise UserError(f"there is no figure '{name}'; see the table of figures in the README") from None
     missing = [role for role in roles if not inputs.get(role)]
     if missing:
         raise UserError(f"figure {name} needs --input {missing[0]}=FILE")
-    datasets = {role: [store.read(path) for path in paths] for role, paths in inputs.items()}
+    unknown = [role for role in inputs if role not in roles]
+    if unknown:
+        raise UserError(f"figure {name} shows no --input {unknown[0]}=…; the roles are {', '.join(roles)}")
+    record = store.Provenance(__name__, {"figure": name, "options": options}, [], "float64", modules=[source])
+    datasets = {
+        role: [record.inputs.read(path, asked.variables, asked.made_by) for path in inputs[role]]
+        for role, asked in roles.items()
+    }
+    for result, made_from in _ALONG_ONE_RUN:
+        for path in inputs[result] if {result, made_from} <= set(roles) else ():
+            record.inputs.require_made_from(path, inputs[made_from][0])
     matplotlib.use("agg")
     with style.style():
         figure = module.render(datasets, options)
         style.save(figure, outputs)
+    for folder in {output.parent for output in outputs}:
+        own = [output for output in outputs if output.parent == folder]
+        store.write_sidecar(own, record.attributes(folder))

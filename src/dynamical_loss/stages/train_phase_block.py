@@ -42,7 +42,7 @@ def run(
     except ValueError as error:
         raise UserError(str(error)) from None
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
-    problem, parameters = problems.build(settings, datasets.load(dataset), seeds)
+    problem, parameters = problems.build(settings, datasets.load(dataset, record.inputs), seeds)
     # Runs in the order of the file's dimensions: all seeds of the first amplitude, of the second, …
     count = len(amplitudes) * len(seeds)
     runs = Runs(

@@ -29,7 +29,7 @@ def run(
         UserError: if the dataset cannot be read.
     """
     record = store.Provenance(__name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision)
-    problem, parameters = problems.build(settings, datasets.load(dataset), [seed])
+    problem, parameters = problems.build(settings, datasets.load(dataset, record.inputs), [seed])
     end = last_period_boundary(settings.steps, settings.period)
     runs = Runs(parameters, [settings.period], [settings.amplitude], [settings.learning_rate], [end])
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
