@@ -1,4 +1,4 @@
-# make figures · make test · make lint · make bench · make report
+# make figures · make verify · make test · make lint · make bench · make report
 # PYTHON: the interpreter that makes the environment (3.11 or newer).  ACCELERATOR=cuda: a GPU's packages.
 PYTHON ?= python3
 CORES ?= 2
@@ -8,10 +8,14 @@ BIN := $(VENV)/bin
 LOCK := envs/$(ACCELERATOR).txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: figures test lint bench report config lock clean
+.PHONY: figures verify test lint bench report config lock clean
 
 figures: $(VENV)/.runtime
 	snakemake --cores $(CORES)
+
+# Every result against its checksums, its inputs and the present code.
+verify: $(VENV)/.runtime
+	python -m dynamical_loss verify
 
 test: $(VENV)/.tools
 	pytest --cov=dynamical_loss --cov-report=term --cov-fail-under=90

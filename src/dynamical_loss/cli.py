@@ -13,6 +13,7 @@ import os
 import platform
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -315,6 +316,27 @@ def publish_result(result: Path, output: Path) -> None:
     from dynamical_loss.stages import publish_result as stage
 
     stage.run(result, output)
+
+
+@commands.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+def verify(folders: tuple[Path, ...]) -> None:
+    """Compare all results below FOLDERS with their checksums, their inputs and the present code.
+
+    Without FOLDERS: results and paper_figures.  Names what is damaged, foreign, stale or unfinished, and
+    what to do about it; the exit status is 1 if there is any of the first three.
+    """
+    from dynamical_loss import verify as results
+
+    usual = [folder for folder in (Path("results"), Path("paper_figures")) if folder.is_dir()]
+    report = results.examine(folders or usual)
+    for finding in report.findings:
+        click.echo(f"{finding.kind:<10}  {finding.message}")
+    found = Counter(finding.kind for finding in report.findings)
+    counts = ", ".join(f"{found[kind]} {kind}" for kind in get_args(results.Kind))
+    published = f" ({report.published} published copies: content alone)" if report.published else ""
+    click.echo(f"{report.results} results{published}: {counts}")
+    sys.exit(int(report.failed))
 
 
 @commands.command()

@@ -1,0 +1,177 @@
+"""Look through trees of results for what is damaged, foreign, stale or unfinished.
+
+A result is stale when one of its inputs states another checksum than the one it was made from, or when the
+code of its stage has changed since.  What was made from a stale result is not stale for that alone: where
+the result comes out with equal numbers again, nothing after it need be made anew.
+
+Published copies can only be damaged: they were made elsewhere, from files that are not kept, by the commit
+that they name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dynamical_loss import provenance, store
+from dynamical_loss.errors import UserError
+
+Kind = Literal["damaged", "foreign", "stale", "unfinished"]
+
+# Names that `store.atomic_path` gives, and training to its checkpoints.
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.(nc|csv|json|pdf|png)")
+_CHECKPOINT = re.compile(r"\..+\.checkpoint\.nc")
+_SOURCE = re.compile(r"dynamical_loss\.stages\.\w+(, dynamical_loss(\.\w+)+)*")
+_WITH_SIDECAR = (".csv", ".pdf", ".png")
+_DOCUMENTS = ("README.md",)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a file that its owner should know.
+
+    Attributes:
+        path: the file.
+        kind: an unfinished file is left over from a run that was stopped, and harmless.
+        message: one line that names the file, what was noticed and what to do about it.
+    """
+
+    path: Path
+    kind: Kind
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was looked at and found.
+
+    Attributes:
+        results: how many results were compared with their checksums; pictures of one figure are one.
+        published: how many of them are published copies.
+        findings: in the order of folders and names.
+    """
+
+    results: int
+    published: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is anything that cannot be relied on."""
+        return any(finding.kind != "unfinished" for finding in self.findings)
+
+
+def examine(folders: Iterable[Path]) -> Report:
+    """Check every file below `folders`; links are not followed.
+
+    Raises:
+        UserError: if one of `folders` does not exist.
+    """
+    results = published = 0
+    findings: list[Finding] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"there is no folder {folder}; name one that holds results")
+        for path in _files(folder):
+            if path.is_symlink():
+                findings += _link(path, folder)
+            elif path.name.startswith("."):
+                findings += _leftover(path)
+            elif path.suffix in (".nc", ".json"):
+                results += 1
+                try:
+                    attributes = store.read(path).attrs if path.suffix == ".nc" else store.read_sidecar(path)
+                    published += store.PUBLISHED in attributes
+                    findings += _stale(path, attributes)
+                except store.UnknownOriginError as error:
+                    findings.append(Finding(path, "foreign", str(error)))
+                except UserError as error:
+                    findings.append(Finding(path, "damaged", str(error)))
+            elif path.suffix in _WITH_SIDECAR:
+                findings += _without_sidecar(path)
+            elif path.name not in _DOCUMENTS:
+                message = f"{path} is no kind of file that the pipeline makes; move it elsewhere"
+                findings.append(Finding(path, "foreign", message))
+    return Report(results, published, tuple(findings))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder, and links to folders."""
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        folders[:] = sorted(set(folders).difference(links))
+        yield from sorted(Path(parent, name) for name in (*names, *links))
+
+
+def _link(path: Path, folder: Path) -> Iterator[Finding]:
+    """A link within the folder leads to what is checked anyway."""
+    target = path.resolve()
+    if not (target.exists() and target.is_relative_to(folder.resolve())):
+        yield Finding(path, "foreign", f"{path} is a link out of {folder}; verify {target} by its own name")
+
+
+def _leftover(path: Path) -> Iterator[Finding]:
+    """Hidden files are never read as results; of those that are not the pipeline's nothing is said."""
+    if _TEMPORARY.fullmatch(path.name):
+        message = f"{path} was left by a job that was killed; once nothing runs: rm {shlex.quote(str(path))}"
+        yield Finding(path, "unfinished", message)
+    elif _CHECKPOINT.fullmatch(path.name):
+        yield Finding(path, "unfinished", f"{path} is half a training; run snakemake to go on from it")
+
+
+def _without_sidecar(path: Path) -> Iterator[Finding]:
+    beside = store.sidecar(path)
+    try:
+        named = beside.is_file() and path.name in store.read_sidecar(beside)[store.FILES]
+    except UserError:
+        return  # told of the sidecar itself
+    if not named:
+        message = (
+            f"{path} is not named by a {beside.name}; it was made by another program or an older version; "
+            f"{store.remedy(path)}"
+        )
+        yield Finding(path, "foreign", message)
+
+
+def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
+    """The first reason why a whole file would come out otherwise today.
+
+    Raises:
+        UserError: if its provenance is not that of this package.
+    """
+    source = str(attributes.get("source", ""))
+    if not _SOURCE.fullmatch(source):
+        raise store.UnknownOriginError(f"{path} was not made by this package; {store.remedy(path)}")
+    if store.PUBLISHED in attributes:
+        return
+    reason = _other_code(source, attributes) or _other_inputs(path, attributes)
+    if reason:
+        yield Finding(path, "stale", f"{path} {reason}; {store.remedy(path)}")
+
+
+def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
+    modules = source.split(", ")
+    try:
+        same = provenance.code_digest(*modules) == attributes.get("code_digest")
+    except ValueError:
+        return f"was made by {modules[-1]}, which is gone"
+    return "" if same else f"was made by other code than {modules[-1]} runs now"
+
+
+def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
+    for name, checksum in store.recorded(attributes, store.INPUTS, path).items():
+        made_from = Path(os.path.normpath(path.parent / name))
+        if not made_from.is_file():
+            return f"was made from {made_from}, which is gone"
+        try:
+            present = store.checksum(made_from)
+        except UserError:
+            return f"was made from {made_from}, which cannot be read"
+        if present != checksum:
+            return f"was made from {made_from}, whose content has changed"
+    return ""
