@@ -21,7 +21,7 @@ rule train_phase_block:
         "Training {wildcards.study}, {wildcards.block}"
     shell:
         "python -m dynamical_loss train-phase-block --dataset {input:q} --settings {params.settings:q}"
-        " {params.block} --output {output:q} > {log:q} 2>&1"
+        " {params.block:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule train_trajectory:
@@ -47,4 +47,4 @@ rule train_trajectory:
         "Training the trajectory {wildcards.run}"
     shell:
         "python -m dynamical_loss train-trajectory --dataset {input:q} --settings {params.settings:q}"
-        " --seed {params.seed} --output {output:q} > {log:q} 2>&1"
+        " --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
 from dynamical_loss.config.base import Count, Settings, validate
@@ -14,6 +14,24 @@ from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+def _usable(folder: str) -> str:
+    """A folder's name that Snakemake and the shell take as it is.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    if not folder.strip() or not folder.isprintable() or folder != folder.strip():
+        raise ValueError("must be a name without spaces at its ends or control characters; choose another")
+    if set(folder) & set("{}"):
+        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
+    if folder.startswith("-"):
+        raise ValueError(f"would be read as an option; write ./{folder}")
+    return folder
+
+
+Folder = Annotated[str, AfterValidator(_usable)]
 
 
 class TrajectoryStudy(TrajectorySettings):
@@ -53,7 +71,7 @@ class ThresholdSettings(Settings):
 class FigureSettings(Settings):
     """Which studies the figures show."""
 
-    folder: str = Field("paper_figures", description="where figures go")
+    folder: Folder = Field("paper_figures", description="where figures go")
     dataset: str = Field("spiral", description="Fig. 2: a key of `datasets`")
     phase_narrow: str = Field("spiral_w100", description="Fig. 3a,b: a key of `phase`")
     phase_wide: str = Field("spiral_w1000", description="Fig. 3c,d: a key of `phase`")
