@@ -124,10 +124,10 @@ def test_a_signal_waits_for_the_work_to_be_kept(tmp_path, number):
 def test_provenance_counts_all_attempts(tmp_path):
     path = tmp_path / "made.nc"
     first = record()
-    assert first.attributes()["resumed"] == 0
+    assert first.attributes(tmp_path)["resumed"] == 0
     FileCheckpoint(path, first, 0.0).offer(lambda: ARRAYS)
     spent = store.read(tmp_path / ".made.checkpoint.nc").attrs["wall_seconds"]
     second = record()
     FileCheckpoint(path, second, 0.0).restore()
-    assert second.attributes()["resumed"] == 1
-    assert second.attributes()["wall_seconds"] >= spent
+    assert second.attributes(tmp_path)["resumed"] == 1
+    assert second.attributes(tmp_path)["wall_seconds"] >= spent

@@ -87,7 +87,7 @@ class FileCheckpoint:
         except UserError as error:
             _say(f"starting anew: {str(error).partition(';')[0]}")
             return None
-        present = self._record.attributes()
+        present = self._record.attributes(self.path.parent)
         for name in _IDENTITY:
             if kept.attrs.get(name) != present.get(name):
                 _say(f"starting anew: {self.path} was left by work with another '{name}'")

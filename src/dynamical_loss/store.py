@@ -9,6 +9,7 @@ with the command that rebuilds it.  Results in other formats have all of that in
 from __future__ import annotations
 
 import datetime
+import errno
 import itertools
 import json
 import os
@@ -16,7 +17,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +52,10 @@ _UNREADABLE = (
 )
 
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PROBE_BYTES = 2**20
+
+
 class UnknownOriginError(UserError):
     """A file that no command of this package made, or an older version of it did."""
 
@@ -61,6 +66,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The suffix is kept, as writers choose a format by it.  The content is forced to disk before the
     rename.
+
+    Raises:
+        UserError: if there is no space for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
@@ -74,6 +82,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise UserError(
+            f"{path} could not be written ({error.strerror}); free some space, and make it again"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -101,6 +115,11 @@ class Inputs:
         _require_variables(dataset, path, variables)
         self._attributes[path] = dataset.attrs
         return dataset
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that were read."""
+        return list(self._attributes)
 
     def checksums(self, folder: Path) -> dict[str, str]:
         """Content checksums by path relative to `folder`, so that a tree may be moved as a whole."""
@@ -259,6 +278,7 @@ def write(dataset: xr.Dataset, path: Path, record: Provenance) -> None:
         missing = {"long_name", "units", "reference"} - set(variable.attrs)
         if missing:
             raise ValueError(f"variable {name} lacks {', '.join(sorted(missing))}")
+    bring_back(record.inputs.paths)
     _save(dataset.assign_attrs(record.attributes(path.parent)), path, {"complevel": 1})
 
 
@@ -297,10 +317,28 @@ def _save(
         if variable.dtype.kind == "f":
             encoding.setdefault(str(name), {})["_FillValue"] = None
     with atomic_path(path) as temporary:
-        dataset.drop_attrs(deep=False).assign_attrs(_unsealed(dataset.attrs)).to_netcdf(
-            temporary, engine="netcdf4", format="NETCDF4", encoding=encoding
-        )
-        seal(temporary)
+        try:
+            dataset.drop_attrs(deep=False).assign_attrs(_unsealed(dataset.attrs)).to_netcdf(
+                temporary, engine="netcdf4", format="NETCDF4", encoding=encoding
+            )
+            seal(temporary)
+        except RuntimeError:
+            # HDF5 does not say why it could not write; where there is no space, a plain write does.
+            with open(temporary, "ab") as stream:
+                stream.write(bytes(_PROBE_BYTES))
+            raise
+
+
+def bring_back(inputs: Iterable[Path]) -> None:
+    """Date files from the future to now, where that is allowed.
+
+    If the clock jumps back after a file was made, what is made from it seems older than it is, and Snakemake
+    throws such outputs away, with all the work in them.
+    """
+    for path in inputs:
+        if path.stat().st_mtime > time.time():
+            with suppress(OSError):
+                os.utime(path)
 
 
 def seal(path: Path) -> None:
@@ -350,13 +388,15 @@ def sidecar(output: Path) -> Path:
     return output.with_suffix(".json")
 
 
-def write_sidecar(outputs: Sequence[Path], attributes: Mapping[str, Any]) -> None:
+def write_sidecar(outputs: Sequence[Path], attributes: Mapping[str, Any], inputs: Iterable[Path]) -> None:
     """Write where results that are no NetCDF files came from, whole or not at all, beside them.
 
     Args:
         outputs: finished files; those of one folder and stem share a JSON file.
         attributes: as `Provenance.attributes` gives them.
+        inputs: what they were made from, see `bring_back`.
     """
+    bring_back(inputs)
     for path in sorted({sidecar(output) for output in outputs}):
         own = sorted(output for output in outputs if sidecar(output) == path)
         content: dict[str, Any] = {

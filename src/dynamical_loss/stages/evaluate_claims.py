@@ -49,7 +49,7 @@ def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], outpu
     }
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
     write(claims.evaluate(datasets, settings, names), output)
-    store.write_sidecar([output], record.attributes(output.parent))
+    store.write_sidecar([output], record.attributes(output.parent), record.inputs.paths)
 
 
 def write(rows: Iterable[claims.Row], output: Path) -> None:

@@ -1,19 +1,22 @@
-"""From settings and data to what the training engine takes."""
+"""From settings and data to what the training engine takes, and its work on that."""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 import jax
 
 from dynamical_loss import fused, losses, models
+from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.models import Parameters
 from dynamical_loss.optimisers import optimiser
-from dynamical_loss.training import Problem
+from dynamical_loss.progress import report
+from dynamical_loss.training import History, Problem, Runs, Schedule, train_ensemble
 
 
 def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple[Problem, Parameters]:
@@ -44,3 +47,32 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         perceptron=perceptron,
     )
     return problem, models.initial_parameters(model, shape, seeds)
+
+
+def train(
+    settings: TrainingSettings,
+    problem: Problem,
+    runs: Runs,
+    schedule: Schedule,
+    label: str,
+    checkpoint: FileCheckpoint,
+) -> History:
+    """Train, with progress and the number of diverged runs on standard error.
+
+    Raises:
+        Interrupted: if the process was asked to stop; what was done is kept in `checkpoint`.
+    """
+    with report(f"training {label}") as progress, checkpoint.watch():
+        history = train_ensemble(
+            problem,
+            runs,
+            schedule,
+            precision=settings.precision,
+            engine=settings.engine,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    diverged = int(history.diverged.sum())
+    if diverged:
+        print(f"{diverged} of {len(history.diverged)} runs diverged and are kept as such", file=sys.stderr)
+    return history

@@ -29,6 +29,7 @@ def run(result: Path, output: Path) -> None:
         _copy(result, output)
         return
     dataset = store.read(result)
+    store.bring_back([result])
     small = dataset.drop_vars(_LEFT_OUT, errors="ignore").assign_attrs(
         {
             store.PUBLISHED: f"rounded to {_DIGITS} significant digits or as the variable says, "
@@ -49,4 +50,4 @@ def _copy(result: Path, output: Path) -> None:
     with store.atomic_path(output) as temporary:
         temporary.write_bytes(result.read_bytes())
     copied = {store.PUBLISHED: "unchanged", store.PUBLISHED_FROM: checksum}
-    store.write_sidecar([output], attributes | copied)
+    store.write_sidecar([output], attributes | copied, [result, beside])

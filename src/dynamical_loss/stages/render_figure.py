@@ -59,4 +59,4 @@ def run(
         style.save(figure, outputs)
     for folder in {output.parent for output in outputs}:
         own = [output for output in outputs if output.parent == folder]
-        store.write_sidecar(own, record.attributes(folder))
+        store.write_sidecar(own, record.attributes(folder), record.inputs.paths)

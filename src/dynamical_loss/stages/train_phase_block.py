@@ -12,9 +12,8 @@ from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import PhaseRunSettings, require_static_period
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
-from dynamical_loss.progress import report
 from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
+from dynamical_loss.training import Runs, Schedule, last_period_boundary
 
 
 def run(
@@ -53,16 +52,8 @@ def run(
         oscillation_end=np.full(count, last_period_boundary(settings.steps, period)),
     )
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
-    with report(f"training {block.name}") as progress, checkpoint.watch():
-        history = train_ensemble(
-            problem,
-            runs,
-            Schedule.regular(settings.steps, settings.record_every),
-            precision=settings.precision,
-            engine=settings.engine,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
+    schedule = Schedule.regular(settings.steps, settings.record_every)
+    history = problems.train(settings, problem, runs, schedule, block.name, checkpoint)
     variables = store.Variables()
     cells = ("amplitude", "seed")
     variables.add("amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 3")

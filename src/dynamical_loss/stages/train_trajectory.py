@@ -7,9 +7,8 @@ from pathlib import Path
 from dynamical_loss import datasets, store
 from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrajectorySettings
-from dynamical_loss.progress import report
 from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
+from dynamical_loss.training import Runs, Schedule, last_period_boundary
 
 
 def run(
@@ -35,16 +34,7 @@ def run(
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
-    with report(f"training {output.stem}") as progress, checkpoint.watch():
-        history = train_ensemble(
-            problem,
-            runs,
-            schedule,
-            precision=settings.precision,
-            engine=settings.engine,
-            progress=progress,
-            checkpoint=checkpoint,
-        )
+    history = problems.train(settings, problem, runs, schedule, output.stem, checkpoint)
     variables = store.Variables()
     figure = "Fig. 4"
     variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
