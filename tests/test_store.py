@@ -1,5 +1,6 @@
 """Files: whole or absent, checked, and saying where they came from."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from dynamical_loss import provenance, store
+from dynamical_loss import checksums, provenance, store
 from dynamical_loss.errors import UserError
 
 STAGE = "dynamical_loss.stages.prepare_dataset"
@@ -106,7 +107,7 @@ def test_new_files_get_ordinary_permissions(tmp_path):
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.98])
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.98, 0.9999])
 def test_a_truncated_file_is_named_with_the_command_that_rebuilds_it(tmp_path, kept):
     path = tmp_path / "results" / "laptop" / "file.nc"
     store.write(example(), path, record())
@@ -164,3 +165,212 @@ def test_a_file_of_another_origin_is_refused(tmp_path):
     store.seal(path)
     with pytest.raises(UserError, match=r"file\.nc has no attribute 'settings'"):
         store.settings_of(store.read(path))
+
+
+# --------------------------------------------------------------------------------------------------
+# Checksums
+# --------------------------------------------------------------------------------------------------
+
+
+def mixed():
+    """Numbers of several kinds, scalars, and text."""
+    variables = store.Variables()
+    variables.add("step", ("step",), np.arange(30, dtype=np.int32), "time", reference="Eq. 2")
+    variables.add("loss", ("step",), np.random.default_rng(0).normal(size=30), "loss", reference="Eq. 1")
+    variables.add("grid", ("step", "side"), np.ones((30, 2), np.float32), "grid", reference="Fig. 3")
+    variables.add("none", ("nothing",), np.zeros(0), "no value", reference="Fig. 3")
+    variables.add("diverged", (), np.bool_(False), "flag", reference="Fig. 3")
+    variables.add("end", (), np.float64(-0.0), "end", reference="Fig. 4")
+    variables.add("rule", ("rule",), ["sharpness", "lösung", ""], "rule", reference="Fig. 4")
+    return variables.dataset()
+
+
+def attributes_of(item):
+    return {name: item.getncattr(name) for name in item.ncattrs()}
+
+
+def sha256_of(pieces):
+    """The checksum as the documentation of `checksums` describes it, from a list of byte strings."""
+    return hashlib.sha256(b"".join(len(p).to_bytes(8, "little") + p for p in pieces)).hexdigest()
+
+
+def pieces_of_array(values):
+    if values.dtype.kind == "O" or values.dtype.kind == "U":
+        return [b"str", json.dumps(values.shape).encode(), *(str(text).encode() for text in values.flat)]
+    little = values.astype(values.dtype.newbyteorder("<"))
+    return [little.dtype.str.encode(), json.dumps(values.shape).encode(), little.tobytes(order="C")]
+
+
+def pieces_of_attributes(attributes):
+    pieces = []
+    for name in sorted(attributes):
+        value = attributes[name]
+        array = np.array([value], dtype=object) if isinstance(value, str) else np.atleast_1d(value)
+        pieces += [name.encode(), *pieces_of_array(array)]
+    return pieces
+
+
+def test_checksums_are_those_of_the_description(tmp_path):
+    """Computed here once more, through the NetCDF library alone."""
+    store.write(mixed(), tmp_path / "file.nc", record(width=7))
+    pieces = []
+    with netCDF4.Dataset(tmp_path / "file.nc") as opened:
+        opened.set_auto_maskandscale(False)
+        for name in sorted(opened.variables):
+            variable = opened.variables[name]
+            attributes = attributes_of(variable)
+            pieces += [name.encode(), json.dumps(variable.dimensions).encode()]
+            pieces += [str(len(attributes)).encode(), *pieces_of_attributes(attributes)]
+            pieces += pieces_of_array(np.asarray(variable[...]))
+        stated = attributes_of(opened)
+    assert stated["content_checksum"] == sha256_of(pieces)
+    others = {name: value for name, value in stated.items() if name != "attributes_checksum"}
+    assert stated["attributes_checksum"] == sha256_of(pieces_of_attributes(others))
+    content = (tmp_path / "file.nc").read_bytes()
+    assert content.endswith(hashlib.sha256(content[: content.rindex(b"\nsha256")]).hexdigest().encode())
+
+
+def test_big_arrays_are_hashed_in_parts_to_the_same_checksum(monkeypatch):
+    dataset = mixed().assign(big=(("a", "b", "c"), np.random.default_rng(1).normal(size=(50, 7, 3))))
+    whole = checksums.of_content(dataset)
+    monkeypatch.setattr(checksums, "_CHUNK_BYTES", 400)
+    assert checksums.of_content(dataset) == whole
+    assert checksums.of_content(dataset.assign(big=dataset["big"].transpose("b", "a", "c"))) != whole
+
+
+def test_equal_numbers_have_equal_checksums_and_others_have_not(tmp_path):
+    paths = [tmp_path / name for name in ("a.nc", "b.nc", "c.nc")]
+    store.write(mixed(), paths[0], record(width=7))
+    store.write(mixed(), paths[1], record(width=8))
+    other = mixed()
+    other["end"] = other["end"].copy(data=np.float64(0.0))  # only the sign of zero
+    store.write(other, paths[2], record(width=7))
+    first, second, third = map(store.checksum, paths)
+    assert first == second != third
+
+
+def test_a_rounded_copy_states_what_is_stored(tmp_path):
+    store.write(example(), tmp_path / "full.nc", record())
+    full = store.read(tmp_path / "full.nc")
+    store.write_small(full, tmp_path / "small.nc", {}, 3)
+    small = store.read(tmp_path / "small.nc")
+    assert not np.array_equal(small["loss"], full["loss"])
+    assert small.attrs[store.CONTENT] == store.checksum(tmp_path / "small.nc") != full.attrs[store.CONTENT]
+
+
+def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
+    path = tmp_path / "whole.nc"
+    store.write(mixed(), path, record(width=7))
+    content = path.read_bytes()
+    everywhere = np.random.default_rng(0).integers(0, 8 * len(content), 200)
+    start = np.arange(0, 8 * 512, 41)  # the superblock and the first header
+    end = 8 * len(content) - 1 - np.arange(0, 8 * 90, 23)  # the checksum of all bytes
+    for bit in map(int, np.concatenate([everywhere, start, end])):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        copy = tmp_path / f"{bit}.nc"
+        copy.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"\.nc is damaged \(.+\); name another file"):
+            store.read(copy)
+        copy.unlink()
+
+
+@pytest.mark.parametrize("attribute", [None, "settings"])
+def test_a_changed_file_whose_bytes_agree_is_noticed(tmp_path, attribute):
+    """As only a program would leave it that knows of the checksum at the end and not of the others."""
+    path = tmp_path / "file.nc"
+    store.write(mixed(), path, record(width=7))
+    content = path.read_bytes()
+    end = content.rindex(b"\nsha256")
+    path.write_bytes(content[:end])
+    with pytest.raises(UserError, match=r"file\.nc is damaged \(its end is missing\)"):
+        store.check(path)
+    with netCDF4.Dataset(path, "a") as opened:
+        if attribute:
+            opened.setncattr(attribute, "{}")
+        else:
+            opened["end"][...] = 1.0
+    changed = path.read_bytes()
+    path.write_bytes(changed + content[end:-64] + hashlib.sha256(changed).hexdigest().encode())
+    store.check(path)
+    with pytest.raises(UserError, match=r"file\.nc is damaged \(it differs from its checksum\)"):
+        store.read(path)
+
+
+# --------------------------------------------------------------------------------------------------
+# Inputs, and results that are not NetCDF
+# --------------------------------------------------------------------------------------------------
+
+
+def test_inputs_are_recorded_relative_to_the_output(tmp_path):
+    store.write(mixed(), tmp_path / "results" / "a" / "in.nc", record())
+    made = record()
+    made.inputs.read(tmp_path / "results" / "a" / "in.nc", ["loss"], made_by="prepare_dataset")
+    store.write(mixed(), tmp_path / "results" / "b" / "out.nc", made)
+    found = store.read(tmp_path / "results" / "b" / "out.nc")
+    checksum = store.checksum(tmp_path / "results" / "a" / "in.nc")
+    assert json.loads(found.attrs["inputs"]) == {"../a/in.nc": checksum}
+
+
+def test_a_result_of_another_stage_is_refused(tmp_path):
+    store.write(mixed(), tmp_path / "in.nc", record())
+    with pytest.raises(UserError, match="not a result of train-trajectory but of prepare-dataset"):
+        store.Inputs().read(tmp_path / "in.nc", ["parameters"], made_by="train_trajectory")
+
+
+def test_a_result_belongs_to_the_content_that_it_was_made_from(tmp_path):
+    source, result, copy = (tmp_path / f"{name}.nc" for name in ("source", "result", "copy"))
+    store.write(mixed(), source, record())
+    made = record()
+    small = made.inputs.read(source).assign_attrs(published="small", published_from=store.checksum(source))
+    store.write(mixed(), result, made)
+    store.write_small(small, copy, {}, 1)
+    inputs = store.Inputs()
+    for path in (source, result, copy):
+        inputs.read(path)
+    inputs.require_made_from(result, source)
+    inputs.require_made_from(result, copy)  # a published copy stands for the full result
+    store.write(example(), source, record())
+    inputs.read(source)
+    with pytest.raises(UserError, match=r"result\.nc was not made from .*source\.nc as it is now"):
+        inputs.require_made_from(result, source)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = [tmp_path / "fig.pdf", tmp_path / "fig.png", tmp_path / "other.png"]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    store.write_sidecar(paths, record(width=7).attributes(tmp_path))
+    return paths
+
+
+def test_a_sidecar_names_the_results_of_its_stem(pictures):
+    found = store.read_sidecar(pictures[0].with_suffix(".json"))
+    assert found["files"] == {
+        name: hashlib.sha256(name.encode()).hexdigest() for name in ("fig.pdf", "fig.png")
+    }
+    assert json.loads(found["settings"]) == {"width": 7}
+    assert found["code_digest"] == provenance.code_digest(STAGE)
+    assert set(store.read_sidecar(pictures[2].with_suffix(".json"))["files"]) == {"other.png"}
+
+
+def test_a_changed_picture_or_sidecar_is_refused(pictures):
+    sidecar = pictures[0].with_suffix(".json")
+    content = sidecar.read_text()
+    sidecar.write_text(content.replace("width", "widht"))
+    with pytest.raises(UserError, match=r"fig\.json is damaged \(it differs from its checksum\)"):
+        store.read_sidecar(sidecar)
+    sidecar.write_text(content[:50])
+    with pytest.raises(UserError, match=r"fig\.json is damaged \("):
+        store.read_sidecar(sidecar)
+    sidecar.write_text("[]")
+    with pytest.raises(UserError, match=r"fig\.json names no results"):
+        store.read_sidecar(sidecar)
+    sidecar.write_text(content)
+    pictures[1].write_bytes(b"fig.pnG")
+    with pytest.raises(UserError, match=r"fig\.png is damaged \(it differs from its checksum\)"):
+        store.read_sidecar(sidecar)
+    pictures[1].unlink()
+    with pytest.raises(UserError, match=r"fig\.png does not exist"):
+        store.read_sidecar(sidecar)

@@ -357,16 +357,14 @@ def seal(path: Path) -> None:
         stream.write(end)
 
 
-def _bytes_differ(path: Path) -> bool:
-    """Whether the checksum at a file's end is not that of its bytes; other programs write none there."""
+def _end(path: Path) -> tuple[int, bytes]:
+    """Size of a file without the checksum of its bytes, and that checksum; empty if there is none."""
     length = len(_END) + 64
-    size = path.stat().st_size - length
-    if size < 0:
-        return False
+    size = max(path.stat().st_size - length, 0)
     with open(path, "rb") as stream:
         stream.seek(size)
         end = stream.read(length)
-    return end.startswith(_END) and end != _END + checksums.of_file(path, size).encode()
+    return size, end.removeprefix(_END) if end.startswith(_END) else b""
 
 
 @contextmanager
@@ -457,20 +455,35 @@ def check(path: Path) -> None:
     """Open a file without reading its values, which notices a truncated one at little cost.
 
     Raises:
-        UserError: if it is missing or damaged, with the command to mend it.
+        UserError: if it is missing, damaged or without checksums, with the command to mend it.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy(path)}")
     try:
-        with netCDF4.Dataset(path):
-            pass
+        with netCDF4.Dataset(path) as opened:
+            sealed = {CONTENT, ATTRIBUTES} <= set(opened.ncattrs())
     except _UNREADABLE as error:
         raise _damaged(path, error) from None
+    if not sealed:
+        raise UnknownOriginError(
+            f"{path} has no checksum; it was made by another program or an older version; {remedy(path)}"
+        )
+    if not _end(path)[1]:
+        raise _damaged(path, ValueError("its end is missing"))
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return UserError(f"{path} is damaged ({reason.splitlines()[0]}); {remedy(path)}")
+
+
+def _check_bytes(path: Path) -> None:
+    """`check`, after a look at all bytes."""
+    if path.is_file():
+        size, stated = _end(path)
+        if stated and stated != checksums.of_file(path, size).encode():
+            raise _differs(path)
+    check(path)
 
 
 def _differs(path: Path) -> UserError:
@@ -488,24 +501,16 @@ def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
         UserError: if it is missing, damaged, without checksums or without one of `variables`, with the
             command to mend it.
     """
-    if path.is_file() and _bytes_differ(path):
-        raise _differs(path)
-    check(path)
+    _check_bytes(path)
     try:
         # What `write` stores needs no decoding, and so what is compared is what is returned.
         with _stored(path) as stored:
             dataset = stored.load()
-        sealed = {CONTENT, ATTRIBUTES} <= set(dataset.attrs)
-        same = sealed and (
-            dataset.attrs[CONTENT] == checksums.of_content(dataset)
-            and dataset.attrs[ATTRIBUTES] == _attributes_checksum(dataset.attrs)
-        )
+        content, attributes = checksums.of_content(dataset), _attributes_checksum(dataset.attrs)
     except _UNREADABLE as error:
         raise _damaged(path, error) from None
     dataset.encoding["source"] = str(path)
-    if not sealed:
-        raise _without_checksum(path)
-    if not same:
+    if (content, attributes) != (dataset.attrs[CONTENT], dataset.attrs[ATTRIBUTES]):
         raise _differs(path)
     _require_variables(dataset, path, variables)
     return dataset
@@ -515,23 +520,18 @@ def _attributes_checksum(attributes: Mapping[Any, Any]) -> str:
     return checksums.of_attributes({name: value for name, value in attributes.items() if name != ATTRIBUTES})
 
 
-def _without_checksum(path: Path) -> UnknownOriginError:
-    return UnknownOriginError(
-        f"{path} has no checksum; it was made by another program or an older version; {remedy(path)}"
-    )
-
-
 def checksum(path: Path) -> str:
-    """The checksum of the content that a file states, at little cost; whether it holds is for `read`.
+    """The checksum that a file states of its content; whether it holds is for `read` to tell.
 
     Raises:
         UserError: if the file is missing, damaged or without checksums.
     """
-    check(path)
-    with netCDF4.Dataset(path) as opened:
-        if CONTENT not in opened.ncattrs():
-            raise _without_checksum(path)
-        return str(opened.getncattr(CONTENT))
+    _check_bytes(path)
+    try:
+        with netCDF4.Dataset(path) as opened:
+            return str(opened.getncattr(CONTENT))
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from None
 
 
 def _require_variables(dataset: xr.Dataset, path: Path, variables: Iterable[str]) -> None:

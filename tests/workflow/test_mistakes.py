@@ -83,6 +83,16 @@ def refused(status, output):
         ),
         ("phase: [1]", "key 'phase': must be a group of `key: value` lines"),
         ("scale: ../elsewhere", "key 'scale'"),
+        ('phase: {"a; touch x": {}}', "key 'phase.a; touch x"),
+        ("phase: {../spiral: {}}", "key 'phase.../spiral"),
+        ('datasets: {"$(touch x)": {}}', "key 'datasets.$(touch x)"),
+        ("datasets: {../spiral: {}}", "key 'datasets.../spiral"),
+        ('trajectories: {"a`touch x`": {}}', "key 'trajectories.a`touch x`"),
+        ("trajectories: {a/../../b: {}}", "key 'trajectories.a/../../b"),
+        ('figures: {folder: "{figure}"}', "key 'figures.folder': must have no braces"),
+        ('figures: {folder: "a\\nb"}', "key 'figures.folder': must have no control characters"),
+        ("figures: {folder: -rf}", "key 'figures.folder': must name a folder, and not begin with '-'"),
+        ('figures: {folder: ""}', "key 'figures.folder': must name a folder"),
     ],
 )
 def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(untouched, overlay, line):
@@ -90,6 +100,19 @@ def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(untouched, overlay
     found = refused(*untouched.run(*arguments))
     assert found.startswith("error: workflow/scales/smoke.yaml + overlay.yaml: ")
     assert line in found
+
+
+def test_names_that_were_refused_made_nothing(untouched):
+    """The names above, had a shell seen them."""
+    assert not list(untouched.folder.rglob("x"))
+    assert not (untouched.folder.parent / "elsewhere").exists()
+
+
+def test_a_scale_on_the_command_line_stays_in_its_folder(untouched):
+    options = ("--cores", "1", "--config", "scale=../x")
+    found = refused(*untouched.run(*untouched.arguments(config=(), options=options)))
+    assert found.startswith("error: --config: key 'scale'")
+    assert not (untouched.folder / "x").exists()
 
 
 def test_a_mistake_on_the_command_line_is_named_as_such(untouched):

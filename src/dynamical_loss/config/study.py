@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -17,18 +18,19 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 def _usable(folder: str) -> str:
-    """A folder's name that Snakemake and the shell take as it is.
+    """A folder's name as Snakemake wants it, without ``./`` or double slashes.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if Snakemake or a command would take it for something else.
     """
-    if not folder.strip() or not folder.isprintable() or folder != folder.strip():
-        raise ValueError("must be a name without spaces at its ends or control characters; choose another")
+    if not folder.isprintable() or folder != folder.strip():
+        raise ValueError("must have no control characters, and no spaces at its ends; choose another")
     if set(folder) & set("{}"):
         raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
-    if folder.startswith("-"):
-        raise ValueError(f"would be read as an option; write ./{folder}")
-    return folder
+    normal = posixpath.normpath(folder)
+    if normal == "." or normal.startswith("-"):
+        raise ValueError("must name a folder, and not begin with '-'; choose another")
+    return normal
 
 
 Folder = Annotated[str, AfterValidator(_usable)]

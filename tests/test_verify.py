@@ -1,0 +1,196 @@
+"""Trees of results: what is damaged, foreign, stale or unfinished is named, and nothing else."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+
+from dynamical_loss import cli, provenance, store, verify
+from dynamical_loss.errors import UserError
+
+STAGES = "dynamical_loss.stages."
+
+
+def write(path, stage, value, made_from=()):
+    """A result of one number."""
+    record = store.Provenance(STAGES + stage, {"value": value}, [0], "float64")
+    for source in made_from:
+        record.inputs.read(source)
+    variables = store.Variables().add("value", (), np.float64(value), "a value", reference="Fig. 3")
+    store.write(variables.dataset(), path, record)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """dataset → trajectory → spectrum, a figure of the last, and a published copy of it."""
+    folder = tmp_path / "results"
+    write(folder / "dataset" / "d.nc", "prepare_dataset", 1.0)
+    write(folder / "trajectory" / "t.nc", "train_trajectory", 2.0, [folder / "dataset" / "d.nc"])
+    write(folder / "spectrum" / "s.nc", "probe_spectrum", 3.0, [folder / "trajectory" / "t.nc"])
+    record = store.Provenance(STAGES + "render_figure", {}, [], "float64")
+    record.inputs.read(folder / "spectrum" / "s.nc")
+    figures = folder / "figures"
+    figures.mkdir()
+    (figures / "f.pdf").write_bytes(b"%PDF")
+    store.write_sidecar([figures / "f.pdf"], record.attributes(figures))
+    full = store.read(folder / "spectrum" / "s.nc").assign_attrs(published="small", code_digest="older")
+    store.write_small(full, folder / "published" / "s.nc", {}, 3)
+    return folder
+
+
+def found(folder):
+    return [
+        (finding.path.relative_to(folder).as_posix(), finding.kind)
+        for finding in verify.examine([folder]).findings
+    ]
+
+
+def test_a_sound_tree_has_no_findings(tree):
+    assert verify.examine([tree]) == verify.Report(results=5, published=1, findings=())
+
+
+def test_a_moved_tree_is_sound(tree, tmp_path):
+    shutil.move(tree, tmp_path / "elsewhere" / "deeper")
+    assert not verify.examine([tmp_path / "elsewhere"]).findings
+
+
+def test_an_input_with_other_numbers_makes_stale_what_was_made_from_it_and_no_more(tree):
+    write(tree / "dataset" / "d.nc", "prepare_dataset", 1.5)
+    report = verify.examine([tree])
+    (finding,) = report.findings
+    assert (finding.path, finding.kind) == (tree / "trajectory" / "t.nc", "stale")
+    assert (
+        f"was made from {tree / 'dataset' / 'd.nc'}, whose content has changed; make it with: "
+        in finding.message
+    )
+    assert report.failed
+
+
+def test_an_input_made_again_with_equal_numbers_makes_nothing_stale(tree):
+    before = (tree / "dataset" / "d.nc").read_bytes()
+    write(tree / "dataset" / "d.nc", "prepare_dataset", 1.0)
+    with netCDF4.Dataset(tree / "dataset" / "d.nc", "a") as opened:
+        opened.setncattr("wall_seconds", 99.0)
+    store.seal(tree / "dataset" / "d.nc")
+    assert (tree / "dataset" / "d.nc").read_bytes() != before
+    assert found(tree) == []
+
+
+def test_an_input_that_is_gone_is_named(tree):
+    (tree / "spectrum" / "s.nc").unlink()
+    assert found(tree) == [("figures/f.json", "stale")]
+    assert "s.nc, which is gone" in verify.examine([tree]).findings[0].message
+
+
+def test_an_input_that_cannot_be_read_is_named_on_both_sides(tree):
+    os.truncate(tree / "trajectory" / "t.nc", 100)
+    assert found(tree) == [("spectrum/s.nc", "stale"), ("trajectory/t.nc", "damaged")]
+
+
+def test_other_code_makes_stale_but_not_a_published_copy(tree, tmp_path, monkeypatch):
+    package = tmp_path / "src" / "dynamical_loss"
+    shutil.copytree(provenance.PACKAGE, package)
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    lock_files = [provenance.REPOSITORY / name for name in provenance.LOCK_FILES]
+    monkeypatch.setattr(provenance, "LOCK_FILES", lock_files)
+    provenance._imports.cache_clear()
+    assert found(tree) == []
+    with (package / "stages" / "probe_spectrum.py").open("a") as stream:
+        stream.write("\n# edited\n")
+    assert found(tree) == [("spectrum/s.nc", "stale")]
+    (package / "stages" / "render_figure.py").unlink()
+    assert found(tree) == [("figures/f.json", "stale"), ("spectrum/s.nc", "stale")]
+
+
+@pytest.mark.parametrize("name", ["published/s.nc", "dataset/d.nc", "figures/f.pdf", "figures/f.json"])
+def test_a_flipped_bit_is_damage(tree, name):
+    content = bytearray((tree / name).read_bytes())
+    content[len(content) // 2] ^= 4
+    (tree / name).write_bytes(content)
+    kinds = {kind for path, kind in found(tree) if path == name or path == "figures/f.json"}
+    assert kinds == {"damaged"}
+
+
+def test_foreign_files_are_named(tree, tmp_path):
+    (tree / "notes.txt").write_text("mine")
+    (tree / "table.csv").write_text("a,b")
+    (tree / "figures" / "f.png").write_bytes(b"not in f.json")
+    (tree / "list.json").write_text("{}")
+    with netCDF4.Dataset(tree / "plain.nc", "w"):
+        pass
+    with netCDF4.Dataset(tree / "sealed.nc", "w") as opened:
+        opened.setncattr("source", "another.program")
+    store.seal(tree / "sealed.nc")
+    (tmp_path / "outside.nc").write_bytes(b"")
+    (tree / "link.nc").symlink_to(tmp_path / "outside.nc")
+    (tree / "folder").symlink_to(tmp_path)
+    (tree / "within.nc").symlink_to(tree / "dataset" / "d.nc")
+    (tree / "README.md").write_text("a document is no result")
+    (tree / ".hidden").write_text("nor is this")
+    names = [
+        "figures/f.png",
+        "folder",
+        "link.nc",
+        "list.json",
+        "notes.txt",
+        "plain.nc",
+        "sealed.nc",
+        "table.csv",
+    ]
+    assert sorted(found(tree)) == [(name, "foreign") for name in names]
+
+
+def test_leftovers_are_named_and_no_failure(tree):
+    script = (
+        "import os; from pathlib import Path; from dynamical_loss.store import atomic_path\n"
+        f"with atomic_path(Path({str(tree / 'dataset' / 'e.nc')!r})) as t:\n"
+        "    t.write_text('half'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -9
+    (tree / "trajectory" / ".t.checkpoint.nc").write_bytes(b"half a training")
+    report = verify.examine([tree])
+    assert [finding.kind for finding in report.findings] == ["unfinished"] * 2
+    assert {finding.path.parent.name for finding in report.findings} == {"dataset", "trajectory"}
+    assert not report.failed
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"there is no folder .*nothing; name one that holds results"):
+        verify.examine([tmp_path / "nothing"])
+
+
+def test_provenance_that_is_no_json_is_foreign(tree):
+    with netCDF4.Dataset(tree / "trajectory" / "t.nc", "a") as opened:
+        opened.setncattr("inputs", "[1")
+    store.seal(tree / "trajectory" / "t.nc")
+    assert found(tree) == [("trajectory/t.nc", "foreign")]
+
+
+def test_the_command_lists_problems_counts_them_and_fails(tree, monkeypatch, capsys):
+    monkeypatch.chdir(tree.parent)
+    Path("paper_figures").mkdir()
+
+    def command(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.commands.main(["verify", *arguments], standalone_mode=False)
+        return stop.value.code, capsys.readouterr().out.splitlines()
+
+    counts = "5 results (1 published copies: content alone): 0 damaged, 0 foreign, 0 stale, 0 unfinished"
+    assert command() == (0, [counts])
+    write(Path("results/dataset/d.nc"), "prepare_dataset", 1.5)
+    status, (line, last) = command("results", "paper_figures")
+    assert status == 1
+    assert line.startswith("stale       results/trajectory/t.nc was made from results/dataset/d.nc, whose")
+    assert line.endswith("make it with: snakemake --cores 1 --force results/trajectory/t.nc")
+    assert last == counts.replace("0 stale", "1 stale")
+
+
+def test_what_is_recorded_is_plain_json(tree):
+    content = json.loads((tree / "figures" / "f.json").read_text())
+    assert json.loads(content["inputs"]) == {"../spectrum/s.nc": store.checksum(tree / "spectrum" / "s.nc")}

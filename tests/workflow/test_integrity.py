@@ -1,0 +1,134 @@
+"""Whole trees as the pipeline leaves them: sound, and told apart when something changes."""
+
+import json
+import shutil
+
+import pytest
+
+from dynamical_loss import store, verify
+
+ODD = "fig's; touch x $(touch y)"
+
+
+def verified(project, *folders):
+    """Exit status of the command, its lines about problems, and the closing one."""
+    status, output = project.run("dynamical_loss", "verify", *folders)
+    *problems, counts = output.splitlines()
+    return status, problems, counts
+
+
+def test_a_finished_study_is_sound(finished):
+    status, problems, counts = verified(finished)
+    assert (status, problems) == (0, [])
+    results = len(list((finished.folder / "results").rglob("*.nc"))) + 7  # figures and the claims
+    assert counts == f"{results} results: 0 damaged, 0 foreign, 0 stale, 0 unfinished"
+
+
+def test_every_result_names_its_inputs(finished):
+    """Against the files that the DAG gives each rule, of which there is one kind here for each stage."""
+    expected = {
+        "dataset/spiral.nc": set(),
+        "trajectory/cascade_seed0.nc": {"../dataset/spiral.nc"},
+        "phase/spiral_w100/T20_A10_seeds0-1.nc": {"../../dataset/spiral.nc"},
+        "phase/spiral_w100.nc": {f"spiral_w100/{b}_seeds0-1.nc" for b in ("static", "T20_A10")},
+        "spectrum/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../dataset/spiral.nc"},
+        "cascade/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../spectrum/cascade_seed0.nc"},
+        "threshold.nc": {f"cascade/threshold_w{width}_lr2_seed0.nc" for width in (100, 1000)},
+        "figures/figS0_initialisation.json": {
+            f"../phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")
+        },
+    }
+    for name, inputs in expected.items():
+        path = finished.result(name)
+        attributes = store.read(path).attrs if path.suffix == ".nc" else store.read_sidecar(path)
+        found = json.loads(attributes["inputs"])
+        assert set(found) == inputs, name
+        for relative, checksum in found.items():
+            assert store.checksum((path.parent / relative).resolve()) == checksum
+    claims = json.loads(store.read_sidecar(finished.result("claims.json"))["inputs"])
+    assert {"threshold.nc", "phase/spiral_w100.nc", "cascade/cascade_seed0.nc"} <= set(claims)
+
+
+def test_an_edited_figure_is_stale_until_it_is_rendered(project):
+    project.edit("figures/fig2_spiral_dataset.py")
+    status, (problem,), _ = verified(project)
+    assert status == 1
+    assert problem.startswith(
+        "stale       results/smoke/figures/fig2_spiral_dataset.json was made by other code"
+    )
+    project.snakemake("results/smoke/figures/fig2_spiral_dataset.pdf")
+    assert verified(project)[:2] == (0, [])
+
+
+def test_published_results_and_figures_of_them_are_sound(project):
+    project.snakemake("publish")
+    overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
+    shutil.rmtree(project.folder / "results")
+    project.snakemake(overlay=overlay)
+    status, problems, counts = verified(project)
+    assert (status, problems) == (0, [])
+    assert counts.startswith("21 results (15 published copies: content alone): ")
+
+
+def test_a_figures_folder_with_a_name_for_the_shell_is_a_folder(project):
+    overlay = project.overlay(json.dumps({"figures": {"folder": ODD}}))
+    project.snakemake(f"{ODD}/fig2_spiral_dataset.pdf", overlay=overlay)
+    assert {path.suffix for path in (project.folder / ODD).iterdir()} == {".pdf", ".png", ".json"}
+    assert not verify.examine([project.folder / ODD]).findings
+    assert not [path for path in project.folder.rglob("*") if path.name in ("x", "y")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["fig2_spiral_dataset", "--input", "dataset=results/smoke/threshold.nc"],
+            "results/smoke/threshold.nc is not a result of prepare-dataset but of fit-threshold",
+        ),
+        (
+            [
+                "fig3_phase_spiral",
+                *(f"--input={role}=results/smoke/dataset/spiral.nc" for role in ("narrow", "wide")),
+            ],
+            "results/smoke/dataset/spiral.nc is not a result of aggregate-phase but of prepare-dataset",
+        ),
+        (
+            [
+                "fig4_cascade",
+                "--input=trajectory=results/smoke/trajectory/cascade_seed0.nc",
+                "--input=spectrum=results/smoke/spectrum/static_w100_seed0.nc",
+                "--input=cascade=results/smoke/cascade/cascade_seed0.nc",
+            ],
+            "static_w100_seed0.nc was not made from results/smoke/trajectory/cascade_seed0.nc as it is now",
+        ),
+        (
+            ["fig2_spiral_dataset", "--input=dataset=results/smoke/dataset/spiral.nc", "--input=data=x.nc"],
+            "figure fig2_spiral_dataset shows no --input data=…; the roles are dataset",
+        ),
+    ],
+)
+def test_a_figure_of_the_wrong_files_is_refused_in_one_line(finished, tmp_path, arguments, line):
+    output = tmp_path / "made.pdf"
+    status, found = finished.run("dynamical_loss", "render-figure", *arguments, "--output", output)
+    assert status == 2
+    assert found.startswith("error: ") and found.count("\n") == 1
+    assert line in found
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_blocks_of_other_data_are_not_gathered(project):
+    """As when a dataset was made anew while a block of the old one stayed."""
+    overlay = project.overlay("datasets: {spiral: {noise: 0.3}}")
+    block = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
+    project.snakemake(block, overlay=overlay)
+    settings = json.loads(store.read(project.result("phase/spiral_w100.nc")).attrs["settings"])
+    other = "results/smoke/phase/spiral_w100/T20_A10_seeds0-1.nc"
+    status, found = project.run(
+        "dynamical_loss", "aggregate-phase", block, other,
+        "--settings", json.dumps(settings), "--output", "made.nc",
+    )  # fmt: skip
+    assert status == 2
+    assert found.startswith(
+        f"error: {other} was trained on another dataset than {block}; make it with: snakemake"
+    )
+    assert found.count("\n") == 1
