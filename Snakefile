@@ -31,6 +31,18 @@ if not CONFIG.published:
     include: "workflow/rules/publish.smk"
 
 
+# Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that.
+localrules:
+    prepare_dataset,
+    aggregate_phase,
+    analyse_cascade,
+    fit_threshold,
+    evaluate_claims,
+    render_figure,
+    publish_result,
+    publish_claims,
+
+
 rule all:
     default_target: True
     input:

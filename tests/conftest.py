@@ -1,5 +1,36 @@
-"""One thread for XLA, as in every job of the pipeline: sums then run in one order everywhere."""
+"""What tests share: one thread for XLA, and the project, copied and run by Snakemake."""
 
 import os
 
+import pytest
+
+from project import Project
+
+# As in every job of the pipeline: sums then run in one order everywhere.
 os.environ.setdefault("PJRT_NPROC", "1")
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory):
+    """The project without results; not to be changed."""
+    return Project.of_repository(tmp_path_factory.mktemp("pristine") / "project")
+
+
+@pytest.fixture(scope="session")
+def finished(pristine, tmp_path_factory):
+    """The project with all results of the smoke scale; not to be changed."""
+    project = pristine.copy(tmp_path_factory.mktemp("finished") / "project")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture
+def empty(pristine, tmp_path):
+    """A project without results, to be changed."""
+    return pristine.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A project with all results, to be changed."""
+    return finished.copy(tmp_path / "project")

@@ -13,10 +13,10 @@ import time
 import netCDF4
 import numpy as np
 import pytest
-import xarray as xr
 
 from dynamical_loss import provenance, store
 from dynamical_loss.claims import CLAIMS
+from project import assert_same, numbers
 
 FIGURES = {
     "fig2_spiral_dataset",
@@ -34,17 +34,6 @@ GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
 def whole(pristine):
     """The plan that makes everything."""
     return pristine.plan()
-
-
-def numbers(path):
-    """A result without its provenance, which holds times."""
-    return store.read(path).drop_attrs(deep=False)
-
-
-def assert_same(found, expected):
-    xr.testing.assert_identical(found, expected)
-    for name, variable in expected.variables.items():
-        assert found[name].dtype == variable.dtype
 
 
 # --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import json
 
-from dynamical_loss import grid
+from dynamical_loss import grid, resources
 from dynamical_loss.config import study as configuration
 from dynamical_loss.provenance import code_digest
 
@@ -102,6 +102,25 @@ def input_options(inputs):
         for path in paths
         for word in ("--input", f"{role}={path}")
     ]
+
+
+# What a job may take.  Snakemake does not rerun a job because this changes.
+
+
+def block_demand(wildcards):
+    study = CONFIG.phase[wildcards.study]
+    block = grid.Block.from_name(wildcards.block)
+    return resources.phase_block(study, CONFIG.datasets[study.dataset], block)
+
+
+def training_demand(wildcards):
+    training, _, _ = run_settings(wildcards.run)
+    return resources.trajectory(training, CONFIG.datasets[training.dataset])
+
+
+def probe_demand(wildcards):
+    training, probes, _ = run_settings(wildcards.run)
+    return resources.probe(probes, training, CONFIG.datasets[training.dataset])
 
 
 wildcard_constraints:

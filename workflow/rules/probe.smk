@@ -12,8 +12,9 @@ rule probe_spectrum:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=240,
+        mem_mb=lambda wildcards, attempt: probe_demand(wildcards).at(attempt).mem_mb,
+        runtime=lambda wildcards, attempt: probe_demand(wildcards).at(attempt).runtime,
+        gpu=0,
     params:
         settings=lambda wildcards: as_json(run_settings(wildcards.run)[1]),
         code=stage("probe_spectrum"),

@@ -11,8 +11,9 @@ rule train_phase_block:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=lambda wildcards, attempt: block_demand(wildcards).at(attempt).mem_mb,
+        runtime=lambda wildcards, attempt: block_demand(wildcards).at(attempt).runtime,
+        gpu=0,
     params:
         settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study].training),
         block=block_options,
@@ -37,8 +38,11 @@ rule train_trajectory:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=120,
+        mem_mb=lambda wildcards, attempt: training_demand(wildcards).at(attempt).mem_mb,
+        runtime=lambda wildcards, attempt: training_demand(wildcards)
+        .at(attempt)
+        .runtime,
+        gpu=0,
     params:
         settings=lambda wildcards: as_json(run_settings(wildcards.run)[0]),
         seed=lambda wildcards: run_settings(wildcards.run)[2],

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+import xarray as xr
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from dynamical_loss import store
+
+ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
 SMOKE = "workflow/scales/smoke.yaml"
 
@@ -20,6 +22,18 @@ class Project:
 
     def __init__(self, folder):
         self.folder = folder
+
+    @classmethod
+    def of_repository(cls, folder):
+        """A copy of what the repository holds, without results."""
+        folder.mkdir()
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, folder / part)
+        return cls(folder)
 
     def copy(self, folder):
         """Everything as it is, with the times that Snakemake compares."""
@@ -101,35 +115,13 @@ class Plan:
         return {text.removeprefix(verb + " ") for text in self.messages if text.startswith(verb + " ")}
 
 
-@pytest.fixture(scope="session")
-def pristine(tmp_path_factory):
-    """The project without results; not to be changed."""
-    folder = tmp_path_factory.mktemp("pristine") / "project"
-    folder.mkdir()
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, folder / part)
-    return Project(folder)
+def numbers(path):
+    """A result without its provenance, which holds times."""
+    return store.read(path).drop_attrs(deep=False)
 
 
-@pytest.fixture(scope="session")
-def finished(pristine, tmp_path_factory):
-    """The project with all results of the smoke scale; not to be changed."""
-    project = pristine.copy(tmp_path_factory.mktemp("finished") / "project")
-    project.snakemake()
-    return project
-
-
-@pytest.fixture
-def empty(pristine, tmp_path):
-    """A project without results, to be changed."""
-    return pristine.copy(tmp_path / "project")
-
-
-@pytest.fixture
-def project(finished, tmp_path):
-    """A project with all results, to be changed."""
-    return finished.copy(tmp_path / "project")
+def assert_same(found, expected):
+    """Equal in every bit, name and attribute."""
+    xr.testing.assert_identical(found, expected)
+    for name, variable in expected.variables.items():
+        assert found[name].dtype == variable.dtype
