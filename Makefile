@@ -1,4 +1,4 @@
-# make figures · make verify · make test · make lint · make bench · make report
+# make figures · make verify · make test · make test-slurm · make lint · make bench · make report
 # PYTHON: the interpreter that makes the environment (3.11 or newer).  ACCELERATOR=cuda: a GPU's packages.
 PYTHON ?= python3
 CORES ?= 2
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCK := envs/$(ACCELERATOR).txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: figures verify test lint bench report config lock clean
+.PHONY: figures verify test test-slurm lint bench report config lock clean
 
 figures: $(VENV)/.runtime
 	snakemake --cores $(CORES)
@@ -19,6 +19,11 @@ verify: $(VENV)/.runtime
 
 test: $(VENV)/.tools
 	pytest --cov=dynamical_loss --cov-report=term --cov-fail-under=90
+
+# On a SLURM cluster of one node, which it installs (Debian), starts and stops; needs root.
+test-slurm: $(VENV)/.tools
+	python tests/slurm/cluster.py
+	pytest tests/slurm
 
 lint: $(VENV)/.tools
 	ruff check .

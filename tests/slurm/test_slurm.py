@@ -1,0 +1,196 @@
+"""The pipeline on a real cluster: the same numbers, the declared resources, and what goes wrong."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from project import assert_same, numbers
+from slurm import cluster as slurm
+
+PROFILE = ("--profile", "workflow/profiles/slurm")
+# The cluster answers at once and its disk is this machine's, so nothing needs to be waited for.
+HASTE = ("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "5", "--jobs", "6")
+ONCE = ("--retries", "0")
+ON_CLUSTER = {"train_phase_block", "train_trajectory", "probe_spectrum"}
+BLOCK = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
+
+pytestmark = pytest.mark.usefixtures("cluster")
+
+
+def options(*more):
+    return (*PROFILE, *HASTE, *more)
+
+
+def submitted(output):
+    """SLURM's number of each job in Snakemake's output, with the rule's name."""
+    found = re.findall(r"has been submitted with SLURM jobid (\d+) \(log: \S*/rule_(\w+?)/", output)
+    return dict(found)
+
+
+def failed(project, *more, target=BLOCK):
+    """Make a target on the cluster in vain; returns the output and the SLURM jobs it names."""
+    status, output = project.run(*project.arguments(target, options=options(*more)))
+    assert status != 0
+    assert "Traceback" not in output
+    assert not (project.folder / target).exists()
+    return output, submitted(output)
+
+
+def without_results(finished, folder):
+    """A project that has made nothing, but for the compiled programs that jobs would each wait for."""
+    project = finished.copy(folder)
+    for name in ("results", "logs", ".snakemake"):
+        shutil.rmtree(project.folder / name)
+    return project
+
+
+@pytest.fixture
+def ready(finished, tmp_path):
+    """A project without results, to be changed."""
+    return without_results(finished, tmp_path / "project")
+
+
+def result_files(project):
+    return {path.relative_to(project.folder) for path in project.result("").rglob("*.nc")}
+
+
+# --------------------------------------------------------------------------------------------------
+# The whole study
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def clustered(cluster, finished, tmp_path_factory):
+    """The project with all results of the smoke scale, and what Snakemake said while making them."""
+    project = without_results(finished, tmp_path_factory.mktemp("clustered") / "project")
+    return project, project.snakemake(options=options())
+
+
+def test_the_cluster_computes_the_same_numbers(clustered, finished):
+    project, _ = clustered
+    assert result_files(project) == result_files(finished)
+    for path in result_files(finished):
+        assert_same(numbers(project.folder / path), numbers(finished.folder / path))
+    # The tables and pictures that follow from them are all there.
+    names = {path.name for path in project.result("figures").iterdir()}
+    assert names == {path.name for path in finished.result("figures").iterdir()}
+    claims = "claims.csv"
+    assert project.result(claims).read_text() == finished.result(claims).read_text()
+
+
+def test_training_and_probes_run_on_nodes_and_the_rest_beside_snakemake(clustered, pristine):
+    _, output = clustered
+    ran = list(submitted(output).values())
+    planned = pristine.plan().jobs
+    assert {rule: ran.count(rule) for rule in set(ran)} == {rule: planned[rule] for rule in ON_CLUSTER}
+    assert set(planned) > ON_CLUSTER
+
+
+def test_slurm_is_told_what_the_rules_declare(clustered):
+    _, output = clustered
+    known = slurm.jobs()
+    for number, rule in submitted(output).items():
+        job = known[number]
+        assert job["JobState"] == "COMPLETED"
+        assert job["NumCPUs"] == "1"
+        # Toy sizes take what every process takes; how a request grows is tests/test_resources.py's.
+        assert job["TRES"] == "cpu=1,mem=1201M,node=1,billing=1", rule
+        assert job["TimeLimit"] == "00:11:00"
+        assert job["Requeue"] == "1"
+        assert job["Partition"] == "main"
+
+
+def test_nothing_is_left_to_do_where_or_with_whatever_resources(clustered):
+    project, _ = clustered
+    for more in ((), options(), ("--set-resources", "train_phase_block:mem_mb=5000")):
+        assert project.plan(options=more).jobs == {}
+
+
+def test_logs_of_success_are_those_of_the_rules(clustered):
+    project, _ = clustered
+    assert not list((project.folder / "logs/slurm").rglob("*.log"))
+    assert (project.folder / "logs/smoke/train_phase_block/spiral_w100/static_seeds0-1.log").exists()
+
+
+# --------------------------------------------------------------------------------------------------
+# Failures
+# --------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_job_is_named_with_its_rule_number_and_log(clustered, tmp_path):
+    """A byte flipped in a trajectory is seen by the job that reads it."""
+    project = clustered[0].copy(tmp_path / "project")
+    path = project.result("trajectory/static_w1000_seed0.nc")
+    content = bytearray(path.read_bytes())
+    content[len(content) * 3 // 4] ^= 0xFF
+    path.write_bytes(content)
+    target = "results/smoke/spectrum/static_w1000_seed0.nc"
+    output, jobs = failed(project, *ONCE, target=target)
+    ((number, rule),) = jobs.items()
+    assert rule == "probe_spectrum"
+    assert "Error in rule probe_spectrum" in output
+    assert f"SLURM-job '{number}' failed, SLURM status is: 'FAILED'" in output
+    assert f"logs/slurm/rule_probe_spectrum/static_w1000_seed0/{number}.log" in output
+    assert "logs/smoke/probe_spectrum/static_w1000_seed0.log" in output
+    assert "trajectory/static_w1000_seed0.nc is damaged" in output
+
+
+def test_a_job_above_its_memory_is_killed_and_told(ready):
+    output, jobs = failed(ready, *ONCE, "--set-resources", "train_phase_block:mem_mb=250")
+    (number,) = jobs
+    # With cgroups, which kill without this word of SLURM's, the state would be OUT_OF_MEMORY.
+    assert slurm.jobs()[number]["JobState"] == "FAILED"
+    assert "exceeded memory limit" in output
+    assert f"logs/slurm/rule_train_phase_block/spiral_w100_static_seeds0-1/{number}.log" in output
+
+
+def test_a_second_attempt_gets_more_memory(ready):
+    more = ("--set-resources", "train_phase_block:mem_mb=250 * 5 ** (attempt - 1)")
+    output = ready.snakemake(BLOCK, options=options(*more))
+    first, second = sorted(map(int, submitted(output)))
+    known = slurm.jobs()
+    assert known[str(first)]["JobState"] == "FAILED"
+    assert known[str(second)]["JobState"] == "COMPLETED"
+    assert "mem=1250M" in known[str(second)]["TRES"]
+
+
+def test_an_interrupt_cancels_the_jobs_and_unlocks(ready, finished):
+    # More steps than could end before the interrupt.
+    overlay = ready.overlay("phase: {spiral_w100: {steps: 100000000, record_every: 1000000}}")
+    running = subprocess.Popen(
+        [sys.executable, "-m", *ready.arguments(BLOCK, overlay=overlay, options=options())],
+        cwd=ready.folder,
+        env=ready.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with running:
+        for line in running.stdout:
+            if jobs := submitted(line):
+                break
+        (number,) = jobs
+        slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
+        os.kill(running.pid, signal.SIGINT)
+        running.stdout.read()
+    assert running.returncode != 0
+    assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "CANCELLED")
+    assert not ready.result("phase").joinpath("spiral_w100/static_seeds0-1.nc").exists()
+    assert not list((ready.folder / ".snakemake/locks").iterdir())
+
+
+# --------------------------------------------------------------------------------------------------
+# GPUs
+# --------------------------------------------------------------------------------------------------
+
+
+def test_a_gpu_asked_for_in_the_profile_reaches_slurm(ready):
+    output = ready.snakemake(BLOCK, options=options("--set-resources", "train_phase_block:gpu=1"))
+    (number,) = submitted(output)
+    assert slurm.jobs()[number]["TRES"].endswith("gres/gpu=1")
