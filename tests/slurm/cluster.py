@@ -45,8 +45,12 @@ def check():
         raise UserError("the SLURM tests start daemons and need root; run them in a container or a CI job")
     if _missing() and shutil.which("apt-get", path=SEARCH) is None:
         raise UserError(f"{_missing()[0]} is not installed, and apt-get, which would install it, is not here")
-    if CONFIGURATION.exists() and not CONFIGURATION.read_text().startswith(MARK):
-        raise UserError(f"{CONFIGURATION} belongs to a real cluster; run the SLURM tests on another machine")
+    if CONFIGURATION.exists():
+        ours = CONFIGURATION.read_text().startswith(MARK)
+    else:  # a node may get its configuration from elsewhere
+        ours = not RESOURCES.exists() and not processes("slurmd") and not processes("slurmctld")
+    if not ours:
+        raise UserError("this machine belongs to a real SLURM cluster; run the SLURM tests on another one")
 
 
 def _missing():
@@ -67,10 +71,12 @@ def running():
     """The cluster, for the length of the block.
 
     Raises:
-        UserError: if this machine may not have it.
+        UserError: if this machine may not have it, or lacks a package.
         RuntimeError: if it does not start.
     """
     check()
+    if _missing():
+        raise UserError(f"{_missing()[0]} is not installed; make test-slurm installs it")
     CONFIGURATION.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as lock:
         try:
@@ -239,12 +245,15 @@ def jobs():
 
 
 def processes(name):
-    """Numbers of this machine's processes of a name."""
+    """Numbers of this machine's living processes of a name."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/comm"):
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it may end just now
-            if path.read_text().strip() == name:
-                found.add(int(path.parent.name))
+            number, _, rest = path.read_text().partition(" (")
+            called, _, state = rest.rpartition(") ")
+            # In a container nobody may collect daemons that have ended: they stay as zombies.
+            if called == name and not state.startswith("Z"):
+                found.add(int(number))
     return found
 
 
@@ -263,4 +272,5 @@ if __name__ == "__main__":
         check()
         install()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -14,7 +14,7 @@ def test_a_real_clusters_node_is_left_alone(tmp_path, monkeypatch):
     path = tmp_path / "slurm.conf"
     path.write_text("ClusterName=university\n")
     monkeypatch.setattr(cluster, "CONFIGURATION", path)
-    with pytest.raises(UserError, match="belongs to a real cluster"), cluster.running():
+    with pytest.raises(UserError, match="belongs to a real SLURM cluster"), cluster.running():
         pass
     assert path.read_text() == "ClusterName=university\n"
 

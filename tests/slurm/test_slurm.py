@@ -98,17 +98,18 @@ def test_slurm_is_told_what_the_rules_declare(clustered):
         job = known[number]
         assert job["JobState"] == "COMPLETED"
         assert job["NumCPUs"] == "1"
-        # Toy sizes take what every process takes; how a request grows is tests/test_resources.py's.
-        assert job["TRES"] == "cpu=1,mem=1201M,node=1,billing=1", rule
+        # Toy sizes take what every process takes; how requests grow, tests/test_resources.py tests.
+        assert re.fullmatch(r"cpu=1,mem=120\dM,node=1,billing=1", job["TRES"]), rule
         assert job["TimeLimit"] == "00:11:00"
         assert job["Requeue"] == "1"
         assert job["Partition"] == "main"
+        assert "TresPerJob" not in job  # no GPU, and none asked for with a zero
 
 
-def test_nothing_is_left_to_do_where_or_with_whatever_resources(clustered):
+@pytest.mark.parametrize("more", [(), PROFILE, ("--set-resources", "train_phase_block:mem_mb=5000")])
+def test_neither_place_nor_resources_make_anything_again(clustered, more):
     project, _ = clustered
-    for more in ((), options(), ("--set-resources", "train_phase_block:mem_mb=5000")):
-        assert project.plan(options=more).jobs == {}
+    assert "Nothing to be done" in project.snakemake(options=("--dry-run", *more))
 
 
 def test_logs_of_success_are_those_of_the_rules(clustered):
@@ -143,10 +144,12 @@ def test_a_failing_job_is_named_with_its_rule_number_and_log(clustered, tmp_path
 def test_a_job_above_its_memory_is_killed_and_told(ready):
     output, jobs = failed(ready, *ONCE, "--set-resources", "train_phase_block:mem_mb=250")
     (number,) = jobs
-    # With cgroups, which kill without this word of SLURM's, the state would be OUT_OF_MEMORY.
+    # With cgroups the state would be OUT_OF_MEMORY; without, the log that Snakemake names tells.
     assert slurm.jobs()[number]["JobState"] == "FAILED"
-    assert "exceeded memory limit" in output
-    assert f"logs/slurm/rule_train_phase_block/spiral_w100_static_seeds0-1/{number}.log" in output
+    assert "Error in rule train_phase_block" in output
+    log = f"logs/slurm/rule_train_phase_block/spiral_w100_static_seeds0-1/{number}.log"
+    assert log in output
+    assert "exceeded memory limit" in (ready.folder / log).read_text()
 
 
 def test_a_second_attempt_gets_more_memory(ready):
@@ -177,20 +180,37 @@ def test_an_interrupt_cancels_the_jobs_and_unlocks(ready, finished):
                 break
         (number,) = jobs
         slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
+        locks = ready.folder / ".snakemake/locks"
+        assert list(locks.glob("*"))
         os.kill(running.pid, signal.SIGINT)
         running.stdout.read()
     assert running.returncode != 0
     assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "CANCELLED")
     assert not ready.result("phase").joinpath("spiral_w100/static_seeds0-1.nc").exists()
-    assert not list((ready.folder / ".snakemake/locks").iterdir())
+    assert not list(locks.glob("*"))
 
 
 # --------------------------------------------------------------------------------------------------
-# GPUs
+# The profile's own lines
 # --------------------------------------------------------------------------------------------------
 
 
-def test_a_gpu_asked_for_in_the_profile_reaches_slurm(ready):
-    output = ready.snakemake(BLOCK, options=options("--set-resources", "train_phase_block:gpu=1"))
-    (number,) = submitted(output)
-    assert slurm.jobs()[number]["TRES"].endswith("gres/gpu=1")
+def test_partition_gpu_and_time_of_the_profile_reach_slurm(ready):
+    """The lines that a newcomer edits, with their comment signs taken off."""
+    path = ready.folder / "workflow/profiles/slurm/config.yaml"
+    keys = "default-resources|set-resources|train_phase_block|slurm_partition|gpu|runtime"
+    text, lines = re.subn(rf"^# ( *(?:{keys}):)", r"\1", path.read_text(), flags=re.MULTILINE)
+    assert lines == 7
+    path.write_text(re.sub(r"(slurm_partition): \w+", r"\1: main", text))
+    (number,) = submitted(ready.snakemake(BLOCK, options=options()))
+    job = slurm.jobs()[number]
+    assert job["TresPerJob"] == "gres:gpu:1"
+    assert job["TimeLimit"] == "01:00:00"
+    assert job["Partition"] == "main"
+    assert job["MinMemoryNode"] == "1201M"
+
+
+def test_a_partition_that_does_not_exist_is_named(ready):
+    output, jobs = failed(ready, *ONCE, "--default-resources", "slurm_partition=nowhere")
+    assert not jobs
+    assert "invalid partition specified: nowhere" in output
