@@ -179,7 +179,7 @@ def test_an_interrupt_cancels_the_jobs_and_unlocks(ready, finished):
             if jobs := submitted(line):
                 break
         (number,) = jobs
-        slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
+        assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
         locks = ready.folder / ".snakemake/locks"
         assert list(locks.glob("*"))
         os.kill(running.pid, signal.SIGINT)
