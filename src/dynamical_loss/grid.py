@@ -14,6 +14,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LONGEST_NAME = 200
+"""Characters: file systems take 255, and names of temporary files are a little longer."""
+
 NAME = re.compile(r"(?:static|T(\d+)_A([\d.e+_]+))_seeds(\d+)-(\d+)")
 
 

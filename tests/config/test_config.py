@@ -10,7 +10,7 @@ import yaml
 
 from dynamical_loss.config import document
 from dynamical_loss.config.study import load
-from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -162,3 +162,11 @@ def test_unreadable_files_are_named(tmp_path, content, message):
     with pytest.raises(UserError, match=message) as error:
         document.read(path)
     assert str(path) in str(error.value)
+
+
+def test_as_many_amplitudes_share_a_block_as_fit_into_a_name():
+    amplitudes = [float(value) for value in range(2, 52)]
+    wide = PhaseSettings(amplitudes=amplitudes, amplitudes_per_block=50, seeds=10)
+    assert [len(block.name) for block in wide.blocks] == [len("T200_A_seeds0-9") + 8 + 42 * 2 + 49]
+    with pytest.raises(ValueError, match="a file name of 304 characters, and 200 are the most"):
+        PhaseSettings(amplitudes=[float(value) for value in range(2, 101)], amplitudes_per_block=99)

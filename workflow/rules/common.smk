@@ -69,6 +69,10 @@ TRAJECTORY_RUNS = {
 }
 
 
+# Worked out once, and not for each of ten thousand jobs.
+PHASE_TRAINING = {name: as_json(study.training) for name, study in CONFIG.phase.items()}
+
+
 def run_settings(run):
     """Training settings, probe settings and seed of a trajectory, whichever study it belongs to."""
     if run in THRESHOLD_RUNS:

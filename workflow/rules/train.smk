@@ -15,7 +15,7 @@ rule train_phase_block:
         runtime=lambda wildcards, attempt: block_demand(wildcards).at(attempt).runtime,
         gpu=0,
     params:
-        settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study].training),
+        settings=lambda wildcards: PHASE_TRAINING[wildcards.study],
         block=block_options,
         code=stage("train_phase_block"),
     message:

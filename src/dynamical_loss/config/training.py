@@ -102,7 +102,7 @@ class PhaseSettings(PhaseRunSettings):
         10,
         description="runs per job; jobs hold whole blocks, so added seeds never retrain old ones",
     )
-    amplitudes_per_block: Annotated[int, Field(ge=1, le=20)] = Field(  # all are in the file's name
+    amplitudes_per_block: Count = Field(
         1,
         description="amplitudes per job; more for a GPU, which trains all runs of a job at once, but an "
         "amplitude appended to the list then retrains the last block if that is not full",
@@ -130,6 +130,16 @@ class PhaseSettings(PhaseRunSettings):
         if len(set(values)) != len(values):
             raise ValueError("lists a value twice; remove one")
         return values
+
+    @model_validator(mode="after")
+    def _names_are_short_enough(self) -> PhaseSettings:
+        longest = max(self.blocks, key=lambda block: len(block.name))
+        if len(longest.name) > grid.LONGEST_NAME:
+            raise ValueError(
+                f"amplitudes_per_block: {len(longest.amplitudes)} amplitudes make a file name of "
+                f"{len(longest.name)} characters, and {grid.LONGEST_NAME} are the most; take fewer"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_a_static_period(self) -> PhaseSettings:
