@@ -319,6 +319,24 @@ def test_a_trajectory_and_a_dataset_that_do_not_belong_together_are_refused(fold
         )  # fmt: skip
 
 
+def test_a_spectrum_of_another_trajectory_is_refused(folder, tmp_path):
+    command(
+        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 4,
+        "--settings", json.dumps(TRAJECTORY), "--output", tmp_path / "other.nc",
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"spectrum\.nc was not made from .*other\.nc as it is now"):
+        command(
+            "analyse-cascade", "--trajectory", tmp_path / "other.nc", "--spectrum", folder / "spectrum.nc",
+            "--output", tmp_path / "c.nc",
+        )  # fmt: skip
+    assert not (tmp_path / "c.nc").exists()
+
+
+def test_an_analysis_counts_once(folder, tmp_path):
+    with pytest.raises(UserError, match="has the width, learning rate and seed of another analysis"):
+        command("fit-threshold", *[folder / "cascade.nc"] * 2, "--output", tmp_path / "threshold.nc")
+
+
 def test_the_loss_rule_needs_every_step(folder, tmp_path):
     command(
         "train-trajectory", "--dataset", folder / "data.nc", "--output", tmp_path / "t.nc",
