@@ -291,6 +291,12 @@ def settings(values):
         (["aggregate-phase", "text.yaml", "--output", "made.nc"], "'text' is not the name of a block"),
         (["render-figure", "fig9", "--output", "made.pdf"], "there is no figure 'fig9'"),
         (
+            ["render-figure", "fig4_cascade", "--output", "made.txt"],
+            "made.txt: give it the suffix .pdf or .png",
+        ),
+        (["publish-result", "--result", "claims.csv", "--output", "made.csv"], "claims.json does not exist"),
+        (["verify", "nothing"], "there is no folder nothing; name one that holds results"),
+        (
             ["render-figure", "fig2_spiral_dataset", "--output", "made.pdf"],
             "figure fig2_spiral_dataset needs --input dataset=FILE",
         ),

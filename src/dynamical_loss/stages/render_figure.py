@@ -51,8 +51,8 @@ def run(
         for role, asked in roles.items()
     }
     for result, made_from in _ALONG_ONE_RUN:
-        for path in inputs[result] if {result, made_from} <= set(roles) else ():
-            record.inputs.require_made_from(path, inputs[made_from][0])
+        if {result, made_from} <= set(roles):
+            record.inputs.require_made_from(inputs[result][0], inputs[made_from][0])
     matplotlib.use("agg")
     with style.style():
         figure = module.render(datasets, options)
