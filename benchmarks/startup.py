@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import worker
@@ -25,8 +26,8 @@ PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyp
 SETTINGS = json.dumps({"steps": 2, "record_every": 2})
 
 
-def _timed(
-    arguments: list[str], environment: dict[str, str], folder: Path | None = None
+def timed(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> tuple[float, str]:
     """Wall seconds of ``python -m …`` and what it wrote.
 
@@ -46,6 +47,24 @@ def _timed(
     if done.returncode:
         raise RuntimeError(f"python -m {' '.join(arguments)} failed:\n{done.stdout}")
     return seconds, done.stdout
+
+
+def copy_project(folder: Path) -> None:
+    """What Snakemake reads, without results, into an empty folder."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_symlink():
+            (folder / part).symlink_to(os.readlink(source))
+        elif source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+
+
+def planned_jobs(output: str) -> int | None:
+    """The number of jobs that a dry run tells, None where it tells none."""
+    found = re.search(r"^total\s+(\d+)", output, re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def training_job(repetitions: int, first: bool) -> list[Measurement]:
@@ -73,7 +92,7 @@ def training_job(repetitions: int, first: bool) -> list[Measurement]:
                 changes["NUMBA_CACHE_DIR"] = str(cache / "loops")
                 changes["PYTHONPYCACHEPREFIX"] = str(cache / "bytecode")
             for start in ("first", "later") if first else ("later",):
-                seconds[start].append(_timed(command, worker.environment(**changes))[0])
+                seconds[start].append(timed(command, worker.environment(**changes))[0])
     return [
         measurement("start", "training job, nothing compiled yet", "s", seconds["first"] or None),
         measurement("start", "training job, started before", "s", seconds["later"]),
@@ -85,24 +104,16 @@ def plan(repetitions: int) -> list[Measurement]:
     seconds = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in PARTS:
-            source = ROOT / part
-            if source.is_symlink():
-                (folder / part).symlink_to(os.readlink(source))
-            elif source.is_dir():
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, folder / part)
+        copy_project(folder)
         environment = worker.environment(
             XDG_CACHE_HOME=str(folder / ".cache"), PYTHONPATH=str(folder / "src")
         )
         command = ["snakemake", "-n", "--quiet", "rules", "--configfile", "workflow/scales/paper.yaml"]
         for _ in range(repetitions):
-            elapsed, output = _timed(command, environment, folder)
+            elapsed, output = timed(command, environment, folder)
             seconds.append(elapsed)
-    jobs = re.search(r"^total\s+(\d+)", output, re.MULTILINE)
-    number = int(jobs[1]) if jobs else None
-    return [measurement("start", "snakemake -n at the paper's sizes", "s", seconds, jobs=number)]
+    jobs = planned_jobs(output)
+    return [measurement("start", "snakemake -n at the paper's sizes", "s", seconds, jobs=jobs)]
 
 
 def measure(repetitions: int, first: bool = True) -> list[Measurement]:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from project import Project
+from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
 
 # As in every job of the pipeline: sums then run in one order everywhere.
 os.environ.setdefault("PJRT_NPROC", "1")
@@ -22,6 +22,21 @@ def finished(pristine, tmp_path_factory):
     project = pristine.copy(tmp_path_factory.mktemp("finished") / "project")
     project.snakemake()
     return project
+
+
+@pytest.fixture(scope="session")
+def undisturbed(finished, tmp_path_factory):
+    """The long results, made without an accident; not to be changed."""
+    project = finished.without_results(tmp_path_factory.mktemp("undisturbed") / "project")
+    targets = (f"results/smoke/{name}" for name in (LONG_BLOCK, LONG_TRAJECTORY))
+    project.snakemake(*targets, overlay=project.overlay(LONG))
+    return project
+
+
+@pytest.fixture
+def ready(finished, tmp_path):
+    """A project without results, but with compiled programs, to be changed."""
+    return finished.without_results(tmp_path / "project")
 
 
 @pytest.fixture

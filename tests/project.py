@@ -3,8 +3,10 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import xarray as xr
@@ -15,6 +17,14 @@ from dynamical_loss import store
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
 SMOKE = "workflow/scales/smoke.yaml"
+
+# An overlay of smoke.yaml whose jobs are long enough to be killed in the middle of, and what they make.
+LONG = """
+phase: {spiral_w100: {steps: 2000000, record_every: 2000}}
+trajectories: {cascade: {steps: 100000, snapshots: {every: 25, windows: []}}}
+"""
+LONG_BLOCK = "phase/spiral_w100/T20_A10_seeds0-1.nc"
+LONG_TRAJECTORY = "trajectory/cascade_seed0.nc"
 
 
 class Project:
@@ -40,12 +50,24 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
+    def without_results(self, folder):
+        """A copy that has made nothing, but for the compiled programs that jobs would each wait for."""
+        project = self.copy(folder)
+        for name in ("results", "logs", ".snakemake"):
+            shutil.rmtree(project.folder / name)
+        return project
+
     def environment(self):
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "JAX_"))
         }
         # Snakemake keeps copies of sources there; the user's own must not decide a test.
-        return kept | {"XDG_CACHE_HOME": str(self.folder / ".cache"), "PYTHONPATH": str(self.folder / "src")}
+        return kept | {
+            "XDG_CACHE_HOME": str(self.folder / ".cache"),
+            "PYTHONPATH": str(self.folder / "src"),
+            # Unfinished work is kept as often as its own rule allows.
+            "DYNAMICAL_LOSS_CHECKPOINT_SECONDS": "0",
+        }
 
     def run(self, *arguments):
         """Run ``python -m …`` here; returns exit status and all output."""
@@ -58,6 +80,38 @@ class Project:
             text=True,
         )
         return done.returncode, done.stdout
+
+    @contextmanager
+    def started(self, *targets, **selection):
+        """Snakemake in the background, as the leader of its own group of processes.
+
+        Whatever it has said so far is in `output`; at the end of the block it is killed if it still runs.
+        """
+        selection.setdefault("options", ("--cores", "1"))
+        with self._output.open("w") as output:
+            running = subprocess.Popen(
+                [sys.executable, "-m", *self.arguments(*targets, **selection)],
+                cwd=self.folder,
+                env=self.environment(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        with running:
+            try:
+                yield running
+            finally:
+                if running.poll() is None:
+                    os.killpg(running.pid, signal.SIGKILL)
+
+    @property
+    def _output(self):
+        return self.folder / "output.txt"
+
+    @property
+    def output(self):
+        """What the Snakemake that was started last has said."""
+        return self._output.read_text()
 
     @staticmethod
     def arguments(*targets, overlay=None, config=(SMOKE,), options=()):
@@ -89,6 +143,11 @@ class Project:
 
     def settings(self, name):
         return yaml.safe_load((self.folder / name).read_text())
+
+    def checkpoint(self, name):
+        """Where the unfinished work of a result is kept."""
+        path = self.result(name)
+        return path.with_name(f".{path.stem}.checkpoint.nc")
 
     def result(self, name):
         return self.folder / "results" / "smoke" / name

@@ -49,7 +49,11 @@ def phase(values, *, width=100, initialisation="lecun", periods=PERIODS, amplitu
     values = np.asarray(values, dtype=float)
     dimensions = ("period", "amplitude", "seed")
     dataset = xr.Dataset(
-        {"train_accuracy": (dimensions, values), "validation_accuracy": (dimensions, values - 0.1)},
+        {
+            "train_accuracy": (dimensions, values),
+            "validation_accuracy": (dimensions, values - 0.1),
+            "diverged": (dimensions, np.zeros(values.shape, dtype=np.int8)),
+        },
         coords={"period": periods, "amplitude": amplitudes, "seed": range(values.shape[-1])},
     )
     settings = {"model": {"width": width, "initialisation": initialisation}}
@@ -224,6 +228,18 @@ def colour_limits(static, *means):
 )
 def test_fig3_colours_show_the_effect(means, limits):
     assert colour_limits(*means) == pytest.approx(limits)
+
+
+def test_fig3_counts_runs_that_diverged_the_static_ones_once():
+    item = phase(accuracies())
+    flags = np.zeros(item["diverged"].shape, dtype=int)
+    flags[:, 0, :2] = 1  # two static runs, the same at all three periods
+    flags[1, 2, 3] = 1
+    broken = item.assign(diverged=(item["diverged"].dims, flags))
+    assert fig3_phase_spiral.diverged(broken) == (3, 3 * 2 * 4 + 4)
+    figure = draw(fig3_phase_spiral.render({"narrow": [broken], "wide": [item]}, {}))
+    titles = [axis.get_title() for axis in panels(figure)]
+    assert [title.endswith("; 3 of 28 runs diverged") for title in titles] == [True, True, False, False]
 
 
 def test_fig3_says_that_a_cell_is_below_the_colours():

@@ -2,14 +2,12 @@
 
 import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from project import assert_same, numbers
+from dynamical_loss import store
+from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, assert_same, numbers
 from slurm import cluster as slurm
 
 PROFILE = ("--profile", "workflow/profiles/slurm")
@@ -41,20 +39,6 @@ def failed(project, *more, target=BLOCK):
     return output, submitted(output)
 
 
-def without_results(finished, folder):
-    """A project that has made nothing, but for the compiled programs that jobs would each wait for."""
-    project = finished.copy(folder)
-    for name in ("results", "logs", ".snakemake"):
-        shutil.rmtree(project.folder / name)
-    return project
-
-
-@pytest.fixture
-def ready(finished, tmp_path):
-    """A project without results, to be changed."""
-    return without_results(finished, tmp_path / "project")
-
-
 def result_files(project):
     return {path.relative_to(project.folder) for path in project.result("").rglob("*.nc")}
 
@@ -67,7 +51,7 @@ def result_files(project):
 @pytest.fixture(scope="session")
 def clustered(cluster, finished, tmp_path_factory):
     """The project with all results of the smoke scale, and what Snakemake said while making them."""
-    project = without_results(finished, tmp_path_factory.mktemp("clustered") / "project")
+    project = finished.without_results(tmp_path_factory.mktemp("clustered") / "project")
     return project, project.snakemake(options=options())
 
 
@@ -162,32 +146,40 @@ def test_a_second_attempt_gets_more_memory(ready):
     assert "mem=1250M" in known[str(second)]["TRES"]
 
 
-def test_an_interrupt_cancels_the_jobs_and_unlocks(ready, finished):
+def running_job(project, running):
+    """SLURM's number of the job that a Snakemake has submitted, once it runs."""
+    assert slurm.within(120, lambda: submitted(project.output) or running.poll() is not None)
+    (number,) = submitted(project.output)
+    assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
+    return number
+
+
+def test_an_interrupt_cancels_the_jobs_and_unlocks(ready):
     # More steps than could end before the interrupt.
     overlay = ready.overlay("phase: {spiral_w100: {steps: 100000000, record_every: 1000000}}")
-    running = subprocess.Popen(
-        [sys.executable, "-m", *ready.arguments(BLOCK, overlay=overlay, options=options())],
-        cwd=ready.folder,
-        env=ready.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    with running:
-        for line in running.stdout:
-            if jobs := submitted(line):
-                break
-        (number,) = jobs
-        assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
-        locks = ready.folder / ".snakemake/locks"
+    locks = ready.folder / ".snakemake/locks"
+    with ready.started(BLOCK, overlay=overlay, options=options()) as running:
+        number = running_job(ready, running)
         assert list(locks.glob("*"))
         os.kill(running.pid, signal.SIGINT)
-        running.stdout.read()
-    assert running.returncode != 0
+        assert running.wait() != 0
     assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "CANCELLED")
-    assert not ready.result("phase").joinpath("spiral_w100/static_seeds0-1.nc").exists()
+    assert not (ready.folder / BLOCK).exists()
     assert not list(locks.glob("*"))
+
+
+@pytest.mark.parametrize("name", [LONG_BLOCK, LONG_TRAJECTORY])
+def test_a_requeued_job_goes_on_from_its_checkpoint(ready, undisturbed, name):
+    """As after a pre-emption: the same job, started again by SLURM while Snakemake waits."""
+    with ready.started(f"results/smoke/{name}", overlay=ready.overlay(LONG), options=options()) as running:
+        number = running_job(ready, running)
+        assert slurm.within(120, ready.checkpoint(name).exists)
+        slurm.ask("scontrol", "requeue", number)
+        assert running.wait() == 0, ready.output
+    assert slurm.jobs()[number]["Restarts"] == "1"
+    assert_same(numbers(ready.result(name)), numbers(undisturbed.result(name)))
+    assert store.read(ready.result(name)).attrs["resumed"] == 1
+    assert not ready.checkpoint(name).exists()
 
 
 # --------------------------------------------------------------------------------------------------

@@ -6,8 +6,6 @@ import math
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import netCDF4
@@ -405,19 +403,11 @@ def test_a_killed_run_continues_to_the_same_numbers(empty, finished):
     names = [f"phase/spiral_w100/{block}_seeds0-1.nc" for block in ("static", "T20_A10")]
     names.append("trajectory/cascade_seed0.nc")
     targets = [f"results/smoke/{name}" for name in names]
-    running = subprocess.Popen(
-        [sys.executable, "-m", *empty.arguments(*targets, options=("--cores", "2"))],
-        cwd=empty.folder,
-        env=empty.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    # Three jobs on two cores: when one has ended, another is in the middle.
-    while running.poll() is None and not any(empty.result(name).exists() for name in names):
-        time.sleep(0.01)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    with empty.started(*targets, options=("--cores", "2")) as running:
+        # Three jobs on two cores: when one has ended, another is in the middle.
+        while running.poll() is None and not any(empty.result(name).exists() for name in names):
+            time.sleep(0.01)
+        os.killpg(running.pid, signal.SIGKILL)
     survivors = [name for name in names if empty.result(name).exists()]
     assert 1 <= len(survivors) < len(names)
     for name in survivors:

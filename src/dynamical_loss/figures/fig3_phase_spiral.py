@@ -132,6 +132,14 @@ def _label(axis: Axes, x: float, y: float, mean: float, error: float, between: s
     axis.text(x, y, text, ha="center", va="center", color=ink, fontsize=5, linespacing=1.05)
 
 
+def diverged(dataset: xr.Dataset) -> tuple[int, int]:
+    """How many runs of a phase study diverged, and how many there are; each static run counts once."""
+    flags = dataset["diverged"]
+    static = flags["amplitude"] == 1.0
+    parts = [flags.where(~static, drop=True), flags.where(static, drop=True).isel(period=slice(1))]
+    return sum(int(part.sum()) for part in parts), sum(part.size for part in parts)
+
+
 def _draw(axis: Axes, phase: Phase, norm: Normalize) -> ScalarMappable:
     colours = mpl.colormaps[COLOURS].with_extremes(bad="0.85", under=_BELOW_RANGE)
     rows, columns = phase.mean.shape
@@ -212,6 +220,9 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         dataset = inputs[role][0]
         width = store.settings_of(dataset)["model"]["width"]
         phases = [statistics(dataset[variable]) for variable, _ in kinds]
+        broken, total = diverged(dataset)
+        # Their outputs are not numbers, which counts as accuracy 0.
+        warning = f"; {broken} of {total} runs diverged" if broken else ""
         shared = colour_range(phases)
         for axis, phase, (_, words) in zip(line, phases, kinds, strict=True):
             norm = shared if role == "narrow" else colour_range([phase])
@@ -221,7 +232,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
             )
             bar.set_label(f"{words} accuracy")
             bar.outline.set_visible(False)
-            axis.set_title(f"{role}, {width} hidden units, $n={phase.n}$ seeds")
+            axis.set_title(f"{role}, {width} hidden units, $n={phase.n}$ seeds{warning}")
             axis.set_xlabel("period $T$ (steps)")
             axis.set_ylabel("amplitude $A$")
     style.panel_letters(axes.flat)

@@ -1,0 +1,258 @@
+"""When things break: nothing is lost, nothing is half written, and no wrong file is taken for a right one."""
+
+import csv
+import os
+import random
+import re
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dynamical_loss import store
+from project import LONG, assert_same, numbers
+from project import LONG_BLOCK as BLOCK
+from project import LONG_TRAJECTORY as TRAJECTORY
+
+
+def trainer_of(project):
+    """Process id of the training command that runs in a project, None if there is none."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            folder = (process / "cwd").readlink()
+        except OSError:
+            continue
+        if (
+            words[1:3] == [b"-m", b"dynamical_loss"]
+            and words[3].startswith(b"train-")
+            and folder == project.folder
+        ):
+            return int(process.name)
+    return None
+
+
+def written(path):
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+def wait_for(condition, running):
+    """Until `condition` holds, or the process ends."""
+    while not condition() and running.poll() is None:
+        time.sleep(0.02)
+
+
+def assert_same_numbers(project, undisturbed, name):
+    """The numbers of a result are those of the undisturbed one; returns its attributes."""
+    assert_same(numbers(project.result(name)), numbers(undisturbed.result(name)))
+    return store.read(project.result(name)).attrs
+
+
+def test_a_job_killed_five_times_ends_with_the_same_numbers(ready, undisturbed):
+    overlay, result, checkpoint = ready.overlay(LONG), ready.result(BLOCK), ready.checkpoint(BLOCK)
+    moment = random.Random()
+    for attempt in range(5):
+        kept_before = written(checkpoint)
+        with ready.started(f"results/smoke/{BLOCK}", overlay=overlay) as running:
+            if attempt % 2 == 0:  # some time after it has kept something; else at any time at all
+                wait_for(lambda kept=kept_before: written(checkpoint) != kept, running)
+            else:
+                wait_for(lambda: trainer_of(ready) is not None, running)
+            time.sleep(moment.uniform(0, 1))
+            trainer = trainer_of(ready)
+            if trainer is not None:
+                os.kill(trainer, signal.SIGKILL)
+            assert running.wait() != 0, ready.output
+        assert not result.exists()
+    ready.snakemake(f"results/smoke/{BLOCK}", overlay=overlay)
+    attributes = assert_same_numbers(ready, undisturbed, BLOCK)
+    assert attributes["resumed"] >= 1
+    leftovers = {path.name for path in result.parent.iterdir()} - {result.name}
+    # A file that was being written when its writer was killed has a name that nothing reads.
+    assert all(re.fullmatch(r"\.+T20_A10_seeds0-1(\.checkpoint)?\..{8}\.nc", name) for name in leftovers)
+    assert ready.plan(f"results/smoke/{BLOCK}", overlay=overlay).jobs == {}
+
+
+def test_ctrl_c_keeps_the_work_and_leaves_no_lock(ready, undisturbed):
+    checkpoint = ready.checkpoint(TRAJECTORY)
+    target, overlay = f"results/smoke/{TRAJECTORY}", ready.overlay(LONG)
+    with ready.started(target, overlay=overlay) as running:
+        wait_for(checkpoint.exists, running)
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does, to Snakemake and its jobs
+        assert running.wait() != 0
+    wait_for_end(ready)
+    assert "Traceback" not in ready.output
+    assert not ready.result(TRAJECTORY).exists()
+    log = (ready.folder / "logs/smoke/train_trajectory/cascade_seed0.log").read_text()
+    assert re.search(rf"error: stopped by SIG\w+; the same command goes on from .*{checkpoint.name}\n", log)
+    ready.snakemake(target, overlay=overlay)
+    assert assert_same_numbers(ready, undisturbed, TRAJECTORY)["resumed"] == 1
+    assert not checkpoint.exists()
+
+
+def wait_for_end(project):
+    """Until no training command runs in a project."""
+    while trainer_of(project) is not None:
+        time.sleep(0.05)
+
+
+@contextmanager
+def mounted(folder, *options):
+    """Something mounted on a folder, for as long as it is needed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"mounting needs root ({done.stderr.strip()})")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def error_line(output):
+    """The one line that says what is wrong."""
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    return line
+
+
+def test_a_full_disk_leaves_no_file_and_says_so(project):
+    path, before = project.result(TRAJECTORY), store.read(project.result(TRAJECTORY))
+    shutil.rmtree(path.parent)
+    with mounted(path.parent, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        (path.parent / "other").write_bytes(bytes(30_000))
+        status, output = project.run(
+            *project.arguments(f"results/smoke/{TRAJECTORY}", options=("--cores", "1"))
+        )
+        assert status != 0
+        line = error_line(output)
+        assert f"results/smoke/{TRAJECTORY} could not be written (No space left on device)" in line
+        assert [item.name for item in path.parent.iterdir()] == ["other"]
+    project.snakemake(f"results/smoke/{TRAJECTORY}")
+    after = store.read(path)
+    for name in before.variables:
+        np.testing.assert_array_equal(after[name].values, before[name].values)
+
+
+def test_training_goes_on_when_the_disk_is_too_full_for_a_checkpoint(ready, undisturbed):
+    """The disk is mended before the end: nothing was lost."""
+    overlay, result = ready.overlay(LONG), ready.result(BLOCK)
+    log = ready.folder / f"logs/smoke/train_phase_block/spiral_w100/{result.stem}.log"
+    ready.snakemake("results/smoke/dataset/spiral.nc", overlay=overlay)
+    with mounted(result.parent, "-t", "tmpfs", "-o", "size=48k", "tmpfs"):
+        (result.parent / "other").write_bytes(bytes(44_000))
+        with ready.started(f"results/smoke/{BLOCK}", overlay=overlay) as running:
+            wait_for(lambda: log.exists() and "going on without it" in log.read_text(), running)
+            subprocess.run(["mount", "-o", "remount,size=16m", str(result.parent)], check=True)
+            assert running.wait() == 0, ready.output
+        assert "No space left on device" in log.read_text()
+        assert_same_numbers(ready, undisturbed, BLOCK)
+
+
+def test_a_flipped_bit_in_a_block_is_named_and_mended(project):
+    path = project.result(BLOCK)
+    before = store.read(path)
+    content = bytearray(path.read_bytes())
+    # The name of the dataset's class weights, in a header that no checksum of HDF5's values covers.
+    place = content.index(b'"learning_rate": 1.0')
+    content[place + len(b'"learning_rate": ')] ^= 1
+    path.write_bytes(content)
+    target = "results/smoke/phase/spiral_w100.nc"
+    status, output = project.run(*project.arguments(target, options=("--cores", "1")))
+    assert status != 0
+    line = error_line(output)
+    assert f"results/smoke/{BLOCK} is damaged (" in line
+    status, output = project.run(*shlex.split(re.search(r"make it with: (snakemake .+)$", line)[1]))
+    assert status == 0, output
+    for name in before.variables:
+        np.testing.assert_array_equal(store.read(path)[name].values, before[name].values)
+    project.snakemake(target)
+
+
+def test_a_second_snakemake_in_the_same_folder_is_refused(ready, undisturbed):
+    overlay = ready.overlay(LONG)
+    with ready.started(f"results/smoke/{BLOCK}", overlay=overlay) as running:
+        wait_for(lambda: trainer_of(ready) is not None, running)
+        second = ready.arguments(f"results/smoke/{TRAJECTORY}", overlay=overlay, options=("--cores", "1"))
+        status, output = ready.run(*second)
+        assert status != 0
+        assert "Directory cannot be locked" in output
+        assert not ready.result(TRAJECTORY).exists()
+        assert running.wait() == 0, ready.output
+    assert_same_numbers(ready, undisturbed, BLOCK)
+
+
+def test_a_clock_that_jumped_back_costs_no_result(project):
+    """Inputs from the future: Snakemake would throw away an output that is older than they are."""
+    made = ("spectrum/cascade_seed0.nc", "phase/spiral_w100.nc", "figures/fig4_cascade.png", "claims.csv")
+    tomorrow = time.time() + 86_400
+    for path in project.result("").rglob("*.nc"):
+        os.utime(path, (tomorrow, tomorrow))
+    for name in made:
+        project.result(name).unlink()
+    project.snakemake(*(f"results/smoke/{name}" for name in made))
+    assert all(project.result(name).exists() for name in made)
+    # What also shows a result from the future is made once more, and then there is peace.
+    project.snakemake()
+    assert project.plan().jobs == {}
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_any_job(project):
+    shutil.rmtree(project.result("spectrum"))
+    folder = project.result("")
+    with mounted(folder, "--bind", str(folder)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+        target = "results/smoke/spectrum/cascade_seed0.nc"
+        status, output = project.run(*project.arguments(target, options=("--cores", "1")))
+    assert status != 0
+    assert error_line(output) == (
+        "error: results/smoke cannot be written to; make it writable, or work on a copy"
+    )
+    assert "Finished jobid" not in output
+
+
+def test_a_job_without_enough_memory_says_so_and_leaves_no_file(project):
+    """Snapshots of every step of a wide network: 3.4 GB, of an address space of three."""
+    settings = '{"model": {"width": 1000}, "snapshots": {"every": 1}}'
+    limit = 3 * 2**30
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "dynamical_loss", "train-trajectory", "--dataset",
+            "results/smoke/dataset/spiral.nc", "--settings", settings, "--output", "made.nc",
+        ],
+        cwd=project.folder,
+        env=project.environment(),
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert error_line(done.stderr).startswith("error: out of memory (Unable to allocate 3.13 GiB")
+    assert "mem_mb" in done.stderr
+    assert not (project.folder / "made.nc").exists()
+
+
+def test_a_learning_rate_that_diverges_is_a_result(project):
+    """It is recorded, drawn as such, and decides no claim."""
+    overlay = project.overlay(
+        "phase: {spiral_w100: {learning_rate: 1.0e+30}}\ntrajectories: {cascade: {learning_rate: 1.0e+200}}\n"
+    )
+    project.snakemake(overlay=overlay)
+    phase = store.read(project.result("phase/spiral_w100.nc"))
+    assert phase["diverged"].all()
+    assert (phase["divergence_step"] > 0).all()
+    trajectory = store.read(project.result(TRAJECTORY))
+    assert trajectory["diverged"] == 1
+    assert not np.isfinite(trajectory["weighted_loss"].values[-1])
+    log = project.folder / f"logs/smoke/train_phase_block/spiral_w100/{Path(BLOCK).stem}.log"
+    assert "2 of 2 runs diverged and are kept as such" in log.read_text()
+    with project.result("claims.csv").open(newline="", encoding="utf-8") as stream:
+        assert {row["verdict"] for row in csv.DictReader(stream)} == {"not tested at this scale"}
