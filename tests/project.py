@@ -20,8 +20,8 @@ SMOKE = "workflow/scales/smoke.yaml"
 
 # An overlay of smoke.yaml whose jobs are long enough to be killed in the middle of, and what they make.
 LONG = """
-phase: {spiral_w100: {steps: 2000000, record_every: 2000}}
-trajectories: {cascade: {steps: 100000, snapshots: {every: 25, windows: []}}}
+phase: {spiral_w100: {steps: 12000000, record_every: 12000}}
+trajectories: {cascade: {model: {width: 1000}, steps: 400000, snapshots: {every: 4001, windows: []}}}
 """
 LONG_BLOCK = "phase/spiral_w100/T20_A10_seeds0-1.nc"
 LONG_TRAJECTORY = "trajectory/cascade_seed0.nc"

@@ -6,7 +6,7 @@ import signal
 import numpy as np
 import pytest
 
-from dynamical_loss import store
+from dynamical_loss import provenance, store
 from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.errors import Interrupted
 
@@ -104,7 +104,27 @@ def test_a_damaged_file_starts_anew(tmp_path, capsys):
 def test_training_goes_on_when_nothing_can_be_kept(tmp_path, capsys):
     (tmp_path / "file").touch()
     FileCheckpoint(tmp_path / "file" / "made.nc", record(), 0.0).offer(lambda: ARRAYS)
-    assert "could not be written" in capsys.readouterr().err
+    assert "a checkpoint is left out: " in capsys.readouterr().err
+
+
+def test_an_interrupt_does_not_promise_what_could_not_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    kept = FileCheckpoint(tmp_path / "file" / "made.nc", record(), 1000.0)
+    with kept.watch():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted) as stop:
+            kept.offer(lambda: ARRAYS)
+    assert stop.value.kept is None
+
+
+def test_an_edit_during_the_work_is_not_part_of_it(tmp_path, monkeypatch):
+    """The sources are those of the start: what is kept after an edit still states the code that ran."""
+    first = checkpoint(tmp_path)
+    before = provenance.code_digest(STAGE)
+    monkeypatch.setattr("dynamical_loss.provenance.code_digest", lambda *_: "0" * 16)
+    first.offer(lambda: ARRAYS)
+    assert store.read(first.path).attrs["code_digest"] == before
+    assert checkpoint(tmp_path).restore() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -341,7 +341,7 @@ def pictures(tmp_path):
     paths = [tmp_path / "fig.pdf", tmp_path / "fig.png", tmp_path / "other.png"]
     for path in paths:
         path.write_bytes(path.name.encode())
-    store.write_sidecar(paths, record(width=7).attributes(tmp_path))
+    store.write_sidecar(paths, record(width=7).attributes(tmp_path), [])
     return paths
 
 

@@ -38,7 +38,7 @@ def tree(tmp_path):
     figures = folder / "figures"
     figures.mkdir()
     (figures / "f.pdf").write_bytes(b"%PDF")
-    store.write_sidecar([figures / "f.pdf"], record.attributes(figures))
+    store.write_sidecar([figures / "f.pdf"], record.attributes(figures), record.inputs.paths)
     full = store.read(folder / "spectrum" / "s.nc").assign_attrs(published="small", code_digest="older")
     store.write_small(full, folder / "published" / "s.nc", {}, 3)
     return folder
@@ -194,3 +194,26 @@ def test_the_command_lists_problems_counts_them_and_fails(tree, monkeypatch, cap
 def test_what_is_recorded_is_plain_json(tree):
     content = json.loads((tree / "figures" / "f.json").read_text())
     assert json.loads(content["inputs"]) == {"../spectrum/s.nc": store.checksum(tree / "spectrum" / "s.nc")}
+
+
+def test_a_checkpoint_beside_its_output_may_go(tree):
+    left = tree / "trajectory" / ".t.checkpoint.nc"
+    left.write_bytes(b"half a training")
+    (told,) = [item.message for item in verify.examine([tree]).findings if item.path == left]
+    assert f"of no use any more, as t.nc is there: rm {left}" in told
+    left.rename(tree / "trajectory" / ".u.checkpoint.nc")
+    (told,) = [item.message for item in verify.examine([tree]).findings if item.kind == "unfinished"]
+    assert f"make {tree / 'trajectory' / 'u.nc'} with snakemake to go on from it" in told
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tree, monkeypatch):
+    real = os.scandir
+
+    def scandir(folder):
+        if os.fspath(folder) == str(tree / "spectrum"):
+            raise PermissionError(13, "Permission denied", os.fspath(folder))
+        return real(folder)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    found = [(item.path, item.kind) for item in verify.examine([tree]).findings]
+    assert (tree / "spectrum", "damaged") in found

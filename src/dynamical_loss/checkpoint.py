@@ -56,7 +56,7 @@ class FileCheckpoint:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """While this lasts, SIGINT and SIGTERM wait for the work to be kept.
+        """While this lasts, SIGINT and SIGTERM wait for the work to be kept, or written as a whole.
 
         Where another thread than the main one asks for it, signals stay as they are.
         """
@@ -77,7 +77,7 @@ class FileCheckpoint:
     def restore(self) -> Mapping[str, npt.NDArray[Any]] | None:
         """What was kept by an earlier attempt at the same work, or None.
 
-        A file that is damaged or belongs to other work is left behind with a line that says so: starting
+        A file that is damaged or belongs to other work is not taken up, with a line that says so: starting
         anew is always right.
         """
         if not self.path.is_file():
@@ -105,15 +105,16 @@ class FileCheckpoint:
         if self._signal is None and time.monotonic() < self._due:
             return
         started = time.monotonic()
+        arrays = unfinished()
         try:
-            store.write(_dataset(unfinished()), self.path, self._record)
+            store.write(_dataset(arrays), self.path, self._record)
         except (OSError, RuntimeError, UserError) as error:
             # Training itself needs no disk yet; a full one may be mended before it does.
-            _say(f"{self.path} could not be written ({error}); going on without it")
+            _say(f"a checkpoint is left out: {error}")
         now = time.monotonic()
         self._due = now + max(self._interval, _SHARE * (now - started))
         if self._signal is not None:
-            raise Interrupted(self._signal, self.path)
+            raise Interrupted(self._signal, self.path if self.path.exists() else None)
 
     def remove(self) -> None:
         """Forget the unfinished work, once the output is there."""

@@ -397,7 +397,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _report(str(error))
     except Interrupted as stop:
         name = signal.Signals(stop.signal).name
-        _report(f"stopped by {name}; the same command goes on from {stop.kept}")
+        rest = f"goes on from {stop.kept}" if stop.kept else "starts anew, as nothing could be kept"
+        _report(f"stopped by {name}; the same command {rest}")
         sys.exit(128 + stop.signal)
     except MemoryError as error:
         _report(_out_of_memory(error))
@@ -407,7 +408,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _report(_out_of_memory(error))
     except OSError as error:
-        _report(f"{error.filename}: {error.strerror}; check the path")
+        where = f"{error.filename}: " if error.filename else ""
+        _report(f"{where}{error.strerror or error}; check the path and the disk")
     else:
         return
     sys.exit(2)

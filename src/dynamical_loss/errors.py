@@ -8,9 +8,14 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):  # noqa: N818 - no error, like StopIteration
-    """Work was asked to stop, and what was done is kept."""
+    """Work was asked to stop.
 
-    def __init__(self, signal: int, kept: Path) -> None:
+    Attributes:
+        signal: what asked.
+        kept: the file from which it goes on, None if there is none.
+    """
+
+    def __init__(self, signal: int, kept: Path | None) -> None:
         super().__init__(signal, kept)
         self.signal = signal
         self.kept = kept

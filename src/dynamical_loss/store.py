@@ -48,7 +48,6 @@ _UNREADABLE = (
     KeyError,
     IndexError,
     AttributeError,
-    MemoryError,
 )
 
 
@@ -82,6 +81,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+        _keep_name(path.parent)
     except OSError as error:
         if error.errno not in _NO_SPACE:
             raise
@@ -90,6 +90,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _keep_name(folder: Path) -> None:
+    """Force a folder's list of names to disk, so that a rename outlasts a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Inputs:
@@ -180,7 +189,16 @@ class Provenance:
         """
         self.inputs = inputs or Inputs()
         self._started = time.perf_counter()
-        self._modules = (stage, *modules)
+        modules = (stage, *modules)
+        commit, state = provenance.git_state()
+        # Now, and not when a file is written: the sources may be edited while the work goes on.
+        self._origin = {
+            "source": ", ".join(modules),
+            "git_commit": commit,
+            "git_state": state,
+            "code_digest": provenance.code_digest(*modules),
+            "package_versions": provenance.package_versions(),
+        }
         self._settings = json.loads(json.dumps(dict(settings), default=str))
         self._seeds = [int(seed) for seed in seeds]
         self._precision = precision
@@ -193,17 +211,12 @@ class Provenance:
 
     def attributes(self, folder: Path) -> dict[str, Any]:
         """Global attributes of a file finished now in `folder`."""
-        commit, state = provenance.git_state()
         backend, device = _device()
         return {
             "Conventions": "CF-1.10",
-            "source": ", ".join(self._modules),
-            "git_commit": commit,
-            "git_state": state,
-            "code_digest": provenance.code_digest(*self._modules),
+            **self._origin,
             "settings": json.dumps(self._settings, sort_keys=True),
             "settings_digest": provenance.settings_digest(self._settings),
-            "package_versions": provenance.package_versions(),
             "backend": backend,
             "device": device,
             "precision": self._precision,
@@ -338,7 +351,9 @@ def bring_back(inputs: Iterable[Path]) -> None:
     for path in inputs:
         if path.stat().st_mtime > time.time():
             with suppress(OSError):
-                os.utime(path)
+                # This machine's now: without a time, a file server would take its own.
+                now = time.time()
+                os.utime(path, (now, now))
 
 
 def seal(path: Path) -> None:
@@ -418,9 +433,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
+    except FileNotFoundError:
         raise UserError(f"{path} does not exist; {remedy(path)}") from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise _damaged(path, error) from None
     if not isinstance(content, dict) or not isinstance(content.get(FILES), dict):
         raise UnknownOriginError(f"{path} names no results and was made by another program; {remedy(path)}")
@@ -430,7 +445,11 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         result = path.parent / Path(name).name
         if not result.is_file():
             raise UserError(f"{result} does not exist; {remedy(result)}")
-        if checksums.of_file(result) != checksum:
+        try:
+            same = checksums.of_file(result) == checksum
+        except OSError as error:
+            raise _damaged(result, error) from None
+        if not same:
             raise _differs(result)
     return content
 
@@ -447,12 +466,12 @@ def remedy(path: Path) -> str:
         return "name another file, or write it anew"
     # A scale's results are made with the overlay of that name, where there is one.
     overlay = Path("workflow", "scales", f"{parts[parts.index('results') + 1]}.yaml")
-    configfile = f" --configfile {overlay}" if overlay.is_file() else ""
+    configfile = f" --configfile {shlex.quote(str(overlay))}" if overlay.is_file() else ""
     return f"make it with: snakemake --cores 1 --force {shown}{configfile}"
 
 
 def check(path: Path) -> None:
-    """Open a file without reading its values, which notices a truncated one at little cost.
+    """Look at the end of a file, which notices a truncated one at little cost.
 
     Raises:
         UserError: if it is missing, damaged or without checksums, with the command to mend it.
@@ -460,16 +479,17 @@ def check(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; {remedy(path)}")
     try:
+        if _end(path)[1]:
+            return
         with netCDF4.Dataset(path) as opened:
             sealed = {CONTENT, ATTRIBUTES} <= set(opened.ncattrs())
     except _UNREADABLE as error:
         raise _damaged(path, error) from None
-    if not sealed:
-        raise UnknownOriginError(
-            f"{path} has no checksum; it was made by another program or an older version; {remedy(path)}"
-        )
-    if not _end(path)[1]:
+    if sealed:
         raise _damaged(path, ValueError("its end is missing"))
+    raise UnknownOriginError(
+        f"{path} has no checksum; it was made by another program or an older version; {remedy(path)}"
+    )
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
@@ -479,11 +499,14 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 def _check_bytes(path: Path) -> None:
     """`check`, after a look at all bytes."""
-    if path.is_file():
-        size, stated = _end(path)
-        if stated and stated != checksums.of_file(path, size).encode():
-            raise _differs(path)
     check(path)
+    try:
+        size, stated = _end(path)
+        same = stated == checksums.of_file(path, size).encode()
+    except OSError as error:
+        raise _damaged(path, error) from None
+    if not same:
+        raise _differs(path)
 
 
 def _differs(path: Path) -> UserError:

@@ -8,8 +8,8 @@ side by side.  Either way a run's numbers do not depend on which others are in t
 The paper's own networks are trained by :mod:`dynamical_loss.fused` on a CPU, several times faster; all
 others, and all on an accelerator, by XLA.
 
-A run is cut into stretches of steps.  Between two of them its state is on the host, so that it can be
-kept and training can go on from there; that changes no number, as the cuts are always the same.
+A run is cut into stretches of steps.  Between two of them its state can be copied to the host and kept,
+and training can go on from there; that changes no number, as the cuts are always the same.
 """
 
 from __future__ import annotations
@@ -336,19 +336,21 @@ def _train(
     stretches = schedule.stretches
     total = -(-count // engine.group) * len(stretches)
     kept = checkpoint.restore() if checkpoint is not None else None
-    done, state = 0, None
+    done, state, restored = 0, None, None
     if kept is not None:
         done = int(kept["done"])
-        found = {name: kept[name].copy() for name in found}
+        found = {name: kept[name] for name in found}
+        leaves = sum(name.startswith("state_") for name in kept)
+        restored = [kept[f"state_{index}"] for index in range(leaves)]
     while done < total:
         number, part = divmod(done, len(stretches))
         group = slice(number * engine.group, (number + 1) * engine.group)
         here = jax.tree.map(lambda leaf, group=group: leaf[group], runs)
         if state is None:
             state = engine.begin(here)
-            if kept is not None and part > 0:
-                leaves = [kept[f"state_{index}"] for index in range(len(jax.tree.leaves(state)))]
-                state = jax.tree.unflatten(jax.tree.structure(state), leaves)
+            if restored is not None and part > 0:
+                state = jax.tree.unflatten(jax.tree.structure(state), restored)
+            restored = None
         stretch = stretches[part]
         state, recorded, snapshots = engine.advance(here, state, stretch)
         for name, values in recorded.items():

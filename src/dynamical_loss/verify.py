@@ -77,7 +77,8 @@ def examine(folders: Iterable[Path]) -> Report:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}; name one that holds results")
-        for path in _files(folder):
+        unreadable: list[OSError] = []
+        for path in _files(folder, unreadable):
             if path.is_symlink():
                 findings += _link(path, folder)
             elif path.name.startswith("."):
@@ -97,12 +98,17 @@ def examine(folders: Iterable[Path]) -> Report:
             elif path.name not in _DOCUMENTS:
                 message = f"{path} is no kind of file that the pipeline makes; move it elsewhere"
                 findings.append(Finding(path, "foreign", message))
+        for failure in unreadable:
+            message = (
+                f"{failure.filename} cannot be looked into ({failure.strerror}); mend its permissions or disk"
+            )
+            findings.append(Finding(Path(failure.filename), "damaged", message))
     return Report(results, published, tuple(findings))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below a folder, and links to folders."""
-    for parent, folders, names in os.walk(folder):
+def _files(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
+    """All files below a folder, and links to folders; why some could not be listed."""
+    for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = sorted(set(folders).difference(links))
         yield from sorted(Path(parent, name) for name in (*names, *links))
@@ -121,7 +127,13 @@ def _leftover(path: Path) -> Iterator[Finding]:
         message = f"{path} was left by a job that was killed; once nothing runs: rm {shlex.quote(str(path))}"
         yield Finding(path, "unfinished", message)
     elif _CHECKPOINT.fullmatch(path.name):
-        yield Finding(path, "unfinished", f"{path} is half a training; run snakemake to go on from it")
+        output = path.with_name(path.name.removeprefix(".").replace(".checkpoint", ""))
+        rest = (
+            f"is of no use any more, as {output.name} is there: rm {shlex.quote(str(path))}"
+            if output.exists()
+            else f"is half a training; make {output} with snakemake to go on from it, or remove it"
+        )
+        yield Finding(path, "unfinished", f"{path} {rest}")
 
 
 def _without_sidecar(path: Path) -> Iterator[Finding]:

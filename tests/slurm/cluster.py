@@ -26,6 +26,7 @@ CONFIGURATION = Path("/etc/slurm/slurm.conf")
 RESOURCES = Path("/etc/slurm/gres.conf")
 LOCK = Path("/etc/slurm/dynamical-loss-tests.lock")
 MARK = "# A cluster for the tests of dynamical-loss, removed when they end; its state is in "
+PREFIX = "dynamical-loss-slurm-"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are stopped
 GPUS = 2
@@ -84,7 +85,7 @@ def running():
         except OSError:
             raise UserError("other SLURM tests run on this machine; wait until they end") from None
         _remove_stale()
-        cluster = Cluster(Path(tempfile.mkdtemp(prefix="dynamical-loss-slurm-")))
+        cluster = Cluster(Path(tempfile.mkdtemp(prefix=PREFIX)))
         try:
             cluster.start()
             yield cluster
@@ -96,7 +97,10 @@ def running():
 def _remove_stale():
     """Stop what a killed run has left; the lock says that it runs no more."""
     if CONFIGURATION.exists():
-        Cluster(Path(CONFIGURATION.read_text().splitlines()[0].removeprefix(MARK))).stop()
+        folder = Path(CONFIGURATION.read_text().splitlines()[0].removeprefix(MARK))
+        if not folder.name.startswith(PREFIX) or not folder.is_absolute():
+            raise UserError(f"{CONFIGURATION} names no folder of these tests; remove it")
+        Cluster(folder).stop()
 
 
 class Cluster:
@@ -125,7 +129,9 @@ class Cluster:
             # SLURM wants a device for each GPU; these are further names of /dev/null.
             os.mknod(self.folder / f"run/gpu{number}", 0o20666, os.makedev(1, 3))
         host = socket.gethostname().split(".")[0]
-        CONFIGURATION.write_text(_configuration(self.folder, host))
+        written = CONFIGURATION.with_suffix(".new")
+        written.write_text(_configuration(self.folder, host))
+        written.replace(CONFIGURATION)  # whole or not at all: half of it would look like a real cluster's
         RESOURCES.write_text(
             f"AutoDetect=off\nNodeName={host} Name=gpu File={self.folder}/run/gpu[0-{GPUS - 1}]\n"
         )

@@ -18,7 +18,7 @@ def check_outputs(jobs):
     """Refuse to start when some job could not write its results."""
     for folder in sorted({Path(path).parent for job in jobs for path in job.output}):
         present = next(place for place in (folder, *folder.parents) if place.exists())
-        if not os.access(present, os.W_OK):
+        if not os.access(present, os.W_OK | os.X_OK):
             stop(f"{present} cannot be written to; make it writable, or work on a copy")
 
 

@@ -14,7 +14,8 @@ from dynamical_loss.config.datasets import SpiralSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+# Short, as a cluster's logs have folders named after study and block together.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
 
 def _usable(folder: str) -> str:

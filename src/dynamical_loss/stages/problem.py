@@ -60,9 +60,9 @@ def train(
     """Train, with progress and the number of diverged runs on standard error.
 
     Raises:
-        Interrupted: if the process was asked to stop; what was done is kept in `checkpoint`.
+        Interrupted: if `checkpoint` was watching and the process was asked to stop.
     """
-    with report(f"training {label}") as progress, checkpoint.watch():
+    with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,
             runs,

@@ -51,25 +51,28 @@ def run(
         learning_rate=np.full(count, settings.learning_rate),
         oscillation_end=np.full(count, last_period_boundary(settings.steps, period)),
     )
-    checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
     schedule = Schedule.regular(settings.steps, settings.record_every)
-    history = problems.train(settings, problem, runs, schedule, block.name, checkpoint)
-    variables = store.Variables()
-    cells = ("amplitude", "seed")
-    variables.add("amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 3")
-    variables.add("seed", cells[1:], seeds, "random seed", reference="Fig. 3")
-    variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
-    for name, words in (
-        ("weighted_loss", "dynamical loss F(t), mean over samples"),
-        ("loss", "static loss, mean over samples"),
-        ("train_accuracy", "fraction of training samples classified correctly"),
-        ("validation_accuracy", "fraction of validation samples classified correctly"),
-        ("diverged", "1 if the loss stopped being finite"),
-        ("divergence_step", "first recorded step with a loss that is not finite, -1 if none"),
-    ):
-        values = getattr(history, name)
-        shape = (len(amplitudes), len(seeds), *values.shape[1:])
-        dimensions = (*cells, "step")[: len(shape)]
-        variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 3")
-    store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
-    checkpoint.remove()
+    checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
+    with checkpoint.watch():
+        history = problems.train(settings, problem, runs, schedule, block.name, checkpoint)
+        variables = store.Variables()
+        cells = ("amplitude", "seed")
+        variables.add(
+            "amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 3"
+        )
+        variables.add("seed", cells[1:], seeds, "random seed", reference="Fig. 3")
+        variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
+        for name, words in (
+            ("weighted_loss", "dynamical loss F(t), mean over samples"),
+            ("loss", "static loss, mean over samples"),
+            ("train_accuracy", "fraction of training samples classified correctly"),
+            ("validation_accuracy", "fraction of validation samples classified correctly"),
+            ("diverged", "1 if the loss stopped being finite"),
+            ("divergence_step", "first recorded step with a loss that is not finite, -1 if none"),
+        ):
+            values = getattr(history, name)
+            shape = (len(amplitudes), len(seeds), *values.shape[1:])
+            dimensions = (*cells, "step")[: len(shape)]
+            variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 3")
+        store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
+        checkpoint.remove()

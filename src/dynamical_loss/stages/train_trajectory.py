@@ -34,39 +34,42 @@ def run(
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
-    history = problems.train(settings, problem, runs, schedule, output.stem, checkpoint)
-    variables = store.Variables()
-    figure = "Fig. 4"
-    variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
-    variables.add(
-        "class_weight",
-        ("step", "class_index"),
-        history.class_weight[0],
-        "class weight Γ_i(t)",
-        reference="Eq. 2-5, Fig. 4a",
-    )
-    for name, words, reference in (
-        ("weighted_loss", "dynamical loss F(t), mean over samples", "Eq. 1, Fig. 4b"),
-        ("loss", "static loss, mean over samples", figure),
-        ("train_accuracy", "fraction of training samples classified correctly", "Fig. 4d"),
-        ("validation_accuracy", "fraction of validation samples classified correctly", "Fig. 4d"),
-    ):
-        variables.add(name, ("step",), getattr(history, name)[0], words, reference=reference)
-    variables.add(
-        "snapshot_step",
-        ("snapshot_step",),
-        history.snapshot_step,
-        "minimisation steps done at the snapshot",
-        reference=figure,
-    )
-    variables.add(
-        "parameters",
-        ("snapshot_step", "parameter"),
-        history.parameters[0],
-        "network parameters, flattened in the order of jax.flatten_util.ravel_pytree",
-        reference=figure,
-    )
-    variables.add("diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure)
-    variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
-    store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
-    checkpoint.remove()
+    with checkpoint.watch():
+        history = problems.train(settings, problem, runs, schedule, output.stem, checkpoint)
+        variables = store.Variables()
+        figure = "Fig. 4"
+        variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
+        variables.add(
+            "class_weight",
+            ("step", "class_index"),
+            history.class_weight[0],
+            "class weight Γ_i(t)",
+            reference="Eq. 2-5, Fig. 4a",
+        )
+        for name, words, reference in (
+            ("weighted_loss", "dynamical loss F(t), mean over samples", "Eq. 1, Fig. 4b"),
+            ("loss", "static loss, mean over samples", figure),
+            ("train_accuracy", "fraction of training samples classified correctly", "Fig. 4d"),
+            ("validation_accuracy", "fraction of validation samples classified correctly", "Fig. 4d"),
+        ):
+            variables.add(name, ("step",), getattr(history, name)[0], words, reference=reference)
+        variables.add(
+            "snapshot_step",
+            ("snapshot_step",),
+            history.snapshot_step,
+            "minimisation steps done at the snapshot",
+            reference=figure,
+        )
+        variables.add(
+            "parameters",
+            ("snapshot_step", "parameter"),
+            history.parameters[0],
+            "network parameters, flattened in the order of jax.flatten_util.ravel_pytree",
+            reference=figure,
+        )
+        variables.add(
+            "diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure
+        )
+        variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
+        store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
+        checkpoint.remove()
