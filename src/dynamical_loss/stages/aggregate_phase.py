@@ -27,16 +27,18 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             data than the first, or if one that the settings ask for is not given.
     """
     record = store.Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision)
-    found = {}
+    shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
+    given = np.zeros(shape, dtype=bool)
+    values = {name: np.full(shape, np.nan) for name in _FINAL}
+    values |= {"diverged": np.zeros(shape, dtype=bool), "divergence_step": np.full(shape, -1)}
+    places = _places(settings)
     engines, devices = set(), set()
     for path in blocks:
         try:
             block = Block.from_name(path.stem)
         except ValueError as error:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
-        stored = record.inputs.read(
-            path, [*_FINAL, "diverged", "divergence_step"], made_by="train_phase_block"
-        )
+        stored = record.inputs.read(path, values, made_by="train_phase_block")
         origin = store.settings_of(stored)
         if origin != {**settings.training.model_dump(mode="json"), "block": block.name}:
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
@@ -44,25 +46,22 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             raise UserError(f"{path} was trained on another dataset than {blocks[0]}; {store.remedy(path)}")
         engines.add(str(stored.attrs["engine"]))
         devices.add(str(stored.attrs["device"]))
-        for amplitude in block.amplitudes:
-            for seed in block.seeds:
-                found[block.period, amplitude, seed] = stored.sel(amplitude=amplitude, seed=seed)
-    shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
-    values = {name: np.full(shape, np.nan) for name in _FINAL}
-    diverged = np.zeros(shape, dtype=bool)
-    divergence_step = np.full(shape, -1)
-    for index in np.ndindex(shape):
-        period, amplitude = settings.periods[index[0]], settings.amplitudes[index[1]]
-        key = (*cell(period, amplitude), index[2])
-        if key not in found:
-            raise UserError(
-                f"no block given holds T = {period}, A = {amplitude:g}, seed {index[2]}; "
-                f"make {output} with snakemake, which names them all"
-            )
-        for name in _FINAL:
-            values[name][index] = found[key][name].values[-1]
-        diverged[index] = found[key]["diverged"]
-        divergence_step[index] = found[key]["divergence_step"]
+        final = stored.isel(step=-1).sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
+        arrays = {name: final[name].values for name in values}
+        # Cell by cell and not run by run: a large study has half a million runs.
+        seeds = slice(block.first_seed, block.last_seed + 1)
+        for index, amplitude in enumerate(block.amplitudes):
+            for place in places.get((block.period, amplitude), ()):
+                given[place][seeds] = True
+                for name, whole in values.items():
+                    wanted = whole[place][seeds]
+                    wanted[:] = arrays[name][index, : len(wanted)]
+    if not given.all():
+        period, amplitude, seed = (int(index) for index in np.argwhere(~given)[0])
+        raise UserError(
+            f"no block given holds T = {settings.periods[period]}, A = {settings.amplitudes[amplitude]:g}, "
+            f"seed {seed}; make {output} with snakemake, which names them all"
+        )
     variables = store.Variables()
     dimensions = ("period", "amplitude", "seed")
     for name, coordinate, words, units in (
@@ -73,13 +72,24 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         variables.add(name, (name,), coordinate, words, units=units, reference="Fig. 3")
     for name, words in _FINAL.items():
         variables.add(name, dimensions, values[name], words, reference="Fig. 3")
-    variables.add("diverged", dimensions, diverged, "1 if the loss stopped being finite", reference="Fig. 3")
+    variables.add(
+        "diverged", dimensions, values["diverged"], "1 if the loss stopped being finite", reference="Fig. 3"
+    )
     variables.add(
         "divergence_step",
         dimensions,
-        divergence_step,
+        values["divergence_step"],
         "first recorded step with a loss that is not finite, -1 if none",
         reference="Fig. 3",
     )
     trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices))}
     store.write(variables.dataset().assign_attrs(trained), output, record)
+
+
+def _places(settings: PhaseSettings) -> dict[tuple[int | None, float], list[tuple[int, int]]]:
+    """Indices of (period, amplitude) that show a trained cell: many for the static one."""
+    places: dict[tuple[int | None, float], list[tuple[int, int]]] = {}
+    for first, period in enumerate(settings.periods):
+        for second, amplitude in enumerate(settings.amplitudes):
+            places.setdefault(cell(period, amplitude), []).append((first, second))
+    return places
