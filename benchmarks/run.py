@@ -1,11 +1,12 @@
 """Measure what training, probing and starting cost on this machine.
 
-    python benchmarks/run.py [--quick] [--output FILE] [--repetitions N] [--only PART ...]
+    python benchmarks/run.py [--quick] [--output FILE] [--update] [--repetitions N] [--only PART ...]
 
 A full run writes benchmarks/results/<machine>.json, benchmarks/growth.png and the tables of
 benchmarks/README.md.  With --output, which --quick (toy sizes, numbers that mean nothing) and --only need,
-it writes that file, the picture beside it, and leaves the rest alone.  Time is processor time of one thread
-unless stated otherwise, so that other work on the machine disturbs it little.
+it writes that file, the picture beside it, and leaves the rest alone.  With --update instead, --only puts
+its parts into the stored results.  Time is processor time of one thread unless stated otherwise, so that
+other work on the machine disturbs it little.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import worker
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("steps", "roofline", "scaling", "probes", "growth", "startup", "gpu")
+PARTS = ("steps", "roofline", "scaling", "probes", "growth", "startup", "scale", "gpu")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,10 +31,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="toy sizes, to see that everything runs")
     parser.add_argument("--output", type=Path, help="JSON file [benchmarks/results/<machine>.json]")
+    parser.add_argument(
+        "--update", action="store_true", help="replace the parts of --only in the stored file"
+    )
     parser.add_argument("--repetitions", type=int, help="repetitions of the steps [5; 1 with --quick]")
     parser.add_argument("--only", choices=PARTS, action="append", help="part to run; repeatable [all]")
     options = parser.parse_args(arguments)
-    if (options.quick or options.only) and options.output is None:
+    if options.update and (options.quick or options.output or not options.only):
+        parser.error("--update goes with --only, and neither with --quick nor with --output")
+    if (options.quick or options.only) and options.output is None and not options.update:
         parser.error("--quick and --only do not replace the stored results; name an --output")
     if options.repetitions is None:
         options.repetitions = 1 if options.quick else 5
@@ -48,6 +55,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
     import gpu
     import growth
     import roofline
+    import scale
     import scaling
     import startup
 
@@ -65,6 +73,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
                 1, {name: sizes[:2] for name, sizes in growth.RANGES.items()}, (1000,), 200
             ),
             "startup": lambda: startup.measure(1, first=False),
+            "scale": lambda: scale.measure(scale.Study(periods=2, amplitudes=3, seeds=2), 2, 1),
             "gpu": lambda: gpu.measure(1, (64,), 50),
         }
     return {
@@ -74,8 +83,18 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
         "probes": lambda: curvature.measure([(100, 70_000, 501), (1000, 35_000, 1401)], 3, curvature.ORDERS),
         "growth": lambda: growth.measure(5),
         "startup": lambda: startup.measure(3),
+        "scale": lambda: scale.measure(scale.Study(periods=100, amplitudes=100, seeds=50), 50, 3),
         "gpu": lambda: gpu.measure(repetitions),
     }
+
+
+def merged(stored: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Stored results with the sections that were measured anew, and when and from what they were."""
+    sections = sorted({entry["section"] for entry in found["measurements"]})
+    kept = [entry for entry in stored["measurements"] if entry["section"] not in sections]
+    origin = {key: found[key] for key in ("date", "git_commit", "git_state", "wall_seconds")}
+    updates = {**stored.get("updates", {}), **dict.fromkeys(sections, origin)}
+    return {**stored, "updates": updates, "measurements": kept + found["measurements"]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,19 +106,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import table
 
     result = machine.description() | {"quick": options.quick, "measurements": []}
+    own = table.RESULTS / f"{machine.label()}.json"
+    stored = json.loads(own.read_text()) if options.update and own.exists() else None
+    if options.update and (stored is None or stored["software"] != result["software"]):
+        sys.exit(f"error: {own} does not exist or is of other packages; measure all of it first")
     began = time.perf_counter()
     for name, measure in parts(options.quick, options.repetitions).items():
         if options.only is None or name in options.only:
             result["measurements"] += measure()
             print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)
     result["wall_seconds"] = round(time.perf_counter() - began)
-    full = options.output is None
-    output = options.output or table.RESULTS / f"{machine.label()}.json"
+    if stored is not None:
+        result = merged(stored, result)
+    output = options.output or own
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     if options.only is None or "growth" in options.only:
-        growth.draw(result["measurements"], FOLDER / "growth.png" if full else output.with_suffix(".png"))
-    if full:
+        picture = output.with_suffix(".png") if options.output else FOLDER / "growth.png"
+        growth.draw(result["measurements"], picture)
+    if options.output is None:
         table.write()
     print(table.render([result]))
 

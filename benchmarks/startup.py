@@ -29,14 +29,14 @@ SETTINGS = json.dumps({"steps": 2, "record_every": 2})
 def timed(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> tuple[float, str]:
-    """Wall seconds of ``python -m …`` and what it wrote.
+    """Wall seconds of ``python …`` and what it wrote.
 
     Raises:
         RuntimeError: if it failed.
     """
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", *arguments],
+        [sys.executable, *arguments],
         env=environment,
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -45,7 +45,7 @@ def timed(
     )
     seconds = time.perf_counter() - start
     if done.returncode:
-        raise RuntimeError(f"python -m {' '.join(arguments)} failed:\n{done.stdout}")
+        raise RuntimeError(f"python {' '.join(arguments)} failed:\n{done.stdout}")
     return seconds, done.stdout
 
 
@@ -80,7 +80,7 @@ def training_job(repetitions: int, first: bool) -> list[Measurement]:
         dataset = folder / "spiral.nc"
         prepare_dataset.run(SpiralSettings(), dataset)
         files = ["--dataset", str(dataset), "--output", str(folder / "block.nc")]
-        command = ["dynamical_loss", "train-phase-block", *files, "--settings", SETTINGS]
+        command = ["-m", "dynamical_loss", "train-phase-block", *files, "--settings", SETTINGS]
         for repetition in range(repetitions):
             cache = folder / str(repetition)
             changes: dict[str, str | None] = {
@@ -108,7 +108,7 @@ def plan(repetitions: int) -> list[Measurement]:
         environment = worker.environment(
             XDG_CACHE_HOME=str(folder / ".cache"), PYTHONPATH=str(folder / "src")
         )
-        command = ["snakemake", "-n", "--quiet", "rules", "--configfile", "workflow/scales/paper.yaml"]
+        command = ["-m", "snakemake", "-n", "--quiet", "rules", "--configfile", "workflow/scales/paper.yaml"]
         for _ in range(repetitions):
             elapsed, output = timed(command, environment, folder)
             seconds.append(elapsed)

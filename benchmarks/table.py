@@ -15,6 +15,9 @@ FRONT = FOLDER.parent / "README.md"
 RESULTS = FOLDER / "results"
 _BETWEEN = re.compile(r"(<!-- (table|speed) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
+SHARED = (50, 20, 1)
+"""Amplitudes a job for which the overhead is told."""
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Entry = dict[str, Any]
@@ -195,12 +198,86 @@ def _rest(entries: Sequence[Entry]) -> str:
     return rows(("what", "measured", "n"), ((what, value, str(n)) for what, value, n in body))
 
 
+def _scale(entries: Sequence[Entry]) -> str:
+    found = select(entries, section="scale")
+    body = []
+    for time in select(found, quantity="plan"):
+        own = {key: time[key] for key in ("cells", "amplitudes_per_block", "jobs")}
+        memory = first(found, quantity="memory of the plan", **own)
+        body.append(
+            (
+                f"snakemake -n, {number(time['cells'])} cells, {time['amplitudes_per_block']} to a job",
+                number(time["jobs"]),
+                spread(time),
+                spread(memory),
+                str(time["repetitions"]),
+            )
+        )
+    for quantity, words, memory in (
+        ("study without training", "all of it, without training", "memory of Snakemake"),
+        ("command of a training job", "in it: each training job's command", None),
+        ("aggregation", "its last job, gathering, again by itself", "memory of the aggregation"),
+    ):
+        for time in select(found, quantity=quantity):
+            jobs = 1 if quantity == "aggregation" else time["jobs"]
+            size = spread(first(found, quantity=memory)) if memory else "–"
+            body.append((words, number(jobs), spread(time), size, str(time["repetitions"])))
+    header = ("study of many cells", "jobs", "s, wall time", "peak memory, MB", "n")
+    return rows(header, body) + overhead(entries)
+
+
+def overhead(entries: Sequence[Entry]) -> str:
+    """Overhead beside compute, if each job trained so many amplitudes and cost the same beside that."""
+    found = first(entries, section="scale", quantity="overhead a job")
+    fused = {"contender": "fused engine", "width": 100, "precision": "float32"}
+    step = median(entries, section="step", quantity="time", **fused)
+    if found is None or step is None:
+        return ""
+    busy = median(entries, section="scale", quantity="overhead a job in processor time")
+    compute = found["cells"] * found["seeds"] * found["steps"] * step / 1e6
+    body = []
+    for amplitudes in SHARED:
+        jobs = found["periods"] * math.ceil(found["amplitudes"] / amplitudes) + 1
+        share = found["median"] * jobs / compute
+        body.append(
+            (
+                str(amplitudes),
+                number(jobs),
+                number(compute / jobs),
+                number(found["median"]),
+                number(busy),
+                f"{share:.2%}".replace("%", " %"),
+            )
+        )
+    header = (
+        f"amplitudes a job, of {found['seeds']} seeds",
+        "training jobs",
+        "training a job, core · s",
+        "overhead a job, core · s",
+        "of it processor time, s",
+        "overhead / training",
+    )
+    return rows(header, body)
+
+
 def _gpu(entries: Sequence[Entry]) -> str:
     body = [
         (e["device"], f"{e['width']}, {e['precision']}", number(e["seeds"]), spread(e), str(e["repetitions"]))
         for e in select(entries, section="gpu")
     ]
     return rows(("GPU", "width, precision", "runs", "µs a step a run, wall time", "n"), body)
+
+
+def _updates(result: dict[str, Any]) -> str:
+    """What was measured later than the rest."""
+    return "".join(
+        f" Section {name}: {origin['date'][:10]}, commit {_commit(origin)}."
+        for name, origin in result.get("updates", {}).items()
+    )
+
+
+def _commit(origin: dict[str, Any]) -> str:
+    return origin["git_commit"][:12] + (" with changes" if origin["git_state"] == "dirty" else "")
 
 
 def render(results: Sequence[dict[str, Any]]) -> str:
@@ -211,11 +288,10 @@ def render(results: Sequence[dict[str, Any]]) -> str:
         caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
         parts.append(
             f"### {machine['processor']}, {machine['cores']} cores\n\n"
-            f"{result['date'][:10]}, commit {result['git_commit'][:12]}"
-            f"{' with changes' if result['git_state'] == 'dirty' else ''}, {machine['system']}"
+            f"{result['date'][:10]}, commit {_commit(result)}, {machine['system']}"
             f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
-            f"{result['software']['packages']}; measured in {result['wall_seconds']} s.\n\n"
-            + "".join(part(entries) for part in (_steps, _limits, _probes, _rest, _gpu))
+            f"{result['software']['packages']}; measured in {result['wall_seconds']} s.{_updates(result)}\n\n"
+            + "".join(part(entries) for part in (_steps, _limits, _probes, _rest, _scale, _gpu))
         )
     return "".join(parts) or "No results are stored; `make bench` measures them.\n\n"
 

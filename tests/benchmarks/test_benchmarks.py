@@ -239,6 +239,67 @@ def test_partial_runs_do_not_replace_the_stored_results(option, capsys):
     assert "name an --output" in capsys.readouterr().err
 
 
+def the_study_without_training(entries):
+    """2 periods × 3 amplitudes and the static cell; with 2 amplitudes a job, and with one."""
+    scale = table.select(entries, section="scale")
+    assert all(entry["minimum"] > 0 for entry in scale)
+    plans = table.select(scale, quantity="plan")
+    # Blocks of a period, the static one, the dataset, the gathered file.
+    jobs = {entry["amplitudes_per_block"]: entry["jobs"] for entry in plans}
+    assert jobs == {2: 2 * 2 + 1 + 2, 1: 2 * 3 + 1 + 2}
+    assert {entry["cells"] for entry in scale} == {2 * 3 + 1}
+    found = {entry["quantity"]: entry for entry in scale}
+    command, overhead = found["command of a training job"], found["overhead a job"]
+    assert command["repetitions"] == command["jobs"] == overhead["jobs"] == 5
+    wall = found["study without training"]["median"]
+    assert overhead["median"] == pytest.approx(overhead["cores"] * wall / 5)
+    assert wall > command["maximum"]
+    busy = found["overhead a job in processor time"]["median"]
+    assert busy < machine.cores() * wall / 5 + 0.1  # clocks of different grain
+
+
+def test_overhead_in_the_table():
+    study = {"periods": 100, "amplitudes": 100, "cells": 10_001, "seeds": 50, "steps": 1000}
+    entries = [
+        machine.measurement("scale", "overhead a job", "core·s", 2.0, **study),
+        machine.measurement(
+            "step", "time", "µs/step/run", 4.0, contender="fused engine", width=100, precision="float32"
+        ),
+    ]
+    # 10 001 cells of 50 runs of 1000 steps at 4 µs are 2000.2 s; 201 jobs at 2 s are 402.
+    rows = [line.split(" | ") for line in table.overhead(entries).strip().splitlines()[2:]]
+    narrow = "\N{NARROW NO-BREAK SPACE}"
+    assert [(row[0], row[1], row[-1]) for row in rows] == [
+        ("| 50", "201", "20.10 % |"),
+        ("| 20", "501", "50.09 % |"),
+        ("| 1", f"10{narrow}001", "1000.00 % |"),
+    ]
+    assert table.overhead(entries[:1]) == table.overhead(entries[1:]) == ""
+
+
+def test_an_update_replaces_its_own_sections_alone():
+    def entry(section, value):
+        return machine.measurement(section, "time", "s", value)
+
+    origin = {"git_commit": "c" * 40, "git_state": "clean", "wall_seconds": 1}
+    before = {"date": "2001-01-01", "measurements": [entry("step", 1), entry("scale", 2)], **origin}
+    found = {"date": "2002-02-02", "measurements": [entry("scale", 3)], **origin}
+    after = run.merged(before, found)
+    assert after["measurements"] == [entry("step", 1), entry("scale", 3)]
+    assert (after["date"], after["updates"]["scale"]["date"]) == ("2001-01-01", "2002-02-02")
+    assert list(after["updates"]) == ["scale"]
+    assert before["measurements"][1] == entry("scale", 2)
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--quick", "--only", "scale"], ["--only", "scale", "--output", "x"]]
+)
+def test_an_update_is_of_some_parts_at_full_size(options, capsys):
+    with pytest.raises(SystemExit):
+        run.parse(["--update", *options])
+    assert "--update goes with --only" in capsys.readouterr().err
+
+
 def test_quick_run(tmp_path):
     readme, output = table.README.read_bytes(), tmp_path / "result.json"
     done = subprocess.run(
@@ -261,9 +322,10 @@ def test_quick_run(tmp_path):
             assert entry["minimum"] <= entry["median"] <= entry["maximum"]
             assert entry["repetitions"] >= 1
     sections = {entry["section"] for entry in entries}
-    assert sections >= {"agreement", "step", "process", "roofline", "probe", "growth", "start"}
+    assert sections >= {"agreement", "step", "process", "roofline", "probe", "growth", "start", "scale"}
     assert {e["contender"] for e in table.select(entries, section="step")} == set(contenders.CONTENDERS)
     assert {e["varied"] for e in table.select(entries, quantity="exponent")} == set(growth.RANGES)
     jobs = table.first(entries, quantity="snakemake -n at the paper's sizes")["jobs"]
     assert jobs > 1000
+    the_study_without_training(entries)
     assert table.render([result]).strip() in done.stdout
