@@ -10,6 +10,7 @@ import csv
 import json
 import resource
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ PEAK = Path(__file__).resolve().parent / "peak.py"
 NAME = "many_cells"
 TARGET = f"results/{NAME}/phase/spiral_w100.nc"
 STEPS = 35_000
+_LONG, _SHORT = ("10", "12", "14"), ("10",)  # amplitudes of the jobs that tell a step's time
 
 # Noise takes the longest to write, as nothing in it can be compressed.
 STUB = '''
@@ -176,6 +178,34 @@ def overhead(copy: Copy, amplitudes_per_block: int) -> list[Measurement]:
     return [measurement("scale", quantity, unit, value, **keys) for quantity, unit, value in values]
 
 
+def training_step(copy: Copy, repetitions: int) -> list[Measurement]:
+    """Processor time of a step of a run of real training, on all cores at once as the study's jobs are.
+
+    It is the difference between jobs of three cells and jobs of one, so their start is not in it.
+    """
+    copy.measured("dynamical_loss", "prepare-dataset", "--output", "spiral.nc")
+    settings = json.dumps({"steps": STEPS})
+    extra = (len(_LONG) - len(_SHORT)) * copy.study.seeds * STEPS * cores()
+
+    def job(amplitudes: tuple[str, ...], number: int) -> None:
+        cells = [word for amplitude in amplitudes for word in ("--amplitude", amplitude)]
+        seeds = ("--last-seed", str(copy.study.seeds - 1))
+        copy.measured(
+            *("dynamical_loss", "train-phase-block", "--dataset", "spiral.nc", "--period", "50", *cells),
+            *(*seeds, "--settings", settings, "--output", f"step{number}.nc"),
+        )
+
+    def seconds(amplitudes: tuple[str, ...]) -> float:
+        before = _processor_seconds()
+        with ThreadPoolExecutor(cores()) as pool:
+            list(pool.map(lambda number: job(amplitudes, number), range(cores())))
+        return _processor_seconds() - before
+
+    seconds(_SHORT)  # compiles
+    steps = [1e6 * (seconds(_LONG) - seconds(_SHORT)) / extra for _ in range(repetitions)]
+    return [measurement("scale", "training step", "µs", steps)]
+
+
 def _processor_seconds() -> float:
     """Processor time of all ended processes that were started from here, and of those that they started."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -187,4 +217,6 @@ def measure(study: Study, amplitudes_per_block: int, repetitions: int) -> list[M
     with tempfile.TemporaryDirectory() as name:
         copy = Copy(Path(name), study)
         plans = plan(copy, amplitudes_per_block, repetitions) + plan(copy, 1, 1)
-        return plans + overhead(copy, amplitudes_per_block)
+        # Before the stub takes its place, and in the same quarter of an hour: machines change their speed.
+        step = training_step(copy, repetitions)
+        return plans + step + overhead(copy, amplitudes_per_block)

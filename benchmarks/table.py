@@ -222,6 +222,9 @@ def _scale(entries: Sequence[Entry]) -> str:
             jobs = 1 if quantity == "aggregation" else time["jobs"]
             size = spread(first(found, quantity=memory)) if memory else "–"
             body.append((words, number(jobs), spread(time), size, str(time["repetitions"])))
+    for step in select(found, quantity="training step"):
+        words = "real training of the same network, µs a step a run, processor time"
+        body.append((words, "–", spread(step), "–", str(step["repetitions"])))
     header = ("study of many cells", "jobs", "s, wall time", "peak memory, MB", "n")
     return rows(header, body) + overhead(entries)
 
@@ -229,8 +232,7 @@ def _scale(entries: Sequence[Entry]) -> str:
 def overhead(entries: Sequence[Entry]) -> str:
     """Overhead beside compute, if each job trained so many amplitudes and cost the same beside that."""
     found = first(entries, section="scale", quantity="overhead a job")
-    fused = {"contender": "fused engine", "width": 100, "precision": "float32"}
-    step = median(entries, section="step", quantity="time", **fused)
+    step = median(entries, section="scale", quantity="training step")
     if found is None or step is None:
         return ""
     busy = median(entries, section="scale", quantity="overhead a job in processor time")
