@@ -1,10 +1,15 @@
 """What tests share: one thread for XLA, and the project, copied and run by Snakemake."""
 
 import os
+import signal
 
 import pytest
 
 from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
+
+# A process that a shell has put into the background ignores SIGINT, and so does all that it starts: the tests
+# of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As in every job of the pipeline: sums then run in one order everywhere.
 os.environ.setdefault("PJRT_NPROC", "1")
