@@ -203,7 +203,7 @@ def training_step(copy: Copy, repetitions: int) -> list[Measurement]:
 
     seconds(_SHORT)  # compiles
     steps = [1e6 * (seconds(_LONG) - seconds(_SHORT)) / extra for _ in range(repetitions)]
-    return [measurement("scale", "training step", "µs", steps)]
+    return [measurement("scale", "training step", "µs", steps, cells=copy.study.cells)]
 
 
 def _processor_seconds() -> float:
