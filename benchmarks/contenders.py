@@ -26,7 +26,7 @@ from machine import Measurement, measurement
 
 from dynamical_loss import datasets
 from dynamical_loss.config.datasets import SpiralSettings
-from dynamical_loss.config.training import PhaseRunSettings
+from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data
 from dynamical_loss.models import Parameters
 from dynamical_loss.stages import problem as problems
@@ -68,7 +68,7 @@ def data() -> Data:
 @functools.cache
 def build(case: Case, seeds: int) -> tuple[Problem, Parameters]:
     """The problem as a stage of the pipeline builds it, and initial parameters of the first seeds."""
-    settings = PhaseRunSettings.model_validate({"model": {"width": case.width}, "precision": case.precision})
+    settings = TrainingSettings.model_validate({"model": {"width": case.width}, "precision": case.precision})
     return problems.build(settings, data(), range(seeds))
 
 

@@ -16,7 +16,8 @@ from dynamical_loss import claims, cli, store
 from dynamical_loss.cascade import SHARPNESS_RULE
 from dynamical_loss.claims import Above, Below, Equivalent, Measurement, Near, Verdict, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
-from dynamical_loss.config.training import ModelSettings, PhaseSettings, TrajectorySettings
+from dynamical_loss.config.models import MLPSettings
+from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.stages import evaluate_claims
 
 SETTINGS = BootstrapSettings(resamples=4000, seed=1)
@@ -37,7 +38,7 @@ def phase(accuracy, *, width=100, seeds=10, periods=(50, 200, 2000), amplitudes=
         {"train_accuracy": (dimensions, values), "validation_accuracy": (dimensions, values - 0.05)},
         coords={"period": list(periods), "amplitude": np.array(amplitudes, float), "seed": range(seeds)},
     )
-    settings = PhaseSettings(model=ModelSettings(width=width), **changed).model_dump()
+    settings = PhaseSettings(model=MLPSettings(width=width), **changed).model_dump()
     return with_settings(dataset, settings)
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dynamical_loss import fused, losses, models
-from dynamical_loss.config.training import ModelSettings, OptimiserSettings
+from dynamical_loss.config.models import MLPSettings
+from dynamical_loss.config.training import OptimiserSettings
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
@@ -14,7 +15,7 @@ PRECISION = {"float32": 2e-4, "float64": 1e-11}
 
 
 def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform="triangle", **model):
-    settings = ModelSettings(**{"width": 13, **model})
+    settings = MLPSettings(**{"width": 13, **model})
     network = models.build(settings, classes)
     parts = {}
     for name, seed, points in (("train", 0, samples), ("validation", 1, samples - 4)):
@@ -136,7 +137,7 @@ def test_inputs_that_are_not_numbers_are_not_hidden_by_the_rectifier():
     ],
 )
 def test_other_problems_are_left_to_xla(model, chosen, features):
-    assert fused.perceptron(ModelSettings(**model), "cross_entropy", chosen, features, 3) is None
+    assert fused.perceptron(MLPSettings(**model), "cross_entropy", chosen, features, 3) is None
 
 
 def test_variants_are_kept_under_names_of_their_own():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dynamical_loss import models, resources
 from dynamical_loss.config import study
 from dynamical_loss.config.datasets import SpiralSettings
-from dynamical_loss.config.training import ModelSettings, PhaseRunSettings, SnapshotSettings
+from dynamical_loss.config.models import MLPSettings
+from dynamical_loss.config.training import SnapshotSettings, TrainingSettings
 from dynamical_loss.grid import Block
 from dynamical_loss.training import Schedule
 
@@ -24,7 +25,7 @@ RUNS = {
     "cascade": CASCADE,
     "wide_cascade": CASCADE.model_copy(
         update={
-            "model": ModelSettings(width=1000),
+            "model": MLPSettings(width=1000),
             "steps": 20_000,
             "snapshots": SnapshotSettings(every=CASCADE.snapshots.every),
         }
@@ -41,7 +42,7 @@ RUNS = {
 @pytest.mark.parametrize("initialisation", ["lecun", "glorot", "no_bias"])
 @pytest.mark.parametrize(("width", "depth", "classes"), [(100, 1, 3), (7, 3, 5)])
 def test_parameters_are_counted_as_the_network_has_them(initialisation, width, depth, classes):
-    settings = ModelSettings(width=width, depth=depth, initialisation=initialisation)
+    settings = MLPSettings(width=width, depth=depth, initialisation=initialisation)
     network = models.build(settings, classes)
     leaves = jax.tree.leaves(jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 2))))
     assert resources.parameters(settings, classes) == sum(leaf.size for leaf in leaves)
@@ -84,7 +85,7 @@ BLOCK = Block(200, (10.0,), 0, 9)
 @given(st.integers(1, 10), st.integers(1, 10), st.integers(1, 10))
 def test_a_block_asks_for_more_the_more_it_trains(steps, width, seeds):
     def demand(steps, width, seeds):
-        settings = PhaseRunSettings(steps=1_000_000 * steps, model=ModelSettings(width=100 * width))
+        settings = TrainingSettings(steps=1_000_000 * steps, model=MLPSettings(width=100 * width))
         return resources.phase_block(settings, SPIRAL, Block(200, (10.0,), 0, 10 * seeds - 1))
 
     base = demand(steps, width, seeds)
@@ -98,7 +99,7 @@ def test_a_block_asks_for_more_the_more_it_trains(steps, width, seeds):
 
 
 def test_more_samples_take_more_time():
-    settings = PhaseRunSettings(model=ModelSettings(width=1000))
+    settings = TrainingSettings(model=MLPSettings(width=1000))
     larger = SpiralSettings(points_per_class=1000)
     assert (
         resources.phase_block(settings, larger, BLOCK).runtime
@@ -114,7 +115,7 @@ def test_a_wide_trajectory_asks_for_its_snapshots():
 
 
 def test_another_attempt_may_take_twice_as_much():
-    demand = resources.phase_block(PhaseRunSettings(), SPIRAL, BLOCK)
+    demand = resources.phase_block(TrainingSettings(), SPIRAL, BLOCK)
     assert demand.at(1) == demand
     assert demand.at(2) == (2 * demand.mem_mb, 2 * demand.runtime)
     assert demand.at(3) == demand.at(2).at(2)

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamical_loss import losses, models
-from dynamical_loss.config.training import ModelSettings
+from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.fused import Perceptron
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training import Problem, Runs, Schedule, last_period_boundary, train_ensemble
 from dynamical_loss.weights import class_weights
 
-MODEL = models.build(ModelSettings(width=7), 3)
+MODEL = models.build(MLPSettings(width=7), 3)
 
 
 def problem(**changes):

@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 import platformdirs
@@ -24,10 +24,10 @@ import yaml
 from pydantic import BaseModel
 
 from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
-from dynamical_loss.config.base import Settings, validate
-from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.config.base import Settings, members, validate
+from dynamical_loss.config.datasets import DatasetSettings
 from dynamical_loss.config.probes import ProbeSettings
-from dynamical_loss.config.training import PhaseRunSettings, PhaseSettings, TrajectorySettings
+from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.errors import Interrupted, UserError
 
 Command = Callable[..., None]
@@ -39,7 +39,7 @@ class SettingsType(click.ParamType[Settings]):
 
     name = "json|file"
 
-    def __init__(self, model: type[Settings]) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Settings:
@@ -60,7 +60,8 @@ class SettingsType(click.ParamType[Settings]):
                 raise UserError(
                     f"--settings: '{value}' is neither JSON nor a file that can be read"
                 ) from None
-        return validate(self.model, _parse(text, source), source)
+        settings: Settings = validate(self.model, _parse(text, source), source)
+        return settings
 
 
 def _parse(text: str, source: str) -> Any:
@@ -77,28 +78,33 @@ def _parse(text: str, source: str) -> Any:
         raise UserError(f"{source}{line}: not valid YAML or JSON; mend the syntax") from None
 
 
-def settings_help(model: type[BaseModel], indent: str = "") -> list[str]:
-    """Lines that list a settings model's keys with default and meaning."""
-    lines = []
-    for name, field in model.model_fields.items():
-        nested = [
-            option
-            for option in (field.annotation, *get_args(field.annotation))
-            if isinstance(option, type) and issubclass(option, BaseModel)
+def settings_help(model: Any, indent: str = "") -> list[str]:
+    """Lines that list a settings model's keys with default and meaning; kinds one after the other."""
+    kinds = members(model)
+    if len(kinds) > 1:
+        return [
+            line
+            for kind in kinds
+            for line in (f"{indent}{kind.__doc__}", *settings_help(kind, indent + "  "))
         ]
+    lines = []
+    for name, field in kinds[0].model_fields.items():
+        nested = members(field.annotation)
         if nested and not str(field.annotation).startswith(("list", "dict")):
             optional = " (null: off)" if type(None) in get_args(field.annotation) else ""
             lines.append(f"{indent}{name}: {field.description}{optional}")
-            lines += settings_help(nested[0], indent + "  ")
+            lines += settings_help(Union[tuple(nested)], indent + "  ")  # noqa: UP007
             continue
         default = "required" if field.is_required() else field.get_default(call_default_factory=True)
+        if field.is_required() and get_origin(field.annotation) is Literal:
+            default = get_args(field.annotation)[0]
         if isinstance(default, BaseModel | list) and nested:
             default = [] if isinstance(default, list) else default
         lines.append(f"{indent}{name} [{default}]: {field.description}")
     return lines
 
 
-def _settings(model: type[Settings]) -> Decorator:
+def _settings(model: Any) -> Decorator:
     """The ``--settings`` option of a command, and the list of its keys at the end of its help."""
 
     def decorate(function: Command) -> Command:
@@ -145,9 +151,9 @@ def commands() -> None:
 
 @commands.command()
 @_OUTPUT
-@_settings(SpiralSettings)
-def prepare_dataset(settings: SpiralSettings, output: Path) -> None:
-    """Make the training and validation set of the spiral (Fig. 2)."""
+@_settings(DatasetSettings)
+def prepare_dataset(settings: DatasetSettings, output: Path) -> None:
+    """Make a training and validation set: the spiral (Fig. 2), or images (Fig. 1)."""
     from dynamical_loss.stages import prepare_dataset as stage
 
     stage.run(settings, output)
@@ -169,9 +175,9 @@ def prepare_dataset(settings: SpiralSettings, output: Path) -> None:
 @click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
 @_CHECKPOINT
 @_OUTPUT
-@_settings(PhaseRunSettings)
+@_settings(TrainingSettings)
 def train_phase_block(
-    settings: PhaseRunSettings,
+    settings: TrainingSettings,
     dataset: Path,
     period: int | None,
     amplitudes: tuple[float, ...],

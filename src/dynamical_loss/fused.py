@@ -30,7 +30,8 @@ import numpy.typing as npt
 from numba import njit
 from numba.extending import overload
 
-from dynamical_loss.config.training import ModelSettings, OptimiserSettings
+from dynamical_loss.config.models import MLPSettings, ModelSettings
+from dynamical_loss.config.training import OptimiserSettings
 from dynamical_loss.losses import LossName
 
 Array = npt.NDArray[Any]
@@ -71,7 +72,12 @@ def perceptron(
         classes: number of outputs.
     """
     plain = optimiser.kind == "sgd" and not optimiser.arguments
-    if model.kind != "mlp" or model.depth != 1 or not plain or (features + 1) * classes > _SUMS:
+    if (
+        not isinstance(model, MLPSettings)
+        or model.depth != 1
+        or not plain
+        or (features + 1) * classes > _SUMS
+    ):
         return None
     return Perceptron(model.width, loss, model.initialisation != "no_bias")
 

@@ -12,8 +12,9 @@ import math
 from typing import NamedTuple
 
 from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.config.models import ModelSettings
 from dynamical_loss.config.probes import ProbeSettings
-from dynamical_loss.config.training import ModelSettings, PhaseRunSettings, TrajectorySettings
+from dynamical_loss.config.training import TrainingSettings, TrajectorySettings
 from dynamical_loss.grid import Block
 
 _FEATURES = 2  # of the spiral
@@ -60,7 +61,7 @@ def parameters(model: ModelSettings, classes: int) -> int:
     return sum((size + bias) * after for size, after in itertools.pairwise(sizes))
 
 
-def phase_block(settings: PhaseRunSettings, dataset: SpiralSettings, block: Block) -> Demand:
+def phase_block(settings: TrainingSettings, dataset: SpiralSettings, block: Block) -> Demand:
     """What training a block of a phase study takes."""
     runs = len(block.amplitudes) * len(block.seeds)
     size = parameters(settings.model, dataset.classes)

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from dynamical_loss import models
-from dynamical_loss.config.training import ModelSettings
+from dynamical_loss.config.models import MLPSettings
 
 INPUTS = np.random.default_rng(0).normal(size=(7, 2))
 
 
 def build(**settings):
-    return models.build(ModelSettings(**settings), classes=3)
+    return models.build(MLPSettings(**settings), classes=3)
 
 
 @pytest.mark.parametrize("initialisation", ["lecun", "glorot", "no_bias"])

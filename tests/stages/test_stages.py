@@ -10,7 +10,8 @@ from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import cascade, cli, datasets, losses, models, store
 from dynamical_loss.config.analysis import CascadeSettings
-from dynamical_loss.config.training import ModelSettings, PhaseRunSettings
+from dynamical_loss.config.models import MLPSettings
+from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.errors import UserError
 
 TRAJECTORY = {
@@ -61,7 +62,7 @@ def folder(tmp_path_factory):
 def objective(folder, weights):
     """The weighted loss as a function of the flat parameters, put together here once more."""
     data = datasets.load(folder / "data.nc", store.Inputs())
-    model = models.build(ModelSettings(width=6), 3)
+    model = models.build(MLPSettings(width=6), 3)
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (2,), [0]))
     _, unravel = ravel_pytree(example)
     targets = data.one_hot(data.train_labels)
@@ -360,9 +361,9 @@ def test_a_settings_file_may_be_yaml(folder, tmp_path):
         "--settings", tmp_path / "settings.yaml",
     )  # fmt: skip
     stored = store.settings_of(store.read(tmp_path / "b.nc"))
-    assert PhaseRunSettings.model_validate(
+    assert TrainingSettings.model_validate(
         {key: value for key, value in stored.items() if key != "block"}
-    ) == PhaseRunSettings(model=ModelSettings(width=6), steps=60, record_every=20)
+    ) == TrainingSettings(model=MLPSettings(width=6), steps=60, record_every=20)
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands.commands))

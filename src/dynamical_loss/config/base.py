@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from dynamical_loss.errors import UserError
 
@@ -21,12 +22,44 @@ class Settings(BaseModel):
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
+_TAG = "kind="  # in front of a kind, so that it is told from a key in the place of an error
+
+
+def one_of(*models: type[Settings]) -> Any:
+    """The type of a group of settings whose `kind` says which of `models` it is.
+
+    Args:
+        models: each with a field `kind` of one literal; the first is meant where `kind` is left out.
+    """
+    kinds = [model.model_fields["kind"].annotation.__args__[0] for model in models]  # type: ignore[union-attr]
+
+    def tag(value: Any) -> str | None:
+        kind = value.get("kind", kinds[0]) if isinstance(value, Mapping) else getattr(value, "kind", kinds[0])
+        return f"{_TAG}{kind}" if kind in kinds else None
+
+    known = " or ".join(", ".join(kinds).rsplit(", ", 1))
+    options = tuple(Annotated[model, Tag(f"{_TAG}{kind}")] for model, kind in zip(models, kinds, strict=True))
+    return Annotated[
+        Union[options],  # noqa: UP007
+        Discriminator(
+            tag, custom_error_type="unknown_kind", custom_error_message=f"there is no such kind; take {known}"
+        ),
+    ]
+
+
+def members(annotation: Any) -> list[type[Settings]]:
+    """The settings classes that an annotation names, or those of its union; none for other types."""
+    plain = _plain(annotation)
+    if isinstance(plain, type) and issubclass(plain, Settings):
+        return [plain]
+    return [member for option in getattr(plain, "__args__", ()) for member in members(option)]
+
 
 def validate(model: type[SettingsType], values: Any, where: str) -> SettingsType:
     """Check `values` against `model`.
 
     Args:
-        model: the settings class.
+        model: the settings class, or what `one_of` makes of several.
         values: what a YAML or JSON file held.
         where: what to call the source in an error, e.g. ``config.yaml``.
 
@@ -34,7 +67,7 @@ def validate(model: type[SettingsType], values: Any, where: str) -> SettingsType
         UserError: one line that names the first offending key and what to do about it.
     """
     try:
-        return model.model_validate(values)
+        return TypeAdapter(model).validate_python(values)
     except ValidationError as error:
         raise UserError(f"{where}: {_one_line(model, error)}") from None
 
@@ -49,11 +82,11 @@ _MESSAGES = {
 }
 
 
-def _one_line(model: type[Settings], error: ValidationError) -> str:
+def _one_line(model: Any, error: ValidationError) -> str:
     details = error.errors()
     # An unknown key is usually the cause of whatever else is wrong (a required key then seems absent).
     first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
-    key = ".".join(str(part) for part in first["loc"]) or "(top level)"
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_TAG)) or "(top level)"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(model, first["loc"][:-1])
@@ -70,18 +103,29 @@ def _one_line(model: type[Settings], error: ValidationError) -> str:
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields at `path` below `model`, as far as plain annotations tell."""
+    """Names of the fields at `path` below `model`, as far as annotations tell."""
     for part in path:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part))
+        if str(part).startswith(_TAG):
+            model = next(option for option in _options(model) if Tag(str(part)) in _metadata(option))
+        elif isinstance(_plain(model), type) and issubclass(_plain(model), BaseModel):
+            field = _plain(model).model_fields.get(str(part))
             model = field.annotation if field else None
         else:  # dict[str, X] or list[X]: every entry has the type of the last argument
-            model = getattr(model, "__args__", (None,))[-1]
-        for option in getattr(model, "__args__", ()):  # Optional[X]
-            if isinstance(option, type) and issubclass(option, BaseModel):
-                if type(None) in model.__args__:
-                    model = option
-                break
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return list(model.model_fields)
-    return []
+            model = getattr(_plain(model), "__args__", (None,))[-1]
+        if type(None) in getattr(model, "__args__", ()):  # Optional[X]
+            model = next(option for option in model.__args__ if option is not type(None))
+    plain = _plain(model)
+    return list(plain.model_fields) if isinstance(plain, type) and issubclass(plain, BaseModel) else []
+
+
+def _plain(annotation: Any) -> Any:
+    """An annotation without what `Annotated` adds to it."""
+    return annotation.__origin__ if _metadata(annotation) else annotation
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__metadata__", ())
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    return getattr(_plain(annotation), "__args__", ())

@@ -6,11 +6,12 @@ import posixpath
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
 from dynamical_loss.config.base import Count, Settings, validate
-from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.config.datasets import DatasetSettings
+from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
 
@@ -46,8 +47,7 @@ class TrajectoryStudy(TrajectorySettings):
     @property
     def training(self) -> TrajectorySettings:
         """The settings that training depends on: changing the others never retrains."""
-        values = self.model_dump(include=set(TrajectorySettings.model_fields))
-        return TrajectorySettings.model_validate(values)
+        return self._only(TrajectorySettings)
 
 
 class ThresholdWidth(Settings):
@@ -86,6 +86,22 @@ class FigureSettings(Settings):
         ["initialisation_lecun", "initialisation_glorot", "initialisation_no_bias"],
         description="Fig. S0: keys of `phase`",
     )
+    phase_images: str | None = Field(
+        None, description="Fig. 1: a key of `phase`, of a study of images; null: no such figure"
+    )
+    learning_curves: str | None = Field(
+        None, description="Fig. S4: a key of `phase` that keeps learning curves; null: no such figure"
+    )
+    learning_curves_cell: tuple[int, float] = Field(
+        (100, 50.0), description="Fig. S4: T and A of the cell that is held against the static loss"
+    )
+    cascade_images: str | None = Field(
+        None, description="Fig. S2: a key of `trajectories`, seed 0; null: no such figure"
+    )
+    wide_resnet: list[str] = Field(
+        default_factory=list,
+        description="Fig. S3: keys of `phase` that keep learning curves; none: no such figure",
+    )
 
 
 class Config(Settings):
@@ -95,7 +111,9 @@ class Config(Settings):
     published: bool = Field(
         False, description="render figures from the results kept in paper_figures/data, computing nothing"
     )
-    datasets: dict[Name, SpiralSettings] = Field(min_length=1, description="datasets, by name of your choice")
+    datasets: dict[Name, DatasetSettings] = Field(
+        min_length=1, description="datasets, by name of your choice"
+    )
     phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
     trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
     threshold: ThresholdSettings = Field(description="the threshold study of Fig. 5a")
@@ -105,13 +123,23 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
-        for where, dataset in (
-            ("figures.dataset", self.figures.dataset),
-            ("threshold.trajectory.dataset", self.threshold.trajectory.dataset),
-            *((f"phase.{name}.dataset", study.dataset) for name, study in self.phase.items()),
-            *((f"trajectories.{n}.dataset", study.dataset) for n, study in self.trajectories.items()),
+        _require(self.figures.dataset, self.datasets, "figures.dataset", "datasets")
+        if self.datasets[self.figures.dataset].kind != "spiral":
+            raise ValueError("figures.dataset: Fig. 2 shows a spiral; name one")
+        for where, runs in (
+            ("threshold.trajectory", self.threshold.trajectory),
+            *((f"phase.{name}", study) for name, study in self.phase.items()),
+            *((f"trajectories.{name}", study) for name, study in self.trajectories.items()),
         ):
-            _require(dataset, self.datasets, where, "datasets")
+            _require(runs.dataset, self.datasets, f"{where}.dataset", "datasets")
+            try:
+                runs.for_data(self.datasets[runs.dataset].shape)
+            except ValidationError as error:
+                raise ValueError(
+                    f"{where}.{error.errors()[0]['msg'].removeprefix('Value error, ')}"
+                ) from None
+            except ValueError as error:
+                raise ValueError(f"{where}.{error}") from None
         figures = self.figures
         _require(figures.phase_narrow, self.phase, "figures.phase_narrow", "phase")
         _require(figures.phase_wide, self.phase, "figures.phase_wide", "phase")
@@ -127,6 +155,13 @@ class Config(Settings):
         for name in figures.initialisations:
             if 1.0 not in self.phase[name].amplitudes:
                 raise ValueError(f"phase.{name}.amplitudes: Fig. S0 needs the static loss; add 1")
+        shown = [("phase_images", figures.phase_images), ("learning_curves", figures.learning_curves)]
+        for key, study in (*shown, *(("wide_resnet", name) for name in figures.wide_resnet)):
+            if study is not None:
+                _require(study, self.phase, f"figures.{key}", "phase")
+                self._can_be_shown(key, study)
+        if figures.cascade_images is not None:
+            _require(figures.cascade_images, self.trajectories, "figures.cascade_images", "trajectories")
         cascade = self.trajectories[figures.cascade]
         for where, run, probes in (
             (f"trajectories.{figures.cascade}", cascade, cascade.probes),
@@ -136,10 +171,44 @@ class Config(Settings):
                 raise ValueError(f"{where}.record_every: instabilities show from step to step; set it to 1")
             if "weighted" not in probes.hessian.losses:
                 raise ValueError(f"{where}: instabilities need the weighted loss; add it to hessian.losses")
+        if not isinstance(self.threshold.trajectory.model, MLPSettings):
+            raise ValueError("threshold.trajectory.model: widths are those of an mlp; take that kind")
         clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
         if clash:
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
         return self
+
+    def _can_be_shown(self, key: str, name: str) -> None:
+        """Refuse a study of images that lacks what the figure behind `key` shows."""
+        study = self.phase[name]
+        if 1.0 not in study.amplitudes or max(study.amplitudes) == 1.0:
+            raise ValueError(f"phase.{name}.amplitudes: figures.{key} needs 1 and one above 1; add them")
+        if key == "phase_images":
+            return
+        if not study.learning_curves:
+            raise ValueError(f"phase.{name}.learning_curves: figures.{key} shows them; set it to true")
+        period, amplitude = self.figures.learning_curves_cell
+        if key == "learning_curves" and (period not in study.periods or amplitude not in study.amplitudes):
+            raise ValueError(
+                f"figures.learning_curves_cell: T = {period}, A = {amplitude:g} is no cell of phase.{name}; "
+                "name one"
+            )
+
+    def for_data(self) -> Config:
+        """The same with every length of a run in steps, as stages take it."""
+
+        def resolved(study: Any) -> Any:
+            return study.for_data(self.datasets[study.dataset].shape)
+
+        return self.model_copy(
+            update={
+                "phase": {name: resolved(study) for name, study in self.phase.items()},
+                "trajectories": {name: resolved(study) for name, study in self.trajectories.items()},
+                "threshold": self.threshold.model_copy(
+                    update={"trajectory": resolved(self.threshold.trajectory)}
+                ),
+            }
+        )
 
 
 def _require(name: str, known: Mapping[str, Any], where: str, section: str) -> None:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from dynamical_loss import grid
 from dynamical_loss.config.base import Count, Settings
+from dynamical_loss.config.datasets import Shape
+from dynamical_loss.config.models import MLPSettings, ModelSettings
 from dynamical_loss.grid import Block
 
 Period = Annotated[int, Field(gt=0)]
 Amplitude = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class ModelSettings(Settings):
-    """The network."""
-
-    kind: Literal["mlp"] = Field("mlp", description="architecture")
-    width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
-    depth: Count = Field(1, description="hidden layers; the paper has 1")
-    initialisation: Literal["lecun", "glorot", "no_bias"] = Field(
-        "lecun", description="lecun (the paper's era), glorot or no_bias; see figS0_initialisation"
-    )
+Part = TypeVar("Part", bound=Settings)
 
 
 class LossSettings(Settings):
@@ -58,37 +54,110 @@ class TrainingSettings(Settings):
     """What all training runs of a study share."""
 
     dataset: str = Field("spiral", description="a key of `datasets`")
-    model: ModelSettings = Field(ModelSettings(), description="the network")
+    model: ModelSettings = Field(MLPSettings(), description="the network")
     loss: LossSettings = Field(LossSettings(), description="the dynamical loss")
-    optimiser: OptimiserSettings = Field(OptimiserSettings(), description="full-batch optimiser, from optax")
+    optimiser: OptimiserSettings = Field(OptimiserSettings(), description="optimiser, from optax")
     precision: Literal["float32", "float64"] = Field(
         "float32", description="floating-point precision of training"
+    )
+    arithmetic: Literal["full", "tf32", "bfloat16"] = Field(
+        "full",
+        description="of the network's products; full: that of precision; the others, faster on a GPU, "
+        "keep parameters, optimiser and loss in float32",
     )
     engine: Literal["auto", "xla", "fused"] = Field(
         "auto",
         description="xla trains anything anywhere; fused, several times faster on a CPU, one hidden layer "
         "by plain sgd; auto takes it where it applies",
     )
+    batching: Literal["auto", "sequential", "parallel"] = Field(
+        "auto",
+        description="the runs of a job one after the other or side by side; auto: one after the other on a "
+        "CPU and for convolutions",
+    )
+    batch_size: Count | None = Field(
+        None, description="samples a step, in a new random order each epoch; null: all of them"
+    )
+    learning_rate: LearningRate = Field(1.0, description="η")
+    learning_rate_schedule: list[tuple[Fraction, NonNegative]] = Field(
+        default_factory=list,
+        description="points (fraction of the run, factor of η), straight lines between them; none: constant",
+    )
+    oscillation_stop: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="fraction of the run after which Γ = 1; null: the last period is static"
+    )
+    steps: Count = Field(35_000, description="minimisation steps; the paper has 35 000 in Fig. 3")
+    epochs: Count | None = Field(
+        None, description="length of the run in passes over the training set, in place of steps"
+    )
+    record_every: Count = Field(500, description="steps between records of loss and accuracy")
+    evaluation_samples: Count | None = Field(
+        None, description="training and validation samples that records and probes look at; null: all"
+    )
 
     @model_validator(mode="after")
     def _fusible(self) -> Self:
         plain = self.optimiser.kind == "sgd" and not self.optimiser.arguments
-        if self.engine == "fused" and (self.model.depth != 1 or not plain):
+        one_layer = isinstance(self.model, MLPSettings) and self.model.depth == 1
+        full_batch = self.batch_size is None and not self.learning_rate_schedule
+        if self.engine == "fused" and not (plain and one_layer and full_batch):
             raise ValueError(
-                "engine: fused trains one hidden layer by sgd without arguments; take auto or xla"
+                "engine: fused trains one hidden layer by full-batch sgd without arguments; take auto or xla"
             )
         return self
 
+    @model_validator(mode="after")
+    def _usable_precision(self) -> Self:
+        if self.arithmetic != "full" and self.precision != "float32":
+            raise ValueError(f"arithmetic: {self.arithmetic} needs precision float32; set it, or take full")
+        if self.arithmetic != "full" and isinstance(self.model, MLPSettings):
+            raise ValueError("arithmetic: of convolutional networks only; take full")
+        return self
 
-class PhaseRunSettings(TrainingSettings):
-    """What all runs of a phase study share, whatever their cell and seed."""
+    @field_validator("learning_rate_schedule")
+    @classmethod
+    def _ascending(cls, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        places = [place for place, _ in points]
+        if places and (places != sorted(set(places)) or places[0] != 0 or places[-1] != 1):
+            raise ValueError("fractions of the run must rise from 0 to 1; put the points in order")
+        return points
 
-    learning_rate: LearningRate = Field(1.0, description="η")
-    steps: Count = Field(35_000, description="minimisation steps; the paper has 35 000")
-    record_every: Count = Field(500, description="steps between records of loss and accuracy")
+    def _only(self, kind: type[Part]) -> Part:
+        """The settings of this group that belong to one of its base classes."""
+        left_out = set() if self.is_resolved else {"steps"}
+        return kind.model_validate(self.model_dump(include=set(kind.model_fields) - left_out))
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether `steps` is the length of the run."""
+        return self.epochs is None or "steps" in self.model_fields_set
+
+    def for_data(self, shape: Shape) -> Self:
+        """These settings with `epochs` as steps, checked against the data.
+
+        Raises:
+            ValueError: one line that names the key, if they do not go together.
+        """
+        if self.batch_size is not None and self.batch_size > shape.train_samples:
+            raise ValueError(
+                f"batch_size: {self.batch_size} is more than the {shape.train_samples} training samples; "
+                "take fewer"
+            )
+        if not isinstance(self.model, MLPSettings) and len(shape.sample) != 3:
+            raise ValueError(f"model: {self.model.kind} needs images, and '{self.dataset}' has none")
+        if self.epochs is None:
+            return self
+        steps = self.epochs * self.steps_per_epoch(shape.train_samples)
+        if "steps" in self.model_fields_set and self.steps != steps:
+            raise ValueError(f"steps: {self.epochs} epochs are {steps} steps; give one of the two")
+        return type(self).model_validate({**self.model_dump(), "steps": steps})
+
+    def steps_per_epoch(self, train_samples: int) -> int:
+        """Steps of one pass over the training set; the last batch may be smaller."""
+        return -(-train_samples // (self.batch_size or train_samples))
 
 
-class PhaseSettings(PhaseRunSettings):
+class PhaseSettings(TrainingSettings):
     """A (period, amplitude, seed) grid, one panel column of a phase diagram (Fig. 3)."""
 
     periods: Annotated[list[Period], Field(min_length=1)] = Field(
@@ -107,11 +176,14 @@ class PhaseSettings(PhaseRunSettings):
         description="amplitudes per job; more for a GPU, which trains all runs of a job at once, but an "
         "amplitude appended to the list then retrains the last block if that is not full",
     )
+    learning_curves: bool = Field(
+        False, description="keep accuracies along the runs in the phase diagram's file too (Fig. S3, S4)"
+    )
 
     @property
-    def training(self) -> PhaseRunSettings:
+    def training(self) -> TrainingSettings:
         """The settings that a run depends on: changing the grid never retrains a block."""
-        return PhaseRunSettings.model_validate(self.model_dump(include=set(PhaseRunSettings.model_fields)))
+        return self._only(TrainingSettings)
 
     @property
     def blocks(self) -> list[Block]:
@@ -143,8 +215,9 @@ class PhaseSettings(PhaseRunSettings):
 
     @model_validator(mode="after")
     def _leaves_a_static_period(self) -> PhaseSettings:
-        for period in self.periods:
-            require_static_period(period, self.steps, "periods")
+        if self.is_resolved and self.oscillation_stop is None:
+            for period in self.periods:
+                require_static_period(period, self.steps, "periods")
         return self
 
 
@@ -199,7 +272,6 @@ class TrajectorySettings(TrainingSettings):
     precision: Literal["float32", "float64"] = Field(
         "float64", description="floating-point precision of training and probes"
     )
-    learning_rate: LearningRate = Field(1.0, description="η")
     period: Period = Field(5_000, description="T, steps")
     amplitude: Amplitude = Field(70.0, description="A >= 1; A = 1 is the static loss")
     steps: Count = Field(70_000, description="minimisation steps; the last period is static")
@@ -212,7 +284,8 @@ class TrajectorySettings(TrainingSettings):
 
     @model_validator(mode="after")
     def _leaves_a_static_period(self) -> TrajectorySettings:
-        require_static_period(self.period, self.steps, "period")
+        if self.is_resolved and self.oscillation_stop is None:
+            require_static_period(self.period, self.steps, "period")
         return self
 
     def at_learning_rate(self, learning_rate: float, width: int) -> TrajectorySettings:

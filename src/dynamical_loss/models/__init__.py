@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynamical_loss.config.training import ModelSettings
+from dynamical_loss.config.models import ModelSettings
 from dynamical_loss.models.mlp import MLP
 
 Parameters = Any

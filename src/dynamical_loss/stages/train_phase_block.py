@@ -9,7 +9,7 @@ import numpy as np
 
 from dynamical_loss import datasets, store
 from dynamical_loss.checkpoint import FileCheckpoint
-from dynamical_loss.config.training import PhaseRunSettings, require_static_period
+from dynamical_loss.config.training import TrainingSettings, require_static_period
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
 from dynamical_loss.stages import problem as problems
@@ -17,7 +17,7 @@ from dynamical_loss.training import Runs, Schedule, last_period_boundary
 
 
 def run(
-    settings: PhaseRunSettings, block: Block, dataset: Path, output: Path, checkpoint_seconds: float
+    settings: TrainingSettings, block: Block, dataset: Path, output: Path, checkpoint_seconds: float
 ) -> None:
     """Train the block and write its learning curves.
 
