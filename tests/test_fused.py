@@ -24,7 +24,7 @@ def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform
         inputs = np.concatenate([inputs, extra], axis=1)[:, :features]
         parts |= {f"{name}_inputs": inputs, f"{name}_targets": np.eye(classes)[labels]}
     return network, Problem(
-        apply=models.apply_function(network),
+        network=models.network(network, (features,)),
         loss=losses.sample_loss(loss),
         waveform=waveform,
         optimiser=optimiser("sgd", {}),

@@ -54,10 +54,10 @@ def test_weighted_loss_weighs_each_sample_by_its_class(name):
     assert float(losses.weighted_loss(loss, LOGITS, TARGETS, weight)) == pytest.approx(by_hand, rel=1e-12)
 
 
-def test_accuracy_counts_and_takes_not_a_number_as_wrong():
+def test_a_sample_is_right_or_wrong_and_not_a_number_is_wrong():
     logits = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [np.nan, 0.0]])
     targets = np.eye(2)[[0, 1, 1, 0]]
-    assert float(losses.accuracy(logits, targets)) == 0.5
+    assert losses.is_right(logits, targets).tolist() == [True, True, False, False]
 
 
 def test_unknown_loss_is_refused():

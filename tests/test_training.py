@@ -14,6 +14,7 @@ from dynamical_loss.fused import Perceptron
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training import Problem, Runs, Schedule, last_period_boundary, train_ensemble
 from dynamical_loss.weights import class_weights
+from interruption import Kept
 
 MODEL = models.build(MLPSettings(width=7), 3)
 
@@ -24,7 +25,7 @@ def problem(**changes):
         inputs, labels = spiral(classes=3, points_per_class=15, turns=1, noise=0.2, seed=seed)
         parts |= {f"{name}_inputs": inputs, f"{name}_targets": np.eye(3)[labels]}
     defaults = {
-        "apply": models.apply_function(MODEL),
+        "network": models.network(MODEL, (2,)),
         "loss": losses.cross_entropy,
         "waveform": "triangle",
         "optimiser": optimiser("sgd", {}),
@@ -50,7 +51,7 @@ def least_squares(apply, inputs):
     """
     targets = np.ones((len(inputs), 1))
     return Problem(
-        apply=lambda parameters, x: apply(parameters, x) + 1.0,
+        network=models.stateless(lambda parameters, x: apply(parameters, x) + 1.0),
         loss=losses.mse,
         waveform="triangle",
         optimiser=optimiser("sgd", {}),
@@ -228,22 +229,6 @@ def test_progress_rises_to_one(monkeypatch):
     assert seen == sorted(seen)
 
 
-class Kept:
-    """A checkpoint in memory that ends training at the n-th offer."""
-
-    def __init__(self, interrupt_at=None, kept=None):
-        self.interrupt_at, self.kept, self.offers = interrupt_at, kept, 0
-
-    def restore(self):
-        return self.kept
-
-    def offer(self, unfinished):
-        self.offers += 1
-        if self.offers == self.interrupt_at:
-            self.kept = {name: np.array(value) for name, value in unfinished().items()}
-            raise InterruptedError
-
-
 @pytest.mark.parametrize(
     ("optimiser_name", "options", "offers", "cuts"),
     [
@@ -281,9 +266,7 @@ def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_
 @settings(max_examples=50, deadline=None)
 def test_stretches_cover_a_schedule_once(steps, record_every, snapshot_every, length):
     schedule = Schedule.regular(steps, record_every, snapshot_every)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dynamical_loss.training._STRETCH", length)
-        stretches = schedule.stretches
+    stretches = schedule.stretches(length)
     assert [stretch.start for stretch in stretches] == list(range(0, steps + 1, length))
     assert [stretch.end for stretch in stretches[:-1]] == [stretch.start for stretch in stretches[1:]]
     assert stretches[-1].end == steps

@@ -64,7 +64,11 @@ def sample_loss(name: LossName) -> SampleLoss:
 
 
 def weighted_loss(
-    loss: SampleLoss, logits: jax.Array, targets: jax.Array, class_weight: jax.Array
+    loss: SampleLoss,
+    logits: jax.Array,
+    targets: jax.Array,
+    class_weight: jax.Array,
+    present: jax.Array | None = None,
 ) -> jax.Array:
     """The dynamical loss F = mean_j Γ_{y_j} · loss_j (Eq. 1 with the mean in place of the sum).
 
@@ -73,15 +77,17 @@ def weighted_loss(
         logits: network outputs, (sample, class_index).
         targets: one-hot labels, (sample, class_index).
         class_weight: Γ, (class_index,).
+        present: which samples count, (sample,) booleans; None for all.
 
     Returns:
         scalar, in the units of `loss`.
     """
-    return jnp.mean((targets @ class_weight) * loss(logits, targets))
+    each = (targets @ class_weight) * loss(logits, targets)
+    return jnp.mean(each) if present is None else jnp.mean(each, where=present)
 
 
-def accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """Fraction of samples whose largest logit is that of their class.
+def is_right(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Whether a sample's largest logit is that of its class.
 
     A sample whose outputs are not all finite counts as wrong, so that a diverged network has
     accuracy 0 rather than the chance level that an arg-max over NaN would give it.
@@ -91,7 +97,7 @@ def accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
         targets: one-hot labels, (sample, class_index).
 
     Returns:
-        scalar in [0, 1].
+        (sample,) booleans; their mean is the accuracy.
     """
     right = jnp.argmax(logits, axis=-1) == jnp.argmax(targets, axis=-1)
-    return jnp.mean(right & jnp.all(jnp.isfinite(logits), axis=-1))
+    return right & jnp.all(jnp.isfinite(logits), axis=-1)

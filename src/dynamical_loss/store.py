@@ -34,6 +34,9 @@ INPUTS = "inputs"
 PUBLISHED, PUBLISHED_FROM = "published", "published_from"
 """Attributes of a small copy: what was left out, and the content's checksum of the result it shows."""
 
+OF_DATA = ("dataset", "dataset_description", "source_sha256", "steps_per_epoch")
+"""Global attributes that say what a network was trained on; results made from a training have them too."""
+
 _END = b"\nsha256 of all before: "
 
 FILES = "files"

@@ -5,7 +5,10 @@ differs between them (initial parameters, period, amplitude, learning rate, end 
 traced.  On a CPU the runs go one after the other, so that each stays in cache, and on an accelerator
 side by side.  Either way a run's numbers do not depend on which others are in the ensemble.
 
-The paper's own networks are trained by :mod:`dynamical_loss.fused` on a CPU, several times faster; all
+A step takes the whole training set, or a batch of it: each epoch in a new random order that the seed
+alone decides, drawn on the device, where the data stay for the whole run.
+
+The paper's own perceptrons are trained by :mod:`dynamical_loss.fused` on a CPU, several times faster; all
 others, and all on an accelerator, by XLA.
 
 A run is cut into stretches of steps.  Between two of them its state can be copied to the host and kept,
@@ -27,7 +30,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import fused, losses
-from dynamical_loss.models import Apply, Parameters
+from dynamical_loss.models import Network, Parameters
 from dynamical_loss.optimisers import OptimiserFactory
 from dynamical_loss.weights import Waveform, class_weights
 
@@ -41,7 +44,11 @@ State = Any
 Progress = Callable[[float], None]
 """Called now and then with the fraction of the work that is done."""
 
-_STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for
+_STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for …
+# … unless they are long: as many as take about ten seconds at these rates of operations a second.
+_STRETCH_OPERATIONS = {"cpu": 2e11, "gpu": 1e14}
+_EVALUATED = 1000  # samples at a time: more would need much memory and be no faster
+_BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0
 
 
 class Checkpoint(Protocol):
@@ -59,7 +66,7 @@ class Problem:
     """What all runs of an ensemble share.
 
     Attributes:
-        apply: the network.
+        network: what is trained.
         loss: base loss of each sample.
         waveform: shape of Γ over a period.
         optimiser: waits for its learning rate.
@@ -68,9 +75,14 @@ class Problem:
         validation_inputs: (sample, …).
         validation_targets: one-hot, (sample, class_index).
         perceptron: says the same about network, loss and optimiser to the fused loop, if that covers them.
+        batch_size: samples a step; None for all of them.
+        learning_rate_points: (step, factor of η), at least two, with straight lines between them; None for
+            a constant learning rate.
+        evaluation_samples: how many of the first training and validation samples records look at; None
+            for all of them.
     """
 
-    apply: Apply
+    network: Network
     loss: losses.SampleLoss
     waveform: Waveform
     optimiser: OptimiserFactory
@@ -79,6 +91,18 @@ class Problem:
     validation_inputs: Array
     validation_targets: Array
     perceptron: fused.Perceptron | None = None
+    batch_size: int | None = None
+    learning_rate_points: tuple[tuple[float, float], ...] | None = None
+    evaluation_samples: int | None = None
+
+
+class Data(NamedTuple):
+    """A problem's samples on the device; see `Problem`."""
+
+    train_inputs: jax.Array
+    train_targets: jax.Array
+    validation_inputs: jax.Array
+    validation_targets: jax.Array
 
 
 class Runs(NamedTuple):
@@ -90,6 +114,7 @@ class Runs(NamedTuple):
         amplitude: A, (run,).
         learning_rate: η, (run,).
         oscillation_end: the step from which Γ = 1, (run,) integers.
+        seed: of the order of the samples, (run,) integers; of no account if a step takes all of them.
     """
 
     parameters: Parameters
@@ -97,6 +122,7 @@ class Runs(NamedTuple):
     amplitude: Any
     learning_rate: Any
     oscillation_end: Any
+    seed: Any = None
 
 
 @dataclass(frozen=True)
@@ -135,14 +161,13 @@ class Schedule:
                 snapshots |= set(range(start, min(stop, steps) + 1, every))
         return cls(tuple(sorted(records | snapshots)), tuple(sorted(snapshots)))
 
-    @property
-    def stretches(self) -> list[Stretch]:
-        """The steps from 0 to the last record, cut into pieces of one length; the last may be shorter."""
+    def stretches(self, length: int) -> list[Stretch]:
+        """The steps from 0 to the last record, cut into pieces of that length; the last may be shorter."""
         last = self.record_steps[-1]
         records, snapshots = np.asarray(self.record_steps), np.asarray(self.snapshot_steps, dtype=np.int64)
         cuts = []
-        for start in range(0, last + 1, _STRETCH):
-            stop = min(start + _STRETCH, last + 1)
+        for start in range(0, last + 1, length):
+            stop = min(start + length, last + 1)
             cuts.append(
                 Stretch(
                     start,
@@ -225,12 +250,29 @@ def last_period_boundary(steps: int, period: int) -> int:
     return period * (steps // period - 1)
 
 
+def learning_rate_factor(problem: Problem, step: Any) -> Any:
+    """What η is multiplied with at some steps, of the same shape, numpy or traced.
+
+    Args:
+        problem: with its `learning_rate_points`.
+        step: t.
+    """
+    if problem.learning_rate_points is None:
+        return np.ones(np.shape(step))
+    places, factors = (np.asarray(column) for column in zip(*problem.learning_rate_points, strict=True))
+    if isinstance(step, jax.Array):
+        dtype = jnp.result_type(float)
+        return jnp.interp(step.astype(dtype), places.astype(dtype), factors.astype(dtype))
+    return np.interp(step, places, factors)
+
+
 class _Engine(NamedTuple):
     """How a group of runs is trained; all arrays have a leading axis (run,).
 
     Attributes:
         kind: what it is called.
         group: how many runs advance together.
+        stretches: the schedule, cut.
         begin: runs → their state at step 0.
         advance: runs, their state at the start of a stretch, the stretch → their state at its end, records
             by name (run, record, …), snapshots (run, snapshot, parameter).
@@ -238,6 +280,7 @@ class _Engine(NamedTuple):
 
     kind: Engine
     group: int
+    stretches: list[Stretch]
     begin: Callable[[Runs], State]
     advance: Callable[[Runs, State, Stretch], tuple[State, dict[str, Array], Array]]
 
@@ -268,8 +311,8 @@ def train_ensemble(
         precision: floating-point precision of everything.
         engine: ``xla`` for any problem on any device, ``fused`` for one with a `perceptron` on a CPU;
             ``auto`` takes the latter where it can.
-        batching: of XLA; ``sequential`` is fastest on a CPU, ``parallel`` on an accelerator; ``auto``
-            chooses.
+        batching: of XLA; ``sequential`` is fastest on a CPU and for convolutions, ``parallel`` on an
+            accelerator; ``auto`` chooses.
         progress: told now and then how much is done.
         checkpoint: asked for unfinished work at the start, and offered it after every stretch.
 
@@ -278,18 +321,25 @@ def train_ensemble(
 
     Raises:
         ValueError: if the schedule is empty, starts before 0, or snapshots are not among the records, the
-            last of them at its end; if ``fused`` is asked for where it does not apply.
+            last of them at its end; if ``fused`` is asked for where it does not apply; if a batch is larger
+            than the training set, or batches are asked for without seeds of their order.
     """
     steps = np.asarray(schedule.record_steps)
     if steps.size == 0 or steps[0] < 0 or not set(schedule.snapshot_steps) <= set(steps.tolist()):
         raise ValueError("a schedule needs records, from step 0 on, that include its snapshots")
     if schedule.snapshot_steps and schedule.snapshot_steps[-1] != steps[-1]:
         raise ValueError("the last record of a schedule must be a snapshot if any snapshot is asked for")
+    if problem.batch_size is not None:
+        if not 1 <= problem.batch_size <= len(problem.train_inputs):
+            raise ValueError(f"batches of {problem.batch_size} from {len(problem.train_inputs)} samples")
+        if runs.seed is None:
+            raise ValueError("batches need seeds of their order")
     fusible = problem.perceptron is not None and jax.default_backend() == "cpu"
     if engine == "fused" and not fusible:
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
     if batching == "auto":
-        batching = "sequential" if jax.default_backend() == "cpu" else "parallel"
+        alone = jax.default_backend() == "cpu" or problem.network.convolutional
+        batching = "sequential" if alone else "parallel"
     dtype = np.dtype(precision)
     ensemble = Runs(
         parameters=jax.tree.map(lambda leaf: np.asarray(leaf, dtype), runs.parameters),
@@ -297,14 +347,16 @@ def train_ensemble(
         amplitude=np.asarray(runs.amplitude, dtype),
         learning_rate=np.asarray(runs.learning_rate, dtype),
         oscillation_end=np.asarray(runs.oscillation_end, np.int32),
+        seed=np.zeros(len(runs.period), np.uint32) if runs.seed is None else np.asarray(runs.seed, np.uint32),
     )
-    with jax.enable_x64(precision == "float64"):
+    # An accelerator would take products at lower precision; a network that is to says so itself.
+    with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
         if engine == "fused" or (engine == "auto" and fusible):
             chosen = _fused(problem, schedule, precision)
         elif batching == "parallel":
-            chosen = _xla(problem, schedule, dtype, len(ensemble.period))
+            chosen = _xla(problem, ensemble, schedule, dtype, len(ensemble.period))
         else:
-            chosen = _xla(problem, schedule, dtype, 1)
+            chosen = _xla(problem, ensemble, schedule, dtype, 1)
         found = _train(chosen, problem, ensemble, schedule, dtype, progress, checkpoint)
     return History(
         step=steps,
@@ -333,7 +385,7 @@ def _train(
         **{name: np.zeros((count, records), np.float32) for name in _RECORDS[2:]},
         "parameters": np.zeros((count, len(schedule.snapshot_steps), parameters), dtype),
     }
-    stretches = schedule.stretches
+    stretches = engine.stretches
     total = -(-count // engine.group) * len(stretches)
     kept = checkpoint.restore() if checkpoint is not None else None
     done, state, restored = 0, None, None
@@ -424,24 +476,38 @@ def _fused(problem: Problem, schedule: Schedule, precision: Precision) -> _Engin
         columns = {name: found[None, :, index] for index, name in enumerate(_RECORDS)}
         return state, {"class_weight": weights[recorded[here]][None], **columns}, snapshots[None]
 
-    return _Engine("fused", 1, begin, advance)
+    return _Engine("fused", 1, schedule.stretches(_STRETCH), begin, advance)
 
 
-def _xla(problem: Problem, schedule: Schedule, dtype: np.dtype[Any], group: int) -> _Engine:
+def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any], group: int) -> _Engine:
     """So many runs side by side, in programs that XLA compiles once for all stretches."""
     records, snapshots = np.asarray(schedule.record_steps), np.asarray(schedule.snapshot_steps, np.int64)
-    stretches = schedule.stretches
+    # Arguments of the programs and not constants in them, which would be compiled and kept with them.
+    data = Data(
+        *(
+            jnp.asarray(array, dtype)
+            for array in (
+                problem.train_inputs,
+                problem.train_targets,
+                problem.validation_inputs,
+                problem.validation_targets,
+            )
+        )
+    )
+    length = _stretch_length(problem, data, jax.tree.map(lambda leaf: leaf[0], runs.parameters), group)
+    stretches = schedule.stretches(length)
     # One stop at each record, one at the end; what a stretch lacks of the longest is filled up with stops
     # at its end, where nothing is left to do.
     most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
     slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
-    advance_one = _stretch_program(problem, dtype, slots)
+    advance_one = _stretch_program(problem, dtype, slots, length)
     # A group of one is not batched: the program of a single run is the fastest on a CPU.
-    program = jax.jit(jax.vmap(advance_one, in_axes=(0, 0, None)) if group > 1 else advance_one)
+    program = jax.jit(jax.vmap(advance_one, in_axes=(None, 0, 0, None)) if group > 1 else advance_one)
 
     def begin(runs: Runs) -> State:
         def one(parameters: Parameters, learning_rate: Any) -> State:
-            return parameters, problem.optimiser(learning_rate).init(parameters)
+            statistics = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), problem.network.statistics)
+            return parameters, problem.optimiser(learning_rate).init(parameters), statistics
 
         return jax.vmap(one)(runs.parameters, runs.learning_rate)
 
@@ -455,58 +521,126 @@ def _xla(problem: Problem, schedule: Schedule, dtype: np.dtype[Any], group: int)
         starts = np.concatenate([[stretch.start], stops[:-1]])
         items = tuple(array.astype(np.int32) for array in (starts, stops, slot))
         if group > 1:
-            state, found, kept = program(runs, state, items)
+            state, found, kept = program(data, runs, state, items)
         else:
             alone = jax.tree.map(lambda leaf: leaf[0], (runs, state))
-            state, found, kept = jax.tree.map(lambda leaf: leaf[None], program(*alone, items))
+            state, found, kept = jax.tree.map(lambda leaf: leaf[None], program(data, *alone, items))
         kept = np.asarray(kept)[:, : stretch.snapshots.stop - stretch.snapshots.start]
         return state, {name: np.asarray(values)[:, :count] for name, values in found.items()}, kept
 
-    return _Engine("xla", group, begin, advance)
+    return _Engine("xla", group, stretches, begin, advance)
+
+
+def _stretch_length(problem: Problem, data: Data, parameters: Parameters, group: int) -> int:
+    """Steps of a stretch: `_STRETCH`, or as many as take some seconds."""
+    samples = problem.batch_size or len(data.train_inputs)
+    operations = 6.0 * sum(leaf.size for leaf in jax.tree.leaves(parameters)) * samples
+    if problem.network.convolutional:
+
+        def objective(parameters: Parameters, data: Data) -> jax.Array:
+            logits, _ = problem.network.train(
+                parameters, problem.network.statistics, data.train_inputs[:samples], None
+            )
+            return jnp.sum(problem.loss(logits, data.train_targets[:samples]))
+
+        cost: Any = jax.jit(jax.grad(objective)).lower(parameters, data).cost_analysis()
+        operations = float(cost["flops"])
+    rate = _STRETCH_OPERATIONS["cpu" if jax.default_backend() == "cpu" else "gpu"]
+    return int(np.clip(rate / (operations * group), 1, _STRETCH))
 
 
 def _stretch_program(
-    problem: Problem, dtype: np.dtype[Any], slots: int
-) -> Callable[[Runs, State, Any], tuple[State, dict[str, jax.Array], jax.Array]]:
+    problem: Problem, dtype: np.dtype[Any], slots: int, length: int
+) -> Callable[[Data, Runs, State, Any], tuple[State, dict[str, jax.Array], jax.Array]]:
     """The traced function of one run and one stretch.
 
-    It takes the run's share of `Runs`, its state and (starts, stops, slots), and returns its state, records
-    and snapshots.
+    It takes the data, the run's share of `Runs`, its state and (starts, stops, slots), and returns its
+    state, records and snapshots.
     """
-    train_inputs = jnp.asarray(problem.train_inputs, dtype)
-    train_targets = jnp.asarray(problem.train_targets, dtype)
-    validation_inputs = jnp.asarray(problem.validation_inputs, dtype)
-    validation_targets = jnp.asarray(problem.validation_targets, dtype)
-    classes = train_targets.shape[1]
+    network, classes = problem.network, problem.train_targets.shape[1]
+    count, size = len(problem.train_inputs), problem.batch_size or len(problem.train_inputs)
+    per_epoch = -(-count // size)
 
     def weights_at(step: jax.Array, run: Runs) -> jax.Array:
         return _weights_at(step, run, classes, problem.waveform)
 
-    def objective(parameters: Parameters, class_weight: jax.Array) -> jax.Array:
-        logits = problem.apply(parameters, train_inputs)
-        return losses.weighted_loss(problem.loss, logits, train_targets, class_weight)
+    def learning_rate_at(step: jax.Array, run: Runs) -> jax.Array:
+        if problem.learning_rate_points is None:
+            return jnp.asarray(run.learning_rate)
+        return jnp.asarray(run.learning_rate * learning_rate_factor(problem, step))
 
-    def record(parameters: Parameters, step: jax.Array, run: Runs) -> dict[str, jax.Array]:
-        logits = problem.apply(parameters, train_inputs)
+    def orders_from(start: jax.Array, run: Runs) -> jax.Array:
+        """Which sample stands where in each epoch of the stretch, (epoch, sample)."""
+        key = jax.random.fold_in(jax.random.key(run.seed), _BATCH_ORDER)
+        samples = jnp.arange(count, dtype=jnp.int32)
+
+        def order(epoch: jax.Array) -> jax.Array:
+            shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), samples)
+            return jnp.pad(shuffled, (0, per_epoch * size - count))
+
+        epochs = start // per_epoch + jnp.arange((length - 1) // per_epoch + 2, dtype=jnp.int32)
+        found: jax.Array = jax.lax.map(order, epochs)
+        return found
+
+    def batch_at(
+        step: jax.Array, start: jax.Array, orders: jax.Array | None, data: Data
+    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+        """Inputs, targets and which of them are there: the last batch of an epoch may be smaller."""
+        if orders is None:
+            return data.train_inputs, data.train_targets, None
+        epoch, first = step // per_epoch - start // per_epoch, step % per_epoch * size
+        chosen = jax.lax.dynamic_slice(orders, (epoch, first), (1, size))[0]
+        present = None if count % size == 0 else first + jnp.arange(size) < count
+        return data.train_inputs[chosen], data.train_targets[chosen], present
+
+    def objective(
+        parameters: Parameters, statistics: Any, batch: Any, class_weight: jax.Array
+    ) -> tuple[jax.Array, Any]:
+        inputs, targets, present = batch
+        logits, statistics = network.train(parameters, statistics, inputs, present)
+        return losses.weighted_loss(problem.loss, logits, targets, class_weight, present), statistics
+
+    def record(state: State, step: jax.Array, run: Runs, data: Data) -> dict[str, jax.Array]:
         class_weight = weights_at(step, run)
+        parameters, _, statistics = state
+
+        def judge(inputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+            logits = network.evaluate(parameters, statistics, inputs)
+            each = problem.loss(logits, targets)
+            return {
+                "weighted_loss": (targets @ class_weight) * each,
+                "loss": each,
+                "accuracy": losses.is_right(logits, targets),
+            }
+
+        looked_at = problem.evaluation_samples
+        found = _mean_over_samples(judge, data.train_inputs[:looked_at], data.train_targets[:looked_at])
+        validation = _mean_over_samples(
+            judge, data.validation_inputs[:looked_at], data.validation_targets[:looked_at]
+        )
         return {
             "class_weight": class_weight,
-            "weighted_loss": losses.weighted_loss(problem.loss, logits, train_targets, class_weight),
-            "loss": jnp.mean(problem.loss(logits, train_targets)),
-            "train_accuracy": losses.accuracy(logits, train_targets),
-            "validation_accuracy": losses.accuracy(
-                problem.apply(parameters, validation_inputs), validation_targets
-            ),
+            "weighted_loss": found["weighted_loss"],
+            "loss": found["loss"],
+            "train_accuracy": found["accuracy"],
+            "validation_accuracy": validation["accuracy"],
         }
 
-    def advance(run: Runs, state: State, items: Any) -> tuple[State, dict[str, jax.Array], jax.Array]:
-        optimiser = problem.optimiser(run.learning_rate)
+    def advance(
+        data: Data, run: Runs, state: State, items: Any
+    ) -> tuple[State, dict[str, jax.Array], jax.Array]:
+        beginning = items[0][0]
+        orders = None if problem.batch_size is None else orders_from(beginning, run)
 
         def update(step: jax.Array, state: State) -> State:
-            parameters, optimiser_state = state
-            gradient = jax.grad(objective)(parameters, weights_at(step, run))
+            parameters, optimiser_state, statistics = state
+            optimiser = problem.optimiser(learning_rate_at(step, run))
+            batch = batch_at(step, beginning, orders, data)
+            gradient, statistics = jax.grad(objective, has_aux=True)(
+                parameters, statistics, batch, weights_at(step, run)
+            )
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, parameters)
-            return optax.apply_updates(parameters, updates), optimiser_state
+            return optax.apply_updates(parameters, updates), optimiser_state, statistics
 
         def to_stop(carry: Any, item: Any) -> Any:
             state, snapshots = carry
@@ -514,10 +648,29 @@ def _stretch_program(
             state = jax.lax.fori_loop(start, stop, update, state)
             flat, _ = ravel_pytree(state[0])
             snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
-            return (state, snapshots), record(state[0], stop, run)
+            return (state, snapshots), record(state, stop, run, data)
 
         snapshots = jnp.zeros((slots, ravel_pytree(state[0])[0].size), dtype)
         (state, snapshots), records = jax.lax.scan(to_stop, (state, snapshots), items)
         return state, records, snapshots
 
     return advance
+
+
+def _mean_over_samples(
+    judge: Callable[[jax.Array, jax.Array], dict[str, jax.Array]], inputs: jax.Array, targets: jax.Array
+) -> dict[str, jax.Array]:
+    """Means of what `judge` finds of each sample, some samples at a time; (sample,) to ()."""
+    count = len(inputs)
+    if count <= _EVALUATED:
+        return {name: jnp.mean(each) for name, each in judge(inputs, targets).items()}
+
+    def part(first: jax.Array) -> dict[str, jax.Array]:
+        # The last part reaches back into the one before, and counts only what that did not.
+        start = jnp.minimum(first, count - _EVALUATED)
+        here = (jax.lax.dynamic_slice_in_dim(array, start, _EVALUATED) for array in (inputs, targets))
+        new = start + jnp.arange(_EVALUATED) >= first
+        return {name: jnp.sum(each, where=new) for name, each in judge(*here).items()}
+
+    sums = jax.lax.map(part, jnp.arange(0, count, _EVALUATED))
+    return {name: jnp.sum(values) / count for name, values in sums.items()}

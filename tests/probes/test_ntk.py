@@ -221,6 +221,6 @@ def test_lent_names_are_taken_back_when_the_import_fails(monkeypatch: pytest.Mon
     util = sys.modules.get("jax.util")
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(ImportError):
-        neural_tangents._load()
+        neural_tangents.load_module("_src.empirical")
     assert dict(vars(jax.core)) == core
     assert sys.modules.get("jax.util") is util and "neural_tangents" not in sys.modules

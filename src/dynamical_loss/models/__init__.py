@@ -3,45 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynamical_loss.config.models import ModelSettings
+from dynamical_loss.config.models import MLPSettings, ModelSettings, Myrtle5Settings
+from dynamical_loss.models.convolution import Arithmetic
 from dynamical_loss.models.mlp import MLP
+from dynamical_loss.models.myrtle5 import Myrtle5
+from dynamical_loss.models.wide_resnet import WideResNet
 
 Parameters = Any
 """A pytree of arrays, as flax gives it."""
+
+Statistics = Any
+"""What batch norm collects along the way, a pytree of arrays; empty for other networks."""
 
 Apply = Callable[[Parameters, jax.Array], jax.Array]
 """(parameters, inputs (sample, …)) to logits (sample, class_index)."""
 
 _INITIALISATION = 0  # purpose of a random key; other purposes of the same seed take other numbers
+_STATISTICS = "batch_stats"
 
 
-def build(settings: ModelSettings, classes: int) -> nn.Module:
+class Network(NamedTuple):
+    """What the training engine sees of a network.
+
+    Attributes:
+        train: (parameters, statistics, inputs, present) → logits and the statistics after this batch.
+            `present` says which samples of the batch are there, (sample,) booleans; None: all.
+        evaluate: (parameters, statistics, inputs) → logits.
+        statistics: before the first step.
+        convolutional: runs side by side would turn its convolutions into slow grouped ones.
+    """
+
+    train: Callable[[Parameters, Statistics, jax.Array, jax.Array | None], tuple[jax.Array, Statistics]]
+    evaluate: Callable[[Parameters, Statistics, jax.Array], jax.Array]
+    statistics: Statistics
+    convolutional: bool = False
+
+
+def build(settings: ModelSettings, classes: int, arithmetic: Arithmetic = "full") -> nn.Module:
     """The network that `settings` describe.
 
     Args:
         settings: architecture and its sizes.
         classes: number of outputs.
+        arithmetic: of the products of convolutions.
     """
-    return MLP(
-        width=settings.width,
-        classes=classes,
-        depth=settings.depth,
-        initialisation=settings.initialisation,
+    if isinstance(settings, MLPSettings):
+        return MLP(settings.width, classes, settings.depth, settings.initialisation)
+    if isinstance(settings, Myrtle5Settings):
+        return Myrtle5(settings.channels, classes, arithmetic)
+    return WideResNet(settings.depth, settings.widening, classes, settings.normalisation, arithmetic)
+
+
+def stateless(apply: Apply, convolutional: bool = False) -> Network:
+    """A network without statistics, from its pure function."""
+    return Network(
+        train=lambda parameters, statistics, inputs, present: (apply(parameters, inputs), statistics),
+        evaluate=lambda parameters, statistics, inputs: apply(parameters, inputs),
+        statistics={},
+        convolutional=convolutional,
     )
 
 
+def network(model: nn.Module, input_shape: Sequence[int]) -> Network:
+    """A flax module as the training engine takes it.
+
+    Args:
+        model: made by `build`.
+        input_shape: shape of one input.
+    """
+    convolutional = not isinstance(model, MLP)
+    if not isinstance(model, WideResNet):
+        return stateless(apply_function(model), convolutional)
+
+    def train(
+        parameters: Parameters, statistics: Statistics, inputs: jax.Array, present: jax.Array | None
+    ) -> tuple[jax.Array, Statistics]:
+        logits, changed = model.apply(
+            {"params": parameters, _STATISTICS: statistics},
+            inputs,
+            training=True,
+            present=present,
+            mutable=[_STATISTICS],
+        )
+        return jnp.asarray(logits), changed.get(_STATISTICS, {})
+
+    def evaluate(parameters: Parameters, statistics: Statistics, inputs: jax.Array) -> jax.Array:
+        variables = {"params": parameters, _STATISTICS: statistics}
+        return jnp.asarray(model.apply(variables, inputs, training=False))
+
+    example = jnp.zeros((1, *input_shape))
+    # Means of 0 and variances of 1: no random number is in them.
+    start = jax.jit(lambda: model.init(jax.random.key(0), example).get(_STATISTICS, {}))()
+    return Network(train, evaluate, jax.tree.map(np.asarray, start), convolutional)
+
+
 def apply_function(model: nn.Module) -> Apply:
-    """The pure function (parameters, inputs) → logits of a network without state."""
+    """The pure function (parameters, inputs) → logits; batch norm takes the statistics of the inputs."""
 
     def apply(parameters: Parameters, inputs: jax.Array) -> jax.Array:
-        return jnp.asarray(model.apply({"params": parameters}, inputs))
+        found, _ = model.apply({"params": parameters}, inputs, mutable=[_STATISTICS])
+        return jnp.asarray(found)
 
     return apply
 

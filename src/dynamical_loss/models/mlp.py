@@ -63,7 +63,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Inputs (sample, feature) to logits (sample, class_index)."""
+        """Inputs (sample, …) to logits (sample, class_index); images are taken as rows of numbers."""
         kernel_init: nn.initializers.Initializer
         bias_init: nn.initializers.Initializer | None
         if self.initialisation == "glorot":
@@ -72,7 +72,7 @@ class MLP(nn.Module):
         else:
             kernel_init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
             bias_init = None if self.initialisation == "no_bias" else nn.initializers.zeros_init()
-        hidden = inputs.T
+        hidden = inputs.reshape(len(inputs), -1).T
         for index in range(self.depth):
             hidden = nn.relu(Dense(self.width, kernel_init, bias_init, name=f"hidden_{index}")(hidden))
         return Dense(self.classes, kernel_init, bias_init, name="output")(hidden).T

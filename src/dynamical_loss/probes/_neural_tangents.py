@@ -89,7 +89,12 @@ def _jax_util() -> types.ModuleType:
     return cast(types.ModuleType, module)
 
 
-def _load() -> types.ModuleType:
+def load_module(name: str) -> types.ModuleType:
+    """A private copy of a module of neural-tangents, e.g. ``stax``.
+
+    Raises:
+        ModuleNotFoundError: if neural-tangents is not installed.
+    """
     moved = {name: getattr(extend_core, name) for name in _MOVED_TO_EXTEND}
     # A primitive JAX dropped; the library only uses it as a key in a table of rules.
     dropped = {"zeros_like_p": extend_core.Primitive("zeros_like")}
@@ -99,10 +104,10 @@ def _load() -> types.ModuleType:
         _lent_attributes(jax.interpreters.ad, dropped),
         _private_modules(modules),
     ):
-        return importlib.import_module(f"{_PACKAGE}._src.empirical")
+        return importlib.import_module(f"{_PACKAGE}.{name}")
 
 
-_empirical = _load()
+_empirical = load_module("_src.empirical")
 
 empirical_ntk_fn: Callable[..., Callable[..., jax.Array]] = _empirical.empirical_ntk_fn
 empirical_ntk_vp_fn: Callable[..., Callable[[jax.Array], jax.Array]] = _empirical.empirical_ntk_vp_fn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,8 @@ _FINAL = {
 def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """Write the phase diagram; static cells are the same runs at every period.
 
+    If the settings ask for learning curves, what `_FINAL` names is kept along the runs too.
+
     Raises:
         UserError: if a file is no block, cannot be read, was made with other settings or trained on other
             data than the first, or if one that the settings ask for is not given.
@@ -31,6 +34,9 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     given = np.zeros(shape, dtype=bool)
     values = {name: np.full(shape, np.nan) for name in _FINAL}
     values |= {"diverged": np.zeros(shape, dtype=bool), "divergence_step": np.full(shape, -1)}
+    curves: dict[str, np.ndarray] = {}
+    steps = np.empty(0, np.int64)
+    of_data: dict[str, Any] = {}
     places = _places(settings)
     engines, devices = set(), set()
     for path in blocks:
@@ -46,8 +52,14 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             raise UserError(f"{path} was trained on another dataset than {blocks[0]}; {store.remedy(path)}")
         engines.add(str(stored.attrs["engine"]))
         devices.add(str(stored.attrs["device"]))
-        final = stored.isel(step=-1).sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
-        arrays = {name: final[name].values for name in values}
+        of_data = {name: stored.attrs[name] for name in store.OF_DATA if name in stored.attrs}
+        cells = stored.sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
+        arrays = {name: cells[name].isel(step=-1, missing_dims="ignore").values for name in values}
+        if settings.learning_curves:
+            steps = stored["step"].values
+            for name in _FINAL:
+                curves.setdefault(name, np.full((*shape, len(steps)), np.nan, np.float32))
+            along = {name: cells[name].values for name in _FINAL}
         # Cell by cell and not run by run: a large study has half a million runs.
         seeds = slice(block.first_seed, block.last_seed + 1)
         for index, amplitude in enumerate(block.amplitudes):
@@ -56,6 +68,9 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
                 for name, whole in values.items():
                     wanted = whole[place][seeds]
                     wanted[:] = arrays[name][index, : len(wanted)]
+                for name, whole in curves.items():
+                    wanted = whole[place][seeds]
+                    wanted[:] = along[name][index, : len(wanted)]
     if not given.all():
         period, amplitude, seed = (int(index) for index in np.argwhere(~given)[0])
         raise UserError(
@@ -82,7 +97,12 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         "first recorded step with a loss that is not finite, -1 if none",
         reference="Fig. 3",
     )
-    trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices))}
+    if curves:
+        variables.add("step", ("step",), steps, "minimisation steps done, t", reference="Eq. 2")
+        for name, along_runs in curves.items():
+            words = _FINAL[name].replace("at the end", "along the run")
+            variables.add(f"{name}_curve", (*dimensions, "step"), along_runs, words, reference="Fig. S3, S4")
+    trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices)), **of_data}
     store.write(variables.dataset().assign_attrs(trained), output, record)
 
 

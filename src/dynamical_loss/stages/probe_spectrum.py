@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from dynamical_loss.probes import hessian, ntk
 from dynamical_loss.progress import report
 
 _CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
+Samples = tuple[jax.Array, jax.Array]
+_SAMPLES = 500  # at a time in a network of convolutions, whose activations would fill the memory
 
 
 def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
@@ -56,7 +59,8 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     )
     with jax.enable_x64(training.precision == "float64"):
         _probe(settings, training, data, stored, variables, output.stem)
-    store.write(variables.dataset(), output, record)
+    of_data = {name: stored.attrs[name] for name in store.OF_DATA if name in stored.attrs}
+    store.write(variables.dataset().assign_attrs(of_data), output, record)
 
 
 def _probe(
@@ -70,25 +74,32 @@ def _probe(
     model = models.build(training.model, data.classes)
     apply = models.apply_function(model)
     loss = losses.sample_loss(training.loss.kind)
-    inputs = jnp.asarray(data.train_inputs, training.precision)
-    targets = jnp.asarray(data.one_hot(data.train_labels), training.precision)
+    looked_at = slice(training.evaluation_samples)
+    inputs = jnp.asarray(data.train_inputs[looked_at], training.precision)
+    targets = jnp.asarray(data.one_hot(data.train_labels[looked_at]), training.precision)
+    convolutional = inputs.ndim > 2
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, inputs.shape[1:], [0]))
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example))
     steps = stored["snapshot_step"].values
     parameters = stored["parameters"].values
     class_weight = stored["class_weight"].sel(step=steps).values
 
-    def objective(weights: jax.Array) -> Callable[[jax.Array], jax.Array]:
-        return lambda flat: losses.weighted_loss(loss, apply(unravel(flat), inputs), targets, weights)
+    def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
+        def weighted(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
+            return losses.weighted_loss(loss, apply(unravel(flat), inputs), targets, weights)
 
-    def at_snapshot(item: Any) -> dict[str, Any]:
+        if convolutional and len(inputs) > _SAMPLES:
+            return lambda flat: mean_in_parts(weighted, flat, samples, _SAMPLES)
+        return lambda flat: weighted(flat, *samples)
+
+    def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
         step, flat, weights = item
         # The key depends on the step alone: probing more snapshots changes no number of the others.
         key = jax.random.fold_in(jax.random.key(settings.seed), step)
         result: dict[str, Any] = {}
         for kind in settings.hessian.losses:
             result[kind] = hessian.extreme_eigenvalues(
-                objective(weights if kind == "weighted" else jnp.ones_like(weights)),
+                objective(weights if kind == "weighted" else jnp.ones_like(weights), samples),
                 flat,
                 modes=settings.hessian.modes,
                 order=settings.hessian.order,
@@ -98,7 +109,7 @@ def _probe(
             result["ntk"] = ntk.ntk_top_eigenvalues(
                 apply,
                 unravel(flat),
-                inputs,
+                samples[0],
                 modes=settings.ntk.modes,
                 order=settings.ntk.order,
                 key=key,
@@ -107,20 +118,25 @@ def _probe(
                 result["notebook"] = ntk.notebook_ntk_eigenvalues(
                     apply,
                     unravel(flat),
-                    inputs,
+                    samples[0],
                     samples=settings.ntk.notebook_samples,
                     modes=min(settings.ntk.modes, settings.ntk.notebook_samples, len(inputs)),
                 )
         return result
 
-    compiled = jax.jit(lambda items: jax.lax.map(at_snapshot, items))
+    # Samples are arguments of the program: as constants they would be compiled with it.
+    @jax.jit
+    def compiled(samples: Samples, items: Any) -> Any:
+        return jax.lax.map(functools.partial(at_snapshot, samples), items)
+
+    chunk = 1 if convolutional else _CHUNK
     chunks = []
     with report(f"probing {label}") as progress:
-        for first in range(0, len(steps), _CHUNK):
+        for first in range(0, len(steps), chunk):
             # The last chunk is filled up with its last snapshot, so that one compilation serves all.
-            index = np.minimum(np.arange(first, first + _CHUNK), len(steps) - 1)
-            result = compiled((steps[index], parameters[index], class_weight[index]))
-            kept = min(_CHUNK, len(steps) - first)
+            index = np.minimum(np.arange(first, first + chunk), len(steps) - 1)
+            result = compiled((inputs, targets), (steps[index], parameters[index], class_weight[index]))
+            kept = min(chunk, len(steps) - first)
             chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
             progress((first + kept) / len(steps))
     results = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
@@ -132,17 +148,46 @@ def _probe(
         nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
         density = settings.density
 
-        def quadrature(item: Any) -> Any:
+        def quadrature(samples: Samples, item: Any) -> Any:
             step, flat, weights = item
             key = jax.random.fold_in(jax.random.key(settings.seed), step)
             return hessian.spectral_density(
-                objective(weights), flat, order=density.order, probes=density.probes, key=key
+                objective(weights, samples), flat, order=density.order, probes=density.probes, key=key
             )
 
-        found = jax.jit(lambda items: jax.lax.map(quadrature, items))(
-            (steps[nearest], parameters[nearest], class_weight[nearest])
-        )
+        @jax.jit
+        def densities(samples: Samples, items: Any) -> Any:
+            return jax.lax.map(functools.partial(quadrature, samples), items)
+
+        found = densities((inputs, targets), (steps[nearest], parameters[nearest], class_weight[nearest]))
         _add_density(variables, steps[nearest], found)
+
+
+def mean_in_parts(
+    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    flat: jax.Array,
+    samples: Samples,
+    size: int,
+) -> jax.Array:
+    """The mean over samples of a function that is itself a mean, some samples at a time.
+
+    Its derivatives are in parts too: nothing but the sums outlives a part.
+
+    Args:
+        function: (parameters, inputs, targets) to the mean over these samples.
+        flat: parameters, (parameter,).
+        samples: inputs and targets, each (sample, …).
+        size: samples of a part; the last may be smaller.
+    """
+    count = len(samples[0])
+    whole = count // size * size
+    parts = jax.tree.map(lambda array: array[:whole].reshape(-1, size, *array.shape[1:]), samples)
+    once = jax.checkpoint(lambda part: function(flat, *part))
+    total = size * jnp.sum(jax.lax.map(once, parts))
+    if whole < count:
+        rest = jax.tree.map(lambda array: array[whole:], samples)
+        total = total + (count - whole) * once(rest)
+    return total / count
 
 
 def _by_mode(values: Any, settings: ProbeSettings) -> Any:

@@ -5,18 +5,46 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 
-from dynamical_loss import fused, losses, models
+from dynamical_loss import datasets, fused, losses, models, store
 from dynamical_loss.checkpoint import FileCheckpoint
+from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.models import Parameters
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
-from dynamical_loss.training import History, Problem, Runs, Schedule, train_ensemble
+from dynamical_loss.training import (
+    History,
+    Problem,
+    Runs,
+    Schedule,
+    last_period_boundary,
+    train_ensemble,
+)
+
+SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
+
+
+def load(settings: SettingsType, dataset: Path, inputs: store.Inputs) -> tuple[SettingsType, Data]:
+    """The data, and the settings with the length of the run in steps.
+
+    Raises:
+        UserError: if the dataset cannot be read, or does not go together with the settings.
+    """
+    data = datasets.load(dataset, inputs)
+    shape = Shape(
+        len(data.train_inputs), len(data.validation_inputs), data.train_inputs.shape[1:], data.classes
+    )
+    try:
+        return settings.for_data(shape), data
+    except ValueError as error:
+        raise UserError(f"{dataset}: {error}") from None
 
 
 def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple[Problem, Parameters]:
@@ -26,17 +54,25 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         UserError: if the settings ask for the fused loop and it does not cover the problem.
     """
     shape = data.train_inputs.shape[1:]
-    model = models.build(settings.model, data.classes)
+    model = models.build(settings.model, data.classes, settings.arithmetic)
     perceptron = fused.perceptron(
         settings.model, settings.loss.kind, settings.optimiser, math.prod(shape), data.classes
     )
+    if (
+        settings.batch_size
+        or settings.learning_rate_schedule
+        or settings.evaluation_samples
+        or len(shape) > 1
+    ):
+        perceptron = None
     if settings.engine == "fused" and (perceptron is None or jax.default_backend() != "cpu"):
         raise UserError(
             f"engine: fused needs a CPU and few features and classes, here {math.prod(shape)} and "
             f"{data.classes} on a {jax.default_backend()}; take auto or xla"
         )
+    points = tuple((place * settings.steps, factor) for place, factor in settings.learning_rate_schedule)
     problem = Problem(
-        apply=models.apply_function(model),
+        network=models.network(model, shape),
         loss=losses.sample_loss(settings.loss.kind),
         waveform=settings.loss.waveform,
         optimiser=optimiser(settings.optimiser.kind, settings.optimiser.arguments),
@@ -45,8 +81,22 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         validation_inputs=data.validation_inputs,
         validation_targets=data.one_hot(data.validation_labels),
         perceptron=perceptron,
+        batch_size=settings.batch_size,
+        learning_rate_points=points or None,
+        evaluation_samples=settings.evaluation_samples,
     )
     return problem, models.initial_parameters(model, shape, seeds)
+
+
+def oscillation_end(settings: TrainingSettings, period: int) -> int:
+    """The step from which Γ = 1: the settings' own, or that of the last period.
+
+    Raises:
+        ValueError: if neither leaves a static end.
+    """
+    if settings.oscillation_stop is not None:
+        return round(settings.oscillation_stop * settings.steps)
+    return last_period_boundary(settings.steps, period)
 
 
 def train(
@@ -69,6 +119,7 @@ def train(
             schedule,
             precision=settings.precision,
             engine=settings.engine,
+            batching=settings.batching,
             progress=progress,
             checkpoint=checkpoint,
         )
@@ -76,3 +127,12 @@ def train(
     if diverged:
         print(f"{diverged} of {len(history.diverged)} runs diverged and are kept as such", file=sys.stderr)
     return history
+
+
+def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
+    """Global attributes that say what was trained, on what and by what."""
+    return {
+        "engine": history.engine,
+        "steps_per_epoch": settings.steps_per_epoch(len(data.train_inputs)),
+        **data.attributes,
+    }

@@ -7,13 +7,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dynamical_loss import datasets, store
+from dynamical_loss import store
 from dynamical_loss.checkpoint import FileCheckpoint
-from dynamical_loss.config.training import TrainingSettings, require_static_period
+from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
 from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule, last_period_boundary
+from dynamical_loss.training import Runs, Schedule
 
 
 def run(
@@ -32,16 +32,18 @@ def run(
         Interrupted: if the process was asked to stop; what was done is kept.
         UserError: if the dataset cannot be read, or the period leaves no static one.
     """
-    record = store.Provenance(
-        __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision
-    )
+    inputs = store.Inputs()
+    settings, data = problems.load(settings, dataset, inputs)
     period = max(1, settings.steps // 2) if block.period is None else block.period
     try:
-        require_static_period(period, settings.steps, "period")
+        end = problems.oscillation_end(settings, period)
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"period: {error}; take a shorter one or more steps") from None
+    record = store.Provenance(
+        __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision, inputs
+    )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
-    problem, parameters = problems.build(settings, datasets.load(dataset, record.inputs), seeds)
+    problem, parameters = problems.build(settings, data, seeds)
     # Runs in the order of the file's dimensions: all seeds of the first amplitude, of the second, …
     count = len(amplitudes) * len(seeds)
     runs = Runs(
@@ -49,7 +51,8 @@ def run(
         period=np.full(count, period),
         amplitude=np.repeat(amplitudes, len(seeds)),
         learning_rate=np.full(count, settings.learning_rate),
-        oscillation_end=np.full(count, last_period_boundary(settings.steps, period)),
+        oscillation_end=np.full(count, end),
+        seed=np.tile(seeds, len(amplitudes)),
     )
     schedule = Schedule.regular(settings.steps, settings.record_every)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
@@ -74,5 +77,6 @@ def run(
             shape = (len(amplitudes), len(seeds), *values.shape[1:])
             dimensions = (*cells, "step")[: len(shape)]
             variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 3")
-        store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
+        origin = problems.origin(settings, data, history)
+        store.write(variables.dataset().assign_attrs(origin), output, record)
         checkpoint.remove()

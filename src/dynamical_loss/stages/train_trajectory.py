@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynamical_loss import datasets, store
+from dynamical_loss import store
 from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.errors import UserError
 from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule, last_period_boundary
+from dynamical_loss.training import Runs, Schedule, learning_rate_factor
 
 
 def run(
@@ -27,10 +28,18 @@ def run(
         Interrupted: if the process was asked to stop; what was done is kept.
         UserError: if the dataset cannot be read.
     """
-    record = store.Provenance(__name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision)
-    problem, parameters = problems.build(settings, datasets.load(dataset, record.inputs), [seed])
-    end = last_period_boundary(settings.steps, settings.period)
-    runs = Runs(parameters, [settings.period], [settings.amplitude], [settings.learning_rate], [end])
+    inputs = store.Inputs()
+    settings, data = problems.load(settings, dataset, inputs)
+    try:
+        end = problems.oscillation_end(settings, settings.period)
+    except ValueError as error:
+        raise UserError(f"period: {error}; take a shorter one or more steps") from None
+    record = store.Provenance(
+        __name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision, inputs
+    )
+    problem, parameters = problems.build(settings, data, [seed])
+    rates = [settings.learning_rate]
+    runs = Runs(parameters, [settings.period], [settings.amplitude], rates, [end], [seed])
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
@@ -45,6 +54,13 @@ def run(
             history.class_weight[0],
             "class weight Γ_i(t)",
             reference="Eq. 2-5, Fig. 4a",
+        )
+        variables.add(
+            "learning_rate",
+            ("step",),
+            settings.learning_rate * learning_rate_factor(problem, history.step),
+            "learning rate η(t)",
+            reference="Fig. S2",
         )
         for name, words, reference in (
             ("weighted_loss", "dynamical loss F(t), mean over samples", "Eq. 1, Fig. 4b"),
@@ -71,5 +87,6 @@ def run(
             "diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure
         )
         variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
-        store.write(variables.dataset().assign_attrs(engine=history.engine), output, record)
+        origin = problems.origin(settings, data, history)
+        store.write(variables.dataset().assign_attrs(origin), output, record)
         checkpoint.remove()

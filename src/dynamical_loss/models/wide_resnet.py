@@ -1,0 +1,76 @@
+"""Wide residual networks (Fig. S3), with batch norm and without."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import flax.linen as nn
+import jax
+
+from dynamical_loss.models.convolution import Arithmetic, Convolution
+
+
+class WideResNet(nn.Module):
+    """Pre-activation residual network of three stages with 16, 32 and 64 times `widening` channels.
+
+    Each stage has (depth − 4)/6 blocks of two 3×3 convolutions; the second and the third halve the image.
+    Without batch norm the branch of each of the n blocks is scaled by n^(−1/2), which keeps the variance of
+    activations and gradients of order one at any depth.
+
+    Attributes:
+        depth: 6 n + 4.
+        widening: k.
+        classes: number of outputs.
+        normalisation: ``batch`` or ``none``.
+        arithmetic: of the products; the logits are of the precision of the parameters.
+    """
+
+    depth: int
+    widening: int
+    classes: int
+    normalisation: Literal["batch", "none"] = "batch"
+    arithmetic: Arithmetic = "full"
+
+    @nn.compact
+    def __call__(
+        self, inputs: jax.Array, training: bool = True, present: jax.Array | None = None
+    ) -> jax.Array:
+        """Images to logits.
+
+        Args:
+            inputs: (sample, row, column, channel).
+            training: batch norm takes the statistics of this batch, and not those collected so far.
+            present: which samples count in these statistics, (sample,) booleans; None for all.
+
+        Returns:
+            (sample, class_index)
+        """
+        mask = None if present is None else present[:, None, None, None]
+
+        def activated(values: jax.Array, name: str) -> jax.Array:
+            if self.normalisation == "batch":
+                values = nn.BatchNorm(
+                    use_running_average=not training, momentum=0.9, param_dtype=inputs.dtype, name=name
+                )(values, mask=mask)
+            return nn.relu(values)
+
+        def convolution(channels: int, name: str, size: int = 3, stride: int = 1) -> Convolution:
+            return Convolution(channels, size, stride, self.arithmetic, name=name)
+
+        blocks = (self.depth - 4) // 6
+        scale = 1.0 if self.normalisation == "batch" else 1 / math.sqrt(3 * blocks)
+        hidden = convolution(16, "first")(inputs)
+        for stage in range(3):
+            channels = 16 * self.widening * 2**stage
+            for block in range(blocks):
+                name = f"block_{stage}_{block}"
+                stride = 2 if stage > 0 and block == 0 else 1
+                before = activated(hidden, f"{name}_norm_0")
+                branch = convolution(channels, f"{name}_0", stride=stride)(before)
+                branch = convolution(channels, f"{name}_1")(activated(branch, f"{name}_norm_1"))
+                if hidden.shape != branch.shape:
+                    hidden = convolution(channels, f"{name}_shortcut", size=1, stride=stride)(before)
+                hidden = hidden + scale * branch
+        features = activated(hidden, "norm").astype(inputs.dtype).mean(axis=(1, 2))
+        return nn.Dense(self.classes, param_dtype=inputs.dtype, precision="highest", name="readout")(features)

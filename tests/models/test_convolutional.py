@@ -1,0 +1,150 @@
+"""Convolutional networks: against neural-tangents' own, against numpy, and by their moments."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dynamical_loss import models
+from dynamical_loss.config.models import MLPSettings, Myrtle5Settings, WideResNetSettings
+from dynamical_loss.models.convolution import average_pool
+from dynamical_loss.probes import _neural_tangents
+
+IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3))
+
+
+def myrtle5(channels=4, arithmetic="full"):
+    return models.build(Myrtle5Settings(kind="myrtle5", channels=channels), 10, arithmetic)
+
+
+def wide_resnet(**settings):
+    return models.build(
+        WideResNetSettings(kind="wide_resnet", **{"depth": 10, "widening": 1, **settings}), 10
+    )
+
+
+def parameters(model, shape=(8, 8, 3), seed=0):
+    return jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, shape, [seed]))
+
+
+def count(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(64, 112_960), (16, 27 * 16 + 3 * 9 * 16**2 + 160)])
+def test_number_of_parameters_of_myrtle5(channels, expected):
+    assert count(parameters(myrtle5(channels), (32, 32, 3))) == expected
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_myrtle5_is_the_network_of_neural_tangents(size):
+    """The same weights in the library's own layers, √2, without biases."""
+    stax = _neural_tangents.load_module("stax")
+    channels = 5
+
+    def layers(count):
+        convolution = stax.Conv(
+            channels, (3, 3), padding="SAME", W_std=2**0.5, b_std=None, parameterization="standard"
+        )
+        return [convolution, stax.Relu()] * count
+
+    pool = stax.AvgPool((2, 2), strides=(2, 2))
+    readout = stax.Dense(10, W_std=2**0.5, b_std=None, parameterization="standard")
+    with jax.enable_x64(True):
+        _, apply, _ = stax.serial(
+            *layers(2), pool, *layers(1), pool, *layers(1), stax.GlobalAvgPool(), readout
+        )
+        weights = parameters(myrtle5(channels), (size, size, 3), seed=3)
+        kernels = [((weights[f"convolution_{index}"]["kernel"], 0.0), ()) for index in range(4)]
+        theirs = [*kernels[0], *kernels[1], (), *kernels[2], (), *kernels[3], (), (weights["readout"], 0.0)]
+        images = np.random.default_rng(1).normal(size=(4, size, size, 3))
+        found = models.apply_function(myrtle5(channels))(weights, images)
+        np.testing.assert_allclose(found, apply(theirs, images), rtol=1e-12, atol=1e-13)
+
+
+def test_kernels_have_the_variance_of_a_weight_deviation_of_root_two():
+    weights = parameters(myrtle5(64), (32, 32, 3))
+    for name, fan_in in (("convolution_0", 27), ("convolution_1", 576), ("convolution_3", 576)):
+        kernel = weights[name]["kernel"]
+        # The variance of n draws is known to √(2/n); four times that.
+        assert kernel.var() == pytest.approx(2 / fan_in, rel=4 * (2 / kernel.size) ** 0.5)
+    assert weights["readout"].var() == pytest.approx(2 / 64, rel=4 * (2 / 640) ** 0.5)
+
+
+@pytest.mark.parametrize(("side", "kept"), [(8, 8), (7, 6)])
+def test_average_pool_is_the_mean_of_four_pixels(side, kept):
+    images = np.random.default_rng(2).normal(size=(2, side, side, 3))
+    expected = sum(images[:, i:kept:2, j:kept:2] for i in (0, 1) for j in (0, 1)) / 4
+    np.testing.assert_allclose(average_pool(jnp.asarray(images, jnp.float32)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_images_of_an_mlp_are_rows_of_numbers():
+    model = models.build(MLPSettings(width=5), 10)
+    weights = parameters(model)
+    with jax.enable_x64(True):
+        apply = models.apply_function(model)
+        np.testing.assert_array_equal(apply(weights, IMAGES), apply(weights, IMAGES.reshape(3, -1)))
+
+
+@pytest.mark.parametrize("arithmetic", ["tf32", "bfloat16"])
+def test_lower_precision_is_of_products_alone(arithmetic):
+    """Logits stay float32 and agree to the products' seven bits of fraction, or better."""
+    weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(myrtle5(16)))
+    images = IMAGES.astype(np.float32)
+    full = models.apply_function(myrtle5(16))(weights, images)
+    lower = models.apply_function(myrtle5(16, arithmetic))(weights, images)
+    assert lower.dtype == np.float32
+    error = np.abs(lower - full).max() / np.abs(full).max()
+    assert error < 4 * 2**-8
+    assert (error > 2**-24) == (arithmetic == "bfloat16")  # a CPU has no TF32 and computes in full
+
+
+def test_number_of_parameters_of_a_wide_resnet():
+    """WRN-28-10 has 36.5 million (its authors' table); the small one is counted by hand."""
+    model = models.build(WideResNetSettings(kind="wide_resnet", depth=28, widening=10), 10)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
+    assert count(shapes) == pytest.approx(36.5e6, rel=2e-3)
+    convolutions = 9 * (3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 16 * 32 + 32 * 64
+    readout = 64 * 10 + 10
+    assert count(parameters(wide_resnet(normalisation="none"))) == convolutions + readout
+    norms = 2 * (16 + 16 + 16 + 32 + 32 + 64 + 64)
+    assert count(parameters(wide_resnet())) == convolutions + readout + norms
+
+
+def test_batch_norm_counts_present_samples_alone():
+    """Those that fill up a batch change neither logits nor statistics."""
+    model = wide_resnet()
+    network = models.network(model, (8, 8, 3))
+    weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
+    images = IMAGES.astype(np.float32)
+    alone, expected = network.train(weights, network.statistics, images, None)
+    filled = np.concatenate([images, 100 * images[:2]])
+    logits, statistics = network.train(weights, network.statistics, filled, np.arange(5) < 3)
+    np.testing.assert_allclose(logits[:3], alone, rtol=2e-4, atol=2e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), statistics, expected)
+
+
+def test_batch_norm_collects_moving_averages():
+    """The first layer of statistics against numpy, of one batch: 0.9 of the start and 0.1 of the batch."""
+    model = wide_resnet()
+    network = models.network(model, (8, 8, 3))
+    weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
+    _, statistics = network.train(weights, network.statistics, IMAGES.astype(np.float32), None)
+    padded = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    kernel = weights["first"]["kernel"]
+    hidden = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
+    found = statistics["block_0_0_norm_0"]
+    np.testing.assert_allclose(found["mean"], 0.1 * hidden.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["var"], 0.9 + 0.1 * hidden.var(axis=(0, 1, 2)), rtol=1e-4)
+    assert not np.allclose(
+        network.evaluate(weights, statistics, IMAGES.astype(np.float32)),
+        network.evaluate(weights, network.statistics, IMAGES.astype(np.float32)),
+    )
+
+
+@pytest.mark.parametrize("depth", [10, 40])
+def test_without_batch_norm_logits_stay_of_order_one_at_any_depth(depth):
+    model = wide_resnet(depth=depth, normalisation="none")
+    logits = models.apply_function(model)(parameters(model), IMAGES.astype(np.float32))
+    assert 0.1 < float(jnp.std(logits)) < 10
+    assert jax.tree.leaves(models.network(model, (8, 8, 3)).statistics) == []
