@@ -46,8 +46,20 @@ localrules:
 rule all:
     default_target: True
     input:
-        figure_files(),
+        figure_files(FIGURE_INPUTS),
         [] if CONFIG.published else [CLAIMS, CLAIMS_SIDECAR],
+
+
+rule images:
+    input:
+        figure_files(IMAGE_FIGURES),
+
+
+rule headline:
+    input:
+        figure_files(
+            {"fig1_phase_cifar10", "figS4_learning_curves"} & set(IMAGE_FIGURES)
+        ),
 
 
 onstart:

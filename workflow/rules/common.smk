@@ -12,7 +12,7 @@ if workflow.config_settings.config:
     OVERLAYS.append("--config")
 
 try:
-    CONFIG = configuration.load(config, " + ".join(OVERLAYS) or "config.yaml")
+    CONFIG = configuration.load(config, " + ".join(OVERLAYS) or "config.yaml").for_data()
 except UserError as error:
     stop(error)
 

@@ -37,6 +37,27 @@ FIGURE_INPUTS = {
     },
     "figS1_hessian_modes": along(first_run(SHOWN.cascade)),
 }
+IMAGE_STUDIES = {
+    "phase_images": [SHOWN.phase_images] if SHOWN.phase_images else [],
+    "learning_curves": [SHOWN.learning_curves] if SHOWN.learning_curves else [],
+    "wide_resnet": SHOWN.wide_resnet,
+}
+IMAGE_FIGURES = {
+    figure: {"phase": [phase_file(name) for name in IMAGE_STUDIES[role]]}
+    for figure, role in (
+        ("fig1_phase_cifar10", "phase_images"),
+        ("figS3_wide_resnet", "wide_resnet"),
+        ("figS4_learning_curves", "learning_curves"),
+    )
+    if IMAGE_STUDIES[role]
+}
+if SHOWN.cascade_images:
+    run = first_run(SHOWN.cascade_images)
+    IMAGE_FIGURES["figS2_cascade_cifar10"] = {
+        "trajectory": [trajectory_file(run)],
+        "spectrum": [spectrum_file(run)],
+    }
+FIGURE_INPUTS |= IMAGE_FIGURES
 SHOWN_FILES = sorted(
     {
         path
@@ -51,13 +72,16 @@ if CONFIG.published and ABSENT:
         f"published: there is no {ABSENT[0]}; what is published are the studies that config.yaml came "
         "with; for others set published to false"
     )
-FIGURE_OPTIONS = {"fig4_cascade": {"zoom": list(SHOWN.cascade_zoom)}}
+FIGURE_OPTIONS = {
+    "fig4_cascade": {"zoom": list(SHOWN.cascade_zoom)},
+    "figS4_learning_curves": {"cell": list(SHOWN.learning_curves_cell)},
+}
 
 
-def figure_files():
+def figure_files(names):
     return [
         f"{FIGURES}/{name}.{suffix}"
-        for name in FIGURE_INPUTS
+        for name in names
         for suffix in ("pdf", "png", "json")
     ]
 
@@ -87,4 +111,9 @@ def claim_inputs():
         "cascade": [cascade_file(run) for run in cascades],
         "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
         "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
+        **{
+            role: [phase_file(name) for name in names]
+            for role, names in IMAGE_STUDIES.items()
+            if names
+        },
     }
