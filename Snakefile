@@ -23,6 +23,11 @@ include: "workflow/rules/figures.smk"
 # Published results are only read; without the rules that make them nothing can overwrite them.
 if not CONFIG.published:
 
+    # Once it is there, nothing downloads it again.
+    if not DOWNLOADED.exists():
+
+        include: "workflow/rules/download.smk"
+
     include: "workflow/rules/dataset.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/probe.smk"
@@ -31,8 +36,10 @@ if not CONFIG.published:
     include: "workflow/rules/publish.smk"
 
 
-# Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that.
+# Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that, and
+# cannot always reach the network.
 localrules:
+    download_dataset,
     prepare_dataset,
     aggregate_phase,
     analyse_cascade,

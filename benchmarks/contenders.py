@@ -24,10 +24,9 @@ import optax
 import worker
 from machine import Measurement, measurement
 
-from dynamical_loss import datasets
 from dynamical_loss.config.datasets import SpiralSettings
 from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.datasets import Data
+from dynamical_loss.datasets import Data, preparation
 from dynamical_loss.models import Parameters
 from dynamical_loss.stages import problem as problems
 from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
@@ -60,7 +59,7 @@ Train = Callable[[int], Array]
 @functools.cache
 def data() -> Data:
     """The paper's spiral: 300 training and 300 validation samples."""
-    stored = datasets.generate(SpiralSettings())
+    stored = preparation.generate(SpiralSettings())
     parts = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
     return Data(*(stored[name].values for name in parts), classes=3)
 

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
 from dynamical_loss.config.base import Settings, members, validate
-from dynamical_loss.config.datasets import DatasetSettings
+from dynamical_loss.config.datasets import DOWNLOADED, DatasetSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.errors import Interrupted, UserError
@@ -157,6 +157,28 @@ def prepare_dataset(settings: DatasetSettings, output: Path) -> None:
     from dynamical_loss.stages import prepare_dataset as stage
 
     stage.run(settings, output)
+
+
+@commands.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=DOWNLOADED,
+    show_default=True,
+    help="File to write; it appears only when it is whole.",
+)
+@click.option(
+    "--url",
+    default=None,
+    envvar="DYNAMICAL_LOSS_CIFAR10_URL",
+    show_envvar=True,
+    help="Another server's copy of the same file; the authors' by default.",
+)
+def download_dataset(output: Path, url: str | None) -> None:
+    """Download CIFAR-10 (170 MB); when it was interrupted, the same command goes on."""
+    from dynamical_loss.stages import download_dataset as stage
+
+    stage.run(output, url)
 
 
 @commands.command()

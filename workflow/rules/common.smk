@@ -4,6 +4,7 @@ import json
 
 from dynamical_loss import grid, resources
 from dynamical_loss.config import study as configuration
+from dynamical_loss.config.datasets import DOWNLOADED
 from dynamical_loss.provenance import code_digest
 
 # config.yaml has passed on its own, so what is wrong now came from the command line.

@@ -1,4 +1,22 @@
+def dataset_source(wildcards):
+    """The file that a dataset is made from, so that another file makes it anew; folders are not watched."""
+    settings = CONFIG.datasets[wildcards.dataset]
+    location = settings.location
+    if location is None or location.is_dir():
+        return []
+    # Of a dataset that is there already its source may be gone.
+    made = os.path.exists(dataset_file(wildcards.dataset))
+    if settings.source is not None and not (made or location.exists()):
+        stop(
+            f"datasets.{wildcards.dataset}.source: there is no {settings.source}; name a file or folder "
+            "that exists (docs/data.md)"
+        )
+    return str(location)
+
+
 rule prepare_dataset:
+    input:
+        dataset_source,
     output:
         f"{RESULTS}/dataset/{{dataset}}.nc",
     log:
@@ -9,8 +27,8 @@ rule prepare_dataset:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=dataset_memory,
+        runtime=30,
     params:
         settings=lambda wildcards: as_json(CONFIG.datasets[wildcards.dataset]),
         code=stage("prepare_dataset"),

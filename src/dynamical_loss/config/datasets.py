@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from dynamical_loss.config.base import Count, Seed, Settings, one_of
+
+DOWNLOADED = Path("data", "cifar-10-binary.tar.gz")
+"""Where CIFAR-10 is downloaded to, and read from where no source is given."""
 
 
 class Shape(NamedTuple):
@@ -44,6 +48,10 @@ class SpiralSettings(Settings):
         samples = self.classes * self.points_per_class
         return Shape(samples, samples, (2,), self.classes)
 
+    @property
+    def location(self) -> None:
+        """It is made from nothing."""
+
 
 class _ImageSettings(Settings):
     """What all sets of images share."""
@@ -61,6 +69,11 @@ class _ImageSettings(Settings):
     zca_regularisation: Annotated[float, Field(gt=0)] = Field(
         0.1, description="of zca: added to every variance, in units of their mean"
     )
+
+    @property
+    def location(self) -> Path | None:
+        """The file or folder that the images are read from; None: a package brings them along."""
+        return None
 
     def _shape(self, train: int, validation: int, side: int, channels: int) -> Shape:
         return Shape(
@@ -93,6 +106,11 @@ class FashionMnistSettings(_ImageSettings):
         """Sizes of what these settings make."""
         return self._shape(60_000, 10_000, 28, 1)
 
+    @property
+    def location(self) -> Path:
+        """The folder that the images are read from."""
+        return Path(self.source).expanduser()
+
 
 class Cifar10Settings(_ImageSettings):
     """CIFAR-10, 32×32 in colour."""
@@ -108,6 +126,11 @@ class Cifar10Settings(_ImageSettings):
     def shape(self) -> Shape:
         """Sizes of what these settings make."""
         return self._shape(50_000, 10_000, 32, 3)
+
+    @property
+    def location(self) -> Path:
+        """The file or folder that the images are read from."""
+        return DOWNLOADED if self.source is None else Path(self.source).expanduser()
 
 
 if TYPE_CHECKING:

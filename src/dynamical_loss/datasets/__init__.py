@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,21 +11,25 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss import store
-from dynamical_loss.config.datasets import SpiralSettings
-from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.datasets.normalisation import scaled, standardised, whitened
 
 Array = npt.NDArray[Any]
+
+DESCRIPTION, NORMALISATION = "dataset_description", "normalisation"
+"""Attributes of a dataset's file: one line for the titles of figures; how `load` normalises images."""
 
 
 class Data(NamedTuple):
     """A classification problem in memory.
 
     Attributes:
-        train_inputs: (sample, feature).
+        train_inputs: (sample, feature), or images (sample, row, column, channel), normalised.
         train_labels: integers 0 … C−1, (sample,).
-        validation_inputs: (sample, feature).
+        validation_inputs: like the training inputs, and normalised with their statistics.
         validation_labels: integers 0 … C−1, (sample,).
         classes: C.
+        description: one line, e.g. ``CIFAR-10, 50 000 + 10 000 images``.
+        class_names: C names, in the order of the labels.
     """
 
     train_inputs: Array
@@ -32,39 +37,16 @@ class Data(NamedTuple):
     validation_inputs: Array
     validation_labels: Array
     classes: int
+    description: str = ""
+    class_names: tuple[str, ...] = ()
 
     def one_hot(self, labels: Array) -> Array:
-        """Labels (sample,) as targets (sample, class_index) of 0 and 1."""
-        return np.eye(self.classes)[labels]
-
-
-def generate(settings: SpiralSettings) -> xr.Dataset:
-    """Training and validation set of the spiral, ready to be stored."""
-    variables = store.Variables()
-    for part, seed in (
-        ("train", settings.train_seed),
-        ("validation", settings.validation_seed),
-    ):
-        inputs, labels = spiral(
-            classes=settings.classes,
-            points_per_class=settings.points_per_class,
-            turns=settings.turns,
-            noise=settings.noise,
-            seed=seed,
-        )
-        variables.add(
-            f"{part}_input",
-            (f"{part}_sample", "feature"),
-            inputs,
-            f"{part} inputs",
-            reference="Fig. 2",
-        )
-        variables.add(f"{part}_label", (f"{part}_sample",), labels, f"{part} labels", reference="Fig. 2")
-    return variables.dataset()
+        """Labels (sample,) as targets (sample, class_index) of 0 and 1, in the inputs' precision."""
+        return np.eye(self.classes, dtype=self.train_inputs.dtype)[labels]
 
 
 def load(path: Path, inputs: store.Inputs) -> Data:
-    """Read a dataset.
+    """Read a dataset; images come out normalised, as float32.
 
     Args:
         path: the file.
@@ -76,10 +58,33 @@ def load(path: Path, inputs: store.Inputs) -> Data:
     names = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
     stored = inputs.read(path, names, made_by="prepare_dataset")
     train_inputs, train_labels, validation_inputs, validation_labels = (stored[name].values for name in names)
+    if "class_name" in stored:
+        class_names = tuple(map(str, stored["class_name"].values))
+    else:
+        class_names = tuple(map(str, range(int(train_labels.max()) + 1)))
+    normalise = _normaliser(stored, path)
     return Data(
-        train_inputs,
+        normalise(train_inputs),
         train_labels,
-        validation_inputs,
+        normalise(validation_inputs),
         validation_labels,
-        classes=int(train_labels.max()) + 1,
+        classes=len(class_names),
+        description=str(stored.attrs.get(DESCRIPTION, path.stem)),
+        class_names=class_names,
     )
+
+
+def _normaliser(stored: xr.Dataset, path: Path) -> Callable[[Array], Array]:
+    """What makes inputs of what is stored; inputs that are no images are stored as they are.
+
+    Raises:
+        UserError: if the file says nothing that is known.
+    """
+    kind = stored.attrs.get(NORMALISATION)
+    if kind is None:
+        return lambda inputs: inputs
+    if kind == "standard":
+        return lambda images: standardised(images, stored["mean"].values, stored["standard_deviation"].values)
+    if kind == "zca":
+        return lambda images: whitened(images, stored["whitening_mean"].values, stored["whitening"].values)
+    return scaled

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from dynamical_loss import datasets, store
-from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss import store
+from dynamical_loss.config.datasets import DatasetSettings, SpiralSettings
+from dynamical_loss.datasets import preparation
 
 
-def run(settings: SpiralSettings, output: Path) -> None:
-    """Write training and validation set to `output`."""
-    record = store.Provenance(
-        __name__,
-        settings.model_dump(),
-        [settings.train_seed, settings.validation_seed],
-        "float64",
-    )
-    store.write(datasets.generate(settings), output, record)
+def run(settings: DatasetSettings, output: Path) -> None:
+    """Write training and validation set to `output`.
+
+    Raises:
+        UserError: if images are asked for that cannot be read, or are not there.
+    """
+    if isinstance(settings, SpiralSettings):
+        seeds, precision = [settings.train_seed, settings.validation_seed], "float64"
+    else:
+        seeds, precision = [settings.sample_seed], "float32"
+    record = store.Provenance(__name__, _without_place(settings), seeds, precision)
+    store.write(preparation.generate(settings), output, record)
+
+
+def _without_place(settings: DatasetSettings) -> dict[str, Any]:
+    """Settings to be recorded: where a source lies on one machine decides no number."""
+    values = settings.model_dump()
+    if values.get("source") is not None:
+        values["source"] = Path(values["source"]).name
+    return values

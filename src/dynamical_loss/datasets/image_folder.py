@@ -1,0 +1,142 @@
+"""Images as files, one folder a class: ``train/<class>/*`` and ``test/<class>/*``, in a folder or a tar."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from dynamical_loss import checksums
+from dynamical_loss.datasets import archive
+from dynamical_loss.datasets.images import Images
+from dynamical_loss.errors import UserError
+
+SPLITS = ("train", "test")
+_LARGEST = 2**20
+_MODES = ("RGB", "L", "P")
+
+
+class Folder(NamedTuple):
+    """What was read.
+
+    Attributes:
+        train: the images of ``train``, by class and name.
+        test: those of ``test``.
+        formats: of the files, e.g. ``("JPEG",)``.
+        sha256: of the tar; or of the lines ``<sha256>  <name>``, as `sha256sum` writes them, of all images of
+            the folder in the order of their names.
+    """
+
+    train: Images
+    test: Images
+    formats: tuple[str, ...]
+    sha256: str
+
+
+def read(path: Path, classes: Sequence[str], side: int) -> Folder:
+    """All images below `path`; hidden files, and those that lie elsewhere, are passed over.
+
+    Args:
+        path: a folder, or a tar archive with the two folders in it or in its only top folder.
+        classes: names of the class folders, in the order of the labels.
+        side: height and width that every image must have, pixels.
+
+    Returns:
+        images in colour, (sample, side, side, 3).
+
+    Raises:
+        UserError: if a class has no images, or is none of `classes`; if a file is no PNG or JPEG image of
+            this size; if the tar is truncated or holds links.
+    """
+    pixels = {split: bytearray() for split in SPLITS}
+    order: dict[str, list[tuple[int, str]]] = {split: [] for split in SPLITS}
+    lines: dict[str, str] = {}
+    formats = set()
+    label = {name: number for number, name in enumerate(classes)}
+    for name, content in _tree(path) if path.is_dir() else _packed(path):
+        split, folder, _ = PurePosixPath(name).parts
+        if folder not in label:
+            raise UserError(f"{path}: {split}/{folder} is no class; the classes are {', '.join(classes)}")
+        if name in lines:
+            raise UserError(f"{path} holds {name} twice; take one out")
+        lines[name] = hashlib.sha256(content).hexdigest()
+        decoded, form = _decoded(content, side, f"{path}: {name}")
+        pixels[split] += decoded
+        order[split].append((label[folder], name))
+        formats.add(form)
+    for split in SPLITS:
+        present = {number for number, _ in order[split]}
+        for name, number in label.items():
+            if number not in present:
+                raise UserError(
+                    f"{path}: no images in {split}/{name}; each of {', '.join(SPLITS)} needs the "
+                    f"{len(classes)} class folders {', '.join(classes)}"
+                )
+    if path.is_dir():
+        listing = "".join(f"{lines[name]}  {name}\n" for name in sorted(lines))
+        sha256 = hashlib.sha256(listing.encode()).hexdigest()
+    else:
+        sha256 = checksums.of_file(path)
+    train, test = (_sorted(pixels.pop(split), order[split], side) for split in SPLITS)
+    return Folder(train, test, tuple(sorted(formats)), sha256)
+
+
+def _sorted(pixels: bytearray, names: list[tuple[int, str]], side: int) -> Images:
+    """Images in the order of class and name, so that a tar and its folder are the same dataset."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, side, side, 3)
+    return Images(images[order], np.array([names[index][0] for index in order], np.uint8))
+
+
+def _decoded(content: bytes, side: int, where: str) -> tuple[bytes, str]:
+    """Red, green and blue of every pixel, and the format of the file."""
+    try:
+        # The size is known before anything is decoded.
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+            if image.size != (side, side):
+                width, height = image.size
+                raise UserError(
+                    f"{where} is {width}×{height} pixels, and not {side}×{side}; replace it or take it out"
+                )
+            if image.mode not in _MODES:
+                raise UserError(f"{where} has the colour mode {image.mode}; convert it to RGB")
+            return image.convert("RGB").tobytes(), str(image.format)
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's own for damaged PNG files
+        reason = "truncated" if "truncated" in str(error) else "damaged or of another format"
+        raise UserError(f"{where} is no PNG or JPEG image ({reason}); replace it or take it out") from None
+
+
+def _tree(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name relative to `path` and content of every file in a class folder."""
+    for split in SPLITS:
+        for folder in _visible(path / split):
+            for file in _visible(folder):
+                name = f"{split}/{folder.name}/{file.name}"
+                if not file.is_file() or file.stat().st_size > _LARGEST:
+                    raise UserError(f"{path}: {name} is no image; take it out")
+                yield name, file.read_bytes()
+
+
+def _visible(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _packed(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The same of a tar, whose top folder does not count."""
+    tops: set[tuple[str, ...]] = set()
+    for name, content in archive.members(path, _LARGEST):
+        parts = PurePosixPath(name).parts
+        top, rest = parts[:-3], parts[-3:]
+        if len(rest) < 3 or len(top) > 1 or rest[0] not in SPLITS or rest[-1].startswith("."):
+            continue
+        tops.add(top)
+        if len(tops) > 1:
+            raise UserError(f"{path} holds several folders '{rest[0]}'; pack one dataset alone")
+        yield "/".join(rest), content

@@ -1,0 +1,79 @@
+"""What every reader of images gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dynamical_loss.errors import UserError
+
+Bytes = npt.NDArray[np.uint8]
+
+WHITE = 255
+"""The stored intensity that counts as 1."""
+
+
+class Images(NamedTuple):
+    """Images with their classes.
+
+    Attributes:
+        pixels: intensities 0 … 255, (sample, row, column, channel).
+        labels: integers 0 … C−1, (sample,).
+    """
+
+    pixels: Bytes
+    labels: Bytes
+
+
+class Source(NamedTuple):
+    """A set of images as it was found.
+
+    Attributes:
+        dataset: its name in the literature, e.g. ``CIFAR-10``.
+        title: the same for readers of a figure, with what they should know of these images.
+        origin: base name of the file or folder, and what kind it is.
+        sha256: checksum of the file, or of the list that `sha256sum` makes of a folder's files.
+        split: where training and validation images part.
+        train: the training images.
+        validation: the validation images.
+        class_names: C names, in the order of the labels.
+    """
+
+    dataset: str
+    title: str
+    origin: str
+    sha256: str
+    split: str
+    train: Images
+    validation: Images
+    class_names: tuple[str, ...]
+
+
+OFFICIAL_SPLIT = "official; the validation set is the test set, as in the paper"
+
+
+def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) -> Bytes:
+    """Labels as they are stored.
+
+    Args:
+        labels: (sample,).
+        classes: C.
+        where: what to call their place in an error.
+
+    Raises:
+        UserError: if one of them is not in 0 … C−1.
+    """
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise UserError(
+            f"{where}: label {int(wrong[0])} is not one of 0 to {classes - 1}; fetch or make it again"
+        )
+    return labels.astype(np.uint8)
+
+
+def base_name(path: Path) -> str:
+    """The last part of a path, also where it is relative and names none."""
+    return path.name or path.resolve().name

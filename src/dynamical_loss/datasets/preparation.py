@@ -1,0 +1,181 @@
+"""From settings to a dataset that can be stored: what `prepare_dataset` writes.
+
+Training reads datasets and never makes them, so that a change here retrains nothing whose data stay.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from dynamical_loss import store
+from dynamical_loss.config.datasets import (
+    Cifar10Settings,
+    DatasetSettings,
+    DigitsSettings,
+    FashionMnistSettings,
+    SpiralSettings,
+)
+from dynamical_loss.datasets import DESCRIPTION, NORMALISATION, cifar10, digits, fashion_mnist
+from dynamical_loss.datasets.images import Images, Source
+from dynamical_loss.datasets.normalisation import channel_statistics, whitening
+from dynamical_loss.datasets.selection import balanced
+from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.errors import UserError
+
+ImageSettings = DigitsSettings | FashionMnistSettings | Cifar10Settings
+
+
+def generate(settings: DatasetSettings) -> xr.Dataset:
+    """Training and validation set, ready to be stored.
+
+    Raises:
+        UserError: if images are asked for that cannot be read, or are not there.
+    """
+    if isinstance(settings, SpiralSettings):
+        return _spiral(settings)
+    return _images(settings, _read(settings))
+
+
+def _spiral(settings: SpiralSettings) -> xr.Dataset:
+    variables = store.Variables()
+    for part, seed in (
+        ("train", settings.train_seed),
+        ("validation", settings.validation_seed),
+    ):
+        inputs, labels = spiral(
+            classes=settings.classes,
+            points_per_class=settings.points_per_class,
+            turns=settings.turns,
+            noise=settings.noise,
+            seed=seed,
+        )
+        variables.add(
+            f"{part}_input",
+            (f"{part}_sample", "feature"),
+            inputs,
+            f"{part} inputs",
+            reference="Fig. 2",
+        )
+        variables.add(f"{part}_label", (f"{part}_sample",), labels, f"{part} labels", reference="Fig. 2")
+    shape = settings.shape
+    size = _sizes(shape.train_samples, shape.validation_samples)
+    return variables.dataset().assign_attrs({"dataset": "spiral", DESCRIPTION: f"spiral, {size} points"})
+
+
+def _sizes(train: int, validation: int) -> str:
+    return f"{train:,} + {validation:,}".replace(",", " ")
+
+
+def _read(settings: ImageSettings) -> Source:
+    if isinstance(settings, DigitsSettings):
+        whole = settings.model_copy(update={"validation_samples": None}).shape
+        return digits.read(whole.validation_samples, settings.sample_seed)
+    if isinstance(settings, FashionMnistSettings):
+        return fashion_mnist.read(settings.location)
+    return cifar10.read(settings.location)
+
+
+def _images(settings: ImageSettings, source: Source) -> xr.Dataset:
+    """Variables and attributes of a set of images, of which the settings ask for a part or all."""
+    _require_enough(settings, source)
+    shape = settings.shape
+    train = _chosen(source.train, shape.train_samples, (settings.sample_seed, 0))
+    validation = _chosen(source.validation, shape.validation_samples, (settings.sample_seed, 1))
+    variables = store.Variables()
+    for part, images in (("train", train), ("validation", validation)):
+        variables.add(
+            f"{part}_input",
+            (f"{part}_sample", "row", "column", "channel"),
+            images.pixels,
+            f"{part} images, intensities 0 to 255",
+            reference="Fig. 1",
+        )
+        variables.add(
+            f"{part}_label", (f"{part}_sample",), images.labels, f"{part} labels", reference="Fig. 1"
+        )
+    variables.add(
+        "class_name",
+        ("class_index",),
+        np.array(source.class_names, object),
+        "names of the classes",
+        reference="Fig. 1",
+    )
+    _add_statistics(variables, settings, train)
+    official = source.train, source.validation
+    return variables.dataset().assign_attrs(
+        {
+            "dataset": source.dataset,
+            "dataset_source": source.origin,
+            "dataset_source_sha256": source.sha256,
+            "split": f"{_sizes(*(len(images.labels) for images in official))} images, {source.split}",
+            DESCRIPTION: f"{source.title}, {_sizes(len(train.labels), len(validation.labels))} images",
+            NORMALISATION: settings.normalisation,
+        }
+    )
+
+
+def _require_enough(settings: ImageSettings, source: Source) -> None:
+    """Refuse a source that is not what the sizes of the dataset were reckoned with.
+
+    Raises:
+        UserError: one line with what was found and what to set.
+    """
+    shape = settings.shape
+    where = settings.location or source.origin
+    found = len(source.train.labels), len(source.validation.labels)
+    for name, images, wanted in (
+        ("train_samples", source.train, shape.train_samples),
+        ("validation_samples", source.validation, shape.validation_samples),
+    ):
+        present = len(images.labels)
+        if present == wanted:
+            continue
+        if getattr(settings, name) is None:
+            raise UserError(
+                f"{where} holds {_sizes(*found)} images, and all of {source.dataset} are "
+                f"{_sizes(shape.train_samples, shape.validation_samples)}; to take a part of them, set "
+                "train_samples and validation_samples"
+            )
+        counts = np.bincount(images.labels, minlength=len(source.class_names))
+        share = -(-wanted // len(counts))
+        scarce = int(counts.argmin())
+        if counts[scarce] < share:
+            raise UserError(
+                f"{name}: {wanted} images are up to {share} of each class, and {where} holds "
+                f"{counts[scarce]} of {source.class_names[scarce]}; set it to at most "
+                f"{counts[scarce] * len(counts)}"
+            )
+
+
+def _chosen(images: Images, count: int, seed: tuple[int, int]) -> Images:
+    taken = balanced(images.labels, count, seed)
+    return Images(images.pixels[taken], images.labels[taken])
+
+
+def _add_statistics(variables: store.Variables, settings: ImageSettings, train: Images) -> None:
+    """Add what `datasets.load` normalises with, of the chosen training images.
+
+    Raises:
+        UserError: if they are of one colour, so that there is nothing to divide by.
+    """
+    mean, standard_deviation = channel_statistics(train.pixels)
+    if settings.normalisation == "standard" and not standard_deviation.all():
+        raise UserError("normalisation: a channel is the same in all training images; take none")
+    for name, values, words in (
+        ("mean", mean, "mean of each channel of the training images, intensities 0 to 1"),
+        ("standard_deviation", standard_deviation, "standard deviation of the same"),
+    ):
+        variables.add(name, ("channel",), values, words, reference="Fig. 1")
+    if settings.normalisation == "zca":
+        centre, matrix = whitening(train.pixels, settings.zca_regularisation)
+        variables.add(
+            "whitening_mean", ("feature",), centre, "mean training image, 0 to 1", reference="Fig. 1"
+        )
+        variables.add(
+            "whitening",
+            ("feature", "feature_out"),
+            matrix.astype(np.float32),
+            "matrix that whitens an image without its mean",
+            reference="Fig. 1",
+        )
