@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ class Data(NamedTuple):
         classes: C.
         description: one line, e.g. ``CIFAR-10, 50 000 + 10 000 images``.
         class_names: C names, in the order of the labels.
+        attributes: those of `store.OF_DATA` that the file has, for what is made from it.
     """
 
     train_inputs: Array
@@ -39,6 +41,7 @@ class Data(NamedTuple):
     classes: int
     description: str = ""
     class_names: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
     def one_hot(self, labels: Array) -> Array:
         """Labels (sample,) as targets (sample, class_index) of 0 and 1, in the inputs' precision."""
@@ -71,6 +74,7 @@ def load(path: Path, inputs: store.Inputs) -> Data:
         classes=len(class_names),
         description=str(stored.attrs.get(DESCRIPTION, path.stem)),
         class_names=class_names,
+        attributes={name: stored.attrs[name] for name in store.OF_DATA if name in stored.attrs},
     )
 
 
