@@ -14,7 +14,9 @@ from scipy import stats
 
 from dynamical_loss import claims, cli, store
 from dynamical_loss.cascade import SHARPNESS_RULE
-from dynamical_loss.claims import Above, Below, Equivalent, Measurement, Near, Verdict, mean_of
+from dynamical_loss.claims.cells import best_cell
+from dynamical_loss.claims.criteria import Above, Below, Equivalent, Near, Verdict
+from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
@@ -576,10 +578,7 @@ def test_the_best_cell_is_chosen_by_seeds_that_do_not_measure_it():
     accuracy[0, 1, 0::2] = 0.99  # chosen …
     accuracy[0, 1, 1::2] = 0.60  # … and found out
     accuracy[1, 2] = 0.90
-    dataset = xr.Dataset(
-        {"train_accuracy": (("period", "amplitude", "seed"), accuracy)},
-        coords={"period": [10, 20], "amplitude": [1.0, 5.0, 9.0], "seed": np.arange(6)},
-    )
-    found, static = claims._best_cell(dataset, "train_accuracy")
+    coordinates = {"period": [10, 20], "amplitude": [1.0, 5.0, 9.0], "seed": np.arange(6)}
+    found, static = best_cell(xr.DataArray(accuracy, coordinates))
     np.testing.assert_array_equal(found, [0.6, 0.6, 0.6])
     np.testing.assert_array_equal(static, [0.5, 0.5, 0.5])

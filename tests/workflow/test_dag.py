@@ -197,7 +197,7 @@ def test_editing_a_probe_never_retrains(project, whole):
 
 
 def test_editing_the_claims_only_evaluates_them(project):
-    project.edit("claims.py")
+    project.edit("claims/spiral.py")
     assert project.plan().jobs == {"evaluate_claims": 1}
 
 

@@ -1,0 +1,140 @@
+"""What a claim may look at, and what it finds: numbers with their intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.claims.criteria import Criterion
+from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.intervals import bootstrap_interval
+
+Inputs = Mapping[str, Sequence[xr.Dataset]]
+"""Role → datasets; the roles are those of ``workflow/rules/shown.smk``, and any may be absent."""
+
+MINIMUM_RUNS = 3
+"""Fewer seeds, runs or events than this give no interval."""
+
+PRIMARY = "sharpness"
+"""The paper's definition of the threshold, among those of ``threshold.nc``."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number with its uncertainty.
+
+    Attributes:
+        value: in the units of the claim; NaN if it could not be had.
+        interval: (lower, upper), 95 %; NaNs if there are too few runs for one.
+        n: seeds, runs or events behind it.
+    """
+
+    value: float = math.nan
+    interval: tuple[float, float] = (math.nan, math.nan)
+    n: int = 0
+
+
+class UntestedError(Exception):
+    """The data at hand cannot speak on a claim; the message says why.
+
+    Attributes:
+        measurement: what is known all the same.
+    """
+
+    def __init__(self, reason: str, measurement: Measurement | None = None) -> None:
+        super().__init__(reason)
+        self.measurement = measurement or Measurement()
+
+
+def mean_of(
+    values: npt.ArrayLike,
+    settings: BootstrapSettings,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Measurement:
+    """Mean with its 95 % bootstrap interval.
+
+    Args:
+        values: one independent value a seed, run or event; shape (n,). NaN is left out.
+        settings: seed and number of resamples.
+        bounds: what the mean cannot exceed, e.g. 0 and 1 for an accuracy; the interval is clipped.
+
+    Returns:
+        The mean; without an interval if n is below `MINIMUM_RUNS`.
+    """
+    known = np.asarray(values, dtype=np.float64).ravel()
+    known = known[np.isfinite(known)]
+    if known.size == 0:
+        return Measurement()
+    mean = float(known.mean())
+    if known.size < MINIMUM_RUNS:
+        return Measurement(mean, n=known.size)
+    ends = np.clip(bootstrap_interval(known, resamples=settings.resamples, seed=[settings.seed, 0]), *bounds)
+    return Measurement(mean, (float(ends[0]), float(ends[1])), known.size)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a claim may look at.
+
+    Attributes:
+        inputs: datasets by role.
+        settings: of the bootstrap.
+        definition: of the threshold, for the claims that are made once a definition.
+    """
+
+    inputs: Inputs
+    settings: BootstrapSettings
+    definition: str = PRIMARY
+
+    def files(self, role: str) -> Sequence[xr.Dataset]:
+        """All datasets of a role; `UntestedError` if there are none."""
+        if not self.inputs.get(role):
+            raise UntestedError(f"no file of role {role}")
+        return self.inputs[role]
+
+    def mean(self, values: npt.ArrayLike, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Measurement:
+        """`mean_of` with these settings."""
+        return mean_of(values, self.settings, bounds)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes:
+        id: short name; with ``{definition}``, one row is made for each definition of the threshold.
+        source: where the paper makes it.
+        statement: the claim.
+        paper_value: the paper's (or the theory's) number; NaN if it gives none.
+        measured: what is measured, in words, with the unit that n counts.
+        criterion: when it counts as reproduced.
+        roles: files it is computed from.
+        measure: does so; may raise `UntestedError`.
+    """
+
+    id: str
+    source: str
+    statement: str
+    paper_value: float
+    measured: str
+    criterion: Criterion
+    roles: tuple[str, ...]
+    measure: Callable[[Evidence], Measurement]
+
+    @property
+    def per_definition(self) -> bool:
+        """Whether it is made once a definition of the threshold."""
+        return "{definition}" in self.id
+
+    @property
+    def rule(self) -> str:
+        """The rule behind the verdict, in words."""
+        return (
+            f"{self.measured}; reproduced if {self.criterion.words()}; not tested with n < {MINIMUM_RUNS} "
+            "or off the paper's protocol"
+        )

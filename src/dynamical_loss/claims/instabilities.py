@@ -1,0 +1,190 @@
+"""Instabilities along a run, and the NTK about them (Fig. 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss import cascade, store
+from dynamical_loss.claims.criteria import Above, Below, Near
+from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
+from dynamical_loss.claims.protocol import (
+    CASCADE_AMPLITUDE,
+    CASCADE_PERIOD,
+    CASCADE_STEPS,
+    NARROW,
+    require,
+    require_network,
+    require_steps,
+)
+
+Floats = npt.NDArray[np.float64]
+
+
+def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Steps of the regular snapshots and the largest eigenvalue at them, both (snapshot,).
+
+    Without the dense windows, which would make a result depend on where one looks closely, and without
+    the snapshot at the very end of a run, which may be an even number of steps after the one before.
+    """
+    steps = spectrum["snapshot_step"].values
+    regular = steps % store.settings_of(spectrum)["trajectory"]["snapshots"]["every"] == 0
+    return steps[regular], spectrum[variable].values[regular, 0]
+
+
+def _events(table: xr.Dataset) -> list[cascade.Event]:
+    """Events by the paper's rule from a stored table, in order of time."""
+    chosen = table.isel(event=np.flatnonzero(table["event_rule"].values == cascade.SHARPNESS_RULE))
+    fields = ("start", "finish", "finished", "period_index")
+    rows = zip(*(chosen[f"event_{name}"].values.tolist() for name in fields), strict=True)
+    events = [
+        cascade.Event(cascade.SHARPNESS_RULE, start, finish, bool(finished), index)
+        for start, finish, finished, index in rows
+    ]
+    return sorted(events, key=lambda event: event.start)
+
+
+def _is_cascade_run(origin: Mapping[str, Any]) -> bool:
+    """Whether a run follows the protocol of Fig. 4: width 100, η = 1, T = 5000, A = 70."""
+    try:
+        require_network(origin, NARROW)
+        require(origin, learning_rate=1.0, period=CASCADE_PERIOD, amplitude=CASCADE_AMPLITUDE)
+        require_steps(origin, CASCADE_STEPS)
+    except UntestedError:
+        return False
+    return True
+
+
+def _run_key(origin: Mapping[str, Any]) -> str:
+    """What tells two runs apart, whatever was recorded of them."""
+    return repr(sorted((k, v) for k, v in origin.items() if k not in ("snapshots", "record_every")))
+
+
+def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
+    """For each run of Fig. 4's protocol, which oscillating periods were unstable.
+
+    The same run may stand in a cascade file and in ``threshold.nc``; it counts once.
+    """
+    found: dict[str, npt.NDArray[np.bool_]] = {}
+
+    def add(origin: Mapping[str, Any], table: xr.Dataset) -> None:
+        if not _is_cascade_run(origin):
+            return
+        period = origin["period"]
+        # The last period is static (the paper's protocol), so it does not count.
+        oscillating = origin["steps"] // period - 1
+        found[_run_key(origin)] = cascade.unstable_periods(_events(table), oscillating, period=period)
+
+    for item in evidence.inputs.get("threshold", ()):
+        for origin in store.settings_of(item)["trajectories"]:
+            own = (
+                (item["event_learning_rate"] == origin["learning_rate"])
+                & (item["event_width"] == origin["model"]["width"])
+                & (item["event_seed"] == origin["seed"])
+            )
+            add(origin, item.isel(event=np.flatnonzero(own.values)))
+    for item in evidence.inputs.get("cascade", ()):
+        add(store.settings_of(item)["trajectory"], item)
+    if not found:
+        raise UntestedError(
+            f"no run of width {NARROW} at η = 1, T = {CASCADE_PERIOD}, A = {CASCADE_AMPLITUDE:g} "
+            f"over {CASCADE_STEPS} steps"
+        )
+    return list(found.values())
+
+
+def _unstable_count(evidence: Evidence) -> Measurement:
+    return evidence.mean([unstable.sum() for unstable in _unstable_periods(evidence)])
+
+
+def _last_unstable(evidence: Evidence) -> Measurement:
+    periods = _unstable_periods(evidence)
+    last = [int(np.flatnonzero(unstable)[-1]) + 1 if unstable.any() else 0 for unstable in periods]
+    return evidence.mean(last)
+
+
+def _ntk(part: str, evidence: Evidence) -> Measurement:
+    """Relative change of the NTK's λ_max about each event, geometric mean over events or runs."""
+    spectra = {
+        _run_key(store.settings_of(item)["trajectory"]): item
+        for item in evidence.files("spectrum")
+        if "ntk_eigenvalue" in item
+    }
+    runs: list[Floats] = []
+    for item in evidence.files("cascade"):
+        origin = store.settings_of(item)["trajectory"]
+        probes = spectra.get(_run_key(origin))
+        if probes is None or not _is_cascade_run(origin):
+            continue
+        change = cascade.ntk_change(
+            *regular_snapshots(probes, "ntk_eigenvalue"), _events(item), period=origin["period"]
+        )
+        known = getattr(change, part)
+        runs.append(np.log1p(known[np.isfinite(known)]))
+    if not runs:
+        raise UntestedError("no run of Fig. 4's protocol with its NTK probed")
+    independent = len(runs) >= MINIMUM_RUNS
+    values = np.array([run.mean() for run in runs if run.size]) if independent else np.concatenate(runs)
+    logarithm = evidence.mean(values)
+    lower, upper = logarithm.interval
+    return Measurement(math.expm1(logarithm.value), (math.expm1(lower), math.expm1(upper)), logarithm.n)
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "unstable_periods",
+        "Fig. 4, Sec. III.3",
+        "about ten periods of the oscillation have instabilities",
+        10.0,
+        "number of oscillating periods with an instability by the paper's rule (width 100, η = 1, T = 5000, "
+        "A = 70), mean over n runs",
+        Near(8.0, 12.0, 8.0),
+        ("threshold", "cascade"),
+        _unstable_count,
+    ),
+    Claim(
+        "instabilities_end",
+        "Fig. 4, Sec. III.3",
+        "after about ten periods there are no instabilities any more",
+        10.0,
+        "number of the last unstable period (counted from 1; 13 oscillate) by the paper's rule, same runs, "
+        "mean over n runs",
+        Near(8.0, 12.0, 8.0),
+        ("threshold", "cascade"),
+        _last_unstable,
+    ),
+)
+"""Of the periods that are unstable."""
+
+KERNEL_CLAIMS: tuple[Claim, ...] = (
+    *(
+        Claim(
+            f"ntk_{short}",
+            "Fig. 4f, Sec. III.4",
+            f"the largest eigenvalue of the NTK {words}",
+            math.nan,
+            f"its relative change {span}, geometric mean over n runs, or with fewer than {MINIMUM_RUNS} runs "
+            "over their n events (which are not quite independent)",
+            criterion,
+            ("cascade", "spectrum"),
+            partial(_ntk, part),
+        )
+        for short, words, span, criterion, part in (
+            (
+                "grows_before",
+                "grows until an instability",
+                "from the beginning of the period to the start of the instability",
+                Above(0.0),
+                "before",
+            ),
+            ("drops_during", "drops in an instability", "from its start to its finish", Below(0.0), "during"),
+        )
+    ),
+)
+"""Of the NTK."""

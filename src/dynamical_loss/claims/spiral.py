@@ -1,0 +1,213 @@
+"""Phase diagrams of the spiral (Fig. 3)."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import xarray as xr
+
+from dynamical_loss import store
+from dynamical_loss.claims.cells import ACCURACY, best_cell, mean_accuracy, static_accuracy
+from dynamical_loss.claims.criteria import Above, Below, Near
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
+from dynamical_loss.claims.protocol import NARROW, PHASE_STEPS, WIDE, require, require_network, require_steps
+
+NARROW_REGION = ((5.0, 20.0), 300)
+WIDE_REGION = ((5.0, 25.0), 700)
+"""Where the dynamical loss helps: (smallest A, largest A), longest T in steps (Fig. 3)."""
+
+_REGIONS = {"phase_narrow": NARROW_REGION, "phase_wide": WIDE_REGION}
+
+TOO_LARGE = 60.0
+"""Smallest A that may stand for "too large": twice the paper's optimum, A ~ 30."""
+
+
+def _phase(evidence: Evidence, role: str) -> xr.Dataset:
+    dataset = evidence.files(role)[0]
+    settings = store.settings_of(dataset)
+    require_network(settings, NARROW if role == "phase_narrow" else WIDE)
+    require(settings, learning_rate=1.0)
+    require_steps(settings, PHASE_STEPS)
+    return dataset
+
+
+def _static(role: str, variable: str, evidence: Evidence) -> Measurement:
+    return evidence.mean(static_accuracy(_phase(evidence, role)[variable]), ACCURACY)
+
+
+def _static_narrow(variable: str, evidence: Evidence) -> Measurement:
+    """The narrow network at A = 1, from whichever study of the same network has the most seeds."""
+    main = _phase(evidence, "phase_narrow")
+    network = store.settings_of(main)["model"]
+    others = [
+        dataset
+        for dataset in evidence.inputs.get("initialisation", ())
+        if store.settings_of(dataset)["model"] == network
+        and store.settings_of(dataset)["steps"] == store.settings_of(main)["steps"]
+    ]
+    largest = max([main, *others], key=lambda dataset: dataset.sizes["seed"])
+    return evidence.mean(static_accuracy(largest[variable]), ACCURACY)
+
+
+def _best(variable: str, evidence: Evidence) -> Measurement:
+    return evidence.mean(best_cell(_phase(evidence, "phase_narrow")[variable])[0], ACCURACY)
+
+
+def _best_improvement(variable: str, evidence: Evidence) -> Measurement:
+    found, static = best_cell(_phase(evidence, "phase_wide")[variable])
+    return evidence.mean(found - static)
+
+
+def _region(role: str, variable: str, evidence: Evidence) -> Measurement:
+    return evidence.mean(mean_accuracy(_phase(evidence, role)[variable], *_REGIONS[role]), ACCURACY)
+
+
+def _improvement(role: str, variable: str, evidence: Evidence) -> Measurement:
+    accuracy = _phase(evidence, role)[variable]
+    return evidence.mean(mean_accuracy(accuracy, *_REGIONS[role]) - static_accuracy(accuracy))
+
+
+def _harm(variable: str, evidence: Evidence) -> Measurement:
+    accuracy = _phase(evidence, "phase_narrow")[variable]
+    largest = float(accuracy["amplitude"].max())
+    if largest < TOO_LARGE:
+        raise UntestedError(f"the largest A in the grid is {largest:g}")
+    amplitudes, longest = NARROW_REGION
+    at_largest = mean_accuracy(accuracy, (largest, largest), longest)
+    return evidence.mean(at_largest - mean_accuracy(accuracy, amplitudes, longest))
+
+
+_NARROW_WORDS = "5 <= A <= 20, T <= 300"
+_WIDE_WORDS = "5 <= A <= 25, T <= 700"
+_SEEDS = "n seeds"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "static_narrow_fails",
+        "Fig. 3a",
+        "the narrow network (width 100) does not learn the spiral with the static loss (A = 1)",
+        0.65,
+        f"mean final training accuracy at A = 1 over {_SEEDS}",
+        Below(0.8),
+        ("phase_narrow", "initialisation"),
+        partial(_static_narrow, "train_accuracy"),
+    ),
+    Claim(
+        "static_narrow_train_value",
+        "Fig. 3a",
+        "its training accuracy at A = 1 is ~0.65",
+        0.65,
+        f"mean final training accuracy at A = 1 over {_SEEDS}",
+        Near(0.6, 0.7, 0.2),
+        ("phase_narrow", "initialisation"),
+        partial(_static_narrow, "train_accuracy"),
+    ),
+    Claim(
+        "static_narrow_validation_value",
+        "Fig. 3b",
+        "its validation accuracy at A = 1 is ~0.65",
+        0.65,
+        f"mean final validation accuracy at A = 1 over {_SEEDS}",
+        Near(0.6, 0.7, 0.2),
+        ("phase_narrow", "initialisation"),
+        partial(_static_narrow, "validation_accuracy"),
+    ),
+    Claim(
+        "narrow_region_train",
+        "Fig. 3a",
+        f"with the dynamical loss in the region {_NARROW_WORDS} the narrow network reaches training "
+        "accuracy ~1",
+        1.0,
+        f"final training accuracy, mean over the grid's cells with {_NARROW_WORDS}, then over {_SEEDS}",
+        Above(0.95),
+        ("phase_narrow",),
+        partial(_region, "phase_narrow", "train_accuracy"),
+    ),
+    Claim(
+        "narrow_region_validation",
+        "Fig. 3b",
+        "in the same region its validation accuracy is ~0.9",
+        0.9,
+        f"final validation accuracy, mean over the grid's cells with {_NARROW_WORDS}, then over {_SEEDS}",
+        Above(0.85),
+        ("phase_narrow",),
+        partial(_region, "phase_narrow", "validation_accuracy"),
+    ),
+    Claim(
+        "narrow_region_improves",
+        "Fig. 3b",
+        "in the same region it generalises better than with the static loss (~0.9 against ~0.65)",
+        0.25,
+        "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
+        f"{_NARROW_WORDS}, then over {_SEEDS}",
+        Above(0.0),
+        ("phase_narrow",),
+        partial(_improvement, "phase_narrow", "validation_accuracy"),
+    ),
+    *(
+        Claim(
+            f"narrow_best_{short}",
+            source,
+            f"somewhere in the (T, A) plane the narrow network reaches {words} "
+            "(row added after a first look at results)",
+            paper,
+            "final accuracy in the cell that is best on the even seeds, mean over the n odd ones",
+            Above(limit),
+            ("phase_narrow",),
+            partial(_best, variable),
+        )
+        for short, source, words, paper, limit, variable in (
+            ("train", "Fig. 3a", "training accuracy ~1", 1.0, 0.95, "train_accuracy"),
+            ("validation", "Fig. 3b", "validation accuracy ~0.9", 0.9, 0.85, "validation_accuracy"),
+        )
+    ),
+    Claim(
+        "static_wide_train",
+        "Fig. 3c",
+        "the wide network (width 1000) learns the spiral with the static loss: training accuracy ~1",
+        1.0,
+        f"mean final training accuracy at A = 1 over {_SEEDS}",
+        Above(0.95),
+        ("phase_wide",),
+        partial(_static, "phase_wide", "train_accuracy"),
+    ),
+    Claim(
+        "wide_region_improves",
+        "Fig. 3d",
+        f"the wide network generalises better with the dynamical loss in the region {_WIDE_WORDS}",
+        math.nan,
+        "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
+        f"{_WIDE_WORDS}, then over {_SEEDS}",
+        Above(0.0),
+        ("phase_wide",),
+        partial(_improvement, "phase_wide", "validation_accuracy"),
+    ),
+    Claim(
+        "wide_best_improves",
+        "Fig. 3d",
+        "somewhere in the (T, A) plane the wide network generalises better than with the static loss "
+        "(row added after a first look at results)",
+        math.nan,
+        "final validation accuracy minus that at A = 1 in the cell that is best on the even seeds, "
+        "mean over the n odd ones",
+        Above(0.0),
+        ("phase_wide",),
+        partial(_best_improvement, "validation_accuracy"),
+    ),
+    *(
+        Claim(
+            f"too_large_amplitude_{short}",
+            "Fig. 3a,b",
+            f"too large an amplitude hurts: {words} accuracy of the narrow network",
+            math.nan,
+            f"final {words} accuracy at the grid's largest A (at least {TOO_LARGE:g}, T <= 300) minus that "
+            f"of the same seed over the cells with {_NARROW_WORDS}, mean over {_SEEDS}",
+            Below(0.0),
+            ("phase_narrow",),
+            partial(_harm, f"{short}_accuracy"),
+        )
+        for short, words in (("train", "training"), ("validation", "validation"))
+    ),
+)
+"""In the order of the panels."""

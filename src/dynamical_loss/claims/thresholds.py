@@ -1,0 +1,187 @@
+"""The threshold of instability and which runs stay above it (Fig. 5)."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from dynamical_loss import cascade, store
+from dynamical_loss.claims.criteria import Above, Below, Equivalent, Near
+from dynamical_loss.claims.evidence import (
+    MINIMUM_RUNS,
+    PRIMARY,
+    Claim,
+    Evidence,
+    Measurement,
+    UntestedError,
+)
+from dynamical_loss.claims.instabilities import regular_snapshots
+from dynamical_loss.claims.protocol import (
+    CASCADE_AMPLITUDE,
+    CASCADE_PERIOD,
+    CASCADE_STEPS,
+    NARROW,
+    PHASE_STEPS,
+    WIDE,
+    require,
+    require_network,
+    require_steps,
+)
+from dynamical_loss.intervals import bootstrap_deviations
+
+
+def _threshold_file(evidence: Evidence) -> xr.Dataset:
+    item = evidence.files("threshold")[0]
+    for origin in store.settings_of(item)["trajectories"]:
+        require_network(origin, origin["model"]["width"])
+        require(origin, amplitude=CASCADE_AMPLITUDE)
+        period = origin["learning_rate"] * origin["period"]
+        if abs(period / CASCADE_PERIOD - 1.0) > 0.01:
+            raise UntestedError(f"η × T is {period:g}, in the paper {CASCADE_PERIOD}")
+        require_steps(origin, CASCADE_STEPS)
+    return item
+
+
+def _thresholds(item: xr.Dataset, definition: str, width: int) -> xr.DataArray:
+    """λ_th over (learning_rate, seed)."""
+    if width not in item["width"].values:
+        raise UntestedError(f"no runs of width {width}")
+    return item["threshold_by_definition"].sel(definition=definition, width=width)
+
+
+def _fitted(name: str, evidence: Evidence) -> Measurement:
+    """`name` ("exponent" or "prefactor") of λ_th = c η^p at the narrow width, as fitted."""
+    item = _threshold_file(evidence)
+    values = _thresholds(item, evidence.definition, NARROW)
+    fit = item.sel(definition=evidence.definition, width=NARROW)
+    lower, upper = fit[f"{name}_interval"].values.tolist()
+    measured = Measurement(float(fit[name]), (lower, upper), int(fit["fit_n"]))
+    rates = int((values.notnull().sum("seed") >= MINIMUM_RUNS).sum())
+    if rates < 3:
+        raise UntestedError(
+            f"{rates} learning rates with {MINIMUM_RUNS} runs or more, 3 are needed", measured
+        )
+    return measured
+
+
+def _width_ratio(evidence: Evidence) -> Measurement:
+    """λ_th(wide) / λ_th(narrow): geometric mean over the learning rates that both widths have."""
+    item = _threshold_file(evidence)
+    narrow, wide = (
+        np.log(_thresholds(item, evidence.definition, width).transpose("learning_rate", "seed").values)
+        for width in (NARROW, WIDE)
+    )
+    both = np.isfinite(narrow).any(axis=1) & np.isfinite(wide).any(axis=1)
+    if not both.any():
+        raise UntestedError("no learning rate at which both widths have a threshold")
+    # Taking out the narrow mean of each learning rate lets runs of different ones be pooled.
+    level = np.nanmean(narrow[both], axis=1, keepdims=True)
+    pooled = [(values[both] - level).ravel() for values in (narrow, wide)]
+    narrow, wide = (values[np.isfinite(values)] for values in pooled)
+    difference = float(wide.mean() - narrow.mean())
+    n = min(narrow.size, wide.size)
+    if n < MINIMUM_RUNS:
+        return Measurement(math.exp(difference), n=n)
+    seed, resamples = evidence.settings.seed, evidence.settings.resamples
+    spread = bootstrap_deviations(wide, resamples=resamples, seed=[seed, 1]) - bootstrap_deviations(
+        narrow, resamples=resamples, seed=[seed, 2]
+    )
+    lower, upper = np.exp(difference + np.quantile(spread, [0.025, 0.975])).tolist()
+    return Measurement(math.exp(difference), (lower, upper), n)
+
+
+def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
+    """Share of the second half of static runs that λ_max spends above the measured threshold."""
+    width = NARROW if role == "static_narrow" else WIDE
+    values = _thresholds(_threshold_file(evidence), PRIMARY, width)
+    shares = []
+    for item in evidence.files(role):
+        origin = store.settings_of(item)["trajectory"]
+        require_network(origin, width)
+        require(origin, amplitude=1.0)
+        require_steps(origin, PHASE_STEPS)
+        rate = origin["learning_rate"]
+        limit = math.nan
+        if rate in values["learning_rate"].values:
+            limit = float(values.sel(learning_rate=rate).mean("seed"))
+        if not math.isfinite(limit):
+            raise UntestedError(f"no threshold was measured at η = {rate:g} and width {width}")
+        found = cascade.fraction_above(*regular_snapshots(item, "hessian_eigenvalue"), limit)
+        shares.append(getattr(found, attribute))
+    return evidence.mean(shares, (0.0, 1.0))
+
+
+_HALF = "mean over n runs of the share of snapshots in the second half of the run"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "threshold_width_{definition}",
+        "Fig. 5a",
+        "the threshold of instability is the same for both widths (definition: {definition})",
+        1.0,
+        "λ_th at width 1000 over λ_th at width 100, geometric mean over the learning rates that both have; "
+        "n runs of the width with fewer",
+        Equivalent(0.8, 1.25, 1.0),
+        ("threshold",),
+        _width_ratio,
+    ),
+    Claim(
+        "threshold_exponent_{definition}",
+        "Fig. 5a",
+        "the threshold falls with the learning rate as η^-0.9 (definition: {definition})",
+        -0.9,
+        "exponent of λ_th = c η^p fitted over n runs of width 100 (at least 3 learning rates with 3 runs)",
+        Near(-0.95, -0.85, 0.2),
+        ("threshold",),
+        partial(_fitted, "exponent"),
+    ),
+    Claim(
+        "theory_exponent_{definition}",
+        "Sec. III.4, stability of gradient descent",
+        "theory: the threshold falls as 1/η (definition: {definition})",
+        -1.0,
+        "exponent of λ_th = c η^p fitted over n runs of width 100 (at least 3 learning rates with 3 runs)",
+        Near(-1.0, -1.0, 0.2),
+        ("threshold",),
+        partial(_fitted, "exponent"),
+    ),
+    Claim(
+        "theory_prefactor_{definition}",
+        "Sec. III.4, stability of gradient descent",
+        "theory: the threshold is 2/η (definition: {definition})",
+        2.0,
+        "prefactor of λ_th = c η^p fitted over n runs of width 100 (at least 3 learning rates with 3 runs)",
+        Near(2.0, 2.0, 0.4),
+        ("threshold",),
+        partial(_fitted, "prefactor"),
+    ),
+    *(
+        Claim(
+            f"static_{short}_{side}{suffix}",
+            f"Fig. 5{panel}",
+            f"with the static loss the {short} network (width {width}) stays {side} the threshold{words}",
+            paper,
+            f"{_HALF} with {reading} above the threshold measured at the same η and width",
+            criterion,
+            ("threshold", f"static_{short}"),
+            partial(_share_above, f"static_{short}", attribute),
+        )
+        for short, width, side, panel, paper, criterion, after in (
+            ("narrow", NARROW, "above", "b", 1.0, Above(0.9), ""),
+            ("wide", WIDE, "below", "c", 0.0, Below(0.1), " after a transient"),
+        )
+        for suffix, attribute, reading, words in (
+            ("", "fraction", "λ_max", after),
+            (
+                "_branch_mean",
+                "fraction_of_branch_mean",
+                "λ_max, averaged over its two branches,",
+                f"{after} on the average of its two branches",
+            ),
+        )
+    ),
+)
+"""Of the threshold, its power law, and static runs."""
