@@ -222,16 +222,7 @@ def test_rules_say_the_numbers_that_decide():
             getattr(claim.criterion, name) for name in ("limit", "low") if hasattr(claim.criterion, name)
         ]
         assert all(f"{number:g}" in claim.rule for number in numbers)
-        assert set(claim.roles) <= {
-            "phase_narrow",
-            "phase_wide",
-            "initialisation",
-            "threshold",
-            "spectrum",
-            "cascade",
-            "static_narrow",
-            "static_wide",
-        }
+        assert set(claim.roles) <= set(evaluate_claims._STAGES)
     identifiers = [claim.id for claim in claims.CLAIMS]
     assert len(set(identifiers)) == len(identifiers)
 
@@ -305,16 +296,33 @@ def test_the_wide_network_is_compared_seed_by_seed(gain, verdict):
         ({"amplitudes": (1, 70)}, "narrow_region_train", "no cell with 5 <= A <= 20"),
         ({"amplitudes": (5, 20)}, "static_narrow_fails", "no A = 1"),
         ({"amplitudes": (1, 5, 20)}, "too_large_amplitude_train", "the largest A in the grid is 20"),
+        ({"batch_size": 32}, "static_narrow_fails", "batch_size is 32, in the paper None"),
+        ({"oscillation_stop": 0.5}, "static_narrow_fails", "oscillation_stop is 0.5"),
     ],
 )
 def test_what_the_grid_cannot_tell_is_not_tested(changed, claim, reason):
-    settings = {key: changed[key] for key in ("steps", "learning_rate", "periods") if key in changed}
+    recorded = ("steps", "learning_rate", "periods", "batch_size", "oscillation_stop")
+    settings = {key: changed[key] for key in recorded if key in changed}
     shape = {key: value for key, value in changed.items() if key not in settings or key == "periods"}
     dataset = phase(narrow_as_in_the_paper, **shape)
-    recorded = {**store.settings_of(dataset), **settings}
-    row = rows(phase_narrow=with_settings(dataset, recorded))[claim]
+    row = rows(phase_narrow=with_settings(dataset, {**store.settings_of(dataset), **settings}))[claim]
     assert row.verdict == Verdict.NOT_TESTED
     assert reason in row.rule.split("[not tested here: ")[1]
+
+
+def test_a_spiral_s_claims_are_not_tested_on_digits():
+    found = rows(phase_narrow=phase(narrow_as_in_the_paper).assign_attrs(dataset="digits"))
+    assert "the dataset is digits, in the paper spiral" in found["static_narrow_fails"].rule
+    same = rows(phase_narrow=phase(narrow_as_in_the_paper).assign_attrs(dataset="spiral"))
+    assert same["static_narrow_fails"].verdict == Verdict.REPRODUCED
+
+
+def test_static_runs_of_another_training_do_not_stand_for_the_narrow_network():
+    many = phase(lambda period, amplitude: 0.9, seeds=30)
+    for changed, n in (({}, 30), ({"learning_rate": 0.5}, 10), ({"batch_size": 32}, 10)):
+        other = with_settings(many, {**store.settings_of(many), **changed})
+        found = rows(phase_narrow=phase(narrow_as_in_the_paper), initialisation=other)
+        assert found["static_narrow_fails"].n == n
 
 
 def test_two_seeds_still_show_their_mean():
@@ -552,7 +560,8 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
         for name in ("paper_value", "measured_value", "interval_lower", "interval_upper"):
             number = float(text[name]) if text[name] else math.nan
             assert number == pytest.approx(getattr(row, name), rel=1e-5, nan_ok=True)
-    assert read[0]["file"] == str(paths["phase_narrow"])
+    files = {row["id"]: row["file"] for row in read}
+    assert files["static_narrow_fails"] == str(paths["phase_narrow"])
 
 
 def test_a_measurement_that_fails_leaves_no_file(tmp_path):

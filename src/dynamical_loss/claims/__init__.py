@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dynamical_loss.claims import instabilities, spiral, thresholds
+from dynamical_loss.claims import images, instabilities, spiral, thresholds
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.claims.evidence import (
     MINIMUM_RUNS,
@@ -29,10 +29,12 @@ from dynamical_loss.claims.evidence import (
 from dynamical_loss.config.analysis import BootstrapSettings
 
 CLAIMS: tuple[Claim, ...] = (
+    *images.CLAIMS,
     *spiral.CLAIMS,
     *instabilities.CLAIMS,
     *thresholds.CLAIMS,
     *instabilities.KERNEL_CLAIMS,
+    *images.SUPPLEMENT_CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""
 
@@ -89,12 +91,13 @@ def evaluate(
     for claim in CLAIMS:
         for definition in definitions if claim.per_definition else [PRIMARY]:
             found, verdict, reason = _judge(claim, replace(evidence, definition=definition))
+            statement = claim.statement.format(definition=definition)
             names = dict.fromkeys(name for role in claim.roles for name in (files or {}).get(role, ()))
             rows.append(
                 Row(
                     id=claim.id.format(definition=definition),
                     source=claim.source,
-                    statement=claim.statement.format(definition=definition),
+                    statement=statement + (f" ({found.remark})" if found.remark else ""),
                     paper_value=claim.paper_value,
                     measured_value=found.value,
                     interval_lower=found.interval[0],

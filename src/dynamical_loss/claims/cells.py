@@ -60,14 +60,22 @@ def cell_accuracy(accuracy: xr.DataArray, period: int, amplitude: float) -> Floa
     return np.asarray(accuracy.sel(period=period, amplitude=amplitude).values, dtype=np.float64)
 
 
+def dynamical_cells(accuracy: xr.DataArray) -> xr.DataArray:
+    """The cells with A > 1."""
+    cells = accuracy.where(accuracy["amplitude"] > 1.0, drop=True)
+    if cells.size == 0:
+        raise UntestedError("no cell with A > 1 in the grid")
+    return cells
+
+
 def best_cell(accuracy: xr.DataArray) -> tuple[Floats, Floats]:
     """The cell with A > 1 that is best on the even seeds, on the odd ones: (accuracy, that at A = 1).
 
     Seeds that choose do not measure, so the best of many noisy cells gains nothing from its luck.
     """
-    cells = accuracy.where(accuracy["amplitude"] > 1.0, drop=True)
-    if cells.size == 0 or cells.sizes["seed"] < 2:
-        raise UntestedError("no cell with A > 1, or a single seed")
+    cells = dynamical_cells(accuracy)
+    if cells.sizes["seed"] < 2:
+        raise UntestedError("a single seed cannot both choose a cell and measure it")
     choosing = cells.isel(seed=slice(0, None, 2)).mean("seed")
     best = choosing.argmax(("period", "amplitude"))
     odd = slice(1, None, 2)

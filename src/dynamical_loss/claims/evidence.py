@@ -32,11 +32,13 @@ class Measurement:
         value: in the units of the claim; NaN if it could not be had.
         interval: (lower, upper), 95 %; NaNs if there are too few runs for one.
         n: seeds, runs or events behind it.
+        remark: what a reader must know of the data, though it does not keep them from deciding.
     """
 
     value: float = math.nan
     interval: tuple[float, float] = (math.nan, math.nan)
     n: int = 0
+    remark: str = ""
 
 
 class UntestedError(Exception):

@@ -1,9 +1,11 @@
-"""The paper's protocols for the spiral, and whether runs follow them."""
+"""Whether runs follow the paper's protocols; those for the spiral."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import xarray as xr
 
 from dynamical_loss.claims.evidence import UntestedError
 
@@ -15,27 +17,51 @@ CASCADE_PERIOD, CASCADE_AMPLITUDE, CASCADE_STEPS = 5_000, 70.0, 70_000
 """The paper's protocols of Fig. 3 and Fig. 4, steps at η = 1."""
 
 
+_ABSENT = object()
+
+
 def require(settings: Mapping[str, Any], **expected: Any) -> None:
-    """`UntestedError` unless the settings (``a__b`` is key b of group a) are the paper's."""
+    """`UntestedError` unless the settings (``a__b`` is key b of group a) are the paper's.
+
+    Files that were made before a setting existed do not have it, and pass.
+    """
     for path, paper in expected.items():
         found: Any = settings
         for key in path.split("__"):
-            found = found.get(key) if isinstance(found, Mapping) else None
-        if found is not None and found != paper:
+            found = found.get(key, _ABSENT) if isinstance(found, Mapping) else _ABSENT
+        if found is not _ABSENT and found != paper:
             raise UntestedError(f"{path.replace('__', '.')} is {found}, in the paper {paper}")
+
+
+def require_dataset(item: xr.Dataset, name: str) -> None:
+    """`UntestedError` if the file names a dataset without `name` among the words.
+
+    Files that were made when there was only the spiral do not name it.
+    """
+    found = str(item.attrs.get("dataset", name))
+    if name.lower() not in found.lower().split():
+        raise UntestedError(f"the dataset is {found}, in the paper {name}")
+
+
+def require_loss(settings: Mapping[str, Any]) -> None:
+    """`UntestedError` unless the loss is the paper's, cross-entropy with triangles."""
+    require(settings, loss__kind="cross_entropy", loss__waveform="triangle")
 
 
 def require_network(settings: Mapping[str, Any], width: int) -> None:
     """`UntestedError` unless it is the perceptron of that width, trained by plain gradient descent."""
+    require_loss(settings)
     require(
         settings,
         model__kind="mlp",
         model__depth=1,
         model__width=width,
-        loss__kind="cross_entropy",
-        loss__waveform="triangle",
         optimiser__kind="sgd",
         optimiser__arguments={},
+        batch_size=None,
+        learning_rate_schedule=[],
+        oscillation_stop=None,
+        evaluation_samples=None,
     )
 
 

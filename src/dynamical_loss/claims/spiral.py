@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import xarray as xr
 
@@ -11,7 +12,15 @@ from dynamical_loss import store
 from dynamical_loss.claims.cells import ACCURACY, best_cell, mean_accuracy, static_accuracy
 from dynamical_loss.claims.criteria import Above, Below, Near
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
-from dynamical_loss.claims.protocol import NARROW, PHASE_STEPS, WIDE, require, require_network, require_steps
+from dynamical_loss.claims.protocol import (
+    NARROW,
+    PHASE_STEPS,
+    WIDE,
+    require,
+    require_dataset,
+    require_network,
+    require_steps,
+)
 
 NARROW_REGION = ((5.0, 20.0), 300)
 WIDE_REGION = ((5.0, 25.0), 700)
@@ -26,6 +35,7 @@ TOO_LARGE = 60.0
 def _phase(evidence: Evidence, role: str) -> xr.Dataset:
     dataset = evidence.files(role)[0]
     settings = store.settings_of(dataset)
+    require_dataset(dataset, "spiral")
     require_network(settings, NARROW if role == "phase_narrow" else WIDE)
     require(settings, learning_rate=1.0)
     require_steps(settings, PHASE_STEPS)
@@ -37,17 +47,19 @@ def _static(role: str, variable: str, evidence: Evidence) -> Measurement:
 
 
 def _static_narrow(variable: str, evidence: Evidence) -> Measurement:
-    """The narrow network at A = 1, from whichever study of the same network has the most seeds."""
+    """The narrow network at A = 1, from whichever study of the same training has the most seeds."""
     main = _phase(evidence, "phase_narrow")
-    network = store.settings_of(main)["model"]
-    others = [
-        dataset
-        for dataset in evidence.inputs.get("initialisation", ())
-        if store.settings_of(dataset)["model"] == network
-        and store.settings_of(dataset)["steps"] == store.settings_of(main)["steps"]
-    ]
+    training = _training(main)
+    others = [item for item in evidence.inputs.get("initialisation", ()) if _training(item) == training]
     largest = max([main, *others], key=lambda dataset: dataset.sizes["seed"])
     return evidence.mean(static_accuracy(largest[variable]), ACCURACY)
+
+
+def _training(item: xr.Dataset) -> list[Any]:
+    """What must be alike in studies for their static runs to be alike."""
+    settings = store.settings_of(item)
+    names = ("dataset", "model", "loss", "optimiser", "batch_size", "learning_rate", "steps")
+    return [settings.get(name) for name in names]
 
 
 def _best(variable: str, evidence: Evidence) -> Measurement:

@@ -13,6 +13,9 @@ from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.errors import UserError
 
 _STAGES = {
+    "phase_images": "aggregate_phase",
+    "learning_curves": "aggregate_phase",
+    "wide_resnet": "aggregate_phase",
     "phase_narrow": "aggregate_phase",
     "phase_wide": "aggregate_phase",
     "initialisation": "aggregate_phase",

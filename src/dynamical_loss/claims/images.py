@@ -1,0 +1,286 @@
+"""Networks of images: Myrtle5 (Fig. 1), its learning curves (talk), Wide ResNet (supplement)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss import store
+from dynamical_loss.claims.cells import (
+    ACCURACY,
+    best_cell,
+    cell_accuracy,
+    dynamical_cells,
+    mean_accuracy,
+    static_accuracy,
+)
+from dynamical_loss.claims.criteria import Above, Below, Equivalent, Near
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
+from dynamical_loss.claims.protocol import require, require_dataset, require_loss
+
+TRAIN_IMAGES, VALIDATION_IMAGES = 50_000, 10_000
+"""Of CIFAR-10."""
+
+OFFICIAL_SHA256 = frozenset(
+    {
+        "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    }
+)
+"""Of cifar-10-binary.tar.gz and cifar-10-python.tar.gz."""
+
+CHANNELS, BATCH, EPOCHS = 64, 512, 700
+LEARNING_RATE, PEAK_EPOCH, FINAL_FACTOR = 0.02, 300, 0.1
+OSCILLATION_EPOCHS = 600
+MOMENTUM = {"momentum": 0.9, "nesterov": True}
+"""The paper's protocol of Fig. 1: the learning rate rises to its peak and falls to a tenth of it."""
+
+WIDE_RESNET_BATCH, WIDE_RESNET_EPOCHS = 1024, 200
+"""The paper's protocol of its Wide ResNet, as far as it is published."""
+
+BEST_PERIOD, BEST_AMPLITUDE = 100, 50.0
+"""The paper's best cell, T ~ 100 steps and A ~ 50."""
+
+REGION = ((25.0, 70.0), 250)
+"""Where the dynamical loss helps: (smallest A, largest A), longest T in steps (Fig. 1)."""
+
+REGION_CELLS = 4
+"""Fewer cells than this are no region."""
+
+_TOLERANCE = 1e-3  # of fractions of a run: less than an epoch, so that a configuration may round them
+_WINDOW = 100  # records within 1/100 of the run: a moment, yet more than one cycle of all classes
+
+
+# Protocols and data --------------------------------------------------------------------------------
+
+
+def _require_run(item: xr.Dataset, batch_size: int, epochs: int) -> None:
+    """`UntestedError` unless runs of so many epochs saw all of CIFAR-10, and records its whole test set."""
+    settings = store.settings_of(item)
+    require_dataset(item, "CIFAR-10")
+    require_loss(settings)
+    require(settings, batch_size=batch_size)
+    # What an epoch counts tells a subset of the images from all of them.
+    whole = -(-TRAIN_IMAGES // batch_size)
+    found = item.attrs.get("steps_per_epoch")
+    if found is None or int(found) != whole:
+        raise UntestedError(
+            f"steps_per_epoch is {found}, with the paper's {TRAIN_IMAGES} training images {whole}"
+        )
+    length = settings["steps"] / whole
+    if abs(length - epochs) > 0.01 * epochs:
+        raise UntestedError(f"runs of {length:g} epochs, in the paper {epochs}")
+    looked_at = settings.get("evaluation_samples")
+    if looked_at is not None and looked_at < VALIDATION_IMAGES:
+        raise UntestedError(f"accuracies of {looked_at} images, the test set has {VALIDATION_IMAGES}")
+
+
+def _require_close(settings: Mapping[str, Any], key: str, paper: npt.ArrayLike) -> None:
+    """`UntestedError` unless a setting is made of the paper's numbers, up to rounding."""
+    found = settings[key]
+    wanted = np.asarray(paper, dtype=np.float64)
+    given = np.asarray(math.nan if found is None else found, dtype=np.float64)
+    if given.shape != wanted.shape or not np.allclose(given, wanted, rtol=0.0, atol=_TOLERANCE):
+        raise UntestedError(f"{key} is {found}, in the paper {np.round(wanted, 4).tolist()}")
+
+
+def _myrtle5(role: str, evidence: Evidence) -> xr.Dataset:
+    """The study of a role; `UntestedError` unless it follows the protocol of Fig. 1."""
+    item = evidence.files(role)[0]
+    settings = store.settings_of(item)
+    require(
+        settings,
+        model__kind="myrtle5",
+        model__channels=CHANNELS,
+        optimiser__kind="sgd",
+        optimiser__arguments=MOMENTUM,
+        learning_rate=LEARNING_RATE,
+    )
+    _require_run(item, BATCH, EPOCHS)
+    peak = PEAK_EPOCH / EPOCHS
+    _require_close(settings, "learning_rate_schedule", [(0.0, 0.0), (peak, 1.0), (1.0, FINAL_FACTOR)])
+    _require_close(settings, "oscillation_stop", OSCILLATION_EPOCHS / EPOCHS)
+    return item
+
+
+def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
+    """The first study of such a Wide ResNet; `UntestedError` unless it follows what is published of it."""
+    for item in evidence.files("wide_resnet"):
+        model = store.settings_of(item)["model"]
+        if model.get("kind") == "wide_resnet" and model.get("normalisation") == normalisation:
+            _require_run(item, WIDE_RESNET_BATCH, WIDE_RESNET_EPOCHS)
+            return item
+    raise UntestedError(f"no study of a Wide ResNet with normalisation: {normalisation}")
+
+
+def _with_source(found: Measurement, item: xr.Dataset) -> Measurement:
+    """The same, with a remark if the images are not those of an official archive."""
+    if item.attrs.get("source_sha256") in OFFICIAL_SHA256:
+        return found
+    if "jpeg" in str(item.attrs.get("dataset_description", "")).lower():
+        return replace(found, remark="here from JPEG copies of the images, which are lossy")
+    return replace(found, remark="here from copies of the images, not from an official archive")
+
+
+# Measurements --------------------------------------------------------------------------------------
+
+
+def _static(variable: str, evidence: Evidence) -> Measurement:
+    item = _myrtle5("phase_images", evidence)
+    return _with_source(evidence.mean(static_accuracy(item[variable]), ACCURACY), item)
+
+
+def _best(evidence: Evidence) -> Measurement:
+    item = _myrtle5("phase_images", evidence)
+    cells = dynamical_cells(item["validation_accuracy"])
+    # Where there is nothing to choose, no seed is spent on choosing.
+    single = cells.sizes["period"] * cells.sizes["amplitude"] == 1
+    found = cells.values.ravel() if single else best_cell(item["validation_accuracy"])[0]
+    return _with_source(evidence.mean(found, ACCURACY), item)
+
+
+def _cell_improvement(evidence: Evidence) -> Measurement:
+    item = _myrtle5("phase_images", evidence)
+    accuracy = item["validation_accuracy"]
+    dynamical = cell_accuracy(accuracy, BEST_PERIOD, BEST_AMPLITUDE)
+    return _with_source(evidence.mean(dynamical - static_accuracy(accuracy)), item)
+
+
+def _region_improvement(evidence: Evidence) -> Measurement:
+    item = _myrtle5("phase_images", evidence)
+    accuracy = item["validation_accuracy"]
+    dynamical = mean_accuracy(accuracy, *REGION, REGION_CELLS)
+    return _with_source(evidence.mean(dynamical - static_accuracy(accuracy)), item)
+
+
+def _slower(evidence: Evidence) -> Measurement:
+    item = _myrtle5("learning_curves", evidence)
+    if "validation_accuracy_curve" not in item:
+        raise UntestedError("the study keeps no learning curves")
+    steps = store.settings_of(item)["steps"]
+    curve = item["validation_accuracy_curve"]
+    distance = abs(curve["step"] - round(steps * PEAK_EPOCH / EPOCHS))
+    curve = curve.where(distance <= steps // _WINDOW, drop=True)
+    if curve.size == 0:
+        raise UntestedError(f"no record about epoch {PEAK_EPOCH}")
+    early = curve.mean("step", skipna=False)
+    difference = cell_accuracy(early, BEST_PERIOD, BEST_AMPLITUDE) - static_accuracy(early)
+    return _with_source(evidence.mean(difference), item)
+
+
+def _gain(normalisation: str, evidence: Evidence) -> Measurement:
+    item = _wide_resnet(normalisation, evidence)
+    accuracy = item["validation_accuracy"]
+    dynamical = dynamical_cells(accuracy).mean(("period", "amplitude"), skipna=False)
+    return _with_source(evidence.mean(dynamical.values - static_accuracy(accuracy)), item)
+
+
+# Claims --------------------------------------------------------------------------------------------
+
+_REGION_WORDS = "25 <= A <= 70, T <= 250"
+_GAIN_WORDS = (
+    "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with A > 1, "
+    "then over n seeds"
+)
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "images_static_train",
+        "Fig. 1",
+        f"Myrtle5 ({CHANNELS} channels) learns CIFAR-10 with the static loss (A = 1): training accuracy ~1",
+        1.0,
+        "mean final training accuracy at A = 1 over n seeds",
+        Above(0.95),
+        ("phase_images",),
+        partial(_static, "train_accuracy"),
+    ),
+    Claim(
+        "images_static_validation_value",
+        "Fig. 1",
+        "its validation accuracy at A = 1 is ~0.73",
+        0.73,
+        "mean final validation accuracy at A = 1 over n seeds",
+        Near(0.725, 0.735, 0.02),
+        ("phase_images",),
+        partial(_static, "validation_accuracy"),
+    ),
+    Claim(
+        "images_best_validation_value",
+        "Fig. 1",
+        "its best validation accuracy over the (T, A) plane is ~0.79",
+        0.79,
+        "final validation accuracy in the cell with A > 1 that is best on the even seeds, mean over the n "
+        "odd ones (in a grid with one such cell: over all n seeds)",
+        Near(0.785, 0.795, 0.02),
+        ("phase_images",),
+        _best,
+    ),
+    Claim(
+        "images_cell_improves",
+        "Fig. 1",
+        "at T ~ 100, A ~ 50 it generalises better than with the static loss (~0.79 against ~0.73)",
+        0.06,
+        f"final validation accuracy at T = {BEST_PERIOD}, A = {BEST_AMPLITUDE:g} minus that of the same seed "
+        "at A = 1, mean over n seeds",
+        Above(0.0),
+        ("phase_images",),
+        _cell_improvement,
+    ),
+    Claim(
+        "images_region_improves",
+        "Fig. 1",
+        f"it generalises better with the dynamical loss in the region {_REGION_WORDS}",
+        math.nan,
+        "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
+        f"{_REGION_WORDS} (at least {REGION_CELLS}), then over n seeds",
+        Above(0.0),
+        ("phase_images",),
+        _region_improvement,
+    ),
+)
+"""Of Fig. 1."""
+
+SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "images_slower",
+        "talk (Fig. S4 here)",
+        "slower but better: early in training Myrtle5 with the dynamical loss (T ~ 100, A ~ 50) generalises "
+        "worse than with the static one",
+        math.nan,
+        f"validation accuracy at T = {BEST_PERIOD}, A = {BEST_AMPLITUDE:g} minus that of the same seed at "
+        f"A = 1, mean over the records within 1 % of the run about epoch {PEAK_EPOCH} of {EPOCHS}, where the "
+        "learning rate peaks, then over n seeds",
+        Below(0.0),
+        ("learning_curves",),
+        _slower,
+    ),
+    Claim(
+        "wide_resnet_no_gain",
+        "supplement (Fig. S3 here)",
+        "a Wide ResNet with batch norm gains nothing significant on CIFAR-10 from the dynamical loss",
+        0.0,
+        _GAIN_WORDS,
+        Equivalent(-0.01, 0.01, 0.0),
+        ("wide_resnet",),
+        partial(_gain, "batch"),
+    ),
+    Claim(
+        "wide_resnet_without_batch_norm",
+        "talk, open question (Fig. S3 here)",
+        "without batch norm the dynamical loss helps the Wide ResNet (an open question of the talk, no claim "
+        "of the paper)",
+        math.nan,
+        _GAIN_WORDS,
+        Above(0.0),
+        ("wide_resnet",),
+        partial(_gain, "none"),
+    ),
+)
+"""Of the supplement and the talk."""

@@ -1,0 +1,413 @@
+"""Claims about networks of images, on made-up results whose verdicts are known."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from dynamical_loss import claims
+from dynamical_loss.claims.criteria import Verdict
+from dynamical_loss.claims.evidence import mean_of
+from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.config.training import PhaseSettings
+
+SETTINGS = BootstrapSettings(resamples=1000, seed=1)
+PYTHON_ARCHIVE = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+BINARY_ARCHIVE = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+PERIODS, AMPLITUDES = (50, 100, 250), (1.0, 25.0, 50.0, 70.0)
+
+MYRTLE5 = {
+    "model": {"kind": "myrtle5", "channels": 64},
+    "batch_size": 512,
+    "epochs": 700,
+    "steps": 68_600,
+    "learning_rate": 0.02,
+    "learning_rate_schedule": [[0, 0], [3 / 7, 1], [1, 0.1]],
+    "oscillation_stop": 6 / 7,
+    "optimiser": {"kind": "sgd", "arguments": {"momentum": 0.9, "nesterov": True}},
+}
+WIDE_RESNET = {
+    "model": {"kind": "wide_resnet", "depth": 16, "widening": 4},
+    "batch_size": 1024,
+    "epochs": 200,
+    "steps": 9_800,
+    "learning_rate": 0.1,
+}
+FIGURE_1 = (
+    "images_static_train",
+    "images_static_validation_value",
+    "images_best_validation_value",
+    "images_cell_improves",
+    "images_region_improves",
+)
+
+
+def as_in_the_paper(period, amplitude):
+    """Validation accuracy over the plane: 0.73, 0.79 at the best cell, 0.77 about it."""
+    if amplitude == 1:
+        return 0.73
+    return 0.79 if (period, amplitude) == (100, 50) else 0.77
+
+
+def study(
+    validation=as_in_the_paper,
+    *,
+    settings=MYRTLE5,
+    seeds=6,
+    periods=PERIODS,
+    amplitudes=AMPLITUDES,
+    **attributes,
+):
+    """A phase diagram whose seeds scatter by 0.001 about a function of (period, amplitude)."""
+    recorded = PhaseSettings.model_validate(
+        {**settings, "periods": list(periods), "amplitudes": list(amplitudes), "seeds": seeds}
+    ).model_dump(mode="json")
+    mean = np.array([[validation(period, amplitude) for amplitude in amplitudes] for period in periods])
+    values = mean[:, :, None] + np.linspace(-0.001, 0.001, seeds)
+    dimensions = ("period", "amplitude", "seed")
+    return xr.Dataset(
+        {
+            "train_accuracy": (dimensions, np.minimum(values + 0.265, 1.0)),
+            "validation_accuracy": (dimensions, values),
+        },
+        coords={"period": list(periods), "amplitude": list(amplitudes), "seed": range(seeds)},
+        attrs={
+            "settings": json.dumps(recorded),
+            "dataset": "CIFAR-10",
+            "dataset_description": "CIFAR-10, 50000 and 10000 images",
+            "source_sha256": PYTHON_ARCHIVE,
+            "steps_per_epoch": -(-50_000 // (recorded["batch_size"] or 50_000)),
+            **attributes,
+        },
+    )
+
+
+def with_curves(item, early, *, every=980, steps=68_600):
+    """Curves that are `early` of (period, amplitude) about epoch 300 and nonsense at other times."""
+    step = np.arange(0, steps + 1, every)
+    accuracy = item["validation_accuracy"]
+    mean = np.array([[early(p, a) for a in accuracy["amplitude"].values] for p in accuracy["period"].values])
+    scatter = 0.001 * np.arange(accuracy.sizes["seed"])
+    near = np.abs(step - 29_400) <= 686
+    sign = np.where(np.arange(step.size) % 2 == 0, 1.0, -1.0)  # cancels over an even number of records
+    curve = np.where(near, (mean[:, :, None] + scatter)[..., None], 0.5 + 0.3 * sign)
+    return item.assign(validation_accuracy_curve=((*accuracy.dims, "step"), curve)).assign_coords(step=step)
+
+
+def rows(**inputs):
+    lists = {role: item if isinstance(item, list) else [item] for role, item in inputs.items()}
+    return {row.id: row for row in claims.evaluate(lists, SETTINGS)}
+
+
+def changed(**settings):
+    return {**MYRTLE5, **settings}
+
+
+# Fig. 1 -------------------------------------------------------------------------------------------
+
+
+def test_the_rows_of_figure_1_come_first_and_those_of_the_supplement_last():
+    identifiers = [claim.id for claim in claims.CLAIMS]
+    assert tuple(identifiers[: len(FIGURE_1)]) == FIGURE_1
+    assert identifiers[-3:] == ["images_slower", "wide_resnet_no_gain", "wide_resnet_without_batch_norm"]
+
+
+@pytest.mark.parametrize("archive", [PYTHON_ARCHIVE, BINARY_ARCHIVE])
+def test_the_paper_s_phase_diagram_of_images_reproduces(archive):
+    found = rows(phase_images=study(source_sha256=archive))
+    for name, value, n in (
+        ("images_static_train", 0.995, 6),
+        ("images_static_validation_value", 0.73, 6),
+        # The odd seeds of six: their scatter has the mean 0.0002.
+        ("images_best_validation_value", 0.7902, 3),
+        ("images_cell_improves", 0.06, 6),
+        ("images_region_improves", (8 * 0.04 + 0.06) / 9, 6),
+    ):
+        assert found[name].verdict == Verdict.REPRODUCED, name
+        assert found[name].measured_value == pytest.approx(value), name
+        assert found[name].n == n
+        assert "(here" not in found[name].statement
+    # The same seeds on both sides, so their scatter cancels in the difference.
+    gain = found["images_cell_improves"]
+    assert gain.interval_upper - gain.interval_lower < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("validation", "reproduced"),
+    [
+        # Nothing is learnt; the paper's accuracies only without the loss; a gain at another cell alone.
+        (lambda period, amplitude: 0.5, ()),
+        (lambda period, amplitude: 0.73, ("images_static_train", "images_static_validation_value")),
+        (
+            lambda period, amplitude: {(50, 25.0): 0.79, (100, 50.0): 0.72}.get(
+                (period, amplitude), 0.73 - (amplitude > 1) * 0.01
+            ),
+            ("images_static_train", "images_static_validation_value", "images_best_validation_value"),
+        ),
+    ],
+)
+def test_what_does_not_reproduce(validation, reproduced):
+    found = rows(phase_images=study(validation))
+    for name in FIGURE_1:
+        assert (found[name].verdict == Verdict.REPRODUCED) == (name in reproduced), name
+        assert (found[name].verdict == Verdict.NOT_REPRODUCED) == (name not in reproduced), name
+
+
+@pytest.mark.parametrize(
+    ("static", "verdict"),
+    [
+        (0.7235, Verdict.NOT_REPRODUCED),  # the interval's half-width is below 0.0015
+        (0.7265, Verdict.REPRODUCED),
+        (0.7335, Verdict.REPRODUCED),
+        (0.7365, Verdict.NOT_REPRODUCED),
+    ],
+)
+def test_about_0_73_is_what_rounds_to_it(static, verdict):
+    interval = mean_of(static + np.linspace(-0.001, 0.001, 6), SETTINGS).interval
+    assert interval[1] - interval[0] < 0.003
+    found = rows(phase_images=study(lambda period, amplitude: static if amplitude == 1 else 0.79))
+    assert found["images_static_validation_value"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("best", "verdict"),
+    [(0.782, Verdict.NOT_REPRODUCED), (0.79, Verdict.REPRODUCED), (0.80, Verdict.NOT_REPRODUCED)],
+)
+def test_about_0_79_is_what_rounds_to_it(best, verdict):
+    # Sixteen seeds: the odd eight have an interval of less than half the band.
+    item = study(lambda period, amplitude: best if amplitude == 50 else 0.7, seeds=16)
+    assert rows(phase_images=item)["images_best_validation_value"].verdict == verdict
+
+
+def test_where_seeds_scatter_widely_the_value_is_not_tested():
+    item = study()
+    wide = item.assign(validation_accuracy=item["validation_accuracy"] + 0.02 * (item["seed"] - 2.5))
+    row = rows(phase_images=wide)["images_static_validation_value"]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert "wide]" in row.rule
+
+
+def test_a_grid_with_a_single_cell_spends_no_seed_on_choosing_and_is_no_region():
+    found = rows(phase_images=study(periods=(100,), amplitudes=(1.0, 50.0), seeds=3))
+    assert found["images_best_validation_value"].n == 3
+    assert found["images_best_validation_value"].measured_value == pytest.approx(0.79)
+    assert found["images_cell_improves"].verdict == Verdict.REPRODUCED
+    assert found["images_region_improves"].verdict == Verdict.NOT_TESTED
+    assert "1, fewer than 4" in found["images_region_improves"].rule
+
+
+def test_the_region_ends_where_the_paper_s_does():
+    """Cells at A = 70 and T = 250 belong to it, those beyond do not."""
+    inside = study(
+        lambda period, amplitude: (
+            0.73 if amplitude == 1 else 0.75 if amplitude <= 70 and period <= 250 else 0.1
+        ),
+        periods=(100, 250, 251),
+        amplitudes=(1.0, 24.0, 25.0, 70.0, 71.0),
+    )
+    inside["validation_accuracy"].loc[{"amplitude": 24.0}] = 0.1
+    assert rows(phase_images=inside)["images_region_improves"].measured_value == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (
+            study(settings=changed(model={"kind": "myrtle5", "channels": 16})),
+            "model.channels is 16, in the paper 64",
+        ),
+        (study(settings=changed(model={"kind": "mlp"})), "model.kind is mlp"),
+        (study(settings=changed(batch_size=256, steps=137_200)), "batch_size is 256, in the paper 512"),
+        (study(settings=changed(batch_size=None, epochs=None)), "batch_size is None, in the paper 512"),
+        (study(settings=changed(epochs=70, steps=6_860)), "runs of 70 epochs, in the paper 700"),
+        (study(settings=changed(epochs=1400, steps=137_200)), "runs of 1400 epochs, in the paper 700"),
+        (study(settings=changed(learning_rate=0.1)), "learning_rate is 0.1"),
+        (study(settings=changed(learning_rate_schedule=[])), "learning_rate_schedule is []"),
+        (
+            study(settings=changed(learning_rate_schedule=[[0, 0], [0.3, 1], [1, 0.1]])),
+            "in the paper [[0.0, 0.0], [0.4286, 1.0], [1.0, 0.1]]",
+        ),
+        (study(settings=changed(oscillation_stop=None)), "oscillation_stop is None, in the paper 0.8571"),
+        (study(settings=changed(optimiser={})), "optimiser.arguments is {}"),
+        (study(settings=changed(loss={"waveform": "sine"})), "loss.waveform is sine"),
+        (study(settings=changed(evaluation_samples=1000)), "accuracies of 1000 images"),
+        (study(steps_per_epoch=20), "steps_per_epoch is 20, with the paper's 50000 training images 98"),
+        (study(dataset="Fashion-MNIST"), "the dataset is Fashion-MNIST, in the paper CIFAR-10"),
+        (study(dataset="CIFAR-100"), "the dataset is CIFAR-100, in the paper CIFAR-10"),
+        (study(seeds=2), "n = "),
+    ],
+)
+def test_what_a_study_cannot_tell_is_not_tested(item, reason):
+    found = rows(phase_images=item)
+    for name in FIGURE_1:
+        assert found[name].verdict == Verdict.NOT_TESTED, name
+        assert reason in found[name].rule.split("[not tested here: ")[1], name
+
+
+def test_a_study_that_does_not_say_what_an_epoch_is_is_not_tested():
+    item = study()
+    del item.attrs["steps_per_epoch"]
+    assert "steps_per_epoch is None" in rows(phase_images=item)["images_static_train"].rule
+
+
+def test_fractions_of_the_run_may_be_rounded_and_more_images_looked_at():
+    item = study(
+        settings=changed(
+            learning_rate_schedule=[[0, 0], [0.4286, 1], [1, 0.1]],
+            oscillation_stop=0.857,
+            evaluation_samples=10_000,
+        )
+    )
+    assert rows(phase_images=item)["images_static_train"].verdict == Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("grid", "claim", "reason"),
+    [
+        ({"periods": (50, 250)}, "images_cell_improves", "no cell T = 100, A = 50"),
+        ({"amplitudes": (1.0, 25.0)}, "images_cell_improves", "no cell T = 100, A = 50"),
+        ({"amplitudes": (25.0, 50.0)}, "images_cell_improves", "no A = 1 in the grid"),
+        ({"amplitudes": (1.0,)}, "images_best_validation_value", "no cell with A > 1"),
+        ({"amplitudes": (1.0, 10.0)}, "images_region_improves", "no cell with 25 <= A <= 70, T <= 250"),
+    ],
+)
+def test_what_the_grid_of_images_cannot_tell_is_not_tested(grid, claim, reason):
+    row = rows(phase_images=study(**grid))[claim]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert reason in row.rule
+
+
+@pytest.mark.parametrize(
+    ("description", "remark"),
+    [
+        ("CIFAR-10 from JPEG files, quality 75", "(here from JPEG copies of the images, which are lossy)"),
+        ("CIFAR-10 from PNG files", "(here from copies of the images, not from an official archive)"),
+    ],
+)
+def test_other_copies_of_the_images_are_tested_and_said_so(description, remark):
+    lossy = {"dataset_description": description, "source_sha256": "0" * 64}
+    found = rows(
+        phase_images=study(**lossy),
+        wide_resnet=wide_resnet("batch", 0.0, **lossy),
+        learning_curves=with_curves(study(**lossy), lambda period, amplitude: 0.5),
+    )
+    for name in (*FIGURE_1, "wide_resnet_no_gain", "images_slower"):
+        assert found[name].verdict != Verdict.NOT_TESTED
+        assert found[name].statement.endswith(f" {remark}"), name
+    assert rows(phase_images=study(seeds=2, **lossy))["images_static_train"].statement.endswith(remark)
+    assert "(here" not in found["static_narrow_fails"].statement
+
+
+# Slower but better --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("early", "verdict"),
+    [(-0.1, Verdict.REPRODUCED), (0.1, Verdict.NOT_REPRODUCED), (0.0, Verdict.NOT_REPRODUCED)],
+)
+@pytest.mark.parametrize("every", [98, 490, 980])
+def test_slower_is_a_lower_accuracy_where_the_learning_rate_peaks(early, verdict, every):
+    def accuracy(period, amplitude):
+        return 0.6 + early if (period, amplitude) == (100, 50) else 0.6
+
+    row = rows(learning_curves=with_curves(study(), accuracy, every=every))["images_slower"]
+    assert row.verdict == verdict
+    assert row.measured_value == pytest.approx(early, abs=1e-12)
+    assert row.n == 6
+    assert row.interval_upper - row.interval_lower < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (study(), "keeps no learning curves"),
+        (with_curves(study(), as_in_the_paper, every=20_000), "no record about epoch 300"),
+        (with_curves(study(periods=(50,)), as_in_the_paper), "no cell T = 100, A = 50"),
+        (
+            with_curves(study(settings=changed(model={"kind": "myrtle5", "channels": 16})), as_in_the_paper),
+            "model.channels is 16",
+        ),
+        (with_curves(study(seeds=2), as_in_the_paper), "n = 2"),
+    ],
+)
+def test_what_learning_curves_cannot_tell_is_not_tested(item, reason):
+    row = rows(learning_curves=item)["images_slower"]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert reason in row.rule
+
+
+# Wide ResNet --------------------------------------------------------------------------------------
+
+
+def wide_resnet(normalisation, gain, *, settings=WIDE_RESNET, seeds=4, **attributes):
+    """Gains of half and one and a half times `gain` in two cells."""
+    model = {**settings["model"], "normalisation": normalisation}
+    return study(
+        lambda period, amplitude: 0.8 + {1.0: 0.0, 10.0: 0.5, 50.0: 1.5}[amplitude] * gain,
+        settings={**settings, "model": model},
+        periods=(100,),
+        amplitudes=(1.0, 10.0, 50.0),
+        seeds=seeds,
+        **attributes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "no_gain", "helps"),
+    [
+        (0.0, Verdict.REPRODUCED, Verdict.NOT_REPRODUCED),
+        (0.0099, Verdict.REPRODUCED, Verdict.REPRODUCED),
+        (-0.0099, Verdict.REPRODUCED, Verdict.NOT_REPRODUCED),
+        (0.0101, Verdict.NOT_REPRODUCED, Verdict.REPRODUCED),
+        (-0.0101, Verdict.NOT_REPRODUCED, Verdict.NOT_REPRODUCED),
+    ],
+)
+def test_a_wide_resnet_gains_or_not(gain, no_gain, helps):
+    found = rows(wide_resnet=[wide_resnet("none", gain), wide_resnet("batch", gain)])
+    for name, verdict in (("wide_resnet_no_gain", no_gain), ("wide_resnet_without_batch_norm", helps)):
+        assert found[name].measured_value == pytest.approx(gain, abs=1e-12)
+        assert found[name].verdict == verdict, name
+        assert found[name].n == 4
+
+
+def test_each_row_of_the_wide_resnet_looks_at_its_own_study():
+    found = rows(wide_resnet=[wide_resnet("none", 0.05), wide_resnet("batch", 0.001)])
+    assert found["wide_resnet_no_gain"].measured_value == pytest.approx(0.001)
+    assert found["wide_resnet_without_batch_norm"].measured_value == pytest.approx(0.05)
+    alone = rows(wide_resnet=wide_resnet("none", 0.05))["wide_resnet_no_gain"]
+    assert alone.verdict == Verdict.NOT_TESTED
+    assert "no study of a Wide ResNet with normalisation: batch" in alone.rule
+
+
+def test_a_gain_that_may_be_none_or_one_that_matters_is_not_tested():
+    item = wide_resnet("batch", 0.004)
+    scatter = xr.DataArray([-0.02, 0.02, -0.01, 0.01], dims="seed")
+    noisy = item["validation_accuracy"] + scatter.where(item["amplitude"] > 1, 0.0)
+    row = rows(wide_resnet=item.assign(validation_accuracy=noisy))["wide_resnet_no_gain"]
+    assert row.verdict == Verdict.NOT_TESTED
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        (
+            wide_resnet("batch", 0.0, settings={**WIDE_RESNET, "batch_size": 512}),
+            "batch_size is 512, in the paper 1024",
+        ),
+        (
+            wide_resnet("batch", 0.0, settings={**WIDE_RESNET, "epochs": None, "steps": 980}),
+            "runs of 20 epochs",
+        ),
+        (wide_resnet("batch", 0.0, steps_per_epoch=5), "steps_per_epoch is 5"),
+        (wide_resnet("batch", 0.0, dataset="digits"), "the dataset is digits"),
+        (wide_resnet("batch", 0.0, seeds=2), "n = 2"),
+        (study(), "no study of a Wide ResNet"),
+    ],
+)
+def test_what_a_wide_resnet_cannot_tell_is_not_tested(item, reason):
+    row = rows(wide_resnet=item)["wide_resnet_no_gain"]
+    assert row.verdict == Verdict.NOT_TESTED
+    assert reason in row.rule
