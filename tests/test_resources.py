@@ -11,10 +11,23 @@ from hypothesis import strategies as st
 
 from dynamical_loss import models, resources
 from dynamical_loss.config import study
-from dynamical_loss.config.datasets import SpiralSettings
-from dynamical_loss.config.models import MLPSettings
-from dynamical_loss.config.training import SnapshotSettings, TrainingSettings
+from dynamical_loss.config.datasets import (
+    Cifar10Settings,
+    DigitsSettings,
+    FashionMnistSettings,
+    Shape,
+    SpiralSettings,
+)
+from dynamical_loss.config.models import MLPSettings, Myrtle5Settings, WideResNetSettings
+from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
+from dynamical_loss.config.training import (
+    OptimiserSettings,
+    SnapshotSettings,
+    TrainingSettings,
+    TrajectorySettings,
+)
 from dynamical_loss.grid import Block
+from dynamical_loss.network_size import network_size
 from dynamical_loss.training import Schedule
 
 CONFIG = study.load(yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text()))
@@ -45,7 +58,10 @@ def test_parameters_are_counted_as_the_network_has_them(initialisation, width, d
     settings = MLPSettings(width=width, depth=depth, initialisation=initialisation)
     network = models.build(settings, classes)
     leaves = jax.tree.leaves(jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 2))))
-    assert resources.parameters(settings, classes) == sum(leaf.size for leaf in leaves)
+    size = network_size(settings, Shape(1, 1, (2,), classes))
+    assert size.parameters == size.products == sum(leaf.size for leaf in leaves)
+    assert size.activations == depth * width + classes
+    assert size.widest == max(width, classes)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -119,3 +135,203 @@ def test_another_attempt_may_take_twice_as_much():
     assert demand.at(1) == demand
     assert demand.at(2) == (2 * demand.mem_mb, 2 * demand.runtime)
     assert demand.at(3) == demand.at(2).at(2)
+
+
+# Images -------------------------------------------------------------------------------------------
+
+CIFAR10 = Cifar10Settings(kind="cifar10")
+SUBSET = Cifar10Settings(kind="cifar10", train_samples=5_000, validation_samples=1_000)
+
+
+def myrtle5(channels=64):
+    return Myrtle5Settings(kind="myrtle5", channels=channels)
+
+
+def wide_resnet(depth, widening, normalisation="batch"):
+    return WideResNetSettings(kind="wide_resnet", depth=depth, widening=widening, normalisation=normalisation)
+
+
+NESTEROV = OptimiserSettings(arguments={"momentum": 0.9, "nesterov": True})
+
+
+def image_training(model=None, **changed):
+    """Myrtle5 on minibatches, as long as one epoch of all of CIFAR-10."""
+    values = {"steps": 98, "batch_size": 512, "record_every": 98, "optimiser": NESTEROV, **changed}
+    return TrainingSettings(dataset="images", model=model or myrtle5(), **values)
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset", "parameters"),
+    [
+        (myrtle5(64), CIFAR10, 112_960),
+        (myrtle5(16), CIFAR10, 9 * 3 * 16 + 3 * 9 * 16 * 16 + 10 * 16),
+        (myrtle5(8), FashionMnistSettings(kind="fashion_mnist"), 9 * 8 + 3 * 9 * 64 + 80),
+        # As published for PyTorch's networks of this design, ten classes.
+        (wide_resnet(16, 4), CIFAR10, 2_748_890),
+        (wide_resnet(16, 8), CIFAR10, 10_961_370),
+        (wide_resnet(28, 10), CIFAR10, 36_479_194),
+        (MLPSettings(width=7), DigitsSettings(kind="digits"), 65 * 7 + 8 * 10),
+    ],
+)
+def test_networks_of_images_have_as_many_parameters_as_is_known(model, dataset, parameters):
+    assert network_size(model, dataset.shape).parameters == parameters
+
+
+def test_without_batch_norm_scales_and_biases_are_missing():
+    """WRN-10-1: channels 16, 16 | 16, 32 | 32, 64 | 64 are normalised."""
+    with_norm, without = (
+        network_size(wide_resnet(10, 1, kind), CIFAR10.shape).parameters for kind in ("batch", "none")
+    )
+    assert with_norm - without == 2 * (16 + 16 + 16 + 32 + 32 + 64 + 64)
+
+
+def test_products_of_myrtle5_are_counted_pixel_by_pixel():
+    size = network_size(myrtle5(64), CIFAR10.shape)
+    assert size.products == 32**2 * 9 * (3 + 64) * 64 + (16**2 + 8**2) * 9 * 64 * 64 + 640
+    assert size.activations == 64 * (2 * 32**2 + 16**2 + 8**2) + 10
+    assert size.widest == 64 * 32**2
+    odd = network_size(myrtle5(8), Shape(1, 1, (7, 7, 1), 10))
+    assert odd.products == 49 * 9 * (1 + 8) * 8 + (9 + 1) * 9 * 64 + 80
+
+
+def test_products_of_a_wide_resnet_are_the_published_ones():
+    """WRN-28-10 takes 5.2 billion multiply-adds for a 32×32 image."""
+    assert network_size(wide_resnet(28, 10), CIFAR10.shape).products == pytest.approx(5.24e9, rel=0.01)
+
+
+# Images trained a second on one core, whose product with the Hessian takes 3.8 times as long as training.
+IMAGES_A_SECOND = {16: 1400, 64: 280}
+# Peak memory, MB: training on batches of 512 and a product with the Hessian on 500, with next to no data.
+PEAK_MB = {16: (606, 675), 64: (1370, 1684)}
+
+
+@pytest.mark.parametrize("channels", IMAGES_A_SECOND)
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_training_on_images_gets_what_it_was_seen_to_take(channels, epochs):
+    settings = image_training(myrtle5(channels), steps=98 * epochs, record_every=98 * epochs)
+    demand = resources.phase_block(settings, CIFAR10, BLOCK)
+    trained, evaluated = 50_000 * epochs, 2 * 60_000  # records at both ends, forward only
+    seconds = len(BLOCK.seeds) * (trained + evaluated / 3) / IMAGES_A_SECOND[channels]
+    assert 2 * seconds / 60 < demand.runtime < 15 + 20 * seconds / 60
+    data = 60_000 * 3072 * (1 + 4) / 1e6
+    assert PEAK_MB[channels][0] + data + 2 * 130 < demand.mem_mb < 3 * (PEAK_MB[channels][0] + data + 2 * 130)
+
+
+@pytest.mark.parametrize("channels", IMAGES_A_SECOND)
+def test_probing_on_images_gets_what_it_was_seen_to_take(channels):
+    run = TrajectorySettings(
+        model=myrtle5(channels),
+        precision="float32",
+        batch_size=512,
+        steps=1000,
+        period=100,
+        evaluation_samples=1000,
+        snapshots=SnapshotSettings(every=99),
+    )
+    demand = resources.probe(ProbeSettings(hessian=HessianSettings(order=20)), run, SUBSET)
+    seconds = 12 * 20 * 1000 * 3.8 / IMAGES_A_SECOND[channels]
+    assert 2 * seconds / 60 < demand.runtime < 15 + 20 * seconds / 60
+    assert PEAK_MB[channels][1] + 2 * 130 < demand.mem_mb < 3 * (PEAK_MB[channels][1] + 2 * 130)
+
+
+def larger(**changed):
+    return resources.phase_block(image_training(**changed), CIFAR10, BLOCK)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"steps": 196},
+        {"batch_size": 1024},
+        {"record_every": 1},
+        {"model": myrtle5(128)},
+        {"model": wide_resnet(16, 4)},
+        {"precision": "float64"},
+    ],
+)
+def test_what_a_training_on_images_takes_longer_for(changed):
+    assert larger(**changed).runtime > larger().runtime
+
+
+@pytest.mark.parametrize(
+    ("changed", "megabytes"),
+    [
+        # Four arrays of activations of 512 more images; as much again and the data for double precision;
+        # nine more runs at a time; a second moment of ten runs.
+        ({"batch_size": 1024}, 4 * 512 * 151_562 * 4 / 1e6),
+        ({"precision": "float64"}, (4 * 512 * 151_562 * 4 + 60_000 * 3072 * 4) / 1e6),
+        ({"batching": "parallel"}, 9 * 4 * 512 * 151_562 * 4 / 1e6),
+        ({"optimiser": OptimiserSettings(kind="adam")}, 10 * 3 * 112_960 * 8 / 1e6),
+        ({"optimiser": OptimiserSettings()}, -10 * 3 * 112_960 * 8 / 1e6),
+    ],
+)
+def test_what_a_training_on_images_takes_more_memory_for(changed, megabytes):
+    assert larger(**changed).mem_mb - larger().mem_mb == pytest.approx(megabytes, abs=1)
+
+
+def test_the_data_are_held_as_bytes_and_twice_as_numbers():
+    whole, few = (resources.phase_block(image_training(), data, BLOCK) for data in (CIFAR10, SUBSET))
+    assert whole.mem_mb - few.mem_mb == pytest.approx(54_000 * 3072 * 9 / 1e6, abs=1)
+
+
+def test_a_tiny_batch_takes_what_looking_at_a_thousand_images_does():
+    small, tiny = (larger(batch_size=size).mem_mb for size in (2, 1))
+    assert small == tiny
+    looking = resources.phase_block(image_training(batch_size=1, evaluation_samples=1), CIFAR10, BLOCK)
+    assert tiny - looking.mem_mb == pytest.approx((2 * 1000 * 65_536 - 4 * 151_562) * 4 / 1e6, abs=1)
+
+
+def test_records_on_fewer_images_take_less_time():
+    """A look at 120 000 images of both sets takes a third of training on them."""
+    settings = image_training(steps=98_000, record_every=98)
+    training = image_training(steps=98_000, record_every=98_000)
+    records = [
+        resources.phase_block(item, CIFAR10, BLOCK).runtime
+        for item in (settings, settings.model_copy(update={"evaluation_samples": 3_000}), training)
+    ]
+    of_training = 98_000 * 512
+    assert (records[0] - 10) / (records[2] - 10) == pytest.approx(
+        1 + 1002 * 60_000 / 3 / of_training, rel=0.01
+    )
+    assert (records[1] - 10) / (records[2] - 10) == pytest.approx(
+        1 + 1002 * 6_000 / 3 / of_training, rel=0.01
+    )
+
+
+def test_the_kernel_of_images_takes_all_of_them_at_a_time():
+    run = TrajectorySettings(
+        model=myrtle5(), precision="float32", steps=1000, period=100, evaluation_samples=2_000
+    )
+    hessian = ProbeSettings(hessian=HessianSettings(order=2, modes=1))
+    kernel = hessian.model_copy(update={"ntk": NTKSettings(order=3)})
+    few, many = (resources.probe(probes, run, SUBSET).mem_mb for probes in (hessian, kernel))
+    assert many - few == pytest.approx(5 * 1500 * 151_562 * 4 / 1e6, abs=1)
+
+
+# Peak memory and seconds of preparing CIFAR-10 from 60 000 JPEG files in a tar, on one core.
+PREPARED = {"standard": (519, 10), "zca": (912, 28)}
+
+
+@pytest.mark.parametrize("normalisation", PREPARED)
+@pytest.mark.parametrize("settings", [CIFAR10, SUBSET])
+def test_preparing_images_gets_what_it_was_seen_to_take(settings, normalisation):
+    memory, seconds = PREPARED[normalisation]
+    demand = resources.dataset(settings.model_copy(update={"normalisation": normalisation}))
+    assert 1.2 * memory < demand.mem_mb < 4 * memory
+    assert 2 * seconds / 60 < demand.runtime < 15 + 10 * seconds / 60
+
+
+def test_preparing_other_datasets_takes_little():
+    assert resources.dataset(SPIRAL) == (500, 5)
+    assert resources.dataset(DigitsSettings(kind="digits")).mem_mb < 510
+    fashion = resources.dataset(FashionMnistSettings(kind="fashion_mnist"))
+    assert 500 < fashion.mem_mb < resources.dataset(CIFAR10).mem_mb
+
+
+@pytest.mark.parametrize("dataset", [SPIRAL, DigitsSettings(kind="digits"), CIFAR10])
+def test_all_of_a_set_may_be_named_by_its_size_or_not(dataset):
+    """A null batch size and null evaluation samples are all training samples."""
+    size = dataset.shape.train_samples
+    null = TrainingSettings(model=MLPSettings(width=10), steps=1000)
+    named = null.model_copy(update={"batch_size": size, "evaluation_samples": 10 * size})
+    assert resources.phase_block(null, dataset, BLOCK) == resources.phase_block(named, dataset, BLOCK)

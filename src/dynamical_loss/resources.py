@@ -7,34 +7,76 @@ waiting.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import NamedTuple
 
-from dynamical_loss.config.datasets import SpiralSettings
-from dynamical_loss.config.models import ModelSettings
+from dynamical_loss.config.datasets import DatasetSettings, Shape, SpiralSettings
+from dynamical_loss.config.models import MLPSettings, ModelSettings
 from dynamical_loss.config.probes import ProbeSettings
-from dynamical_loss.config.training import TrainingSettings, TrajectorySettings
+from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.grid import Block
+from dynamical_loss.network_size import NetworkSize, network_size
 
-_FEATURES = 2  # of the spiral
-_DOUBLE = 8  # bytes
+_BYTES = {"float32": 4, "float64": 8}
+_DOUBLE = _BYTES["float64"]
 
-# Memory of a process beside its data (compiling probes takes the most: 720), and of the two runs of
-# Snakemake that the SLURM executor wraps around a job (130 to 170 each).
-_PROCESS_MB = 800
+# Memory of a process beside its results (compiling probes takes the most: 720), with data and activations of
+# up to so much, as of the spiral; and of the two runs of Snakemake that the SLURM executor wraps around a job
+# (130 to 170 each).
+_PROCESS_MB, _WITHIN_PROCESS_MB = 800, 20
 _WRAPPING_MB = 400
 # Arrays as large as the result that are held at one time: XLA 2.3, the fused engine and the probes fewer.
 _COPIES = 3
+# Arrays as large as all activations of a batch: a training step of Myrtle5 with 16 and 64 channels had 3.4 to
+# 3.6 (batches of 512), a product with its Hessian 4.5 (500 images); Wide ResNets 2 and 3.
+_STEP_ARRAYS = 4
+_PRODUCT_ARRAYS = 5
+# Arrays as large as the widest layer when a network is only evaluated (Myrtle5: 1.3).
+_EVALUATION_ARRAYS = 2
+# Samples at a time in records, and in products with the Hessian of a convolutional network.
+_EVALUATED = 1000
+_PROBED = 500
 
-# Microseconds, for each parameter and sample, of a training step (of the XLA engine; the fused one takes a
-# quarter of it), and of a product with the Hessian or the NTK.
-_STEP_US = {"float32": 1.0e-4, "float64": 2.5e-4}
-_PRODUCT_US = 1e-3
-_RECORD_STEPS = 2  # what a record of loss and accuracies costs, in training steps
+
+class _Rates(NamedTuple):
+    """What computing with a kind of network costs.
+
+    Attributes:
+        step: training, µs for each product of the forward pass and each sample, by precision.
+        record: evaluating a sample, in training steps of that sample.
+        product: with the Hessian or the NTK, µs for each product of the forward pass and each sample.
+    """
+
+    step: dict[str, float]
+    record: float
+    product: dict[str, float]
+
+
+# Of the XLA engine; the fused one takes a quarter of it.  A perceptron's forward pass takes one product a
+# parameter.  Of double precision were measured the perceptron's products with the Hessian.
+_PERCEPTRON = _Rates({"float32": 1.0e-4, "float64": 2.5e-4}, 1.0, {"float32": 1e-3, "float64": 1e-3})
+# Training takes three forward passes, 6 floating-point operations a product.  Myrtle5 with 16 channels made
+# 29 GFLOP/s (1400 images a second), with 64 channels 86 (280); 20 is taken, as smaller ones make less.
+# Double precision costs as much more as with perceptrons (not measured).
+_CONVOLUTION_US = 6 / 20e3
+_PRODUCT_STEPS = 4  # training steps that a product with the Hessian takes (3.8 measured, 64 channels)
+_CONVOLUTION_STEP = {"float32": _CONVOLUTION_US, "float64": 2.5 * _CONVOLUTION_US}
+_CONVOLUTION = _Rates(
+    _CONVOLUTION_STEP, 1 / 3, {name: _PRODUCT_STEPS * cost for name, cost in _CONVOLUTION_STEP.items()}
+)
+
 # How much slower a core may be, and how long starting and compiling may take on a busy file system.
 _SLOWER = 3
 _START_MINUTES = 10.0
+
+# Preparing a dataset, which imports no JAX and runs beside Snakemake: what any takes, ...
+_PREPARING_MB, _PREPARING_MINUTES = 500, 5.0
+# ... arrays as large as the bytes of all images of the source (an archive, its content, images, those taken),
+# milliseconds to read an image (of a JPEG 0.15), ...
+_IMAGE_COPIES, _IMAGE_MS = 4, 0.2
+# ... and for whitening: matrices (feature, feature), the operations of their eigenvectors over the cube of
+# the features, and operations a microsecond.
+_WHITENING_COPIES, _EIGENVECTORS, _WHITENING_RATE = 8, 25, 20e3
 
 
 class Demand(NamedTuple):
@@ -54,45 +96,80 @@ class Demand(NamedTuple):
         return Demand(factor * self.mem_mb, factor * self.runtime)
 
 
-def parameters(model: ModelSettings, classes: int) -> int:
-    """Number of parameters of a network for the spiral."""
-    sizes = [_FEATURES, *[model.width] * model.depth, classes]
-    bias = 0 if model.initialisation == "no_bias" else 1
-    return sum((size + bias) * after for size, after in itertools.pairwise(sizes))
+def dataset(settings: DatasetSettings) -> Demand:
+    """What preparing a dataset takes; downloading is none of it."""
+    if isinstance(settings, SpiralSettings):
+        return Demand(_PREPARING_MB, math.ceil(_PREPARING_MINUTES))
+    # All images are read, however few of them are taken.
+    whole = settings.model_copy(update={"train_samples": None, "validation_samples": None}).shape
+    images, features = whole.train_samples + whole.validation_samples, math.prod(whole.sample)
+    megabytes = _PREPARING_MB + _IMAGE_COPIES * images * features / 1e6
+    seconds = images * _IMAGE_MS / 1e3
+    if settings.normalisation == "zca":
+        megabytes += _WHITENING_COPIES * features**2 * _DOUBLE / 1e6
+        operations = 2 * settings.shape.train_samples * features**2 + _EIGENVECTORS * features**3
+        seconds += operations / _WHITENING_RATE / 1e6
+    return Demand(math.ceil(megabytes), math.ceil(_PREPARING_MINUTES + _SLOWER * seconds / 60))
 
 
-def phase_block(settings: TrainingSettings, dataset: SpiralSettings, block: Block) -> Demand:
-    """What training a block of a phase study takes."""
+def phase_block(settings: TrainingSettings, dataset: DatasetSettings, block: Block) -> Demand:
+    """What training a block of a phase study takes.
+
+    Args:
+        settings: with `steps` worked out.
+        dataset: that it trains on.
+        block: the cells and seeds.
+    """
     runs = len(block.amplitudes) * len(block.seeds)
-    size = parameters(settings.model, dataset.classes)
+    shape = dataset.shape
+    network = network_size(settings.model, shape)
     records = settings.steps // settings.record_every + 2
-    work = (settings.steps + _RECORD_STEPS * records) * runs * size * _samples(dataset)
-    return _demand(runs * (size + _record(dataset) * records), work * _STEP_US[settings.precision])
+    state = network.parameters * (1 + _moments(settings.optimiser))
+    at_once = runs if settings.batching == "parallel" else 1
+    return _demand(
+        runs * (state + _record(shape) * records),
+        _data_bytes(settings, shape) + at_once * _step_bytes(settings, shape, network),
+        runs * _training_us(settings, shape, network, records),
+    )
 
 
-def trajectory(settings: TrajectorySettings, dataset: SpiralSettings) -> Demand:
+def trajectory(settings: TrajectorySettings, dataset: DatasetSettings) -> Demand:
     """What training a trajectory takes; its snapshots are held in memory until it ends."""
-    size = parameters(settings.model, dataset.classes)
+    shape = dataset.shape
+    network = network_size(settings.model, shape)
     kept = snapshots(settings)
     records = settings.steps // settings.record_every + kept
-    work = (settings.steps + _RECORD_STEPS * records) * size * _samples(dataset)
-    return _demand(kept * size + _record(dataset) * records, work * _STEP_US[settings.precision])
+    return _demand(
+        (kept + _moments(settings.optimiser)) * network.parameters + _record(shape) * records,
+        _data_bytes(settings, shape) + _step_bytes(settings, shape, network),
+        _training_us(settings, shape, network, records),
+    )
 
 
-def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: SpiralSettings) -> Demand:
+def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSettings) -> Demand:
     """What probing all snapshots of a trajectory takes."""
-    size, kept = parameters(run.model, dataset.classes), snapshots(run)
+    shape = dataset.shape
+    network, kept = network_size(run.model, shape), snapshots(run)
     order = settings.hessian.order
     products = kept * order * len(settings.hessian.losses)
     if settings.ntk is not None:
         # The notebook's kernel takes the gradient of each logit of each of its samples.
-        notebook = dataset.classes * (settings.ntk.notebook_samples or 0)
+        notebook = shape.classes * (settings.ntk.notebook_samples or 0)
         products += kept * (settings.ntk.order + notebook)
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes
-    values = (kept + order) * size + dataset.classes * (run.steps // run.record_every + kept)
-    return _demand(values, products * size * _samples(dataset) * _PRODUCT_US)
+    values = (kept + order) * network.parameters + shape.classes * (run.steps // run.record_every + kept)
+    samples = _looked_at(run, shape.train_samples)
+    # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.
+    whole = isinstance(run.model, MLPSettings) or settings.ntk is not None
+    at_once = samples if whole else min(samples, _PROBED)
+    activations = _PRODUCT_ARRAYS * at_once * network.activations * _BYTES[run.precision]
+    return _demand(
+        values,
+        _data_bytes(run, shape) + activations,
+        products * network.products * samples * _rates(run.model).product[run.precision],
+    )
 
 
 def snapshots(settings: TrajectorySettings) -> int:
@@ -105,17 +182,53 @@ def snapshots(settings: TrajectorySettings) -> int:
     )
 
 
-def _samples(dataset: SpiralSettings) -> int:
-    return dataset.classes * dataset.points_per_class
+def _rates(model: ModelSettings) -> _Rates:
+    return _PERCEPTRON if isinstance(model, MLPSettings) else _CONVOLUTION
 
 
-def _record(dataset: SpiralSettings) -> int:
+def _looked_at(settings: TrainingSettings, samples: int) -> int:
+    """How many of so many samples records and probes look at."""
+    return min(settings.evaluation_samples or samples, samples)
+
+
+def _training_us(settings: TrainingSettings, shape: Shape, network: NetworkSize, records: int) -> float:
+    """Microseconds of one run."""
+    rates = _rates(settings.model)
+    evaluated = _looked_at(settings, shape.train_samples) + _looked_at(settings, shape.validation_samples)
+    trained = settings.steps * (settings.batch_size or shape.train_samples)
+    samples = trained + rates.record * records * evaluated
+    return samples * network.products * rates.step[settings.precision]
+
+
+def _data_bytes(settings: TrainingSettings, shape: Shape) -> float:
+    """Both sets as they are stored (a byte an intensity), as inputs in float32, and on the device."""
+    values = (shape.train_samples + shape.validation_samples) * math.prod(shape.sample)
+    return values * (1 + _BYTES["float32"] + _BYTES[settings.precision])
+
+
+def _step_bytes(settings: TrainingSettings, shape: Shape, network: NetworkSize) -> float:
+    """What one run holds in a training step or in a record, whichever is more."""
+    step = _STEP_ARRAYS * (settings.batch_size or shape.train_samples) * network.activations
+    samples = max(shape.train_samples, shape.validation_samples)
+    evaluated = min(_looked_at(settings, samples), _EVALUATED)
+    return max(step, _EVALUATION_ARRAYS * evaluated * network.widest) * _BYTES[settings.precision]
+
+
+def _moments(optimiser: OptimiserSettings) -> int:
+    """Arrays as large as the parameters that an optimiser remembers, at most."""
+    if optimiser.kind == "sgd":
+        return 1 if optimiser.arguments else 0
+    return 2
+
+
+def _record(shape: Shape) -> int:
     """Numbers in a record: the step, two losses, two accuracies, and Γ of each class."""
-    return 5 + dataset.classes
+    return 5 + shape.classes
 
 
-def _demand(values: int, microseconds: float) -> Demand:
-    """The request for a job that keeps so many numbers and computes for so long."""
-    data = _COPIES * values * _DOUBLE / 1e6
+def _demand(values: int, working_bytes: float, microseconds: float) -> Demand:
+    """The request for a job that keeps so many numbers, works on so many bytes, and computes for so long."""
+    results = _COPIES * values * _DOUBLE / 1e6
+    process = _PROCESS_MB + max(0.0, working_bytes / 1e6 - _WITHIN_PROCESS_MB)
     minutes = _START_MINUTES + _SLOWER * microseconds / 60e6
-    return Demand(math.ceil(_PROCESS_MB + _WRAPPING_MB + data), math.ceil(minutes))
+    return Demand(math.ceil(process + _WRAPPING_MB + results), math.ceil(minutes))
