@@ -7,7 +7,7 @@ import pytest
 
 from dynamical_loss import models
 from dynamical_loss.config.models import MLPSettings, Myrtle5Settings, WideResNetSettings
-from dynamical_loss.models.convolution import average_pool
+from dynamical_loss.models.convolution import average_pool, convolve
 from dynamical_loss.probes import _neural_tangents
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3))
@@ -29,6 +29,66 @@ def parameters(model, shape=(8, 8, 3), seed=0):
 
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def by_hand(images, kernel, padding):
+    """Sum over taps of shifted images times matrices."""
+    edges = (0, 0), (padding, padding), (padding, padding), (0, 0)
+    padded = np.pad(images, edges)
+    side = kernel.shape[0]
+    rows, columns = (padded.shape[axis] - side + 1 for axis in (1, 2))
+    return sum(
+        padded[:, i : i + rows, j : j + columns] @ kernel[i, j] for i in range(side) for j in range(side)
+    )
+
+
+@pytest.mark.parametrize(("side", "padding"), [(1, 0), (3, 1), (3, 0), (5, 2)])
+def test_convolution_and_all_its_derivatives(side, padding):
+    """Values against numpy, derivatives of first and second order in both modes against XLA's own."""
+    generator = np.random.default_rng(side)
+    images, image_direction = generator.normal(size=(2, 3, 6, 5, 2))
+    kernel, kernel_direction = generator.normal(size=(2, side, side, 2, 4))
+    arguments, directions = (images, kernel), (image_direction, kernel_direction)
+
+    def own(images, kernel):
+        return jnp.sum(jnp.sin(convolve(images, kernel, padding)))
+
+    def xla(images, kernel):
+        edges = ((padding, padding),) * 2
+        numbers = ("NHWC", "HWIO", "NHWC")
+        found = jax.lax.conv_general_dilated(images, kernel, (1, 1), edges, dimension_numbers=numbers)
+        return jnp.sum(jnp.sin(found))
+
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(
+            convolve(*map(jnp.asarray, arguments), padding),
+            by_hand(*arguments, padding),
+            rtol=1e-12,
+            atol=1e-12,
+        )
+        for derive in (
+            lambda function: jax.jvp(function, arguments, directions),
+            lambda function: jax.grad(function, (0, 1))(*arguments),
+            lambda function: jax.jvp(jax.grad(function, (0, 1)), arguments, directions),
+            lambda function: jax.grad(lambda *a: jax.jvp(function, a, directions)[1], (0, 1))(*arguments),
+            lambda function: jax.jit(jax.linearize(jax.grad(function, (0, 1)), *arguments)[1])(*directions),
+        ):
+            found, expected = jax.tree.leaves(derive(own)), jax.tree.leaves(derive(xla))
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+
+
+def test_convolutions_of_a_batch_are_those_of_its_parts():
+    generator = np.random.default_rng(0)
+    images, kernels = generator.normal(size=(2, 3, 6, 6, 2)), generator.normal(size=(3, 3, 2, 2, 4))
+    with jax.enable_x64(True):
+        both = jax.vmap(lambda x, k: convolve(x, k, 1), (0, 3))(images, kernels)
+        shared = jax.vmap(lambda x: convolve(x, jnp.asarray(kernels[:, :, :, 0]), 1))(images)
+    for index in range(2):
+        np.testing.assert_allclose(
+            both[index], by_hand(images[index], kernels[:, :, :, index], 1), rtol=1e-12
+        )
+        np.testing.assert_allclose(shared[index], by_hand(images[index], kernels[:, :, :, 0], 1), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("channels", "expected"), [(64, 112_960), (16, 27 * 16 + 3 * 9 * 16**2 + 160)])
