@@ -27,7 +27,6 @@ if not CONFIG.published:
     if not DOWNLOADED.exists():
 
         include: "workflow/rules/download.smk"
-
     include: "workflow/rules/dataset.smk"
     include: "workflow/rules/train.smk"
     include: "workflow/rules/probe.smk"
@@ -36,10 +35,8 @@ if not CONFIG.published:
     include: "workflow/rules/publish.smk"
 
 
-# Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that, and
-# cannot always reach the network.
+# Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that.
 localrules:
-    download_dataset,
     prepare_dataset,
     aggregate_phase,
     analyse_cascade,

@@ -13,6 +13,8 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "numpy.lo
     f"yaml.{name}{suffix}" for name in ("load", "unsafe_load", "full_load") for suffix in ("", "_all")
 }
 ARCHIVE_METHODS = {"extract", "extractall", "unpack_archive"}
+ALLOWED = {"dynamical_loss/datasets/cifar10_python.py": ["pickle"]}
+"""An official archive holds pickles: its reader may name that module, and has a test of its own below."""
 
 
 def shell_commands(text):
@@ -82,7 +84,27 @@ def dangers(source):
     "path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.relative_to(ROOT / "src").as_posix()
 )
 def test_no_module_runs_what_it_reads(path):
-    assert not list(dangers(path.read_text()))
+    name = path.relative_to(ROOT / "src").as_posix()
+    assert list(dangers(path.read_text())) == ALLOWED.get(name, [])
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_the_reader_of_pickles_unpickles_nothing_without_its_own_find_class(name):
+    tree = ast.parse((ROOT / "src" / name).read_text())
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert {use for use in used if use.startswith("pickle.")} == {
+        "pickle.Unpickler",
+        "pickle.UnpicklingError",
+    }
+    (reader,) = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    assert [ast.unparse(base) for base in reader.bases] == ["pickle.Unpickler"]
+    assert "find_class" in [node.name for node in reader.body if isinstance(node, ast.FunctionDef)]
+    # As a base class alone, and never by another name.
+    loads = [node for node in ast.walk(tree) if ast.unparse(node) == "pickle.Unpickler"]
+    assert len(loads) == 1
+    assert not [
+        node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "pickle"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def prepare_dataset(settings: DatasetSettings, output: Path) -> None:
     default=None,
     envvar="DYNAMICAL_LOSS_CIFAR10_URL",
     show_envvar=True,
-    help="Another server's copy of the same file; the authors' by default.",
+    help="Another server's copy of the same file; leave out for the authors' own.",
 )
 def download_dataset(output: Path, url: str | None) -> None:
     """Download CIFAR-10 (170 MB); when it was interrupted, the same command goes on."""

@@ -423,3 +423,25 @@ def test_every_role_that_a_claim_looks_at_is_given(finished):
     roles = (finished.folder / "workflow/rules/shown.smk").read_text()
     for role in {role for claim in CLAIMS for role in claim.roles}:
         assert f'"{role}": [' in roles, role
+
+
+def test_cifar10_is_downloaded_once_and_only_without_a_source(empty):
+    overlay = empty.overlay(
+        "datasets: {here: {kind: cifar10, source: my pictures.tar}, "
+        "there: {kind: cifar10}, far: {kind: cifar10}}"
+    )
+    (empty.folder / "my pictures.tar").touch()
+    here, there, far = (f"results/smoke/dataset/{name}.nc" for name in ("here", "there", "far"))
+    assert empty.plan(here, overlay=overlay).jobs == {"prepare_dataset": 1}
+    assert empty.plan(there, far, overlay=overlay).jobs == {"download_dataset": 1, "prepare_dataset": 2}
+    downloaded = empty.folder / "data" / "cifar-10-binary.tar.gz"
+    downloaded.parent.mkdir()
+    downloaded.touch()
+    assert empty.plan(there, far, overlay=overlay).jobs == {"prepare_dataset": 2}
+    # A file made earlier needs no second download, and a later one makes it no older.
+    (empty.folder / there).parent.mkdir(parents=True)
+    (empty.folder / there).touch()
+    os.utime(empty.folder / there, (1, 1))
+    assert empty.plan(there, overlay=overlay).jobs == {}
+    downloaded.unlink()
+    assert empty.plan(there, overlay=overlay).jobs == {}

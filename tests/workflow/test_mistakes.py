@@ -148,6 +148,24 @@ def test_broken_yaml_in_an_overlay_is_told_by_snakemake(untouched):
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("settings", "source"),
+    [
+        ("{kind: cifar10, source: a b/pictures.tar}", "a b/pictures.tar"),
+        ("{kind: fashion_mnist, source: nowhere}", "nowhere"),
+    ],
+)
+def test_a_source_that_is_not_there_stops_what_needs_it_alone(untouched, settings, source):
+    overlay = untouched.overlay(f"datasets: {{pictures: {settings}}}")
+    target = "results/smoke/dataset/pictures.nc"
+    found = refused(*untouched.run(*untouched.arguments(target, overlay=overlay, options=("--cores", "1"))))
+    assert found == (
+        f"error: datasets.pictures.source: there is no {source}; name a file or folder that exists "
+        "(docs/data.md)"
+    )
+    assert untouched.plan(SPIRAL, overlay=overlay).jobs == {"prepare_dataset": 1}
+
+
 @pytest.mark.parametrize("target", ["paper_figures/fig9.pdf", "results/smoke/phase/spiral_w10.nc", "figs"])
 def test_a_wrong_target_is_named(untouched, target):
     status, output = untouched.run(*untouched.arguments(target, options=("--cores", "1")))

@@ -4,9 +4,10 @@ def dataset_source(wildcards):
     location = settings.location
     if location is None or location.is_dir():
         return []
-    # Of a dataset that is there already its source may be gone.
-    made = os.path.exists(dataset_file(wildcards.dataset))
-    if settings.source is not None and not (made or location.exists()):
+    if settings.source is None:
+        # One content is accepted alone: downloaded again, it makes nothing anew.
+        return ancient(str(location))
+    if not location.exists():
         stop(
             f"datasets.{wildcards.dataset}.source: there is no {settings.source}; name a file or folder "
             "that exists (docs/data.md)"
@@ -27,7 +28,7 @@ rule prepare_dataset:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=dataset_memory,
+        mem_mb=1500,
         runtime=30,
     params:
         settings=lambda wildcards: as_json(CONFIG.datasets[wildcards.dataset]),

@@ -1,6 +1,11 @@
 # Without `code` among its parameters: what is downloaded does not depend on ours.
 
 
+# A cluster's machines cannot always reach the network.
+localrules:
+    download_dataset,
+
+
 rule download_dataset:
     output:
         str(DOWNLOADED),

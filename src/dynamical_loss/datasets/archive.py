@@ -38,9 +38,8 @@ def members(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
                 assert stream is not None  # as it is a regular file
                 yield member.name, stream.read()
     except _UNREADABLE as error:
-        raise UserError(
-            f"{path} is truncated or no tar archive ({error or type(error).__name__}); fetch or make it again"
-        ) from None
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise UserError(f"{path} is truncated or no tar archive ({reason}); fetch or make it again") from None
 
 
 def named(path: Path, names: tuple[str, ...], largest: int) -> dict[str, bytes]:

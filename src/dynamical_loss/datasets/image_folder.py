@@ -106,7 +106,9 @@ def _decoded(content: bytes, side: int, where: str) -> tuple[bytes, str]:
             if image.mode not in _MODES:
                 raise UserError(f"{where} has the colour mode {image.mode}; convert it to RGB")
             return image.convert("RGB").tobytes(), str(image.format)
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's own for damaged PNG files
+    except Image.DecompressionBombError:
+        raise UserError(f"{where} is far larger than {side}×{side} pixels; take it out") from None
+    except (OSError, ValueError, SyntaxError) as error:  # the last for damaged PNG files
         reason = "truncated" if "truncated" in str(error) else "damaged or of another format"
         raise UserError(f"{where} is no PNG or JPEG image ({reason}); replace it or take it out") from None
 

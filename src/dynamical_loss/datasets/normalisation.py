@@ -114,8 +114,8 @@ def whitened(images: Bytes, mean: Real, matrix: npt.NDArray[np.floating]) -> Sin
     centre, weights = mean.astype(np.float32), matrix.astype(np.float32, copy=False)
 
     def convert(values: Single) -> Single:
-        white: Single = (values.reshape(len(values), -1) - centre) @ weights
-        return white.reshape(values.shape)
+        white = (values.reshape(len(values), -1) - centre) @ weights
+        return white.reshape(values.shape).astype(np.float32, copy=False)
 
     with threadpool_limits(1, "blas"):
         return _converted(images, convert)

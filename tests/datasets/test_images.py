@@ -1,0 +1,305 @@
+"""From settings to normalised images: what is chosen, what is stored, and what a network is given."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from datasets.sources import cifar, fashion, image_files, pack, spread
+from dynamical_loss import cli, datasets, store
+from dynamical_loss.config.base import validate
+from dynamical_loss.config.datasets import (
+    Cifar10Settings,
+    DatasetSettings,
+    DigitsSettings,
+    FashionMnistSettings,
+    SpiralSettings,
+)
+from dynamical_loss.datasets import digits, normalisation, preparation
+from dynamical_loss.datasets.selection import balanced
+from dynamical_loss.errors import UserError
+
+# --------------------------------------------------------------------------------------------------
+# Which images
+# --------------------------------------------------------------------------------------------------
+
+LABELS = arrays.arrays(np.uint8, st.integers(1, 60), elements=st.integers(0, 4))
+
+
+@given(labels=LABELS, seed=st.integers(0, 2**32 - 1), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_choice_is_as_equal_as_the_classes_allow_and_part_of_every_larger_one(labels, seed, data):
+    count = data.draw(st.integers(0, len(labels)))
+    taken = balanced(labels, count, (seed, 0))
+    assert len(set(taken.tolist())) == len(taken) == count
+    sizes = np.bincount(labels[taken], minlength=5)
+    left = np.bincount(labels, minlength=5) - sizes
+    # No class could give one to another that has two fewer.
+    assert all(sizes[rich] - sizes[poor] <= 1 for rich in range(5) for poor in range(5) if left[poor])
+    larger = balanced(labels, data.draw(st.integers(count, len(labels))), (seed, 0)).tolist()
+    chosen = set(taken.tolist())
+    assert [position for position in larger if position in chosen] == taken.tolist()
+
+
+def test_all_samples_come_in_the_order_of_a_frozen_generator():
+    labels = np.arange(40) % 4
+    expected = np.random.RandomState([7, 1]).permutation(40)
+    np.testing.assert_array_equal(balanced(labels, 40, (7, 1)), expected)
+    assert not np.array_equal(balanced(labels, 40, (7, 0)), expected)
+
+
+def test_the_first_samples_are_a_fair_sample_of_all():
+    """Class counts among the first n are those of drawing without replacement."""
+    labels = np.repeat(np.arange(10), 500)
+    first = np.bincount(labels[balanced(labels, 5000, (0, 0))[:1000]], minlength=10)
+    spread_ = np.sqrt(1000 * 0.1 * 0.9 * 4000 / 4999)
+    assert np.abs(first - 100).max() < 4 * spread_
+    assert first.std() > spread_ / 4  # and not balanced by construction
+
+
+# --------------------------------------------------------------------------------------------------
+# Statistics
+# --------------------------------------------------------------------------------------------------
+
+PIXELS = arrays.arrays(
+    np.uint8, st.tuples(st.integers(2, 12), st.integers(1, 4), st.integers(1, 4), st.sampled_from([1, 3]))
+)
+
+
+@given(images=PIXELS)
+@settings(max_examples=50, deadline=None)
+def test_statistics_are_those_of_numpy(images):
+    mean, deviation = normalisation.channel_statistics(images)
+    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(deviation, (images / 255).std(axis=(0, 1, 2)), rtol=1e-12, atol=1e-12)
+
+
+@given(images=PIXELS.filter(lambda images: images.std(axis=(0, 1, 2)).min() > 1))
+@settings(max_examples=50, deadline=None)
+def test_standardised_images_have_mean_0_and_deviation_1_in_each_channel(images):
+    inputs = normalisation.standardised(images, *normalisation.channel_statistics(images))
+    assert inputs.dtype == np.float32
+    np.testing.assert_allclose(inputs.mean(axis=(0, 1, 2), dtype=float), 0, atol=2e-5)
+    np.testing.assert_allclose(inputs.std(axis=(0, 1, 2), dtype=float), 1, rtol=1e-5)
+
+
+def test_scaled_images_go_from_0_to_1():
+    images = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
+    np.testing.assert_array_equal(
+        normalisation.scaled(images).ravel(), np.arange(256, dtype=np.float32) / np.float32(255)
+    )
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    """Three images at a time, as with sets that do not fit."""
+    monkeypatch.setattr(normalisation, "_CHUNK_BYTES", 3 * 8 * 64)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("regularisation", [1e-3, 0.1, 10])
+def test_whitening_shrinks_every_variance_as_the_regularisation_says(regularisation):
+    """Covariance U diag(v) Uᵀ becomes U diag(v / (v + ε)) Uᵀ, from numpy's own covariance."""
+    images = digits.read(297, 0).train.pixels[:200]
+    flat = images.reshape(200, 64) / 255
+    variances, modes = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True))
+    epsilon = regularisation * variances.mean()
+    mean, matrix = normalisation.whitening(images, regularisation)
+    np.testing.assert_allclose(mean, flat.mean(axis=0), rtol=1e-12)
+    expected = (modes / np.sqrt(variances.clip(0) + epsilon)) @ modes.T
+    np.testing.assert_allclose(matrix, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+    inputs = normalisation.whitened(images, mean, matrix)
+    assert inputs.shape == images.shape and inputs.dtype == np.float32
+    white = np.cov(inputs.reshape(200, 64).astype(float), rowvar=False, bias=True)
+    shrunk = (modes * variances / (variances + epsilon)) @ modes.T
+    np.testing.assert_allclose(white, shrunk, atol=2e-5)
+    np.testing.assert_allclose(inputs.mean(axis=0), 0, atol=1e-4)
+
+
+def test_whitening_is_zero_phase_and_without_regularisation_complete():
+    """W is symmetric, so a whitened image still looks like itself; its features are uncorrelated."""
+    images = np.random.default_rng(0).integers(0, 256, (500, 3, 3, 1), np.uint8)
+    mean, matrix = normalisation.whitening(images, 1e-12)
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
+    white = (images.reshape(500, 9) / 255 - mean) @ matrix
+    np.testing.assert_allclose(np.cov(white, rowvar=False, bias=True), np.eye(9), atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["standard", "zca"])
+def test_images_of_one_colour_cannot_be_normalised(tmp_path, kind):
+    plain = np.full((10, 28, 28), 9, np.uint8), np.arange(10, dtype=np.uint8)
+    folder = fashion(tmp_path / "fashion", plain, plain)
+    chosen = {"source": str(folder), "train_samples": 10, "validation_samples": 10, "normalisation": kind}
+    with pytest.raises(UserError, match=r"^normalisation: .* none$"):
+        preparation.generate(FashionMnistSettings(kind="fashion_mnist", **chosen))
+
+
+# --------------------------------------------------------------------------------------------------
+# From settings to a network's inputs
+# --------------------------------------------------------------------------------------------------
+
+
+def prepared(path, values):
+    done = CliRunner().invoke(
+        cli.commands,
+        ["prepare-dataset", "--settings", json.dumps(values), "--output", str(path)],
+        catch_exceptions=False,
+    )
+    assert done.exit_code == 0, done.output
+    return store.read(path), datasets.load(path, store.Inputs())
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A tar of 60 + 30 JPEG images."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return pack(folder / "pictures.tar.gz", image_files(cifar(60, 1), cifar(30, 2), "JPEG"))
+
+
+def test_a_file_of_images_says_all_that_is_asked_of_it(tmp_path, pictures):
+    values = {"kind": "cifar10", "source": str(pictures), "train_samples": 40, "validation_samples": 20}
+    stored, data = prepared(tmp_path / "a.nc", values)
+    types = {name: str(stored[name].dtype) for name in stored.data_vars if name != "class_name"}
+    assert {name: (stored[name].dims, kind) for name, kind in types.items()} == {
+        "train_input": (("train_sample", "row", "column", "channel"), "uint8"),
+        "train_label": (("train_sample",), "uint8"),
+        "validation_input": (("validation_sample", "row", "column", "channel"), "uint8"),
+        "validation_label": (("validation_sample",), "uint8"),
+        "mean": (("channel",), "float64"),
+        "standard_deviation": (("channel",), "float64"),
+    }
+    assert stored["class_name"].dims == ("class_index",) and str(stored["class_name"][3].item()) == "cat"
+    attributes = stored.attrs
+    assert attributes["dataset"] == "CIFAR-10"
+    assert attributes["dataset_source"] == "pictures.tar.gz (tar of JPEG images)"
+    assert attributes["dataset_description"] == "CIFAR-10 from JPEG copies (lossy), 40 + 20 images"
+    assert attributes["split"].startswith("60 + 30 images, official;")
+    assert attributes["source"] == "dynamical_loss.stages.prepare_dataset"
+    # The place on this machine is nobody's business.
+    assert not [name for name, value in attributes.items() if str(pictures.parent) in str(value)]
+    assert json.loads(attributes["settings"])["source"] == "pictures.tar.gz"
+    assert (data.train_inputs.shape, data.train_inputs.dtype) == ((40, 32, 32, 3), np.float32)
+    assert (data.validation_inputs.shape, data.validation_inputs.dtype) == ((20, 32, 32, 3), np.float32)
+    assert data.classes == 10 and data.class_names[3] == "cat"
+    assert data.description == attributes["dataset_description"]
+    np.testing.assert_array_equal(np.bincount(data.train_labels), np.full(10, 4))
+    np.testing.assert_array_equal(np.bincount(data.validation_labels), np.full(10, 2))
+    # The statistics are those of the chosen training images, also for validation.
+    mean, deviation = stored["mean"].values, stored["standard_deviation"].values
+    np.testing.assert_allclose(data.train_inputs.mean(axis=(0, 1, 2), dtype=float), 0, atol=1e-5)
+    expected = (stored["validation_input"].values / 255 - mean) / deviation
+    np.testing.assert_allclose(data.validation_inputs, expected, atol=1e-5)
+
+
+def test_a_smaller_set_is_part_of_a_larger_one_and_all_is_deterministic(tmp_path, pictures):
+    values = {"kind": "cifar10", "source": str(pictures), "train_samples": 30, "validation_samples": 30}
+    first, _ = prepared(tmp_path / "a.nc", values)
+    again, _ = prepared(tmp_path / "b.nc", values)
+    assert first.attrs["content_checksum"] == again.attrs["content_checksum"]
+    other, _ = prepared(tmp_path / "c.nc", values | {"sample_seed": 1})
+    assert first.attrs["content_checksum"] != other.attrs["content_checksum"]
+    larger, _ = prepared(tmp_path / "d.nc", values | {"train_samples": 50})
+    rows = [set(map(bytes, dataset["train_input"].values)) for dataset in (first, larger)]
+    assert len(rows[0]) == 30 and rows[0] < rows[1]
+
+
+def test_images_keep_their_labels(tmp_path):
+    """Of images that tell their class in every pixel."""
+    labels = np.arange(40, dtype=np.uint8) % 10
+    images = np.broadcast_to((20 * labels)[:, None, None, None], (40, 32, 32, 3))
+    folder = spread(tmp_path / "images", image_files((images, labels), (images, labels)))
+    values = {"kind": "cifar10", "source": str(folder), "normalisation": "none"}
+    stored, data = prepared(tmp_path / "a.nc", values | {"train_samples": 25, "validation_samples": 40})
+    np.testing.assert_array_equal(stored["train_input"][:, 5, 5, 1], 20 * stored["train_label"])
+    np.testing.assert_allclose(
+        data.validation_inputs[:, 0, 0, 0], 20 * data.validation_labels / 255, rtol=1e-6
+    )
+    assert np.bincount(data.train_labels).tolist().count(3) == 5  # 25 of 10 classes: 2 or 3 of each
+    np.testing.assert_array_equal(
+        data.one_hot(data.train_labels), (data.train_labels[:, None] == np.arange(10)).astype(np.float32)
+    )
+    assert data.one_hot(data.train_labels).dtype == np.float32
+
+
+def test_digits_need_no_source_and_are_all_used(tmp_path):
+    stored, data = prepared(tmp_path / "a.nc", {"kind": "digits", "normalisation": "zca"})
+    assert data.description == "digits 8×8, 1 500 + 297 images"
+    assert data.train_inputs.shape == (1500, 8, 8, 1)
+    assert stored["whitening"].dims == ("feature", "feature_out")
+    flat = stored["train_input"].values.reshape(1500, 64) / 255
+    variances, modes = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True))
+    shrunk = (modes * variances / (variances + 0.1 * variances.mean())) @ modes.T
+    found = np.cov(data.train_inputs.reshape(1500, 64).astype(float), rowvar=False, bias=True)
+    np.testing.assert_allclose(found, shrunk, atol=1e-5)
+    part, _ = prepared(tmp_path / "b.nc", {"kind": "digits", "train_samples": 100, "validation_samples": 50})
+    everything = set(map(bytes, stored["train_input"].values))
+    assert set(map(bytes, part["train_input"].values)) < everything
+    np.testing.assert_array_equal(np.bincount(part["validation_label"]), np.full(10, 5))
+
+
+def test_fashion_mnist_goes_through_the_command(tmp_path):
+    images, labels = cifar(30, 5)
+    grey = images[:, :28, :28, 0], labels
+    folder = fashion(tmp_path / "fashion", grey, grey)
+    sizes = {"train_samples": 20, "validation_samples": 10}
+    _, data = prepared(tmp_path / "a.nc", {"kind": "fashion_mnist", "source": str(folder), **sizes})
+    assert data.description == "Fashion-MNIST, 20 + 10 images"
+    assert data.train_inputs.shape == (20, 28, 28, 1)
+    assert data.class_names[9] == "Ankle boot"
+
+
+def test_the_spiral_comes_out_as_it_went_in(tmp_path):
+    stored, data = prepared(tmp_path / "a.nc", {})
+    assert data.description == stored.attrs["dataset_description"] == "spiral, 300 + 300 points"
+    assert data.train_inputs.dtype == data.one_hot(data.train_labels).dtype == np.float64
+    np.testing.assert_array_equal(data.train_inputs, preparation.generate(SpiralSettings())["train_input"])
+    assert data.classes == 3 and data.class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {},
+            "holds 60 + 30 images, and all of CIFAR-10 are 50 000 + 10 000; to take a part of them, set "
+            "train_samples and validation_samples",
+        ),
+        ({"train_samples": 60}, "holds 60 + 30 images, and all of CIFAR-10 are 50 000 + 10 000; to take"),
+        (
+            {"train_samples": 61, "validation_samples": 30},
+            "train_samples: 61 images are up to 7 of each class, and ",
+        ),
+        (
+            {"train_samples": 60, "validation_samples": 31},
+            "holds 3 of airplane; set it to at most 30",
+        ),
+    ],
+)
+def test_too_few_images_are_told_with_what_to_set(pictures, values, line):
+    with pytest.raises(UserError) as caught:
+        preparation.generate(Cifar10Settings(kind="cifar10", source=str(pictures), **values))
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_more_digits_than_there_are_is_refused():
+    with pytest.raises(UserError, match="validation_samples: 300 images are up to 30 of each class"):
+        preparation.generate(DigitsSettings(kind="digits", validation_samples=300))
+
+
+@pytest.mark.parametrize(
+    ("values", "location"),
+    [
+        ({}, None),
+        ({"kind": "digits"}, None),
+        ({"kind": "cifar10"}, "data/cifar-10-binary.tar.gz"),
+        ({"kind": "cifar10", "source": "a/b.tar"}, "a/b.tar"),
+        ({"kind": "fashion_mnist"}, "/usr/share/datasets/fashion-mnist"),
+    ],
+)
+def test_settings_say_where_images_are_read_from(values, location):
+    found = validate(DatasetSettings, values, "test").location
+    assert (found if found is None else str(found)) == location

@@ -1,0 +1,430 @@
+"""Readers of images: what was packed comes out again, and what is wrong is named in one line."""
+
+import functools
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import subprocess
+import tarfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from datasets.sources import (
+    batches,
+    binary_files,
+    cifar,
+    encoded,
+    fashion,
+    idx,
+    image_files,
+    pack,
+    python2_batch,
+    python_files,
+    spread,
+)
+from dynamical_loss import checksums
+from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
+from dynamical_loss.errors import UserError
+
+TRAIN, TEST = cifar(50, 1), cifar(20, 2)
+
+
+def official(path):
+    """The official archives, had they the checksum of this file."""
+    return {
+        name: archive._replace(sha256=checksums.of_file(path))
+        for name, archive in cifar10.OFFICIAL.items()
+        if name == path.name
+    }
+
+
+def assert_same_images(source, train=TRAIN, test=TEST):
+    for found, (images, labels) in ((source.train, train), (source.validation, test)):
+        np.testing.assert_array_equal(found.pixels, images)
+        np.testing.assert_array_equal(found.labels, labels)
+        assert (found.pixels.dtype, found.labels.dtype) == (np.uint8, np.uint8)
+
+
+def by_class(images, labels):
+    order = np.argsort(labels, kind="stable")
+    return images[order], labels[order]
+
+
+def refusal(function, *arguments, **options):
+    with pytest.raises(UserError) as caught:
+        function(*arguments, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# --------------------------------------------------------------------------------------------------
+# Official archives
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("cifar-10-binary.tar.gz", binary_files), ("cifar-10-python.tar.gz", python_files)],
+)
+def test_an_official_archive_gives_its_images(tmp_path, name, files):
+    path = pack(tmp_path / name, files(TRAIN, TEST) | {f"{files.__name__}/readme.html": b"<html>"})
+    source = cifar10.read(path, official(path))
+    assert_same_images(source)
+    assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert source.title == source.dataset == "CIFAR-10"
+    assert source.origin.startswith(f"{name} (official ") and str(tmp_path) not in source.origin
+    assert source.class_names == tuple(sorted(source.class_names))
+
+
+def test_an_official_archive_is_known_by_its_checksum_under_any_name(tmp_path):
+    path = pack(tmp_path / "cifar-10-binary.tar.gz", binary_files(TRAIN, TEST))
+    known = official(path)
+    assert_same_images(cifar10.read(path.rename(tmp_path / "mine.tgz"), known))
+
+
+@pytest.mark.parametrize("name", ["cifar-10-binary.tar.gz", "cifar-10-python.tar.gz"])
+def test_another_file_of_an_official_name_is_refused(tmp_path, name):
+    path = pack(tmp_path / name, binary_files(TRAIN, TEST))
+    message = refusal(cifar10.read, path)
+    assert message.startswith(f"{path} is not the official file: SHA-256 {cifar10.OFFICIAL[name].sha256} ")
+    assert checksums.of_file(path) in message
+    assert message.endswith("remove it and download it again")
+
+
+def test_the_first_pixels_of_a_record_are_the_top_row_in_red(tmp_path):
+    record = bytes([7]) + bytes(range(32)) + bytes(3072 - 32)
+    files = {f"cifar-10-batches-bin/{name}.bin": record for name in batches(TRAIN, TEST)}
+    path = pack(tmp_path / "cifar-10-binary.tar.gz", files)
+    image = cifar10.read(path, official(path)).train.pixels[0]
+    np.testing.assert_array_equal(image[0, :, 0], np.arange(32))
+    assert image.sum() == np.arange(32).sum()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("data_batch_3.bin", None, "holds no cifar-10-batches-bin/data_batch_3.bin"),
+        ("test_batch.bin", bytes(3072), "test_batch.bin has 3,072 bytes, which are no whole records of 3073"),
+        ("test_batch.bin", b"", "test_batch.bin has 0 bytes"),
+        ("data_batch_1.bin", bytes([10]) + bytes(3072), "label 10 is not one of 0 to 9"),
+        (
+            "data_batch_1.bin",
+            bytes(31_000_000),
+            "has 31,000,000 bytes, where at most 30,730,000 are plausible",
+        ),
+    ],
+)
+def test_a_binary_archive_that_makes_no_sense_is_refused(tmp_path, name, content, line):
+    files = binary_files(TRAIN, TEST) | {f"cifar-10-batches-bin/{name}": content}
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    pack(path, {key: value for key, value in files.items() if value is not None})
+    assert line in refusal(cifar10.read, path, official(path))
+
+
+class Malicious:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_malicious_pickle_is_refused_even_with_the_right_checksum(tmp_path):
+    made = tmp_path / "made"
+    evil = pickle.dumps({"data": Malicious(made), "labels": [0]}, protocol=2)
+    files = python_files(TRAIN, TEST) | {"cifar-10-batches-py/data_batch_2": evil}
+    path = pack(tmp_path / "cifar-10-python.tar.gz", files)
+    message = refusal(cifar10.read, path, official(path))
+    assert "data_batch_2 is no batch of CIFAR-10 (it names posix.mkdir)" in message
+    assert not made.exists()
+    pickle.loads(evil)  # it would have done harm
+    assert made.exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["builtins.eval", "numpy.load", "numpy.core.multiarray.fromfile", "os.system"]
+)
+def test_a_pickle_names_nothing_but_arrays(tmp_path, name):
+    module, _, function = name.rpartition(".")
+    evil = b"\x80\x02c" + f"{module}\n{function}\n".encode() + b"."
+    files = python_files(TRAIN, TEST) | {"cifar-10-batches-py/test_batch": evil}
+    path = pack(tmp_path / "a.tar.gz", files)
+    assert f"(it names {name})" in refusal(cifar10_python.read, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is no batch of CIFAR-10 (Ran out of input)"),
+        (python2_batch(*TEST)[:5000], "is no batch of CIFAR-10 ("),
+        (b"\x80\x02}.", "is no batch of CIFAR-10 (b'data')"),
+        (b"\x80\x02N.", "is no batch of CIFAR-10 ("),
+        (python2_batch(TEST[0], TEST[1][:-1]), "(its arrays have other shapes)"),
+        (python2_batch(TEST[0], np.full(20, 11)), "label 11 is not one of 0 to 9"),
+    ],
+)
+def test_a_batch_that_makes_no_sense_is_refused(tmp_path, content, reason):
+    files = python_files(TRAIN, TEST) | {"cifar-10-batches-py/test_batch": content}
+    assert reason in refusal(cifar10_python.read, pack(tmp_path / "a.tar.gz", files))
+
+
+# --------------------------------------------------------------------------------------------------
+# Images as files
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("top", ["", "cifar/", "./"])
+def test_a_tar_of_png_images_gives_them_exactly_by_class(tmp_path, mode, top):
+    files = {f"{top}{name}": content for name, content in image_files(TRAIN, TEST).items()}
+    shuffled = dict(sorted(files.items(), key=lambda item: hashlib.sha256(item[0].encode()).digest()))
+    extra = {f"{top}README.md": b"words", f"{top}train/cat/.hidden": b"not looked at"}
+    path = pack(tmp_path / "images.tar", shuffled | extra, mode)
+    source = cifar10.read(path)
+    assert_same_images(source, by_class(*TRAIN), by_class(*TEST))
+    assert source.title == "CIFAR-10 from PNG copies"
+    assert source.origin == "images.tar (tar of PNG images)"
+    assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_folder_is_the_same_dataset_as_its_tar_and_has_the_checksum_of_its_list(tmp_path):
+    files = image_files(TRAIN, TEST)
+    folder = spread(tmp_path / "images", files)
+    spread(folder, {"notes.txt": b"words", "train/.DS_Store": b"\0"})
+    source = cifar10.read(folder)
+    assert_same_images(source, by_class(*TRAIN), by_class(*TEST))
+    assert source.origin == "images (folder of PNG images)"
+    listing = subprocess.run(
+        ["sha256sum", *sorted(files)], cwd=folder, stdout=subprocess.PIPE, check=True
+    ).stdout
+    assert source.sha256 == hashlib.sha256(listing).hexdigest()
+    first = next(iter(files))
+    (folder / first).write_bytes(encoded(255 - TRAIN[0][0], "PNG"))
+    assert cifar10.read(folder).sha256 != source.sha256
+
+
+def test_jpeg_images_come_out_as_pillow_decodes_them_and_are_called_lossy(tmp_path):
+    files = image_files(TRAIN, TEST, "JPEG")
+    source = cifar10.read(pack(tmp_path / "images.tar.gz", files))
+    assert source.title == "CIFAR-10 from JPEG copies (lossy)"
+    decoded = [np.asarray(Image.open(io.BytesIO(content))) for content in files.values()]
+    np.testing.assert_array_equal(source.train.pixels, by_class(np.stack(decoded[:50]), TRAIN[1])[0])
+
+
+def test_one_lossy_image_makes_the_dataset_lossy_and_grey_ones_are_read(tmp_path):
+    files = image_files(TRAIN, TEST)
+    grey = TRAIN[0][0, ..., 0]
+    files["train/airplane/0000.png"] = encoded(grey, "PNG")
+    files["test/airplane/0000.png"] = encoded(TEST[0][0], "JPEG")
+    source = cifar10.read(pack(tmp_path / "images.tar.gz", files))
+    assert source.title == "CIFAR-10 from JPEG and PNG copies (lossy)"
+    np.testing.assert_array_equal(source.train.pixels[0], np.stack([grey] * 3, axis=-1))
+
+
+@functools.cache
+def good():
+    return image_files(TRAIN, TEST)
+
+
+def without(part):
+    return {name: content for name, content in good().items() if part not in name}
+
+
+WRONG = [
+    (lambda: without("test/frog/"), "no images in test/frog; each of train, test needs the 10 class folders"),
+    (lambda: without("test/"), "no images in test/airplane"),
+    (lambda: {"a.txt": b"words"}, "no images in train/airplane"),
+    (
+        lambda: good() | {"train/cat/x.png": encoded(np.zeros((28, 32, 3), np.uint8), "PNG")},
+        "train/cat/x.png is 32×28 pixels, and not 32×32",
+    ),
+    (lambda: good() | {"train/plane/x.png": b""}, "train/plane is no class; the classes are airplane, "),
+    (lambda: good() | {"test/cat/list.txt": b"words"}, "test/cat/list.txt is no PNG or JPEG image (damaged"),
+    (
+        lambda: good() | {"test/cat/x.jpeg": encoded(TEST[0][0], "JPEG")[:-100]},
+        "test/cat/x.jpeg is no PNG or JPEG image (truncated)",
+    ),
+    (
+        lambda: good() | {"test/cat/x.png": encoded(TEST[0][0], "PNG")[:-60]},
+        "test/cat/x.png is no PNG or JPEG image (",
+    ),
+    (
+        lambda: good() | {"test/cat/x.png": encoded(np.zeros((32, 32, 4), np.uint8), "PNG")},
+        "test/cat/x.png has the colour mode RGBA; convert it to RGB",
+    ),
+]
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["tar", "folder"])
+@pytest.mark.parametrize(("files", "line"), WRONG, ids=[line[:30] for _, line in WRONG])
+def test_images_that_make_no_sense_are_named(tmp_path, files, line, packed):
+    path = tmp_path / "images"
+    message = refusal(cifar10.read, (pack if packed else spread)(path, files()))
+    assert message.startswith(f"{path}: ")
+    assert line in message
+
+
+def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
+    """A PNG that says it has 2³⁰ pixels, and holds none."""
+    small = encoded(TEST[0][0], "PNG")
+    huge = small[:16] + (2**15).to_bytes(4, "big") * 2 + small[24:]
+    crc = zlib.crc32(huge[12:29]).to_bytes(4, "big")
+    path = pack(tmp_path / "a.tar", good() | {"test/cat/x.png": huge[:29] + crc + huge[33:]})
+    assert "test/cat/x.png is far larger than 32×32 pixels; take it out" in refusal(cifar10.read, path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_in_a_tar_are_refused(tmp_path, kind):
+    path = pack(tmp_path / "images.tar", good(), "w")
+    with tarfile.open(path, "a") as archive:
+        member = tarfile.TarInfo("train/cat/passwd.png")
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member)
+    assert refusal(cifar10.read, path) == (
+        f"{path}: train/cat/passwd.png is a link or a device; pack files alone"
+    )
+
+
+def test_a_tar_with_two_datasets_or_a_name_twice_is_refused(tmp_path):
+    twice = {f"{top}/{name}": content for top in "ab" for name, content in good().items()}
+    message = refusal(cifar10.read, pack(tmp_path / "two.tar", twice, "w"))
+    assert "holds several folders 'train'; pack one dataset alone" in message
+    path = pack(tmp_path / "images.tar", good(), "w")
+    pack(path, {"train/cat/0003.png": good()["train/cat/0003.png"]}, "a")
+    assert "holds train/cat/0003.png twice" in refusal(cifar10.read, path)
+
+
+def test_names_that_lead_out_of_the_tar_write_nothing(tmp_path):
+    (tmp_path / "in").mkdir()
+    outside = {"../../escaped": b"x", f"{tmp_path}/absolute": b"x", "../train/cat/x.png": b"x"}
+    path = pack(tmp_path / "in" / "images.tar", good() | outside)
+    assert "holds several folders 'train'" in refusal(cifar10.read, path)
+    pack(path, good() | {"../../escaped": b"x", f"{tmp_path}/absolute": b"x"})
+    assert_same_images(cifar10.read(path), by_class(*TRAIN), by_class(*TEST))
+    assert [found.name for found in tmp_path.rglob("*")] == ["in", "images.tar"]
+
+
+def test_a_large_file_in_a_tar_is_refused(tmp_path):
+    path = pack(tmp_path / "images.tar.gz", {"train/cat/x.png": bytes(2**20 + 1)})
+    assert "train/cat/x.png has 1,048,577 bytes, where at most 1,048,576" in refusal(cifar10.read, path)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("kept", [0, 0.3, 0.7, 0.95])
+def test_a_truncated_tar_is_refused(tmp_path, mode, kept):
+    path = pack(tmp_path / "images.tar", good(), mode)
+    os.truncate(path, int(kept * path.stat().st_size))
+    message = refusal(cifar10.read, path)
+    assert message.startswith(f"{path} is truncated or no tar archive (") and message.endswith(
+        "make it again"
+    )
+
+
+def test_a_missing_source_names_both_remedies(tmp_path):
+    message = refusal(cifar10.read, tmp_path / "cifar.tar.gz")
+    assert message.startswith(f"{tmp_path}/cifar.tar.gz does not exist; download it with: ")
+    assert "datasets.<name>.source" in message
+
+
+# --------------------------------------------------------------------------------------------------
+# Fashion-MNIST
+# --------------------------------------------------------------------------------------------------
+
+
+def grey(count, seed):
+    images, labels = cifar(count, seed)
+    return images[:, :28, :28, 0], labels
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_idx_files_give_their_images(tmp_path, compressed):
+    train, test = grey(30, 3), grey(10, 4)
+    source = fashion_mnist.read(fashion(tmp_path / "fashion", train, test, compressed))
+    assert_same_images(source, (train[0][..., None], train[1]), (test[0][..., None], test[1]))
+    assert source.origin == "fashion (folder of IDX files)"
+    listing = subprocess.run(
+        ["sha256sum", *sorted(os.listdir(tmp_path / "fashion"))],
+        cwd=tmp_path / "fashion",
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    assert source.sha256 == hashlib.sha256(listing).hexdigest()
+
+
+IMAGES, LABELS = grey(10, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("images-idx3", idx(LABELS), "is no IDX file of images: it begins with 00000801 and not 00000803"),
+        ("labels-idx1", idx(IMAGES), "is no IDX file of labels: it begins with 00000803 and not 00000801"),
+        ("labels-idx1", b"", "is no IDX file of labels: it begins with nothing"),
+        ("images-idx3", idx(IMAGES)[:9], "holds images of 0×0, and not 28×28"),
+        ("images-idx3", idx(IMAGES[:, :27]), "holds images of 27×28, and not 28×28"),
+        ("images-idx3", idx(IMAGES)[:-1], "has 7,855 bytes of 7,856 that it states"),
+        ("images-idx3", idx(IMAGES) + b"x", "has 7,857 bytes of 7,856 that it states"),
+        ("images-idx3", idx(IMAGES[:9]), "t10k has 9 images and 10 labels"),
+        ("labels-idx1", idx(LABELS + 1), "label 10 is not one of 0 to 9"),
+    ],
+)
+@pytest.mark.parametrize("compressed", [True, False])
+def test_idx_files_that_make_no_sense_are_refused(tmp_path, name, content, line, compressed):
+    folder = fashion(tmp_path / "fashion", grey(30, 3), (IMAGES, LABELS), compressed)
+    path = folder / f"t10k-{name}-ubyte{'.gz' if compressed else ''}"
+    path.write_bytes(gzip.compress(content) if compressed else content)
+    assert line in refusal(fashion_mnist.read, folder)
+
+
+def test_a_missing_or_damaged_idx_file_is_named(tmp_path):
+    folder = fashion(tmp_path / "fashion", grey(30, 3), (IMAGES, LABELS))
+    path = folder / "t10k-images-idx3-ubyte.gz"
+    os.truncate(path, path.stat().st_size // 2)
+    assert refusal(fashion_mnist.read, folder).startswith(f"{path} is damaged (")
+    path.write_bytes(b"words")
+    assert refusal(fashion_mnist.read, folder).startswith(f"{path} is damaged (Not a gzipped file")
+    path.unlink()
+    message = refusal(fashion_mnist.read, folder)
+    assert message.startswith(f"{folder} holds no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz; ")
+    assert "dataset-fashion-mnist" in message and "datasets.<name>.source" in message
+
+
+# --------------------------------------------------------------------------------------------------
+# Digits
+# --------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_those_of_scikit_learn_each_once():
+    source = digits.read(297, 0)
+    pixels = np.concatenate([source.train.pixels, source.validation.pixels])
+    labels = np.concatenate([source.train.labels, source.validation.labels])
+    assert (len(source.train.labels), len(source.validation.labels)) == (1500, 297)
+    original = load_digits()
+    # 0 … 16 become 0 … 255: 16 × 255/16 is white, 1 is 15.9 and rounded to 16.
+    expected = np.array([0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255])
+    expected = expected[original.images.astype(int)]
+
+    def rows(images, classes):
+        return sorted(
+            zip(map(bytes, images.reshape(1797, -1).astype(np.uint8)), classes.tolist(), strict=True)
+        )
+
+    assert rows(pixels, labels) == rows(expected, original.target)
+
+
+def test_digits_are_set_apart_evenly_and_by_seed():
+    first, second = digits.read(297, 0), digits.read(297, 1)
+    for source in (first, second):
+        assert set(np.bincount(source.validation.labels)) == {29, 30}
+    assert not np.array_equal(first.validation.pixels, second.validation.pixels)
+    assert first.sha256 == second.sha256
+    np.testing.assert_array_equal(first.train.pixels, digits.read(297, 0).train.pixels)
