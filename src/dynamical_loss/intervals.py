@@ -1,4 +1,4 @@
-"""95 % bootstrap intervals that hold for the few seeds that a study can afford."""
+"""95 % intervals that hold for the few seeds that a study can afford: Student's and the bootstrap's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,28 @@ import numpy.typing as npt
 from scipy import stats
 
 Floats = npt.NDArray[np.float64]
+
+
+def student_interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Mean along the last axis and half its 95 % interval by Student's t.
+
+    Values that are not finite are left out, each from its own mean alone.
+
+    Args:
+        values: shape (…, n), one independent value a seed.
+
+    Returns:
+        (mean, half the interval), both of shape (…); NaN where no value is known, and for the interval
+        also where only one is.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(given)
+    n = known.sum(axis=-1)
+    mean = np.where(known, given, 0.0).sum(axis=-1) / np.where(n > 0, n, math.nan)
+    freedom = np.where(n > 1, n - 1, math.nan)
+    squares = np.where(known, given - mean[..., None], 0.0) ** 2
+    error = np.sqrt(squares.sum(axis=-1) / freedom / np.where(n > 1, n, math.nan))
+    return mean, np.asarray(stats.t.ppf(0.975, freedom) * error)
 
 
 def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence[int]) -> Floats:

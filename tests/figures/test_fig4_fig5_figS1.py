@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
-from dynamical_loss.figures import fig4_cascade, fig5_threshold_scaling, figS1_hessian_modes, style
+from dynamical_loss.figures import along_run, fig4_cascade, fig5_threshold_scaling, figS1_hessian_modes, style
 
 RATE, PERIOD, STEPS = 0.5, 200, 1000
 ZOOM = [160, 420]
@@ -222,8 +222,8 @@ def test_fig4_unfinished_event_has_no_finish():
 
 def test_fig4_zoom_shows_both_branches():
     figure = drawn(fig4_cascade.render(along(), {"zoom": ZOOM}))
-    even = [line for line in panel(figure, "h").lines if line.get_color() == fig4_cascade.EVEN_COLOUR]
-    odd = [line for line in panel(figure, "h").lines if line.get_color() == fig4_cascade.ODD_COLOUR]
+    even = [line for line in panel(figure, "h").lines if line.get_color() == along_run.EVEN_COLOUR]
+    odd = [line for line in panel(figure, "h").lines if line.get_color() == along_run.ODD_COLOUR]
     loss = trajectory()["weighted_loss"].values
     for lines, parity in ((even, 0), (odd, 1)):
         steps = np.concatenate([line.get_xdata() for line in lines]).astype(int)
@@ -235,30 +235,6 @@ def test_fig4_axis_of_the_ntk_names_both_kernels():
     figure = drawn(fig4_cascade.render(along(), {"zoom": ZOOM}))
     assert "full kernel" in legend_words(panel(figure, "f"))
     assert "50 samples" in legend_words(panel(figure, "f"))
-
-
-def test_envelope_keeps_spikes_both_branches_and_the_ends():
-    x = np.arange(70_001)
-    y = 0.1 * (-1.0) ** x
-    y[40_001] = 5.0
-    kept_x, kept_y = fig4_cascade.envelope(x, y, 1000)
-    assert kept_x.size <= 2002
-    assert kept_y.max() == 5.0
-    assert kept_x[kept_y.argmax()] == 40_001
-    assert {0.1, -0.1} <= set(kept_y)
-    assert (kept_x[0], kept_x[-1]) == (0, 70_000)
-    assert np.all(np.diff(kept_x) > 0)
-
-
-def test_envelope_leaves_out_what_is_not_finite():
-    x, y = fig4_cascade.envelope([0, 1, 2], [1.0, np.nan, np.inf])
-    assert (x.tolist(), y.tolist()) == ([0], [1.0])
-
-
-@pytest.mark.parametrize("length", [0, 1, 2])
-def test_envelope_of_a_short_record_is_the_record(length):
-    x, y = fig4_cascade.envelope(np.arange(length), np.ones(length))
-    assert (x.size, y.size) == (length, length)
 
 
 def test_fig4_without_ntk_events_or_threshold_says_so_and_draws_the_rest():

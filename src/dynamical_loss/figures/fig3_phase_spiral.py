@@ -2,206 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-import matplotlib as mpl
-import numpy as np
-import numpy.typing as npt
-import xarray as xr
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from scipy import stats
 
 from dynamical_loss import store
-from dynamical_loss.errors import UserError
-from dynamical_loss.figures import style
+from dynamical_loss.figures import phase_plane, style
 
 ROLES = {"narrow": style.Role("aggregate_phase"), "wide": style.Role("aggregate_phase")}
-
-COLOURS = "viridis"
-"""Perceptually uniform, and readable with any kind of colour vision."""
-
-_GAP = 0.18  # between the static strip and the cells above it, in cells
-_LEAST_RANGE = 0.02  # of the colours, in accuracy: six of the 300 samples
-_BELOW_RANGE = "0.35"
-_MOST_ON_ONE_LINE = 5  # columns whose cells are wide enough for mean ± error side by side
-_MOST_LABELLED = (10, 12)  # columns and rows beyond which numbers no longer fit into cells
-
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Statistics over seeds of one quantity; arrays over (amplitude > 1, period), both ascending.
-
-    Attributes:
-        periods: T, steps, shape (period,).
-        amplitudes: those above 1, shape (amplitude,).
-        mean: mean over seeds.
-        error: standard error of the mean.
-        change: +1 or −1 where the 95 % interval (Student) of the paired difference from the same
-            seeds at A = 1 lies above or below 0, else 0.
-        static: (mean, standard error) at A = 1; None without A = 1 in the grid.
-        n: seeds.
-    """
-
-    periods: Floats
-    amplitudes: Floats
-    mean: Floats
-    error: Floats
-    change: npt.NDArray[np.int64]
-    static: tuple[float, float] | None
-    n: int
-
-
-def statistics(values: xr.DataArray) -> Phase:
-    """Mean, standard error and change from the static loss, over seeds.
-
-    A Student interval, because with a few seeds a percentile bootstrap is too narrow. One cell in
-    twenty that has no effect is marked all the same.
-
-    Args:
-        values: accuracy over (period, amplitude, seed).
-    """
-    ordered = values.sortby(["period", "amplitude"]).transpose("amplitude", "period", "seed")
-    amplitudes = ordered["amplitude"].values.astype(float)
-    data = ordered.values.astype(float)
-    static = data[amplitudes == 1.0][:, 0]  # the same runs at every period
-    cells = data[amplitudes > 1.0]
-    n = data.shape[-1]
-
-    def error(samples: Floats) -> Floats:
-        spread = samples.std(axis=-1, ddof=1) if n > 1 else np.full(samples.shape[:-1], math.nan)
-        return np.asarray(spread / math.sqrt(n))
-
-    change = np.zeros(cells.shape[:-1], dtype=np.int64)
-    if static.size and n > 1:
-        difference = cells - static
-        reach = stats.t.ppf(0.975, n - 1) * error(difference)
-        mean = difference.mean(axis=-1)
-        change = np.where(np.abs(mean) > reach, np.sign(mean), 0).astype(np.int64)
-    return Phase(
-        periods=ordered["period"].values.astype(float),
-        amplitudes=amplitudes[amplitudes > 1.0],
-        mean=cells.mean(axis=-1),
-        error=error(cells),
-        change=change,
-        static=(float(static.mean()), float(error(static)[0])) if static.size else None,
-        n=n,
-    )
-
-
-def colour_range(phases: list[Phase]) -> Normalize:
-    """Range of the colours: from the smallest to the largest mean, rounded outwards.
-
-    A cell far below all others (by more than three interquartile ranges) would leave one colour for
-    the rest; it is left out of the range and drawn in grey. The static loss, which everything is held
-    against, never is. The range spans `_LEAST_RANGE` at least, lest a single sample look like an effect.
-    """
-    means = np.concatenate([phase.mean.ravel() for phase in phases])
-    means = means[np.isfinite(means)]
-    references = [phase.static[0] for phase in phases if phase.static is not None]
-    quartiles = np.quantile(means, [0.25, 0.75])
-    usual = means[means >= quartiles[0] - 3 * np.diff(quartiles)]
-    shown = np.append(usual, references)
-    low, high = float(shown.min()), float(shown.max())
-    spread = max(high - low, _LEAST_RANGE)
-    step = next(unit for unit in (0.1, 0.05, 0.02, 0.01, 0.005) if 4 * unit <= spread or unit == 0.005)
-    # Rounding errors must not push a mean that lies on a step to the next one.
-    high = min(math.ceil(high / step - 1e-9) * step, 1.0)
-    low = math.floor(low / step + 1e-9) * step
-    return Normalize(min(low, high - _LEAST_RANGE), high)
-
-
-def _ink(colour: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever reads better on a colour, by its relative luminance."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
-    return "black" if np.dot([0.2126, 0.7152, 0.0722], linear) > 0.24 else "white"
-
-
-def _label(axis: Axes, x: float, y: float, mean: float, error: float, between: str, ink: str) -> None:
-    if math.isnan(mean):
-        return
-    known = "" if math.isnan(error) else f"{between}±{100 * error:.1f}"
-    text = f"{100 * mean:.1f}{known}"
-    axis.text(x, y, text, ha="center", va="center", color=ink, fontsize=5, linespacing=1.05)
-
-
-def diverged(dataset: xr.Dataset) -> tuple[int, int]:
-    """How many runs of a phase study diverged, and how many there are; each static run counts once."""
-    flags = dataset["diverged"]
-    static = flags["amplitude"] == 1.0
-    parts = [flags.where(~static, drop=True), flags.where(static, drop=True).isel(period=slice(1))]
-    return sum(int(part.sum()) for part in parts), sum(part.size for part in parts)
-
-
-def _draw(axis: Axes, phase: Phase, norm: Normalize) -> ScalarMappable:
-    colours = mpl.colormaps[COLOURS].with_extremes(bad="0.85", under=_BELOW_RANGE)
-    rows, columns = phase.mean.shape
-    mesh = axis.pcolormesh(
-        np.arange(columns + 1),
-        np.arange(rows + 1),
-        np.ma.masked_invalid(phase.mean),
-        cmap=colours,
-        norm=norm,
-        edgecolors="white",
-        linewidth=0.4,
-    )
-    between = "" if columns <= _MOST_ON_ONE_LINE else "\n"
-    labelled = columns <= _MOST_LABELLED[0] and rows <= _MOST_LABELLED[1]
-    for row, column in np.ndindex(rows, columns):
-        ink = _ink(colours(norm(phase.mean[row, column])))
-        x, y = column + 0.5, row + 0.5
-        if labelled:
-            mean, error = float(phase.mean[row, column]), float(phase.error[row, column])
-            _label(axis, x, y, mean, error, between, ink)
-        if phase.change[row, column]:
-            axis.plot(
-                *((column + 0.93, row + 0.85) if labelled else (x, y)),
-                marker="^" if phase.change[row, column] > 0 else "v",
-                markersize=1.8,
-                markeredgewidth=0,
-                color=ink,
-                linestyle="none",
-            )
-    ticks = [row + 0.5 for row in range(rows)]
-    names = [f"{amplitude:g}" for amplitude in phase.amplitudes]
-    bottom = 0.0
-    if phase.static is not None:
-        mean, error = phase.static
-        bottom = -1.0 - _GAP
-        axis.pcolormesh(
-            np.array([0, columns]),
-            np.array([bottom, -_GAP]),
-            np.ma.masked_invalid([[mean]]),
-            cmap=colours,
-            norm=norm,
-        )
-        _label(axis, columns / 2, bottom + 0.5, mean, error, "", _ink(colours(norm(mean))))
-        ticks, names = [bottom + 0.5, *ticks], ["1", *names]
-    axis.set(xlim=(0, columns), ylim=(bottom, rows))
-    axis.set_yticks(ticks, names)
-    axis.set_xticks(np.arange(columns) + 0.5, [f"{period:g}" for period in phase.periods])
-    axis.tick_params(length=0, pad=2)
-    if columns > _MOST_LABELLED[0]:
-        axis.tick_params(axis="x", labelrotation=90)
-    axis.spines[:].set_visible(False)
-    return mesh
 
 
 def render(inputs: style.Inputs, options: style.Options) -> Figure:
     """Final accuracy of the narrow (a, b) and the wide network (c, d), training and validation.
 
-    Period runs to the right and amplitude upwards, both as categories: the grids are irregular, and
-    every cell is as large as its neighbours. The strip below is the static loss, A = 1, the same runs
-    at every period. The narrow panels share one range of colours; the wide ones, whose differences are
-    small, have one each, and grey stands for what lies far below it. Cells hold mean ± standard error
-    over seeds in per cent.
+    Panels are those of `phase_plane.draw_panel`. The narrow ones share one range of colours; the wide
+    ones, whose differences are small, have one each, and grey stands for what lies far below it.
 
     Args:
         inputs: roles ``narrow`` and ``wide``, one file each with ``train_accuracy`` and
@@ -210,46 +24,25 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
 
     Returns:
         A figure as wide as the page.
+
+    Raises:
+        UserError: if a study has no amplitude above 1.
     """
     for role in ROLES:
-        if float(inputs[role][0]["amplitude"].max()) == 1.0:
-            raise UserError(f"Fig. 3 needs an amplitude above 1; add one to the {role} study")
+        phase_plane.require_dynamical(inputs[role][0], "Fig. 3", role)
     figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 4.9), height_ratios=[1.35, 1.0])
-    kinds = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
     for line, role in zip(axes, ROLES, strict=True):
         dataset = inputs[role][0]
         width = store.settings_of(dataset)["model"]["width"]
-        phases = [statistics(dataset[variable]) for variable, _ in kinds]
-        broken, total = diverged(dataset)
+        phases = [phase_plane.statistics(dataset[variable]) for variable, _ in phase_plane.KINDS]
+        broken, total = phase_plane.diverged(dataset)
         # Their outputs are not numbers, which counts as accuracy 0.
         warning = f"; {broken} of {total} runs diverged" if broken else ""
-        shared = colour_range(phases)
-        for axis, phase, (_, words) in zip(line, phases, kinds, strict=True):
-            norm = shared if role == "narrow" else colour_range([phase])
-            clipped = bool(np.any(norm(phase.mean) < 0))
-            bar = figure.colorbar(
-                _draw(axis, phase, norm), ax=axis, pad=0.02, aspect=22, extend="min" if clipped else "neither"
-            )
-            bar.set_label(f"{words} accuracy")
-            bar.outline.set_visible(False)
+        shared = phase_plane.colour_range(phases)
+        for axis, phase, (_, words) in zip(line, phases, phase_plane.KINDS, strict=True):
+            norm = shared if role == "narrow" else phase_plane.colour_range([phase])
+            phase_plane.draw_panel(figure, axis, phase, norm, words)
             axis.set_title(f"{role}, {width} hidden units, $n={phase.n}$ seeds{warning}")
-            axis.set_xlabel("period $T$ (steps)")
-            axis.set_ylabel("amplitude $A$")
     style.panel_letters(axes.flat)
-    marks = [
-        Line2D([], [], marker=marker, color="black", markersize=3.5, markeredgewidth=0, linestyle="none")
-        for marker in "^v"
-    ]
-    figure.legend(
-        marks,
-        ["better", "worse than the static loss ($A=1$)"],
-        title="Cells: mean ± standard error, %.  Marks: the 95 % interval of the difference from $A=1$, "
-        "paired by seed, excludes 0.",
-        title_fontsize=6,
-        loc="outside lower center",
-        ncols=2,
-        handletextpad=0.1,
-        columnspacing=1.0,
-        borderpad=0,
-    )
+    phase_plane.key(figure)
     return figure

@@ -14,10 +14,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
 from dynamical_loss import store
 from dynamical_loss.figures import style
+from dynamical_loss.intervals import student_interval
 
 ROLES = {
     "threshold": style.Role("fit_threshold"),
@@ -61,7 +61,7 @@ def interval(values: npt.ArrayLike) -> tuple[float, float, float, int]:
         return math.exp(centre), math.nan, math.nan, 1
     if known.size == 2:
         return math.exp(centre), math.exp(known.min()), math.exp(known.max()), 2
-    half = float(stats.t.ppf(0.975, known.size - 1) * known.std(ddof=1) / math.sqrt(known.size))
+    half = float(student_interval(known)[1])
     return math.exp(centre), math.exp(centre - half), math.exp(centre + half), int(known.size)
 
 

@@ -1,0 +1,294 @@
+"""One run along its steps: the panels and lines that Fig. 4 and Fig. S2 share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib import ticker
+from matplotlib.axes import Axes
+
+from dynamical_loss.figures import style
+
+EVEN_COLOUR, ODD_COLOUR = "#0b3c5d", "#e58606"
+"""The two branches of an alternation: dark and light, so that they part in grey too."""
+
+LINE_COLOUR = EVEN_COLOUR
+STATIC_COLOUR = "0.94"
+_BINS = 1200  # of a decimated line: about two to a pixel of a column at 300 dpi
+_MOST_PERIODS = 60  # whose triangles can be told apart in a column
+_MOST_LABELLED_PERIODS = 25
+
+Floats = npt.NDArray[np.float64]
+Span = tuple[float, float]
+"""First and last step shown."""
+
+
+def envelope(x: npt.ArrayLike, y: npt.ArrayLike, bins: int = _BINS) -> tuple[Floats, Floats]:
+    """A line of at most 2·`bins` points that looks like the whole one, spikes included.
+
+    Of each run of neighbouring points the smallest and the largest are kept, where they are; taking
+    every k-th point instead would miss short spikes and, for an even k, one branch of an alternation.
+
+    Args:
+        x: shape (n,), increasing.
+        y: shape (n,). Values that are not finite are left out.
+        bins: runs of neighbouring points.
+
+    Returns:
+        x and y of the points kept.
+    """
+    values = np.asarray(y, dtype=float)
+    known = np.isfinite(values)
+    places, values = np.asarray(x, dtype=float)[known], values[known]
+    if values.size <= 2 * bins:
+        return places, values
+    edges = np.linspace(0, values.size, bins + 1).astype(int)
+    kept = [
+        first + extreme
+        for first, last in itertools.pairwise(edges.tolist())
+        for extreme in sorted({int(np.argmin(values[first:last])), int(np.argmax(values[first:last]))})
+    ]
+    # The ends of the record are no extremes of their bins, but the line must reach them.
+    index = np.unique([0, *kept, values.size - 1])
+    return places[index], values[index]
+
+
+def inside(x: Floats, span: Span) -> npt.NDArray[np.bool_]:
+    """Which steps lie in the span, its ends included."""
+    return np.asarray((x >= span[0]) & (x <= span[1]))
+
+
+def positive(values: npt.ArrayLike) -> Floats:
+    """Values that a logarithmic axis can show, NaN elsewhere."""
+    array = np.asarray(values, dtype=float)
+    return np.where(array > 0, array, math.nan)
+
+
+def line(axis: Axes, x: Floats, y: Floats, span: Span, **look: Any) -> None:
+    """One thin line of what lies in the span."""
+    chosen = inside(x, span)
+    shown: dict[str, Any] = {"linewidth": 0.6, "color": LINE_COLOUR} | look
+    axis.plot(*envelope(x[chosen], y[chosen]), **shown)
+
+
+def branches(
+    axis: Axes,
+    x: Floats,
+    y: Floats,
+    span: Span,
+    colours: tuple[str, str] = (EVEN_COLOUR, ODD_COLOUR),
+    labels: tuple[str, str] = ("even t", "odd t"),
+) -> None:
+    """Steps of each t mod 4 as a line; they coincide unless the quantity alternates.
+
+    Two colours for the parities show a first period doubling; that the lines of one colour part
+    shows a second one, which a single line a parity would smear into a band.
+    """
+    for remainder in (0, 2, 1, 3):
+        chosen = x % 4 == remainder
+        parity = remainder % 2
+        label = labels[parity] if remainder < 2 else f"_t mod 4 = {remainder}"
+        line(axis, x[chosen], y[chosen], span, color=colours[parity], label=label, linewidth=0.5)
+
+
+def legend_above(axis: Axes, *, backwards: bool = False) -> None:
+    """A legend in the line of the panel's letter, where it covers no data."""
+    shown: list[Any] = axis.get_legend_handles_labels()[0]
+    if backwards:  # what is drawn last lies on top and should be read first
+        shown = shown[::-1]
+    if shown:
+        axis.legend(
+            handles=shown,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 1.0),
+            borderaxespad=0.1,
+            ncols=len(shown),
+            handlelength=1.4,
+            handletextpad=0.4,
+            columnspacing=1.0,
+            borderpad=0.1,
+        )
+
+
+def not_probed(axis: Axes) -> None:
+    """Say that a panel is empty because its quantity was not measured."""
+    axis.text(0.5, 0.5, "not probed", transform=axis.transAxes, ha="center", va="center", color="0.4")
+    axis.set_yticks([])
+
+
+def log_scale(axis: Axes, shown: npt.ArrayLike | None = None) -> None:
+    """Logarithmic axis with labels at decades, or also between them where it spans too few.
+
+    Args:
+        axis: its lines have been drawn.
+        shown: values that must lie in its range; by default those of all its lines.
+    """
+    if shown is None:
+        shown = np.concatenate([[math.nan], *(np.asarray(drawn.get_ydata(), float) for drawn in axis.lines)])
+    values = np.asarray(shown, dtype=float)
+    values = values[np.isfinite(values) & (values > 0)]
+    if values.size == 0:
+        return
+    axis.set_yscale("log")
+    low, high = float(values.min()), float(values.max())
+    low, high = low / (high / low) ** 0.07 / 1.02, high * (high / low) ** 0.07 * 1.02
+    axis.set_ylim(low, high)
+    decades = math.log10(high / low)
+    labelled = (1.0,) if decades > 2.2 else (1.0, 2.0, 5.0) if decades > 0.5 else (1.0, 1.5, 2, 3, 4, 5, 7)
+    axis.yaxis.set_major_locator(ticker.LogLocator(subs=labelled, numticks=7))
+    if low > 9e-4 and high < 2e4:
+        axis.yaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+    else:
+        axis.yaxis.set_major_formatter(ticker.LogFormatterSciNotation(labelOnlyBase=False))
+    axis.yaxis.set_minor_locator(ticker.LogLocator(subs=tuple(range(2, 10)), numticks=12))
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def step_axis(axis: Axes, span: Span, ticks: int) -> None:
+    """Limits, label and about so many ticks of the lowest panel of a column."""
+    axis.set_xlim(span if span[1] > span[0] else (span[0] - 1, span[0] + 1))
+    axis.set_xlabel("Minimisation step t")
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(ticks, integer=True, steps=[1, 2, 5, 10]))
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+
+
+def shade_static_end(axis: Axes, start: float, whole: Span) -> None:
+    """Grey over the steps from `start` on, where the oscillation is off."""
+    if start < whole[1]:
+        axis.axvspan(start, whole[1], color=STATIC_COLOUR, linewidth=0, zorder=0, label="_off")
+
+
+def mark_zoom(axis: Axes, zoom: Span, panels: str) -> None:
+    """A bar below the upper edge over the steps that the right column shows, in `panels`."""
+    axis.set_ylim(0, 1.16 * axis.get_ylim()[1])
+    heights = axis.get_xaxis_transform()
+    axis.plot(
+        zoom, (0.93, 0.93), color="black", linewidth=2, solid_capstyle="butt", transform=heights, gid="zoom"
+    )
+    axis.annotate(
+        panels, (zoom[1], 0.93), (2, 0), heights, textcoords="offset points", va="center", fontsize=6
+    )
+
+
+def zoom(wanted: Any, whole: Span, period: float) -> Span:
+    """The zoom asked for, cut to the run."""
+    if wanted is not None:
+        start, stop = max(float(wanted[0]), whole[0]), min(float(wanted[1]), whole[1])
+        if stop > start:
+            return start, stop
+    stop = min(2 * period, whole[1])
+    return max(whole[0], stop - period), stop
+
+
+def class_weights(axis: Axes, trajectory: xr.Dataset, span: Span, period: float) -> None:
+    """Γ_i(t) of each class; with more periods than can be told apart, the range over classes.
+
+    With more than four classes, numbers at the peaks say which class is in turn.
+    """
+    step = trajectory["step"].values.astype(float)
+    weights = trajectory["class_weight"].transpose("step", "class_index").values.astype(float)
+    count = weights.shape[1]
+    axis.set_ylabel("Class weight Γ$_i$")
+    spacing = float(np.max(np.diff(step), initial=1.0))
+    if span[1] - span[0] > _MOST_PERIODS * period or spacing > period / 4:
+        _class_weight_range(axis, step, weights, span)
+        return
+    for index in range(count):
+        # With ten classes and more the colours come round again.
+        colour = style.CLASS_COLOURS[index % len(style.CLASS_COLOURS)]
+        label = f"class {index + 1}" if count <= 4 else f"_class {index + 1}"
+        # Classes that are not in turn share one weight: the wider line shows beside the thinner.
+        width = 0.6 + 0.7 * (count - 1 - index) / max(count - 1, 1)
+        line(axis, step, weights[:, index], span, color=colour, label=label, linewidth=width)
+    axis.set_ylim(bottom=0)
+    if count <= 4:
+        legend_above(axis)
+    elif span[1] - span[0] <= _MOST_LABELLED_PERIODS * period:
+        _number_peaks(axis, step, weights, span, period)
+
+
+def _class_weight_range(axis: Axes, step: Floats, weights: Floats, span: Span) -> None:
+    """The smallest to the largest weight, over classes and over as many steps as a pixel is wide."""
+    chosen = np.flatnonzero(inside(step, span))
+    pieces = np.array_split(chosen, min(_BINS, chosen.size))
+    places = [float(step[piece].mean()) for piece in pieces]
+    low = [float(weights[piece].min()) for piece in pieces]
+    high = [float(weights[piece].max()) for piece in pieces]
+    axis.fill_between(
+        places, low, high, color=LINE_COLOUR, alpha=0.35, linewidth=0, label="range over classes"
+    )
+    axis.set_ylim(0, 1.05 * max(high))
+    legend_above(axis)
+
+
+def _number_peaks(axis: Axes, step: Floats, weights: Floats, span: Span, period: float) -> None:
+    for turn in range(math.floor(span[0] / period), math.ceil(span[1] / period)):
+        own = np.flatnonzero(inside(step, span) & (step > turn * period) & (step < (turn + 1) * period))
+        if own.size == 0:
+            continue
+        row, index = np.unravel_index(int(weights[own].argmax()), weights[own].shape)
+        peak = float(weights[own[row], index])
+        if peak > 1:
+            place = (float(step[own[row]]), peak)
+            axis.annotate(
+                f"{index + 1}",
+                place,
+                (0, 1),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=5,
+            )
+    axis.set_ylim(top=1.12 * axis.get_ylim()[1])
+
+
+def loss(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
+    """F(t) on a logarithmic axis; zoomed in, even and odd steps apart."""
+    step = trajectory["step"].values.astype(float)
+    apart = zoomed and _sees_both_branches(step)
+    values = positive(trajectory["weighted_loss"].values)
+    (branches if apart else line)(axis, step, values, span)
+    log_scale(axis)
+    axis.set_ylabel("Loss F")
+    if apart:
+        legend_above(axis)
+
+
+def increments(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
+    """F(t) less F one record earlier; zoomed in, even and odd steps apart."""
+    step = trajectory["step"].values.astype(float)
+    apart = zoomed and _sees_both_branches(step)
+    change = np.diff(trajectory["weighted_loss"].values.astype(float))
+    spacing = int(np.max(np.diff(step))) if step.size > 1 else 1
+    (branches if apart else line)(axis, step[1:], change, span)
+    axis.set_ylabel(f"F(t) − F(t − {spacing})")
+    axis.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+    if apart:
+        legend_above(axis)
+
+
+def accuracies(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
+    """Training and validation accuracy; zoomed in, even and odd steps as lines of their own."""
+    step = trajectory["step"].values.astype(float)
+    for name, colour, label in (
+        ("validation_accuracy", style.VALIDATION_COLOUR, "validation"),
+        ("train_accuracy", style.TRAIN_COLOUR, "training"),
+    ):
+        values = trajectory[name].values.astype(float)
+        if zoomed and _sees_both_branches(step):
+            branches(axis, step, values, span, (colour, colour), (label, f"_{label}, odd t"))
+        else:
+            line(axis, step, values, span, color=colour, label=label)
+    axis.set_ylabel("Accuracy")
+    axis.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+    legend_above(axis, backwards=True)
+
+
+def _sees_both_branches(step: Floats) -> bool:
+    """Whether records lie an odd number of steps apart, so that an alternation shows."""
+    return bool(np.any(np.diff(step) % 2 == 1))
