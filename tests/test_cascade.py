@@ -6,7 +6,9 @@ import dataclasses
 import math
 from itertools import pairwise
 
+import jax
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +26,7 @@ from dynamical_loss.cascade import (
     fraction_above,
     loss_alternation,
     ntk_change,
+    stability_bound,
     threshold,
     unstable_periods,
 )
@@ -562,3 +565,45 @@ def test_smooth_records_have_no_events(level, swing, cycles, slope):
     smooth = level + swing * np.sin(2 * np.pi * cycles * phase) + slope * phase
     assert events_from_loss(smooth, period=PERIOD) == ()
     assert events_from_sharpness(steps[::5], smooth[::5], period=PERIOD) == ()
+
+
+# -- Bound of stability ----------------------------------------------------------------------------
+
+
+def spectral_radius(sharpness, rate, momentum, nesterov):
+    """Of one step of optax's own gradient descent on λx²/2, a linear map of position and momentum."""
+    descent = optax.sgd(rate, momentum, nesterov)
+
+    def step(position, trace):
+        state = descent.init(position)
+        state = (state[0]._replace(trace=trace), *state[1:])
+        update, state = descent.update(sharpness * position, state)
+        return position + float(update), float(state[0].trace)
+
+    return np.abs(np.linalg.eigvals(np.transpose([step(1.0, 0.0), step(0.0, 1.0)]))).max()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("rate", [0.02, 1.0])
+def test_descent_on_a_quadratic_loses_stability_at_the_bound(rate, momentum, nesterov):
+    bound = float(stability_bound(rate, momentum, nesterov=nesterov))
+    with jax.enable_x64(True):
+        inside, at, beyond = (
+            spectral_radius(factor * bound, rate, momentum, nesterov) for factor in (0.999, 1.0, 1.001)
+        )
+    assert inside < 1 - 1e-6
+    assert at == pytest.approx(1.0, abs=1e-9)
+    assert beyond > 1 + 1e-6
+
+
+def test_bounds_of_a_schedule():
+    bounds = stability_bound([0.0, 0.02, 0.002], 0.9, nesterov=True)
+    np.testing.assert_allclose(bounds, [np.inf, 3.8 / (0.02 * 2.8), 3.8 / (0.002 * 2.8)])
+    np.testing.assert_allclose(stability_bound(0.5), 4.0)
+
+
+@pytest.mark.parametrize(("rate", "momentum"), [(-0.1, 0.0), (0.1, 1.0), (0.1, -0.5)])
+def test_no_bound_outside_the_range_of_the_settings(rate, momentum):
+    with pytest.raises(ValueError, match="must"):
+        stability_bound(rate, momentum)

@@ -12,6 +12,7 @@ import seaborn as sns
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from dynamical_loss.store import atomic_path
 
@@ -80,6 +81,26 @@ def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
     for offset, axis in enumerate(axes):
         letter = f"({chr(ord(first) + offset)})"
         axis.set_title(letter, loc="left", fontweight="bold", fontsize=7, pad=3)
+
+
+def header(figure: Figure, text: str) -> None:
+    """Write lines above all panels, the first in bold.
+
+    A legend without entries, because it is the one kind of text that the layout makes room for beside
+    other legends and panel letters.
+    """
+    first, *others = text.split("\n")
+    figure.legend(
+        [Line2D([], [], linestyle="none") for _ in others],
+        others,
+        title=first,
+        title_fontproperties={"weight": "bold", "size": 7},
+        loc="outside upper center",
+        handlelength=0,
+        handletextpad=0,
+        borderpad=0,
+        fontsize=7,
+    )
 
 
 def plain_number(value: float, _: object = None) -> str:
