@@ -1,11 +1,13 @@
-"""One run along its steps: the panels and lines that Fig. 4 and Fig. S2 share."""
+"""One run along its steps: the panels and lines that Fig. 4, S1 and S2 share."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -20,6 +22,7 @@ EVEN_COLOUR, ODD_COLOUR = "#0b3c5d", "#e58606"
 LINE_COLOUR = EVEN_COLOUR
 STATIC_COLOUR = "0.94"
 _BINS = 1200  # of a decimated line: about two to a pixel of a column at 300 dpi
+_FEW_SNAPSHOTS = 100
 _MOST_PERIODS = 60  # whose triangles can be told apart in a column
 _MOST_LABELLED_PERIODS = 25
 
@@ -72,7 +75,9 @@ def positive(values: npt.ArrayLike) -> Floats:
 def line(axis: Axes, x: Floats, y: Floats, span: Span, **look: Any) -> None:
     """One thin line of what lies in the span."""
     chosen = inside(x, span)
-    shown: dict[str, Any] = {"linewidth": 0.6, "color": LINE_COLOUR} | look
+    # A line through one point does not show.
+    marker = "." if np.count_nonzero(chosen) <= 2 else "None"
+    shown: dict[str, Any] = {"linewidth": 0.6, "color": LINE_COLOUR, "marker": marker, "markersize": 3} | look
     axis.plot(*envelope(x[chosen], y[chosen]), **shown)
 
 
@@ -170,9 +175,10 @@ def mark_zoom(axis: Axes, zoom: Span, panels: str) -> None:
     axis.plot(
         zoom, (0.93, 0.93), color="black", linewidth=2, solid_capstyle="butt", transform=heights, gid="zoom"
     )
-    axis.annotate(
-        panels, (zoom[1], 0.93), (2, 0), heights, textcoords="offset points", va="center", fontsize=6
-    )
+    place: dict[str, Any] = {"xy": (zoom[1], 0.93), "xytext": (2, 0), "va": "center"}
+    if zoom[1] > 0.95 * axis.dataLim.x1:  # no room beside it
+        place = {"xy": (sum(zoom) / 2, 0.93), "xytext": (0, -3), "va": "top", "ha": "center"}
+    axis.annotate(panels, **place, xycoords=heights, textcoords="offset points", fontsize=6)
 
 
 def zoom(wanted: Any, whole: Span, period: float) -> Span:
@@ -214,22 +220,24 @@ def class_weights(axis: Axes, trajectory: xr.Dataset, span: Span, period: float)
 
 def _class_weight_range(axis: Axes, step: Floats, weights: Floats, span: Span) -> None:
     """The smallest to the largest weight, over classes and over as many steps as a pixel is wide."""
+    axis.set_ylabel("Class weights Γ$_i$,\nleast to greatest")
     chosen = np.flatnonzero(inside(step, span))
+    if chosen.size == 0:
+        return
     pieces = np.array_split(chosen, min(_BINS, chosen.size))
     places = [float(step[piece].mean()) for piece in pieces]
     low = [float(weights[piece].min()) for piece in pieces]
     high = [float(weights[piece].max()) for piece in pieces]
-    axis.fill_between(
-        places, low, high, color=LINE_COLOUR, alpha=0.35, linewidth=0, label="range over classes"
-    )
+    axis.fill_between(places, low, high, color=LINE_COLOUR, alpha=0.35, linewidth=0)
+    for edge in (low, high):
+        line(axis, np.array(places), np.array(edge), span, linewidth=0.25)
     axis.set_ylim(0, 1.05 * max(high))
-    legend_above(axis)
 
 
 def _number_peaks(axis: Axes, step: Floats, weights: Floats, span: Span, period: float) -> None:
     for turn in range(math.floor(span[0] / period), math.ceil(span[1] / period)):
         own = np.flatnonzero(inside(step, span) & (step > turn * period) & (step < (turn + 1) * period))
-        if own.size == 0:
+        if own.size == 0 or not span[0] < (turn + 0.5) * period < span[1]:
             continue
         row, index = np.unravel_index(int(weights[own].argmax()), weights[own].shape)
         peak = float(weights[own[row], index])
@@ -287,6 +295,35 @@ def accuracies(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> 
     axis.set_ylabel("Accuracy")
     axis.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
     legend_above(axis, backwards=True)
+
+
+def shades(modes: int) -> list[Any]:
+    """A colour a mode, dark for the largest; the light end of the map is left out, to show on white."""
+    return [mpl.colormaps["viridis"](0.88 * rank / max(modes - 1, 1)) for rank in range(modes)]
+
+
+def modes(
+    axis: Axes, snapshot: Floats, values: Floats, span: Span, colours: Sequence[Any], *, branches: bool
+) -> None:
+    """Lines of the top modes, the largest on top; even and odd steps apart where there is room."""
+    shown = inside(snapshot, span)
+    parities = [snapshot % 2 == parity for parity in (0, 1)] if branches else [np.full(snapshot.shape, True)]
+    # A dot at each snapshot where there are few, so that straight pieces are not read as data.
+    marker = "." if branches and np.count_nonzero(shown) <= _FEW_SNAPSHOTS else "None"
+    for rank in reversed(range(values.shape[1])):
+        for parity in parities:
+            chosen = shown & parity
+            # Thousands of points in tens of lines: pixels keep the PDF small.
+            axis.plot(
+                snapshot[chosen],
+                values[chosen, rank],
+                color=colours[rank],
+                linewidth=0.6,
+                marker=marker,
+                markersize=1.8,
+                rasterized=True,
+                label=f"_mode {rank + 1}",
+            )
 
 
 def _sees_both_branches(step: Floats) -> bool:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -22,7 +21,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dynamical_loss import store
-from dynamical_loss.figures import style
+from dynamical_loss.figures import along_run, style
+from dynamical_loss.figures.along_run import Floats, Span
 
 ROLES = {
     "trajectory": style.Role("train_trajectory"),
@@ -36,10 +36,6 @@ UNSTABLE_COLOUR = "#dcdcdc"
 _LINEAR_PART = 0.01  # |λ| η / 2 below which axes are linear: the bulk of the spectrum lies there
 _SMOOTHING = 0.12  # standard deviation of the Gaussians in asinh λ: 12 % of λ outside the linear part
 _MOST_DENSITIES = 6
-_FEW_SNAPSHOTS = 100
-
-Floats = npt.NDArray[np.float64]
-Span = tuple[float, float]
 
 
 def smoothed_density(
@@ -102,13 +98,13 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     whole = (float(snapshot[0]), float(snapshot[-1]))
     events = _unstable(cascade)
     zoom = _largest(events, spectrum, whole, period)
-    shades = _shades(spectrum.sizes["mode"])
+    shades = along_run.shades(spectrum.sizes["mode"])
     axes: list[Axes] = []
     for row, (top, smallest, words) in enumerate(kinds):
         left = figure.add_subplot(above[row, 0])
         right = figure.add_subplot(above[row, 1], sharey=left)
         for axis, span, zoomed in ((left, whole, False), (right, zoom, True)):
-            _modes(axis, snapshot, spectrum[top].values, span, shades, branches=zoomed)
+            along_run.modes(axis, snapshot, spectrum[top].values, span, shades, branches=zoomed)
             if smallest in spectrum:
                 _smallest(axis, snapshot, spectrum[smallest].values, span)
             # The dots cross dark lines: a white rim keeps them legible there.
@@ -170,35 +166,6 @@ def _reach(values: Sequence[Floats], at_least: float) -> Span:
     known = np.concatenate([array.ravel() for array in values])
     known = known[np.isfinite(known)]
     return 1.6 * min(-0.01 * at_least, *known.tolist()), 1.6 * max(at_least, *known.tolist())
-
-
-def _shades(modes: int) -> list[Any]:
-    """A colour a mode, dark for the largest; the light end of the map is left out, to show on white."""
-    return [mpl.colormaps["viridis"](0.88 * rank / max(modes - 1, 1)) for rank in range(modes)]
-
-
-def _modes(
-    axis: Axes, snapshot: Floats, values: Floats, span: Span, shades: Sequence[Any], *, branches: bool
-) -> None:
-    """Lines of the top modes, the largest on top; even and odd steps apart where there is room."""
-    inside = (snapshot >= span[0]) & (snapshot <= span[1])
-    parities = [snapshot % 2 == parity for parity in (0, 1)] if branches else [np.full(snapshot.shape, True)]
-    # A dot at each snapshot where there are few, so that straight pieces are not read as data.
-    marker = "." if branches and np.count_nonzero(inside) <= _FEW_SNAPSHOTS else "None"
-    for rank in reversed(range(values.shape[1])):
-        for parity in parities:
-            chosen = inside & parity
-            # Thousands of points in tens of lines: pixels keep the PDF small.
-            axis.plot(
-                snapshot[chosen],
-                values[chosen, rank],
-                color=shades[rank],
-                linewidth=0.6,
-                marker=marker,
-                markersize=1.8,
-                rasterized=True,
-                label=f"_mode {rank + 1}",
-            )
 
 
 def _smallest(axis: Axes, snapshot: Floats, values: Floats, span: Span) -> None:

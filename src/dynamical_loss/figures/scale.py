@@ -62,7 +62,7 @@ def remarks(*datasets: xr.Dataset) -> str:
     if all(map(_is_papers, datasets)):
         return line
     paper = _distinct(_paper(dataset) for dataset in datasets if not _is_papers(dataset))
-    return f"Illustration at reduced scale, not the paper's{f' ({paper})' if paper else ''}\n{line}"
+    return f"Illustration at reduced scale, not the paper's ({paper})\n{line}"
 
 
 def _distinct(words: Iterable[str]) -> str:
@@ -71,12 +71,14 @@ def _distinct(words: Iterable[str]) -> str:
 
 def _length(dataset: xr.Dataset) -> str:
     passes = epochs(dataset)
-    return f"{store.settings_of(dataset)['steps']} steps" if passes is None else f"{passes:.3g} epochs"
+    if passes is None:
+        return f"{store.settings_of(dataset)['steps']} steps"
+    return "1 epoch" if passes == 1 else f"{round(passes, 2):g} epochs"
 
 
 def _runs(dataset: xr.Dataset) -> str:
     if "seed" not in dataset.sizes:
-        return "one run"
+        return "one run, which diverged" if dataset.get("diverged", False) else "one run"
     return f"n = {dataset.sizes['seed']} seed{'s' if dataset.sizes['seed'] > 1 else ''}"
 
 

@@ -41,6 +41,8 @@ COLUMN = 3.35
 PAGE = 6.9
 """Width of the whole page, inches."""
 
+_HEADER_CHARACTERS = 112  # that fit on the page at the header's size
+
 CLASS_COLOURS: tuple[str, ...] = tuple(sns.color_palette("colorblind", 10).as_hex())
 TRAIN_COLOUR, VALIDATION_COLOUR = CLASS_COLOURS[0], CLASS_COLOURS[1]
 START_COLOUR, FINISH_COLOUR = "#2a9d4a", "#c8323c"
@@ -84,15 +86,23 @@ def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
 
 
 def header(figure: Figure, text: str) -> None:
-    """Write lines above all panels, the first in bold.
+    """Write lines above all panels of a page's width, the first in bold and long ones broken at semicolons.
 
     A legend without entries, because it is the one kind of text that the layout makes room for beside
     other legends and panel letters.
     """
-    first, *others = text.split("\n")
-    figure.legend(
-        [Line2D([], [], linestyle="none") for _ in others],
-        others,
+    lines: list[str] = []
+    for whole in text.split("\n"):
+        lines.append("")
+        for piece in whole.split("; "):
+            if lines[-1] and len(lines[-1]) + len(piece) > _HEADER_CHARACTERS:
+                lines[-1] += ";"
+                lines.append("")
+            lines[-1] += f"; {piece}" if lines[-1] else piece
+    first, *others = lines
+    legend = figure.legend(
+        [Line2D([], [], linestyle="none")] if others else [],
+        ["\n".join(others)] if others else [],
         title=first,
         title_fontproperties={"weight": "bold", "size": 7},
         loc="outside upper center",
@@ -101,6 +111,8 @@ def header(figure: Figure, text: str) -> None:
         borderpad=0,
         fontsize=7,
     )
+    for block in legend.get_texts():
+        block.set_multialignment("center")
 
 
 def plain_number(value: float, _: object = None) -> str:

@@ -1,0 +1,45 @@
+"""Fig. 1: accuracy of a convolutional network over the plane of period T and amplitude A."""
+
+from __future__ import annotations
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from dynamical_loss.figures import phase_plane, scale, style
+
+ROLES = {"phase": style.Role("aggregate_phase")}
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Final training (a) and validation accuracy (b) of one study of images.
+
+    Panels are those of `phase_plane.draw_panel`, each with its own range of colours.
+
+    Args:
+        inputs: role ``phase``, one file with ``train_accuracy`` and ``validation_accuracy`` over
+            (period, amplitude, seed), fractions of 1.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+
+    Raises:
+        UserError: if the study has no amplitude above 1.
+    """
+    del options
+    dataset = inputs["phase"][0]
+    phase_plane.require_dynamical(dataset, "Fig. 1", "phase")
+    rows = dataset.sizes["amplitude"]
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, min(1.7 + 0.2 * rows, 4.6)))
+    broken, total = phase_plane.diverged(dataset)
+    each = dataset.attrs.get("steps_per_epoch")
+    for axis, (variable, words) in zip(axes, phase_plane.KINDS, strict=True):
+        phase = phase_plane.statistics(dataset[variable])
+        phase_plane.draw_panel(figure, axis, phase, phase_plane.colour_range([phase]), words)
+        axis.set_title(words + (f"; {broken} of {total} runs diverged" if broken else ""))
+        if each is not None:
+            axis.set_xlabel(f"period $T$ (steps; an epoch is {int(each)})")
+    style.panel_letters(axes)
+    style.header(figure, scale.remarks(dataset))
+    phase_plane.key(figure)
+    return figure

@@ -1,0 +1,163 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S2: one run of a convolutional network with the dynamical loss, and its Hessian's top eigenvalues."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib import patheffects
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dynamical_loss import cascade, store
+from dynamical_loss.figures import along_run, scale, style
+from dynamical_loss.figures.along_run import Floats, Span
+
+ROLES = {
+    "trajectory": style.Role("train_trajectory", ("learning_rate",)),
+    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
+}
+
+BOUND_LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": "black", "linestyle": ":"},
+    {"color": style.CLASS_COLOURS[3], "linestyle": (0, (4, 1.5))},
+)
+"""Of 2/η and of the optimiser's own bound."""
+
+_ROWS = 5
+
+
+def bounds(settings: dict[str, Any], learning_rate: npt.ArrayLike) -> dict[str, Floats]:
+    """Bounds of stability by name: 2/η and, for descent with momentum, its own.
+
+    Args:
+        settings: of the run, with ``optimiser``.
+        learning_rate: η, any shape; where it is 0 the bounds are infinite.
+    """
+    found = {"2/η": cascade.stability_bound(learning_rate)}
+    optimiser = settings["optimiser"]
+    momentum = float(optimiser["arguments"].get("momentum") or 0.0)
+    if optimiser["kind"] == "sgd" and momentum > 0:
+        nesterov = bool(optimiser["arguments"].get("nesterov", False))
+        formula = "(2 + 2β)/(η(1 + 2β))" if nesterov else "(2 + 2β)/η"
+        name = f"{'Nesterov' if nesterov else 'heavy ball'}, β = {momentum:g}: {formula}"
+        found[name] = cascade.stability_bound(learning_rate, momentum, nesterov=nesterov)
+    return found
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Class weights, loss, its increments, accuracy and top Hessian eigenvalues along one run.
+
+    The bounds of stability follow the scheduled learning rate; they are those of full-batch descent on a
+    quadratic. The axis on top counts epochs.
+
+    Args:
+        inputs: `trajectory` and `spectrum` of the run.
+        options: `zoom`, [start, stop] in steps for a second column; no such column without it. Where the
+            run does not reach it, the second period.
+    """
+    trajectory, spectrum = (inputs[role][0] for role in ROLES)
+    settings = store.settings_of(trajectory)
+    period = float(settings["period"])
+    step = trajectory["step"].values.astype(float)
+    whole = (float(step[0]), float(step[-1]))
+    spans = [whole]
+    if options.get("zoom") is not None:
+        spans.append(along_run.zoom(options["zoom"], whole, period))
+    off = float(trajectory["oscillation_end"]) if "oscillation_end" in trajectory else math.inf
+    limits = bounds(settings, trajectory["learning_rate"].values)
+    shades = along_run.shades(spectrum.sizes["mode"])
+
+    figure = plt.figure(figsize=(style.PAGE, 7.8))
+    axes: npt.NDArray[Any] = figure.subplots(_ROWS, len(spans), sharex="col", squeeze=False)
+    rows: tuple[Callable[[Axes, Span, bool], None], ...] = (
+        lambda axis, span, zoomed: along_run.class_weights(axis, trajectory, span, period),
+        lambda axis, span, zoomed: along_run.loss(axis, trajectory, span, zoomed),
+        lambda axis, span, zoomed: along_run.increments(axis, trajectory, span, zoomed),
+        lambda axis, span, zoomed: along_run.accuracies(axis, trajectory, span, zoomed),
+        lambda axis, span, zoomed: _hessian(axis, spectrum, step, limits, span, shades, zoomed),
+    )
+    for column, span in enumerate(spans):
+        for row, draw in enumerate(rows):
+            axis = axes[row, column]
+            draw(axis, span, column == 1)
+            if column == 0:
+                along_run.shade_static_end(axis, off, whole)
+        along_run.step_axis(axes[-1, column], span, 7 if column == 0 else 6)
+        _epochs_above(axes[0, column], trajectory)
+        figure.align_ylabels(axes[:, column])
+    if len(spans) > 1:
+        along_run.mark_zoom(axes[0, 0], spans[1], "f–j")
+    style.panel_letters(axes.T.ravel())
+    style.header(figure, _remarks(trajectory))
+    _key(figure, limits, shades, off < whole[1])
+    return figure
+
+
+def _remarks(trajectory: xr.Dataset) -> str:
+    samples = store.settings_of(trajectory).get("evaluation_samples")
+    fixed = f"; loss, accuracies and Hessian of {samples} fixed images" if samples else ""
+    return scale.remarks(trajectory) + fixed
+
+
+def _hessian(
+    axis: Axes,
+    spectrum: xr.Dataset,
+    step: Floats,
+    limits: dict[str, Floats],
+    span: Span,
+    shades: Sequence[Any],
+    zoomed: bool,
+) -> None:
+    snapshot = spectrum["snapshot_step"].values.astype(float)
+    values = along_run.positive(spectrum["hessian_eigenvalue"].transpose("snapshot_step", "mode").values)
+    along_run.modes(axis, snapshot, values, span, shades, branches=zoomed)
+    shown = [values[along_run.inside(snapshot, span)].ravel()]
+    for (name, bound), look in zip(limits.items(), BOUND_LOOKS, strict=False):
+        # Lines of eigenvalues cross it: a white rim keeps it legible there.
+        rim = [patheffects.withStroke(linewidth=2, foreground="white")]
+        along_run.line(axis, step, bound, span, **look, linewidth=1.0, zorder=4, path_effects=rim, gid=name)
+        # A learning rate near 0 has a bound near infinity, which must not squeeze all the rest.
+        known = bound[along_run.inside(step, span) & np.isfinite(bound)]
+        shown.append(known[known == known.min(initial=math.inf)])
+    axis.set_ylabel("Hessian eigenvalues")
+    along_run.log_scale(axis, np.concatenate(shown))
+
+
+def _epochs_above(axis: Axes, trajectory: xr.Dataset) -> None:
+    each = trajectory.attrs.get("steps_per_epoch")
+    if each is None:
+        return
+    above = axis.secondary_xaxis(
+        "top", functions=(lambda t: np.divide(t, each), lambda epoch: np.multiply(epoch, each))
+    )
+    above.set_xlabel("Epoch", labelpad=2)
+
+
+def _key(figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switched_off: bool) -> None:
+    """What the lines of the lowest panels mean, below them."""
+    handles: list[Any] = [
+        Line2D([], [], color=shades[rank], label=f"λ$_{{{rank + 1}}}$")
+        for rank in sorted({0, len(shades) - 1})
+    ]
+    for name, look in zip(limits, BOUND_LOOKS, strict=False):
+        handles.append(Line2D([], [], **look, label=name))
+    if switched_off:
+        handles.append(Patch(color=along_run.STATIC_COLOUR, label="oscillation off"))
+    figure.legend(
+        handles=handles,
+        title="Bounds: where full-batch descent on a quadratic loses stability, at the scheduled η(t).",
+        title_fontsize=6,
+        loc="outside lower center",
+        ncols=6,
+        handlelength=2.2,
+        borderpad=0,
+    )

@@ -1,0 +1,168 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S3: wide residual networks, which the supplement finds to gain nothing from the dynamical loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dynamical_loss import store
+from dynamical_loss.figures import learning_curves, scale, style
+from dynamical_loss.intervals import student_interval
+
+ROLES = {"phase": style.Role("aggregate_phase", ("validation_accuracy_curve",))}
+
+CELL_COLOURS = tuple(style.CLASS_COLOURS[index] for index in (1, 2, 3, 4, 5, 7))
+"""By rank of the cell; with more cells than these all share the first."""
+
+CELL_MARKERS = ("o", "s", "^", "D", "v", "P")
+
+_WIDTH = 0.8  # of a network's group of cells, in networks
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Validation accuracy along the runs, a panel a network, and what the dynamical loss gains at the end.
+
+    The last panel has the final differences dynamical − static, paired by seed: a dot each, and the mean
+    of each cell with its 95 % interval. An interval that contains 0 is no significant gain.
+
+    Args:
+        inputs: role ``phase``, one file a network with ``validation_accuracy_curve`` over
+            (period, amplitude, seed, step) and ``validation_accuracy`` without step, fractions of 1.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+
+    Raises:
+        UserError: if a study has no static runs.
+    """
+    del options
+    studies = inputs["phase"]
+    figure, axes = plt.subplots(
+        1, len(studies) + 1, figsize=(style.PAGE, 3.2), width_ratios=[*(1.0 for _ in studies), 0.9]
+    )
+    cells = sorted({cell for study in studies for cell in learning_curves.dynamical_cells(study)})
+    looks = {cell: _look(cells, rank) for rank, cell in enumerate(cells)}
+    for axis, study in zip(axes, studies, strict=False):
+        _curves(axis, study, looks)
+        if axis is not axes[0]:
+            axis.sharey(axes[0])
+    axes[0].set_ylabel("Validation accuracy")
+    _gains(axes[-1], studies, looks)
+    style.panel_letters(axes)
+    style.header(figure, scale.remarks(*studies))
+    _key(figure, axes, studies, looks)
+    return figure
+
+
+def _look(cells: Sequence[tuple[int, float]], rank: int) -> dict[str, Any]:
+    rank = rank if len(cells) <= len(CELL_COLOURS) else 0
+    return {"color": CELL_COLOURS[rank], "marker": CELL_MARKERS[rank]}
+
+
+def _name(study: xr.Dataset) -> str:
+    """What tells the networks of the figure apart."""
+    return scale.network(store.settings_of(study)["model"])
+
+
+def _cell_name(cell: tuple[int, float]) -> str:
+    return f"$T={cell[0]}$, $A={cell[1]:g}$"
+
+
+def _curves(axis: Axes, study: xr.Dataset, looks: dict[tuple[int, float], dict[str, Any]]) -> None:
+    x, words = learning_curves.times(study)
+    variable = "validation_accuracy_curve"
+    few = len(looks) <= len(CELL_COLOURS)
+    for period, amplitude in learning_curves.dynamical_cells(study):
+        runs = learning_curves.cell(study, variable, period, amplitude)
+        look = {"color": looks[period, amplitude]["color"], "linestyle": "-"}
+        if few:
+            name = _cell_name((period, amplitude))
+            learning_curves.draw(axis, x, runs, look, name, singles=False)
+        else:
+            means = student_interval(runs.transpose("step", "seed").values)[0]
+            axis.plot(x, means, **look, linewidth=0.3, alpha=0.6, label="dynamical, a cell each")
+    static = learning_curves.static(study, variable)
+    learning_curves.draw(axis, x, static, learning_curves.STATIC_LOOK, "static, $A=1$", singles=False)
+    learning_curves.mark_static_end(axis, study)
+    axis.set_xlim(0, learning_curves.length(study))
+    axis.set_xlabel(words)
+    broken = learning_curves.diverged(study["diverged"])
+    axis.set_title(f"{_name(study)}{broken}".replace(" with", "\nwith"), fontsize=6)
+
+
+def _gains(axis: Axes, studies: Sequence[xr.Dataset], looks: dict[tuple[int, float], dict[str, Any]]) -> None:
+    spacing = _WIDTH / len(looks)
+    few = len(looks) <= len(CELL_COLOURS)
+    axis.axhline(0, color=style.THEORY_COLOUR, linestyle=":", linewidth=0.8, gid="zero")
+    for group, study in enumerate(studies):
+        before = learning_curves.static(study, "validation_accuracy")
+        for rank, (cell, look) in enumerate(looks.items()):
+            if cell not in learning_curves.dynamical_cells(study):
+                continue
+            after = learning_curves.cell(study, "validation_accuracy", *cell)
+            gains = (after - before).transpose("seed").values.astype(float)
+            mean, reach = map(float, student_interval(gains))
+            place = group + (rank - (len(looks) - 1) / 2) * spacing
+            if few and gains.size > 1:
+                axis.plot(
+                    place + spacing * np.linspace(-0.12, 0.12, gains.size),
+                    gains,
+                    color=look["color"],
+                    marker=look["marker"],
+                    markersize=1.8,
+                    markeredgewidth=0,
+                    linestyle="none",
+                    alpha=0.6,
+                    label="_one seed each",
+                )
+            known = np.isfinite(gains).sum() >= learning_curves.FEWEST_SEEDS
+            axis.errorbar(
+                [place],
+                [mean],
+                yerr=[reach] if known else None,
+                color=look["color"],
+                marker=look["marker"],
+                markersize=3.2 if few else 1.8,
+                markeredgecolor="black" if few else look["color"],
+                markeredgewidth=0.5 if few else 0.0,
+                elinewidth=1.0 if few else 0.25,
+                capsize=1.5 if few else 0.0,
+                label=f"_T={cell[0]}, A={cell[1]:g}",
+            )
+    axis.set_xlim(-0.5, len(studies) - 0.5)
+    names = [_name(study).replace(" with", "\nwith") for study in studies]
+    axis.set_xticks(range(len(studies)), names, fontsize=5)
+    axis.tick_params(axis="x", length=0)
+    axis.set_ylabel("Final validation accuracy,\ndynamical − static, paired by seed")
+
+
+def _key(
+    figure: Figure,
+    axes: Sequence[Axes],
+    studies: Sequence[xr.Dataset],
+    looks: dict[tuple[int, float], dict[str, Any]],
+) -> None:
+    shown: dict[str, Any] = {}
+    for axis in axes[:-1]:
+        shown = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) | shown
+    # The markers of the last panel too, so that cells are told apart without colours.
+    marked = {_cell_name(cell): Line2D([], [], **look, markersize=3.2) for cell, look in looks.items()}
+    shown = {name: marked.get(name, handle) for name, handle in shown.items()}
+    handles, labels = list(shown.values()), list(shown)
+    if max(study.sizes["seed"] for study in studies) >= learning_curves.FEWEST_SEEDS:
+        handles.append(Patch(color="0.8"))
+        labels.append("95 % interval of the mean (Student)")
+    if any(learning_curves.oscillation_stop(study) is not None for study in studies):
+        handles.append(Patch(color=learning_curves.OFF_COLOUR))
+        labels.append("oscillation off")
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, handlelength=2.2, borderpad=0)

@@ -1,0 +1,106 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S4: accuracy against epochs with the static and the dynamical loss ("slower but better")."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dynamical_loss import store
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import learning_curves, scale, style
+
+ROLES = {"phase": style.Role("aggregate_phase", ("train_accuracy_curve", "validation_accuracy_curve"))}
+
+_KINDS = (("train_accuracy_curve", "training"), ("validation_accuracy_curve", "validation"))
+_DIFFERENCE = {"color": "black", "linestyle": "-"}
+
+
+def render(inputs: style.Inputs, options: style.Options) -> Figure:
+    """Training (a) and validation accuracy (b) along the runs, and their differences from the static loss.
+
+    Panels c and d show dynamical − static, paired by seed: its mean, 95 % interval and zero. The strips
+    below are the learning rate. Grey is the end of the runs where the oscillation is off.
+
+    Args:
+        inputs: role ``phase``, one file with ``train_accuracy_curve`` and ``validation_accuracy_curve``
+            over (period, amplitude, seed, step), fractions of 1.
+        options: ``cell``, [T, A] of the dynamical runs; by default the first period and the largest A.
+
+    Returns:
+        A figure as wide as the page.
+
+    Raises:
+        UserError: if the study has no such cell or no static runs.
+    """
+    dataset = inputs["phase"][0]
+    period, amplitude = _cell(dataset, options)
+    x, words = learning_curves.times(dataset)
+    figure, axes = plt.subplots(3, 2, figsize=(style.PAGE, 4.6), sharex=True, height_ratios=(2.0, 1.4, 0.4))
+    axes[1, 1].sharey(axes[1, 0])
+    broken = [
+        learning_curves.diverged(runs)
+        for runs in (
+            learning_curves.static(dataset, "diverged"),
+            learning_curves.cell(dataset, "diverged", period, amplitude),
+        )
+    ]
+    names = (f"static, $A=1${broken[0]}", f"dynamical, $T={period}$, $A={amplitude:g}${broken[1]}")
+    for column, (variable, kind) in enumerate(_KINDS):
+        accuracy, difference, rate = axes[:, column]
+        before = learning_curves.static(dataset, variable)
+        after = learning_curves.cell(dataset, variable, period, amplitude)
+        learning_curves.draw(accuracy, x, before, learning_curves.STATIC_LOOK, names[0])
+        learning_curves.draw(accuracy, x, after, learning_curves.DYNAMICAL_LOOK, names[1])
+        accuracy.set_title(f"{kind} accuracy")
+        difference.axhline(0, color=style.THEORY_COLOUR, linestyle=":", linewidth=0.8, gid="zero")
+        learning_curves.draw(difference, x, after - before, _DIFFERENCE, "dynamical − static")
+        _learning_rate(rate, dataset)
+        for axis in (accuracy, difference, rate):
+            learning_curves.mark_static_end(axis, dataset)
+        rate.set_xlabel(words)
+        rate.set_xlim(0, learning_curves.length(dataset))
+    axes[0, 0].set_ylabel("Accuracy")
+    axes[1, 0].set_ylabel("Dynamical − static,\npaired by seed")
+    axes[2, 0].set_ylabel("η")
+    style.panel_letters(axes[:2].flat)
+    figure.align_ylabels(axes[:, 0])
+    style.header(figure, scale.remarks(dataset))
+    _key(figure, axes[0, 0], dataset)
+    return figure
+
+
+def _cell(dataset: xr.Dataset, options: style.Options) -> tuple[int, float]:
+    wanted = options.get("cell")
+    if wanted is None:
+        return int(dataset["period"].min()), float(dataset["amplitude"].max())
+    try:
+        period, amplitude = wanted
+        return int(period), float(amplitude)
+    except (TypeError, ValueError):
+        raise UserError(f"cell: {wanted} is no period with an amplitude; give it as [T, A]") from None
+
+
+def _learning_rate(axis: Axes, dataset: xr.Dataset) -> None:
+    settings = store.settings_of(dataset)
+    points = np.array(settings.get("learning_rate_schedule") or [(0.0, 1.0), (1.0, 1.0)])
+    places, values = learning_curves.length(dataset) * points[:, 0], settings["learning_rate"] * points[:, 1]
+    axis.fill_between(places, values, color="0.75", linewidth=0)
+    axis.plot(places, values, color="0.35", linewidth=0.8, label="learning rate")
+    axis.set_ylim(0, 1.15 * values.max())
+    axis.set_yticks([0, values.max()], ["0", style.plain_number(values.max())])
+
+
+def _key(figure: Figure, axis: Axes, dataset: xr.Dataset) -> None:
+    handles: list[Line2D | Patch] = [*axis.get_legend_handles_labels()[0]]  # type: ignore[list-item]
+    seeds = dataset.sizes["seed"]
+    if seeds >= learning_curves.FEWEST_SEEDS:
+        handles.append(Patch(color="0.8", label="95 % interval of the mean (Student)"))
+    if any(patch.get_gid() == "off" for patch in axis.patches):
+        handles.append(Patch(color=learning_curves.OFF_COLOUR, label="oscillation off"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.2, borderpad=0)

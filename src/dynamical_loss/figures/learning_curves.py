@@ -1,0 +1,116 @@
+"""Accuracy along the runs of a phase study: what Fig. S3 and Fig. S4 share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from matplotlib.axes import Axes
+
+from dynamical_loss import store
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import style
+from dynamical_loss.intervals import student_interval
+
+STATIC_LOOK: dict[str, Any] = {"color": style.CLASS_COLOURS[0], "linestyle": (0, (4, 1.5))}
+DYNAMICAL_LOOK: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "linestyle": "-"}
+OFF_COLOUR = "0.93"
+
+FEWEST_SEEDS = 3
+"""An interval is drawn from that many on: Student's factor is 12.7 for two."""
+
+_MOST_SINGLE = 5  # seeds whose lines are drawn one by one
+
+Floats = npt.NDArray[np.float64]
+
+
+def times(dataset: xr.Dataset) -> tuple[Floats, str]:
+    """Where the curves' points lie, and the axis they lie on: epochs, or steps where no epoch is known."""
+    steps = dataset["step"].values.astype(float)
+    each = dataset.attrs.get("steps_per_epoch")
+    return (steps, "Minimisation step t") if each is None else (steps / int(each), "Epoch")
+
+
+def oscillation_stop(dataset: xr.Dataset) -> float | None:
+    """When Γ becomes 1, on the axis of `times`; None where each period has an end of its own."""
+    settings = store.settings_of(dataset)
+    fraction = settings.get("oscillation_stop")
+    return None if fraction is None else float(fraction) * length(dataset)
+
+
+def length(dataset: xr.Dataset) -> float:
+    """Length of a run, on the axis of `times`."""
+    return float(store.settings_of(dataset)["steps"]) / int(dataset.attrs.get("steps_per_epoch", 1))
+
+
+def static(dataset: xr.Dataset, variable: str) -> xr.DataArray:
+    """A variable of the static runs, A = 1, the same at every period.
+
+    Raises:
+        UserError: if the grid has none.
+    """
+    if 1.0 not in dataset["amplitude"]:
+        raise UserError("learning curves are held against the static loss; add 1 to the study's amplitudes")
+    return dataset[variable].sel(amplitude=1.0).isel(period=0)
+
+
+def cell(dataset: xr.Dataset, variable: str, period: int, amplitude: float) -> xr.DataArray:
+    """A variable of the runs at one T and A.
+
+    Raises:
+        UserError: if the grid has no such cell.
+    """
+    if period not in dataset["period"] or amplitude not in dataset["amplitude"]:
+        raise UserError(f"the study has no cell T = {period}, A = {amplitude:g}; name one as `cell`")
+    return dataset[variable].sel(period=period, amplitude=amplitude)
+
+
+def dynamical_cells(dataset: xr.Dataset) -> list[tuple[int, float]]:
+    """(T, A) of all cells with A > 1, periods outermost, both ascending."""
+    return [
+        (int(period), float(amplitude))
+        for period in np.sort(dataset["period"].values)
+        for amplitude in np.sort(dataset["amplitude"].values)
+        if amplitude > 1
+    ]
+
+
+def draw(
+    axis: Axes, x: Floats, runs: xr.DataArray, look: dict[str, Any], label: str, *, singles: bool = True
+) -> None:
+    """Mean over seeds, its 95 % interval as a band and, where they are few, the single seeds.
+
+    Args:
+        axis: where to.
+        x: shape (step,).
+        runs: over (seed, step). Values that are not finite are left out of the mean.
+        look: colour and line style.
+        label: of the mean.
+        singles: whether single seeds are wanted.
+    """
+    values = runs.transpose("step", "seed").values.astype(float)
+    mean, reach = student_interval(values)
+    seeds = values.shape[1]
+    if seeds >= FEWEST_SEEDS:
+        enough = np.isfinite(values).sum(axis=1) >= FEWEST_SEEDS
+        low, high = (np.where(enough, mean + side * reach, np.nan) for side in (-1, 1))
+        axis.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0, gid=f"{label}, interval")
+    if singles and 1 < seeds <= _MOST_SINGLE:
+        for index, run in enumerate(values.T):
+            axis.plot(x, run, **look, linewidth=0.35, alpha=0.7, label=f"_{label}, seed {index}")
+    axis.plot(x, mean, **look, linewidth=1.1, label=label)
+
+
+def mark_static_end(axis: Axes, dataset: xr.Dataset) -> None:
+    """Grey over the end of the runs where the oscillation is off, where that is one time for all."""
+    stop = oscillation_stop(dataset)
+    if stop is not None and stop < length(dataset):
+        axis.axvspan(stop, length(dataset), color=OFF_COLOUR, linewidth=0, zorder=0, gid="off")
+
+
+def diverged(runs: xr.DataArray) -> str:
+    """How many runs diverged, in brackets; empty if none did."""
+    broken = int(runs.sum())
+    return f" ({broken} of {runs.size} diverged)" if broken else ""

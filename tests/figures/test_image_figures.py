@@ -1,0 +1,508 @@
+"""Fig. 1, S2, S3 and S4 show the numbers that studies of images store."""
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.collections import QuadMesh
+from scipy import stats
+
+import image_results
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import (
+    fig1_phase_cifar10,
+    figS2_cascade_cifar10,
+    figS3_wide_resnet,
+    figS4_learning_curves,
+    scale,
+    style,
+)
+from dynamical_loss.stages import render_figure
+
+CELL = [100, 50.0]
+STEPS_PER_EPOCH = 8  # 4 000 images in batches of 512
+
+
+@pytest.fixture(autouse=True)
+def _look():
+    mpl.use("agg")
+    with style.style():
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(name="study", scope="module")
+def _study(tmp_path_factory):
+    return image_results.phase(tmp_path_factory.mktemp("phase") / "study.nc")
+
+
+@pytest.fixture(name="along", scope="module")
+def _along(tmp_path_factory):
+    trajectory, spectrum = image_results.run(tmp_path_factory.mktemp("run"))
+    return {"trajectory": [trajectory], "spectrum": [spectrum]}
+
+
+@pytest.fixture(name="networks", scope="module")
+def _networks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    return [
+        image_results.phase(
+            folder / f"{name}.nc",
+            model=image_results.wide_resnet(name),
+            gain=gain,
+            periods=(20, 100),
+            seeds=4,
+        )
+        for name, gain in (("batch", 0.0), ("none", 0.05))
+    ]
+
+
+def drawn(figure):
+    """Warnings appear while drawing, and tests turn them into errors."""
+    figure.canvas.draw()
+    return figure
+
+
+def panel(figure, letter):
+    return next(axis for axis in figure.axes if axis.get_title(loc="left") == f"({letter})")
+
+
+def letters(figure):
+    return "".join(axis.get_title(loc="left").strip("()") for axis in figure.axes)
+
+
+def line(axis, label):
+    (found,) = (item for item in axis.lines if item.get_label() == label)
+    return found
+
+
+def header(figure):
+    legend = figure.legends[0]
+    return "\n".join([legend.get_title().get_text(), *(text.get_text() for text in legend.get_texts())])
+
+
+def key(figure):
+    return " ".join(text.get_text() for text in figure.legends[-1].get_texts())
+
+
+def band(axis, gid):
+    """x, lower and upper end of a filled band."""
+    (found,) = (item for item in axis.collections if item.get_gid() == gid)
+    corners = found.get_paths()[0].vertices
+    places = np.unique(corners[:, 0])
+    ends = [corners[corners[:, 0] == place, 1] for place in places]
+    return places, [end.min() for end in ends], [end.max() for end in ends]
+
+
+def text_boxes(figure):
+    """Where each text that is seen lies, in pixels; ticks outside an axis's limits are not."""
+    renderer = figure.canvas.get_renderer()
+    panels = [axes for parent in figure.axes for axes in (parent, *parent.child_axes)]
+    hidden = set()
+    for axis in (axis for axes in panels for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low <= tick.get_loc() <= high:
+                hidden |= {tick.label1, tick.label2}
+    texts = [
+        item
+        for item in figure.findobj(mpl.text.Text)
+        if item not in hidden and item.get_visible() and item.get_text().strip()
+    ]
+    return [(item.get_text(), item.get_window_extent(renderer)) for item in texts]
+
+
+# What was trained ---------------------------------------------------------------------------------
+
+
+def remarks_of(dataset, *, description=image_results.JPEG, seeds=None, **settings):
+    known = json.loads(dataset.attrs["settings"]) | settings
+    changed = dataset.assign_attrs(settings=json.dumps(known), dataset_description=description)
+    if seeds is not None:
+        changed = changed.isel(seed=np.arange(seeds) % dataset.sizes["seed"])
+    return scale.remarks(changed)
+
+
+def test_a_small_study_is_an_illustration(study):
+    assert scale.remarks(study).split("\n") == [
+        "Illustration at reduced scale, not the paper's "
+        "(Myrtle5 of 64 channels, all of CIFAR-10, 700 epochs, 30 seeds)",
+        "Myrtle5, 16 channels; CIFAR-10 from JPEG copies (lossy), 4 000 + 1 000 images; "
+        "30 epochs; n = 3 seeds",
+    ]
+
+
+PAPERS = {
+    "description": image_results.ORIGINAL,
+    "model": image_results.myrtle5(64),
+    "epochs": 700,
+    "seeds": 30,
+}
+
+
+@pytest.mark.parametrize(
+    "smaller",
+    [
+        {"description": image_results.JPEG},
+        {"description": "CIFAR-10 from JPEG copies (lossy), 50 000 + 10 000 images"},
+        {"description": "CIFAR-10, 4 000 + 1 000 images"},
+        {"description": "digits 8×8, 1 500 + 297 images"},
+        {"description": "Fashion-MNIST, 50 000 + 10 000 images"},
+        {"model": image_results.myrtle5(32)},
+        {"epochs": 699},
+        {"seeds": 29},
+    ],
+)
+def test_only_all_of_the_papers_sizes_together_are_no_illustration(study, smaller):
+    whole = remarks_of(study, **PAPERS)
+    assert whole == "Myrtle5, 64 channels; CIFAR-10, 50 000 + 10 000 images; 700 epochs; n = 30 seeds"
+    narrow_spaces = PAPERS | {
+        "description": image_results.ORIGINAL.replace(" 000", "\N{NARROW NO-BREAK SPACE}000")
+    }
+    assert "llustration" not in remarks_of(study, **narrow_spaces)
+    assert remarks_of(study, **PAPERS | smaller).startswith("Illustration")
+
+
+def test_a_wide_resnet_of_the_supplements_length_is_no_illustration(study):
+    sizes = {"description": image_results.ORIGINAL, "model": image_results.wide_resnet()}
+    assert remarks_of(study, **sizes, epochs=200).startswith("Wide ResNet 10-2 with batch norm; CIFAR-10")
+    assert remarks_of(study, **sizes, epochs=199).startswith("Illustration")
+
+
+def test_a_run_of_the_papers_size_needs_no_seeds(along):
+    whole = {name: value for name, value in PAPERS.items() if name != "seeds"}
+    assert remarks_of(along["trajectory"][0], **whole).endswith("700 epochs; one run")
+
+
+def test_a_perceptron_is_an_illustration_and_older_files_have_no_description(study):
+    model = {"kind": "mlp", "width": 100, "depth": 1}
+    settings = json.loads(study.attrs["settings"]) | {"epochs": None, "steps": 500, "model": model}
+    old = study.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings))
+    assert scale.remarks(old).split("\n") == [
+        "Illustration at reduced scale, not the paper's "
+        "(Myrtle5 of 64 channels, all of CIFAR-10, 700 epochs, 30 seeds)",
+        "perceptron, 100 hidden units; 500 steps; n = 3 seeds",
+    ]
+
+
+# Fig. 1 -------------------------------------------------------------------------------------------
+
+
+def test_fig1_cells_are_the_means_over_seeds(study):
+    figure = drawn(fig1_phase_cifar10.render({"phase": [study]}, {}))
+    assert letters(figure) == "ab"
+    assert header(figure) == scale.remarks(study)
+    for letter, variable in (("a", "train_accuracy"), ("b", "validation_accuracy")):
+        axis = panel(figure, letter)
+        cells, static = (item for item in axis.collections if isinstance(item, QuadMesh))
+        means = study[variable].mean("seed")
+        expected = means.sel(amplitude=[10.0, 50.0]).transpose("amplitude", "period")
+        np.testing.assert_allclose(cells.get_array().reshape(2, 3), expected)
+        np.testing.assert_allclose(static.get_array().ravel(), means.sel(amplitude=1.0)[0])
+        assert axis.get_xlabel() == "period $T$ (steps; an epoch is 8)"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": 1},
+        {"periods": range(10, 130, 10), "amplitudes": range(1, 13), "seeds": 2, "curves": False},
+        {"periods": (20,), "amplitudes": (1.0, 50.0), "diverging": [(0, 1, 0), (0, 0, 1)]},
+    ],
+)
+def test_fig1_of_other_grids(tmp_path, changes):
+    study = image_results.phase(tmp_path / "study.nc", **changes)
+    figure = drawn(fig1_phase_cifar10.render({"phase": [study]}, {}))
+    warned = "diverging" in changes
+    assert [panel(figure, letter).get_title().endswith("2 of 6 runs diverged") for letter in "ab"] == [
+        warned
+    ] * 2
+
+
+# Fig. S4 ------------------------------------------------------------------------------------------
+
+
+def test_figs4_curves_are_the_means_over_seeds_against_epochs(study):
+    figure = drawn(figS4_learning_curves.render({"phase": [study]}, {"cell": CELL}))
+    assert letters(figure) == "abcd"
+    assert header(figure) == scale.remarks(study)
+    for above, below, kind in (("a", "c", "train"), ("b", "d", "validation")):
+        curves = study[f"{kind}_accuracy_curve"].transpose("seed", "step", ...)
+        static = curves.sel(amplitude=1.0).isel(period=0).values
+        cell = curves.sel(period=100, amplitude=50.0).values
+        for letter, label, values in (
+            (above, "static, $A=1$", static),
+            (above, "dynamical, $T=100$, $A=50$", cell),
+            (below, "dynamical − static", cell - static),
+        ):
+            axis = panel(figure, letter)
+            mean = line(axis, label)
+            np.testing.assert_allclose(mean.get_xdata(), study["step"] / STEPS_PER_EPOCH)
+            np.testing.assert_allclose(mean.get_ydata(), values.mean(axis=0))
+            for seed, run in enumerate(values):
+                np.testing.assert_allclose(line(axis, f"_{label}, seed {seed}").get_ydata(), run)
+            _, low, high = band(axis, f"{label}, interval")
+            expected = stats.ttest_1samp(values[:, 1:], 0.0).confidence_interval(0.95)
+            np.testing.assert_allclose(low[1:], expected.low)
+            np.testing.assert_allclose(high[1:], expected.high)
+
+
+def test_figs4_shows_the_schedule_and_the_end_of_the_oscillation(study):
+    figure = drawn(figS4_learning_curves.render({"phase": [study]}, {"cell": CELL}))
+    strips = [axis for axis in figure.axes if not axis.get_title(loc="left")]
+    for strip in strips:
+        rate = line(strip, "learning rate")
+        np.testing.assert_allclose(rate.get_xdata(), [0.0, 0.43 * 30, 30.0])
+        np.testing.assert_allclose(rate.get_ydata(), [0.0, 0.02, 0.002])
+    for axis in figure.axes:
+        (off,) = (patch for patch in axis.patches if patch.get_gid() == "off")
+        assert (off.get_x(), off.get_x() + off.get_width()) == pytest.approx((0.857 * 30, 30.0))
+        assert axis.get_xlim() == (0, 30)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 12])
+def test_figs4_has_a_band_from_three_seeds_on_and_single_seeds_where_they_are_few(tmp_path, seeds):
+    study = image_results.phase(tmp_path / "study.nc", seeds=seeds, periods=(100,))
+    figure = drawn(figS4_learning_curves.render({"phase": [study]}, {"cell": CELL}))
+    axis = panel(figure, "d")
+    assert bool(axis.collections) == ("interval" in key(figure)) == (seeds >= 3)
+    assert sum("seed" in str(item.get_label()) for item in axis.lines) == {1: 0, 2: 2, 12: 0}[seeds]
+
+
+def test_figs4_says_which_runs_diverged_and_leaves_them_out_where_they_have_no_number(tmp_path):
+    study = image_results.phase(tmp_path / "study.nc", diverging=[(1, 2, 0)])
+    figure = drawn(figS4_learning_curves.render({"phase": [study]}, {"cell": CELL}))
+    assert "$A=50$ (1 of 3 diverged)" in key(figure)
+    assert "$A=1$ (" not in key(figure)
+    runs = study["validation_accuracy_curve"].sel(period=100, amplitude=50.0).transpose("seed", "step").values
+    mean = line(panel(figure, "b"), "dynamical, $T=100$, $A=50$ (1 of 3 diverged)").get_ydata()
+    np.testing.assert_allclose(mean[-1], runs[1:, -1].mean())
+    np.testing.assert_allclose(mean[3], runs[:, 3].mean())
+
+
+def test_figs4_of_two_records_without_epochs_or_schedule(tmp_path):
+    study = image_results.phase(tmp_path / "study.nc", epochs=2, records=2, periods=(2,), seeds=2)
+    del study.attrs["steps_per_epoch"], study.attrs["dataset_description"]
+    settings = json.loads(study.attrs["settings"]) | {"learning_rate_schedule": [], "oscillation_stop": None}
+    study.attrs["settings"] = json.dumps(settings)
+    figure = drawn(figS4_learning_curves.render({"phase": [study]}, {}))
+    np.testing.assert_array_equal(line(panel(figure, "c"), "dynamical − static").get_xdata(), [0, 16])
+    strip = figure.axes[-1]
+    assert strip.get_xlabel() == "Minimisation step t"
+    np.testing.assert_allclose(line(strip, "learning rate").get_ydata(), 0.02)
+    assert "oscillation off" not in key(figure)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ([30, 50.0], "no cell T = 30, A = 50; name one"),
+        ([100, 51.0], "no cell T = 100, A = 51; name one"),
+        ([100], r"cell: \[100\] is no period with an amplitude; give it as \[T, A\]"),
+        (3, "cell: 3 is no period"),
+    ],
+)
+def test_figs4_refuses_a_cell_that_the_study_has_not(study, cell, message):
+    with pytest.raises(UserError, match=message):
+        figS4_learning_curves.render({"phase": [study]}, {"cell": cell})
+
+
+def test_figs4_needs_static_runs(study):
+    with pytest.raises(UserError, match="add 1 to the study's amplitudes"):
+        figS4_learning_curves.render({"phase": [study.isel(amplitude=[1, 2])]}, {"cell": CELL})
+
+
+# Fig. S3 ------------------------------------------------------------------------------------------
+
+
+def test_figs3_curves_and_gains_are_those_stored(networks):
+    figure = drawn(figS3_wide_resnet.render({"phase": networks}, {}))
+    assert letters(figure) == "abc"
+    gains = panel(figure, "c")
+    for group, (letter, network) in enumerate(zip("ab", networks, strict=True)):
+        curves = network["validation_accuracy_curve"].transpose("seed", "step", ...)
+        final = network["validation_accuracy"]
+        static = final.sel(amplitude=1.0).isel(period=0).values
+        mean = line(panel(figure, letter), "static, $A=1$").get_ydata()
+        np.testing.assert_allclose(mean, curves.sel(amplitude=1.0).isel(period=0).values.mean(axis=0))
+        for rank, (period, amplitude) in enumerate([(20, 10.0), (20, 50.0), (100, 10.0), (100, 50.0)]):
+            chosen = {"period": period, "amplitude": amplitude}
+            mean = line(panel(figure, letter), f"$T={period}$, $A={amplitude:g}$").get_ydata()
+            np.testing.assert_allclose(mean, curves.sel(chosen).values.mean(axis=0))
+            bar = gains.containers[4 * group + rank]
+            assert bar.get_label() == f"_T={period}, A={amplitude:g}"
+            centre, _, (reach,) = bar
+            cell = final.sel(chosen).values
+            assert group - 0.4 < centre.get_xdata()[0] < group + 0.4
+            assert float(centre.get_ydata()[0]) == pytest.approx((cell - static).mean())
+            expected = stats.ttest_rel(cell, static).confidence_interval(0.95)
+            np.testing.assert_allclose(reach.get_segments()[0][:, 1], [expected.low, expected.high])
+    dots = [item for item in gains.lines if item.get_label() == "_one seed each"]
+    assert [dot.get_ydata().size for dot in dots] == [4] * 8
+    assert "Wide ResNet 10-2 with batch norm and Wide ResNet 10-2 without batch norm" in header(figure)
+
+
+def test_figs3_of_one_seed_has_no_intervals(networks):
+    figure = drawn(figS3_wide_resnet.render({"phase": [item.isel(seed=[0]) for item in networks]}, {}))
+    assert all(not bars for _, _, bars in panel(figure, "c").containers)
+    assert "interval" not in key(figure)
+
+
+def test_figs3_of_one_network_with_many_cells_and_two_records(tmp_path):
+    study = image_results.phase(
+        tmp_path / "study.nc",
+        model=image_results.wide_resnet(),
+        periods=range(2, 10),
+        records=2,
+        diverging=[(0, 1, 0), (1, 0, 0)],
+    )
+    figure = drawn(figS3_wide_resnet.render({"phase": [study]}, {}))
+    assert len(panel(figure, "b").containers) == 16
+    assert "diverged" in panel(figure, "a").get_title()
+    assert key(figure).count("a cell each") == 1
+
+
+# Fig. S2 ------------------------------------------------------------------------------------------
+
+
+def test_figs2_draws_what_is_stored(along):
+    figure = drawn(figS2_cascade_cifar10.render(along, {}))
+    assert letters(figure) == "abcde"
+    trajectory, spectrum = along["trajectory"][0], along["spectrum"][0]
+    for index in range(image_results.CLASSES):
+        drawn_weight = line(panel(figure, "a"), f"_class {index + 1}").get_ydata()
+        np.testing.assert_allclose(drawn_weight, trajectory["class_weight"][:, index])
+    np.testing.assert_allclose(panel(figure, "b").lines[0].get_ydata(), trajectory["weighted_loss"])
+    np.testing.assert_allclose(panel(figure, "c").lines[0].get_ydata(), np.diff(trajectory["weighted_loss"]))
+    np.testing.assert_allclose(
+        line(panel(figure, "d"), "validation").get_ydata(), trajectory["validation_accuracy"]
+    )
+    for rank in range(5):
+        mode = line(panel(figure, "e"), f"_mode {rank + 1}")
+        np.testing.assert_allclose(mode.get_ydata(), spectrum["hessian_eigenvalue"][:, rank])
+    assert panel(figure, "b").get_yscale() == panel(figure, "e").get_yscale() == "log"
+    assert panel(figure, "c").get_ylabel() == "F(t) − F(t − 1)"
+
+
+def test_figs2_bounds_follow_the_schedule_and_are_absent_where_it_is_zero(along):
+    figure = drawn(figS2_cascade_cifar10.render(along, {}))
+    axis = panel(figure, "e")
+    rate = along["trajectory"][0]["learning_rate"].values
+    assert rate[0] == 0
+    for formula, product in (("2/η", 2.0), ("Nesterov, β = 0.9: (2 + 2β)/(η(1 + 2β))", 3.8 / 2.8)):
+        (bound,) = (item for item in axis.lines if item.get_gid() == formula)
+        np.testing.assert_array_equal(bound.get_xdata(), np.arange(1, rate.size))
+        np.testing.assert_allclose(bound.get_ydata(), product / rate[1:])
+        assert formula in key(figure)
+    # The bound is 2/(0.02/103) after one step: no reason to show a range up to that.
+    assert axis.get_ylim()[1] < 2 * float(along["spectrum"][0]["hessian_eigenvalue"].max())
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "products"),
+    [
+        ({"kind": "sgd", "arguments": {}}, [2.0]),
+        ({"kind": "sgd", "arguments": {"momentum": 0.5}}, [2.0, 3.0]),
+        ({"kind": "sgd", "arguments": {"momentum": 0.5, "nesterov": True}}, [2.0, 1.5]),
+        ({"kind": "adam", "arguments": {}}, [2.0]),
+    ],
+)
+def test_figs2_knows_the_bound_of_each_kind_of_descent(optimiser, products):
+    found = figS2_cascade_cifar10.bounds({"optimiser": optimiser}, [0.5])
+    np.testing.assert_allclose([float(bound[0]) for bound in found.values()], np.array(products) / 0.5)
+
+
+def test_figs2_zoom_epochs_and_classes(along):
+    figure = drawn(figS2_cascade_cifar10.render(along, {"zoom": [60, 140]}))
+    assert sorted(letters(figure)) == list("abcdefghij")
+    assert panel(figure, "f").get_xlim() == (60, 140)
+    (epochs,) = panel(figure, "a").child_axes
+    assert epochs.get_xlim() == pytest.approx((0, 30))
+    whole, zoomed = (
+        [text.get_text() for text in panel(figure, letter).texts if text.get_text().isdigit()]
+        for letter in "af"
+    )
+    assert whole == [str(index) for index in range(1, 10)]  # the tenth class has no turn before the end
+    assert zoomed == ["4", "5", "6"]  # the peak of the third lies on the edge
+
+
+def test_figs2_says_what_was_evaluated_and_that_one_run_is_shown(along):
+    figure = drawn(figS2_cascade_cifar10.render(along, {}))
+    words = header(figure).replace("\n", " ")
+    assert words.startswith("Illustration at reduced scale")
+    assert "one run; loss, accuracies and Hessian of 1000 fixed images" in words
+
+
+def test_figs2_of_more_periods_than_lines_can_show_has_the_range_of_the_weights(tmp_path):
+    trajectory, spectrum = image_results.run(tmp_path, epochs=100, period=10)
+    figure = drawn(figS2_cascade_cifar10.render({"trajectory": [trajectory], "spectrum": [spectrum]}, {}))
+    low, high = panel(figure, "a").lines
+    np.testing.assert_allclose(high.get_ydata(), trajectory["class_weight"].max("class_index"))
+    np.testing.assert_allclose(low.get_ydata(), trajectory["class_weight"].min("class_index"))
+
+
+@pytest.mark.parametrize("zoom", [None, [2, 6], [60, 140]])
+def test_figs2_of_two_records_and_two_snapshots(tmp_path, zoom):
+    trajectory, spectrum = image_results.run(tmp_path, epochs=1, period=4, every=8, snapshots=7)
+    assert (trajectory.sizes["step"], spectrum.sizes["snapshot_step"]) == (2, 2)
+    inputs = {"trajectory": [trajectory], "spectrum": [spectrum]}
+    figure = drawn(figS2_cascade_cifar10.render(inputs, {"zoom": zoom}))
+    assert panel(figure, "a").get_xlim() == (0, 8)
+
+
+def test_figs2_of_a_run_that_diverged(along):
+    trajectory, spectrum = (along[role][0].copy(deep=True) for role in ("trajectory", "spectrum"))
+    for name in ("weighted_loss", "train_accuracy"):
+        trajectory[name][100:] = np.nan
+    spectrum["hessian_eigenvalue"][30:] = np.nan
+    trajectory["diverged"] = ((), 1)
+    inputs = {"trajectory": [trajectory], "spectrum": [spectrum]}
+    figure = drawn(figS2_cascade_cifar10.render(inputs, {"zoom": [150, 200]}))
+    assert "one run, which diverged" in header(figure)
+
+
+# All ----------------------------------------------------------------------------------------------
+
+
+def test_texts_neither_overlap_nor_leave_the_page(study, along, networks):
+    for figure in (
+        fig1_phase_cifar10.render({"phase": [study]}, {}),
+        figS2_cascade_cifar10.render(along, {"zoom": [60, 140]}),
+        figS3_wide_resnet.render({"phase": networks}, {}),
+        figS4_learning_curves.render({"phase": [study]}, {"cell": CELL}),
+    ):
+        boxes = text_boxes(drawn(figure))
+        page = figure.bbox
+        for index, (words, box) in enumerate(boxes):
+            assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, words
+            assert box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1, words
+            for others, other in boxes[index + 1 :]:
+                width = min(box.x1, other.x1) - max(box.x0, other.x0)
+                height = min(box.y1, other.y1) - max(box.y0, other.y0)
+                assert min(width, height) < 1.5, (words, others)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("fig1_phase_cifar10", {}), ("figS3_wide_resnet", {}), ("figS4_learning_curves", {"cell": CELL})],
+)
+def test_figures_of_a_study_are_rendered_from_its_file(tmp_path, name, options):
+    image_results.phase(tmp_path / "study.nc", periods=(100,), records=4)
+    outputs = [tmp_path / f"made.{suffix}" for suffix in ("pdf", "png")]
+    render_figure.run(name, {"phase": [tmp_path / "study.nc"]}, options, outputs)
+    assert outputs[0].read_bytes().startswith(b"%PDF") and outputs[1].read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["figS3_wide_resnet", "figS4_learning_curves"])
+def test_figures_of_curves_refuse_a_study_without(tmp_path, name):
+    image_results.phase(tmp_path / "study.nc", curves=False)
+    with pytest.raises(UserError, match=r"has no variable '\w+_accuracy_curve'") as refused:
+        render_figure.run(name, {"phase": [tmp_path / "study.nc"]}, {}, [tmp_path / "made.png"])
+    assert "\n" not in str(refused.value)
+
+
+def test_fig1_refuses_a_study_of_the_static_loss_alone(study):
+    with pytest.raises(UserError, match=r"Fig\. 1 needs an amplitude above 1"):
+        fig1_phase_cifar10.render({"phase": [study.isel(amplitude=[0])]}, {})

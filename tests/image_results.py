@@ -1,0 +1,171 @@
+"""Results of studies of images, made up but stored as the stages store theirs."""
+
+import numpy as np
+
+from dynamical_loss import store
+from dynamical_loss.config.datasets import Shape
+from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+
+JPEG = "CIFAR-10 from JPEG copies (lossy), 4 000 + 1 000 images"
+ORIGINAL = "CIFAR-10, 50 000 + 10 000 images"
+CLASSES = 10
+
+PROTOCOL = {
+    "dataset": "cifar10",
+    "optimiser": {"kind": "sgd", "arguments": {"momentum": 0.9, "nesterov": True}},
+    "learning_rate": 0.02,
+    "learning_rate_schedule": [(0.0, 0.0), (0.43, 1.0), (1.0, 0.1)],
+    "oscillation_stop": 0.857,
+    "batch_size": 512,
+}
+REFERENCE = "Fig. 1"
+
+
+def myrtle5(channels=16):
+    return {"kind": "myrtle5", "channels": channels}
+
+
+def wide_resnet(normalisation="batch"):
+    return {"kind": "wide_resnet", "depth": 10, "widening": 2, "normalisation": normalisation}
+
+
+def written(variables, settings, stage, path, seeds=(0,), **attributes):
+    """The dataset as it is read back from a file of that stage."""
+    record = store.Provenance(f"dynamical_loss.stages.{stage}", settings, seeds, "float32")
+    store.write(variables.dataset().assign_attrs(attributes), path, record)
+    return store.read(path)
+
+
+def phase(
+    path,
+    *,
+    model=None,
+    periods=(20, 100, 250),
+    amplitudes=(1.0, 10.0, 50.0),
+    seeds=3,
+    epochs=30,
+    records=31,
+    gain=0.04,
+    scatter=0.01,
+    train_samples=4_000,
+    curves=True,
+    description=JPEG,
+    diverging=(),
+):
+    """A phase diagram with learning curves in which the dynamical loss is slower and gains `gain`.
+
+    Args:
+        diverging: indices (period, amplitude, seed) of runs that stop being finite halfway.
+    """
+    settings = PhaseSettings(
+        **PROTOCOL,
+        model=model or myrtle5(),
+        epochs=epochs,
+        periods=list(periods),
+        amplitudes=list(amplitudes),
+        seeds=seeds,
+        learning_curves=curves,
+    ).for_data(Shape(train_samples, 1_000, (32, 32, 3), CLASSES))
+    shape = (len(periods), len(amplitudes), seeds)
+    generator = np.random.default_rng(0)
+    time = np.linspace(0, 1, records)
+    dynamical = np.array(amplitudes)[None, :, None, None] > 1
+    noise = scatter * generator.normal(size=(*shape, 1)) + 0.3 * scatter * generator.normal(
+        size=(*shape, records)
+    )
+    best = np.where(dynamical, 0.73 + gain * generator.uniform(0.5, 1, (*shape[:2], 1, 1)), 0.73)
+    validation = (
+        0.1 + (best - 0.1) * (1 - np.exp(-time / np.where(dynamical, 0.25, 0.12))) + noise * (time > 0)
+    )
+    train = np.minimum(validation * (1 + 0.3 * time), 1.0)
+    loss = -np.log(train)
+    static = list(amplitudes).index(1.0) if 1.0 in amplitudes else None
+    for values in (validation, train, loss):
+        for place in diverging:
+            values[place][records // 2 :] = np.nan
+        if static is not None:
+            values[:, static] = values[:1, static]
+    flags = np.isnan(loss[..., -1])
+    variables = store.Variables()
+    for name, values in (("period", periods), ("amplitude", amplitudes), ("seed", range(seeds))):
+        variables.add(name, (name,), np.array(values), name, reference=REFERENCE)
+    cells = ("period", "amplitude", "seed")
+    for name, values in (("train_accuracy", train), ("validation_accuracy", validation), ("loss", loss)):
+        variables.add(name, cells, values[..., -1], name, reference=REFERENCE)
+        if curves:
+            variables.add(f"{name}_curve", (*cells, "step"), values, name, reference="Fig. S4")
+    if curves:
+        steps = np.unique(np.round(time * settings.steps).astype(int))
+        variables.add("step", ("step",), steps, "minimisation steps done", reference="Fig. S4")
+    variables.add("diverged", cells, flags, "1 if the loss stopped being finite", reference=REFERENCE)
+    stops = np.where(flags, settings.steps // 2, -1)
+    variables.add("divergence_step", cells, stops, "first step that is not finite", reference=REFERENCE)
+    return written(
+        variables,
+        settings.model_dump(mode="json"),
+        "aggregate_phase",
+        path,
+        range(seeds),
+        dataset_description=description,
+        steps_per_epoch=settings.steps_per_epoch(train_samples),
+    )
+
+
+def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_samples=4_000, **changes):
+    """A trajectory and its spectrum, in that order."""
+    settings = TrajectorySettings(
+        **PROTOCOL | changes,
+        model=myrtle5(),
+        precision="float32",
+        epochs=epochs,
+        period=period,
+        amplitude=50.0,
+        record_every=every,
+        evaluation_samples=1_000,
+    ).for_data(Shape(train_samples, 1_000, (32, 32, 3), CLASSES))
+    step = np.unique(np.append(np.arange(0, settings.steps + 1, every), settings.steps))
+    end = round(settings.oscillation_stop * settings.steps)
+    position = (step % period) / period
+    raw = np.where(
+        np.arange(CLASSES) == ((step // period) % CLASSES)[:, None],
+        1 + 49 * (1 - np.abs(2 * position - 1))[:, None],
+        1,
+    )
+    raw = np.where((step < end)[:, None], raw, 1)
+    weight = CLASSES * raw / raw.sum(axis=1, keepdims=True)
+    places, factors = np.transpose(settings.learning_rate_schedule)
+    rate = settings.learning_rate * np.interp(step / settings.steps, places, factors)
+    time = step / settings.steps
+    generator = np.random.default_rng(1)
+    variables = store.Variables()
+    quantities = {
+        "weighted_loss": 2.3
+        * np.exp(-3 * time)
+        * (1 + 0.3 * weight[:, 0] * generator.uniform(size=step.size)),
+        "loss": 2.3 * np.exp(-3 * time),
+        "train_accuracy": 0.1 + 0.85 * (1 - np.exp(-4 * time)),
+        "validation_accuracy": 0.1 + 0.6 * (1 - np.exp(-4 * time)),
+        "learning_rate": rate,
+    }
+    variables.add("step", ("step",), step, "t", reference="Fig. S2")
+    variables.add("class_weight", ("step", "class_index"), weight, "Γ", reference="Fig. S2")
+    for name, values in quantities.items():
+        variables.add(name, ("step",), values, name, reference="Fig. S2")
+    variables.add("oscillation_end", (), end, "first step of the static end", reference="Fig. S2")
+    variables.add("diverged", (), False, "1 if it diverged", reference="Fig. S2")
+    attributes = {
+        "dataset_description": JPEG,
+        "steps_per_epoch": settings.steps_per_epoch(train_samples),
+    }
+    origin = {**settings.model_dump(mode="json"), "seed": 0}
+    trajectory = written(variables, origin, "train_trajectory", folder / "trajectory.nc", **attributes)
+    snapshot = np.arange(0, settings.steps + 1, snapshots)
+    top = 30 + 400 * (snapshot / settings.steps) + 20 * np.sin(2 * np.pi * snapshot / period)
+    eigenvalues = top[:, None] * 0.7 ** np.arange(modes) * generator.uniform(0.9, 1.1, (snapshot.size, modes))
+    probes = store.Variables()
+    probes.add("snapshot_step", ("snapshot_step",), snapshot, "t", reference="Fig. S2")
+    probes.add("mode", ("mode",), np.arange(modes), "rank", reference="Fig. S2")
+    probes.add("hessian_eigenvalue", ("snapshot_step", "mode"), eigenvalues, "λ", reference="Fig. S2")
+    known = {**ProbeSettings().model_dump(mode="json"), "trajectory": origin}
+    return trajectory, written(probes, known, "probe_spectrum", folder / "spectrum.nc", **attributes)
