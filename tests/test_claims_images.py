@@ -78,7 +78,9 @@ def study(
             "settings": json.dumps(recorded),
             "dataset": "CIFAR-10",
             "dataset_description": "CIFAR-10, 50000 and 10000 images",
-            "source_sha256": PYTHON_ARCHIVE,
+            "dataset_source_sha256": PYTHON_ARCHIVE,
+            "train_samples": 50_000,
+            "validation_samples": 10_000,
             "steps_per_epoch": -(-50_000 // (recorded["batch_size"] or 50_000)),
             **attributes,
         },
@@ -117,7 +119,7 @@ def test_the_rows_of_figure_1_come_first_and_those_of_the_supplement_last():
 
 @pytest.mark.parametrize("archive", [PYTHON_ARCHIVE, BINARY_ARCHIVE])
 def test_the_paper_s_phase_diagram_of_images_reproduces(archive):
-    found = rows(phase_images=study(source_sha256=archive))
+    found = rows(phase_images=study(dataset_source_sha256=archive))
     for name, value, n in (
         ("images_static_train", 0.995, 6),
         ("images_static_validation_value", 0.73, 6),
@@ -234,7 +236,8 @@ def test_the_region_ends_where_the_paper_s_does():
         (study(settings=changed(optimiser={})), "optimiser.arguments is {}"),
         (study(settings=changed(loss={"waveform": "sine"})), "loss.waveform is sine"),
         (study(settings=changed(evaluation_samples=1000)), "accuracies of 1000 images"),
-        (study(steps_per_epoch=20), "steps_per_epoch is 20, with the paper's 50000 training images 98"),
+        (study(train_samples=4000), "train_samples is 4000, in the paper 50000"),
+        (study(validation_samples=2000), "validation_samples is 2000, in the paper 10000"),
         (study(dataset="Fashion-MNIST"), "the dataset is Fashion-MNIST, in the paper CIFAR-10"),
         (study(dataset="CIFAR-100"), "the dataset is CIFAR-100, in the paper CIFAR-10"),
         (study(seeds=2), "n = "),
@@ -249,8 +252,8 @@ def test_what_a_study_cannot_tell_is_not_tested(item, reason):
 
 def test_a_study_that_does_not_say_what_an_epoch_is_is_not_tested():
     item = study()
-    del item.attrs["steps_per_epoch"]
-    assert "steps_per_epoch is None" in rows(phase_images=item)["images_static_train"].rule
+    del item.attrs["train_samples"]
+    assert "train_samples is None" in rows(phase_images=item)["images_static_train"].rule
 
 
 def test_fractions_of_the_run_may_be_rounded_and_more_images_looked_at():
@@ -288,7 +291,7 @@ def test_what_the_grid_of_images_cannot_tell_is_not_tested(grid, claim, reason):
     ],
 )
 def test_other_copies_of_the_images_are_tested_and_said_so(description, remark):
-    lossy = {"dataset_description": description, "source_sha256": "0" * 64}
+    lossy = {"dataset_description": description, "dataset_source_sha256": "0" * 64}
     found = rows(
         phase_images=study(**lossy),
         wide_resnet=wide_resnet("batch", 0.0, **lossy),
@@ -401,7 +404,7 @@ def test_a_gain_that_may_be_none_or_one_that_matters_is_not_tested():
             wide_resnet("batch", 0.0, settings={**WIDE_RESNET, "epochs": None, "steps": 980}),
             "runs of 20 epochs",
         ),
-        (wide_resnet("batch", 0.0, steps_per_epoch=5), "steps_per_epoch is 5"),
+        (wide_resnet("batch", 0.0, train_samples=5000), "train_samples is 5000"),
         (wide_resnet("batch", 0.0, dataset="digits"), "the dataset is digits"),
         (wide_resnet("batch", 0.0, seeds=2), "n = 2"),
         (study(), "no study of a Wide ResNet"),

@@ -34,7 +34,15 @@ INPUTS = "inputs"
 PUBLISHED, PUBLISHED_FROM = "published", "published_from"
 """Attributes of a small copy: what was left out, and the content's checksum of the result it shows."""
 
-OF_DATA = ("dataset", "dataset_description", "source_sha256", "steps_per_epoch")
+OF_DATA = (
+    "dataset",
+    "dataset_description",
+    "dataset_source",
+    "dataset_source_sha256",
+    "train_samples",
+    "validation_samples",
+    "steps_per_epoch",
+)
 """Global attributes that say what a network was trained on; results made from a training have them too."""
 
 _END = b"\nsha256 of all before: "

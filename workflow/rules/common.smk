@@ -13,7 +13,9 @@ if workflow.config_settings.config:
     OVERLAYS.append("--config")
 
 try:
-    CONFIG = configuration.load(config, " + ".join(OVERLAYS) or "config.yaml").for_data()
+    CONFIG = configuration.load(
+        config, " + ".join(OVERLAYS) or "config.yaml"
+    ).for_data()
 except UserError as error:
     stop(error)
 
@@ -110,6 +112,10 @@ def input_options(inputs):
 
 
 # What a job may take.  Snakemake does not rerun a job because this changes.
+
+
+def dataset_demand(wildcards):
+    return resources.dataset(CONFIG.datasets[wildcards.dataset])
 
 
 def block_demand(wildcards):

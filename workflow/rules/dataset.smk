@@ -28,8 +28,8 @@ rule prepare_dataset:
         ENVIRONMENT
     threads: 1
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: dataset_demand(wildcards).at(attempt).mem_mb,
+        runtime=lambda wildcards, attempt: dataset_demand(wildcards).at(attempt).runtime,
     params:
         settings=lambda wildcards: as_json(CONFIG.datasets[wildcards.dataset]),
         code=stage("prepare_dataset"),

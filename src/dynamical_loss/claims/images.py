@@ -67,14 +67,11 @@ def _require_run(item: xr.Dataset, batch_size: int, epochs: int) -> None:
     require_dataset(item, "CIFAR-10")
     require_loss(settings)
     require(settings, batch_size=batch_size)
-    # What an epoch counts tells a subset of the images from all of them.
-    whole = -(-TRAIN_IMAGES // batch_size)
-    found = item.attrs.get("steps_per_epoch")
-    if found is None or int(found) != whole:
-        raise UntestedError(
-            f"steps_per_epoch is {found}, with the paper's {TRAIN_IMAGES} training images {whole}"
-        )
-    length = settings["steps"] / whole
+    for name, images in (("train_samples", TRAIN_IMAGES), ("validation_samples", VALIDATION_IMAGES)):
+        found = item.attrs.get(name)
+        if found is None or int(found) != images:
+            raise UntestedError(f"{name} is {found}, in the paper {images}")
+    length = settings["steps"] / -(-TRAIN_IMAGES // batch_size)
     if abs(length - epochs) > 0.01 * epochs:
         raise UntestedError(f"runs of {length:g} epochs, in the paper {epochs}")
     looked_at = settings.get("evaluation_samples")
@@ -122,7 +119,7 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
 
 def _with_source(found: Measurement, item: xr.Dataset) -> Measurement:
     """The same, with a remark if the images are not those of an official archive."""
-    if item.attrs.get("source_sha256") in OFFICIAL_SHA256:
+    if item.attrs.get("dataset_source_sha256") in OFFICIAL_SHA256:
         return found
     if "jpeg" in str(item.attrs.get("dataset_description", "")).lower():
         return replace(found, remark="here from JPEG copies of the images, which are lossy")

@@ -133,6 +133,8 @@ def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str
     """Global attributes that say what was trained, on what and by what."""
     return {
         "engine": history.engine,
+        "train_samples": len(data.train_inputs),
+        "validation_samples": len(data.validation_inputs),
         "steps_per_epoch": settings.steps_per_epoch(len(data.train_inputs)),
         **data.attributes,
     }
