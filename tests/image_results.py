@@ -30,9 +30,11 @@ def wide_resnet(normalisation="batch"):
     return {"kind": "wide_resnet", "depth": 10, "widening": 2, "normalisation": normalisation}
 
 
-def written(variables, settings, stage, path, seeds=(0,), **attributes):
+def written(variables, settings, stage, path, seeds=(0,), made_from=(), **attributes):
     """The dataset as it is read back from a file of that stage."""
     record = store.Provenance(f"dynamical_loss.stages.{stage}", settings, seeds, "float32")
+    for source in made_from:
+        record.inputs.read(source)
     store.write(variables.dataset().assign_attrs(attributes), path, record)
     return store.read(path)
 
@@ -112,10 +114,10 @@ def phase(
     )
 
 
-def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_samples=4_000, **changes):
+def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_samples=4_000, without=None):
     """A trajectory and its spectrum, in that order."""
     settings = TrajectorySettings(
-        **PROTOCOL | changes,
+        **PROTOCOL,
         model=myrtle5(),
         precision="float32",
         epochs=epochs,
@@ -150,6 +152,7 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     }
     variables.add("step", ("step",), step, "t", reference="Fig. S2")
     variables.add("class_weight", ("step", "class_index"), weight, "Γ", reference="Fig. S2")
+    quantities.pop(without, None)
     for name, values in quantities.items():
         variables.add(name, ("step",), values, name, reference="Fig. S2")
     variables.add("oscillation_end", (), end, "first step of the static end", reference="Fig. S2")
@@ -168,4 +171,8 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     probes.add("mode", ("mode",), np.arange(modes), "rank", reference="Fig. S2")
     probes.add("hessian_eigenvalue", ("snapshot_step", "mode"), eigenvalues, "λ", reference="Fig. S2")
     known = {**ProbeSettings().model_dump(mode="json"), "trajectory": origin}
-    return trajectory, written(probes, known, "probe_spectrum", folder / "spectrum.nc", **attributes)
+    path = folder / "trajectory.nc"
+    spectrum = written(
+        probes, known, "probe_spectrum", folder / "spectrum.nc", made_from=[path], **attributes
+    )
+    return trajectory, spectrum

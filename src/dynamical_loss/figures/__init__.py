@@ -1,1 +1,1 @@
-"""One module a figure; each has ``render(inputs, options)`` and depends on the shared style alone."""
+"""One module a figure, with ``ROLES`` and ``render(inputs, options)``, and what they share."""

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dynamical_loss import store
-from dynamical_loss.figures import learning_curves, scale, style
+from dynamical_loss.figures import learning_curves, phase_plane, scale, style
 from dynamical_loss.intervals import student_interval
 
 ROLES = {"phase": style.Role("aggregate_phase", ("validation_accuracy_curve",))}
@@ -96,7 +96,7 @@ def _curves(axis: Axes, study: xr.Dataset, looks: dict[tuple[int, float], dict[s
     learning_curves.mark_static_end(axis, study)
     axis.set_xlim(0, learning_curves.length(study))
     axis.set_xlabel(words)
-    broken = learning_curves.diverged(study["diverged"])
+    broken = learning_curves.divergence(*phase_plane.diverged(study))
     axis.set_title(f"{_name(study)}{broken}".replace(" with", "\nwith"), fontsize=6)
 
 

@@ -44,7 +44,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     figure, axes = plt.subplots(3, 2, figsize=(style.PAGE, 4.6), sharex=True, height_ratios=(2.0, 1.4, 0.4))
     axes[1, 1].sharey(axes[1, 0])
     broken = [
-        learning_curves.diverged(runs)
+        learning_curves.divergence(int(runs.sum()), runs.size)
         for runs in (
             learning_curves.static(dataset, "diverged"),
             learning_curves.cell(dataset, "diverged", period, amplitude),

@@ -110,7 +110,6 @@ def mark_static_end(axis: Axes, dataset: xr.Dataset) -> None:
         axis.axvspan(stop, length(dataset), color=OFF_COLOUR, linewidth=0, zorder=0, gid="off")
 
 
-def diverged(runs: xr.DataArray) -> str:
+def divergence(broken: int, total: int) -> str:
     """How many runs diverged, in brackets; empty if none did."""
-    broken = int(runs.sum())
-    return f" ({broken} of {runs.size} diverged)" if broken else ""
+    return f" ({broken} of {total} diverged)" if broken else ""
