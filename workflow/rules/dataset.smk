@@ -1,20 +1,3 @@
-def dataset_source(wildcards):
-    """The file that a dataset is made from, so that another file makes it anew; folders are not watched."""
-    settings = CONFIG.datasets[wildcards.dataset]
-    location = settings.location
-    if location is None or location.is_dir():
-        return []
-    if settings.source is None:
-        # One content is accepted alone: downloaded again, it makes nothing anew.
-        return ancient(str(location))
-    if not location.exists():
-        stop(
-            f"datasets.{wildcards.dataset}.source: there is no {settings.source}; name a file or folder "
-            "that exists (docs/data.md)"
-        )
-    return str(location)
-
-
 rule prepare_dataset:
     input:
         dataset_source,

@@ -44,8 +44,8 @@ class Data(NamedTuple):
     attributes: Mapping[str, Any] = MappingProxyType({})
 
     def one_hot(self, labels: Array) -> Array:
-        """Labels (sample,) as targets (sample, class_index) of 0 and 1, in the inputs' precision."""
-        return np.eye(self.classes, dtype=self.train_inputs.dtype)[labels]
+        """Labels (sample,) as targets (sample, class_index) of 0 and 1."""
+        return np.eye(self.classes)[labels]
 
 
 def load(path: Path, inputs: store.Inputs) -> Data:
