@@ -5,10 +5,12 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 import yaml
 
 from dynamical_loss.config import document
+from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.study import load
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.errors import UserError
@@ -35,6 +37,7 @@ def changed(path, value):
 
 
 W100 = ["phase", "spiral_w100"]
+MYRTLE5 = ["phase", "myrtle5"]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,40 @@ W100 = ["phase", "spiral_w100"]
         (["threshold", "probes", "hessian"], {"modes": 9, "order": 5}, ["5 Lanczos steps cannot give 9"]),
         ([*W100, "amplitudes"], [1], ["spiral_w100.amplitudes", "above 1"]),
         (["phase", "initialisation_lecun", "amplitudes"], [2], ["initialisation_lecun", "add 1"]),
+        ([*W100, "model", "kind"], "mpl", ["phase.spiral_w100.model'", "take mlp, myrtle5 or wide_resnet"]),
+        (["datasets", "spiral", "kind"], "mnist", ["datasets.spiral'", "take spiral, digits"]),
+        (["datasets", "images", "sorce"], "x", ["unknown key 'datasets.images.sorce'", "the keys here are"]),
+        (["datasets", "images", "train_samples"], 0, ["datasets.images.train_samples", "at least 1"]),
+        ([*MYRTLE5, "model", "channels"], 0, ["phase.myrtle5.model.channels'", "at least 1 (it is 0)"]),
+        ([*MYRTLE5, "model", "width"], 5, ["unknown key 'phase.myrtle5.model.width'", "kind, channels"]),
+        ([*MYRTLE5, "batch_size"], 1501, ["phase.myrtle5.batch_size", "more than the 1500 training"]),
+        ([*MYRTLE5, "dataset"], "spiral", ["phase.myrtle5.model", "myrtle5 needs images"]),
+        ([*MYRTLE5, "steps"], 100, ["phase.myrtle5.steps", "60 epochs are 1800 steps", "one of the two"]),
+        ([*MYRTLE5, "oscillation_stop"], 1.5, ["phase.myrtle5.oscillation_stop", "1.5"]),
+        ([*MYRTLE5, "oscillation_stop"], 0, ["phase.myrtle5.oscillation_stop", "greater than 0"]),
+        ([*MYRTLE5, "learning_rate_schedule"], [[0, 1], [0.5, 0]], ["learning_rate_schedule", "rise from 0"]),
+        (
+            [*MYRTLE5, "learning_rate_schedule"],
+            [[0, 1], [1, -1]],
+            ["learning_rate_schedule.1.1", "at least 0"],
+        ),
+        ([*MYRTLE5, "precision"], "float16", ["phase.myrtle5.precision"]),
+        (
+            [*MYRTLE5],
+            {**DEFAULT["phase"]["myrtle5"], "arithmetic": "tf32", "precision": "float64"},
+            ["float32"],
+        ),
+        ([*W100, "arithmetic"], "bfloat16", ["spiral_w100", "convolutional networks only"]),
+        ([*MYRTLE5, "engine"], "fused", ["phase.myrtle5", "take auto or xla"]),
+        (["phase", "wide_resnet_plain", "model", "depth"], 12, ["model.depth", "take 10, 16, 22 or 28"]),
+        ([*MYRTLE5, "learning_curves"], False, ["myrtle5.learning_curves", "figures.learning_curves"]),
+        ([*MYRTLE5, "amplitudes"], [1], ["myrtle5.amplitudes", "one above 1"]),
+        (["figures", "learning_curves_cell"], [7, 50], ["learning_curves_cell", "T = 7, A = 50", "name one"]),
+        (["figures", "phase_images"], "myrtle", ["figures.phase_images", "no 'myrtle'"]),
+        (["figures", "cascade_images"], "x", ["figures.cascade_images", "no 'x'"]),
+        (["figures", "wide_resnet"], ["x"], ["figures.wide_resnet", "no 'x'"]),
+        (["figures", "dataset"], "images", ["figures.dataset", "Fig. 2 shows a spiral"]),
+        (["threshold", "trajectory", "model"], {"kind": "myrtle5"}, ["threshold.trajectory.model"]),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(path, value, words):
@@ -170,3 +207,42 @@ def test_as_many_amplitudes_share_a_block_as_fit_into_a_name():
     assert [len(block.name) for block in wide.blocks] == [len("T200_A_seeds0-9") + 8 + 42 * 2 + 49]
     with pytest.raises(ValueError, match="a file name of 304 characters, and 200 are the most"):
         PhaseSettings(amplitudes=[float(value) for value in range(2, 101)], amplitudes_per_block=99)
+
+
+def test_epochs_are_steps_of_the_data_at_hand():
+    """1500 digits in batches of 50; all of CIFAR-10 in batches of 512, the last of 336."""
+    study = load(DEFAULT).for_data().phase["myrtle5"]
+    assert (study.epochs, study.steps) == (60, 60 * 30)
+    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "paper.yaml").read_text())
+    paper = load(merged(DEFAULT, overlay)).for_data()
+    assert paper.phase["myrtle5"].steps == 700 * 98
+    assert paper.phase["wide_resnet_plain"].steps == 200 * 49
+    assert load(DEFAULT).phase["myrtle5"].training.for_data(Shape(1500, 297, (8, 8, 1), 10)) == study.training
+
+
+def test_what_is_resolved_stays_so():
+    once = load(DEFAULT).for_data()
+    assert once.for_data() == once
+    for study in once.phase.values():
+        assert type(study).model_validate_json(study.model_dump_json()) == study
+
+
+@pytest.mark.parametrize("scale", ["cifar10", "headline", "paper", "gpu", "published", "smoke"])
+def test_every_scale_is_a_valid_overlay(scale):
+    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / f"{scale}.yaml").read_text())
+    assert load(merged(DEFAULT, overlay)).for_data().phase.keys() == DEFAULT["phase"].keys()
+
+
+def test_the_headline_is_the_papers_protocol():
+    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "headline.yaml").read_text())
+    config = load(merged(DEFAULT, overlay)).for_data()
+    study, shape = config.phase["myrtle5"], config.datasets["images"].shape
+    assert (shape.train_samples, shape.validation_samples) == (50_000, 10_000)
+    assert (study.model.channels, study.batch_size, study.epochs) == (64, 512, 700)
+    assert (study.periods, study.amplitudes) == ([100], [1, 50])
+    assert study.learning_rate == 0.02
+    np.testing.assert_allclose(
+        study.learning_rate_schedule, [(0, 0), (300 / 700, 1), (1, 0.002 / 0.02)], atol=1e-6
+    )
+    assert study.oscillation_stop == pytest.approx(600 / 700, abs=1e-6)
+    assert study.optimiser.arguments == {"momentum": 0.9, "nesterov": True}

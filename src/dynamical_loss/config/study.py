@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
 from dynamical_loss.config.base import Count, Settings, validate
@@ -134,10 +134,6 @@ class Config(Settings):
             _require(runs.dataset, self.datasets, f"{where}.dataset", "datasets")
             try:
                 runs.for_data(self.datasets[runs.dataset].shape)
-            except ValidationError as error:
-                raise ValueError(
-                    f"{where}.{error.errors()[0]['msg'].removeprefix('Value error, ')}"
-                ) from None
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
         figures = self.figures

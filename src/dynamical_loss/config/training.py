@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dynamical_loss import grid
 from dynamical_loss.config.base import Count, Settings
@@ -150,7 +150,10 @@ class TrainingSettings(Settings):
         steps = self.epochs * self.steps_per_epoch(shape.train_samples)
         if "steps" in self.model_fields_set and self.steps != steps:
             raise ValueError(f"steps: {self.epochs} epochs are {steps} steps; give one of the two")
-        return type(self).model_validate({**self.model_dump(), "steps": steps})
+        try:
+            return type(self).model_validate({**self.model_dump(), "steps": steps})
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
     def steps_per_epoch(self, train_samples: int) -> int:
         """Steps of one pass over the training set; the last batch may be smaller."""

@@ -1,0 +1,237 @@
+"""The stages on images: the same commands and files, networks of convolutions, batches."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from jax.flatten_util import ravel_pytree
+
+from dynamical_loss import cli, datasets, losses, models, store
+from dynamical_loss.config.models import Myrtle5Settings
+from dynamical_loss.errors import UserError
+from dynamical_loss.grid import Block
+from dynamical_loss.stages import probe_spectrum
+
+DIGITS = {"kind": "digits", "train_samples": 33, "validation_samples": 21}
+RUN = {
+    "model": {"kind": "myrtle5", "channels": 2},
+    "optimiser": {"arguments": {"momentum": 0.9, "nesterov": True}},
+    "precision": "float64",
+    "batch_size": 10,
+    "learning_rate": 0.05,
+    "learning_rate_schedule": [[0, 0], [0.5, 1], [1, 0.1]],
+    "oscillation_stop": 0.75,
+    "epochs": 5,
+}
+TRAJECTORY = {
+    **RUN,
+    "evaluation_samples": 15,
+    "period": 4,
+    "amplitude": 5,
+    "record_every": 1,
+    "snapshots": {"every": 5},
+}
+PROBES = {"hessian": {"losses": ["weighted", "static"], "modes": 2, "order": 146}}
+STEPS = 20  # five epochs of four batches, the last of three samples
+
+
+def command(*arguments):
+    result = CliRunner().invoke(
+        cli.commands, [str(argument) for argument in arguments], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+
+
+def as_dataset(folder, settings, name="data.nc"):
+    command("prepare-dataset", "--settings", json.dumps(settings), "--output", folder / name)
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset of digits, a trajectory on it and its spectrum."""
+    path = tmp_path_factory.mktemp("images")
+    as_dataset(path, DIGITS)
+    command(
+        "train-trajectory", "--dataset", path / "data.nc", "--seed", 3,
+        "--settings", json.dumps(TRAJECTORY), "--output", path / "trajectory.nc",
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        # Fifteen samples, some at a time: two parts and a rest.
+        patch.setattr(probe_spectrum, "_SAMPLES", 6)
+        command(
+            "probe-spectrum", "--dataset", path / "data.nc", "--trajectory", path / "trajectory.nc",
+            "--settings", json.dumps(PROBES), "--output", path / "spectrum.nc",
+        )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="module")
+def block(folder):
+    """Two amplitudes and two seeds of the same training."""
+    cells = ["--period", 4, "--amplitude", 5, "--amplitude", 9, "--first-seed", 3, "--last-seed", 4]
+    command(
+        "train-phase-block", "--dataset", folder / "data.nc", *cells,
+        "--settings", json.dumps({**RUN, "record_every": 5}), "--output", folder / "T4_A5_A9_seeds3-4.nc",
+    )  # fmt: skip
+    return store.read(folder / "T4_A5_A9_seeds3-4.nc")
+
+
+def loss_at(folder, class_weight, samples):
+    """The weighted loss as a function of the flat parameters, put together here once more."""
+    data = datasets.load(folder / "data.nc", store.Inputs())
+    model = models.build(Myrtle5Settings(kind="myrtle5", channels=2), 10)
+    example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (8, 8, 1), [0]))
+    _, unravel = ravel_pytree(example)
+    inputs = np.asarray(data.train_inputs[:samples], np.float64)
+    targets = data.one_hot(data.train_labels)[:samples]
+    apply = models.apply_function(model)
+    return lambda flat: losses.weighted_loss(
+        losses.cross_entropy, apply(unravel(flat), inputs), targets, class_weight
+    )
+
+
+def test_lengths_in_epochs_become_steps(folder):
+    stored = store.read(folder / "trajectory.nc")
+    origin = store.settings_of(stored)
+    assert (origin["epochs"], origin["steps"]) == (5, STEPS)
+    assert stored.attrs["steps_per_epoch"] == 4
+    assert stored["step"].values.tolist() == list(range(STEPS + 1))
+
+
+def test_the_learning_rate_and_the_oscillation_follow_the_settings(folder):
+    stored = store.read(folder / "trajectory.nc")
+    expected = 0.05 * np.interp(np.arange(STEPS + 1) / STEPS, [0, 0.5, 1], [0, 1, 0.1])
+    np.testing.assert_allclose(stored["learning_rate"], expected, rtol=1e-12)
+    assert int(stored["oscillation_end"]) == 15
+    weights = stored["class_weight"].values
+    assert (weights[15:] == 1).all()
+    assert (weights[14] != 1).any()
+    # η = 0 at the first step: it moves nothing.
+    parameters = stored["parameters"].sel(snapshot_step=[0, 5]).values
+    assert (parameters[0] != parameters[1]).any()
+    assert stored["loss"][1] == stored["loss"][0]
+    assert stored["loss"][2] != stored["loss"][1]
+
+
+def test_results_say_what_they_were_trained_on(folder, block):
+    wanted = {
+        "dataset": "digits",
+        "train_samples": 33,
+        "validation_samples": 21,
+        "steps_per_epoch": 4,
+    }
+    for stored in (store.read(folder / "trajectory.nc"), store.read(folder / "spectrum.nc"), block):
+        assert wanted.items() <= stored.attrs.items()
+        assert "33 + 21 images" in stored.attrs["dataset_description"]
+
+
+def test_records_look_at_the_samples_asked_for(folder):
+    stored = store.read(folder / "trajectory.nc")
+    for step in stored["snapshot_step"].values:
+        here = stored.sel(step=step, snapshot_step=step)
+        with jax.enable_x64(True):
+            for name, weights in (("weighted_loss", here["class_weight"].values), ("loss", np.ones(10))):
+                expected = float(loss_at(folder, weights, 15)(here["parameters"].values))
+                assert float(here[name]) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("kind", ["", "_static"])
+def test_hessian_eigenvalues_in_parts_are_those_of_the_dense_hessian(folder, kind):
+    trajectory, spectrum = (store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    assert trajectory.sizes["parameter"] == 9 * 2 + 3 * 9 * 4 + 20
+    for step in (5, 10):
+        here = trajectory.sel(step=step, snapshot_step=step)
+        weights = np.ones(10) if kind else here["class_weight"].values
+        with jax.enable_x64(True):
+            dense = jax.hessian(loss_at(folder, weights, 15))(here["parameters"].values)
+            values = np.linalg.eigvalsh(dense)
+        found = spectrum.sel(snapshot_step=step)[f"hessian_eigenvalue{kind}"].values
+        np.testing.assert_allclose(found, values[::-1][:2], rtol=1e-8)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 9])
+def test_a_mean_in_parts_is_the_mean(size):
+    generator = np.random.default_rng(0)
+    samples = generator.normal(size=(9, 4)), generator.normal(size=(9,))
+    flat = generator.normal(size=4)
+
+    def mean(flat, inputs, targets):
+        return jax.numpy.mean(jax.numpy.tanh(inputs @ flat - targets) ** 2)
+
+    with jax.enable_x64(True):
+        whole = jax.hessian(lambda flat: mean(flat, *samples))(flat)
+        parts = jax.hessian(
+            lambda flat: probe_spectrum.mean_in_parts(
+                mean, flat, tuple(map(jax.numpy.asarray, samples)), size
+            )
+        )(flat)
+    np.testing.assert_allclose(parts, whole, rtol=1e-10, atol=1e-14)
+
+
+def test_a_block_ends_where_the_trajectory_of_the_same_training_ends(folder, block):
+    """Records of all samples and of some train alike; the trajectory is the block's first run."""
+    command(
+        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
+        "--settings", json.dumps({**TRAJECTORY, "evaluation_samples": None, "record_every": 5}),
+        "--output", folder / "whole.nc",
+    )  # fmt: skip
+    alone, some = (store.read(folder / f"{name}.nc") for name in ("whole", "trajectory"))
+    np.testing.assert_array_equal(alone["parameters"], some["parameters"])
+    same = block.sel(amplitude=5, seed=3)
+    for name in ("weighted_loss", "loss", "train_accuracy", "validation_accuracy"):
+        np.testing.assert_array_equal(same[name], alone[name].sel(step=same["step"]))
+
+
+def test_the_phase_diagram_keeps_learning_curves_if_asked(folder, tmp_path):
+    run = {**RUN, "record_every": 5}
+    blocks = {}
+    for block in (Block(None, (1.0,), 0, 1), Block(4, (5.0, 9.0), 0, 1)):
+        blocks[block] = tmp_path / f"{block.name}.nc"
+        command(
+            "train-phase-block", "--dataset", folder / "data.nc", "--settings", json.dumps(run),
+            *([] if block.period is None else ["--period", block.period]),
+            *(word for amplitude in block.amplitudes for word in ("--amplitude", amplitude)),
+            "--last-seed", 1, "--output", blocks[block],
+        )  # fmt: skip
+    study = {
+        "periods": [4],
+        "amplitudes": [1, 5, 9],
+        "seeds": 2,
+        "steps": STEPS,
+        "learning_curves": True,
+    }
+    settings = json.dumps({**run, **study})
+    command("aggregate-phase", "--settings", settings, "--output", tmp_path / "all.nc", *blocks.values())
+    gathered = store.read(tmp_path / "all.nc")
+    assert gathered["step"].values.tolist() == [0, 5, 10, 15, 20]
+    assert gathered.attrs["steps_per_epoch"] == 4
+    for block, path in blocks.items():
+        made, here = store.read(path), gathered.sel(period=4, amplitude=list(block.amplitudes))
+        for name in ("train_accuracy", "validation_accuracy", "loss"):
+            np.testing.assert_array_equal(here[f"{name}_curve"], made[name].astype(np.float32))
+            np.testing.assert_array_equal(here[name], made[name].isel(step=-1))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "changes", "words"),
+    [
+        (DIGITS, {"batch_size": 34}, "batch_size: 34 is more than the 33 training samples"),
+        (DIGITS, {"steps": 21}, "steps: 5 epochs are 20 steps; give one of the two"),
+        ({}, {}, "model: myrtle5 needs images"),
+        (DIGITS, {"oscillation_stop": None}, "period: T = 11 leaves no static period"),
+    ],
+)
+def test_settings_that_do_not_go_with_the_data_are_one_line(tmp_path, dataset, changes, words):
+    path = as_dataset(tmp_path, dataset)
+    with pytest.raises(UserError) as error:
+        command(
+            "train-trajectory", "--dataset", path, "--output", tmp_path / "out.nc",
+            "--settings", json.dumps({**TRAJECTORY, "period": 11, **changes}),
+        )  # fmt: skip
+    assert words in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out.nc").exists()
