@@ -39,31 +39,30 @@ _PROBED = 500
 
 
 class _Rates(NamedTuple):
-    """What computing with a kind of network costs.
+    """What computing with a kind of network costs, of single precision and one sample.
 
     Attributes:
-        step: training, µs for each product of the forward pass and each sample, by precision.
+        product: training, µs for each product of the forward pass.
+        activation: training, µs for each activation.
+        double: how much more a step costs in double precision.
         record: evaluating a sample, in training steps of that sample.
-        product: with the Hessian or the NTK, µs for each product of the forward pass and each sample.
+        probe: a product with the Hessian or the NTK, in training steps, by precision.
     """
 
-    step: dict[str, float]
+    product: float
+    activation: float
+    double: float
     record: float
-    product: dict[str, float]
+    probe: dict[str, float]
 
 
 # Of the XLA engine; the fused one takes a quarter of it.  A perceptron's forward pass takes one product a
 # parameter.  Of double precision were measured the perceptron's products with the Hessian.
-_PERCEPTRON = _Rates({"float32": 1.0e-4, "float64": 2.5e-4}, 1.0, {"float32": 1e-3, "float64": 1e-3})
-# Training takes three forward passes, 6 floating-point operations a product.  Myrtle5 with 16 channels made
-# 29 GFLOP/s (1400 images a second), with 64 channels 86 (280); 20 is taken, as smaller ones make less.
-# Double precision costs as much more as with perceptrons (not measured).
-_CONVOLUTION_US = 6 / 20e3
-_PRODUCT_STEPS = 4  # training steps that a product with the Hessian takes (3.8 measured, 64 channels)
-_CONVOLUTION_STEP = {"float32": _CONVOLUTION_US, "float64": 2.5 * _CONVOLUTION_US}
-_CONVOLUTION = _Rates(
-    _CONVOLUTION_STEP, 1 / 3, {name: _PRODUCT_STEPS * cost for name, cost in _CONVOLUTION_STEP.items()}
-)
+_PERCEPTRON = _Rates(1.0e-4, 0.0, 2.5, 1.0, {"float32": 10.0, "float64": 4.0})
+# Myrtle5 trained 1400 images a second with 16 channels and 280 with 64: two measurements for two numbers.  A
+# product with the Hessian took 3.8 training steps.  Double precision is taken to cost as much more as with
+# perceptrons (not measured).
+_CONVOLUTION = _Rates(1.9e-5, 0.017, 2.5, 1 / 3, {"float32": 4.0, "float64": 4.0})
 
 # How much slower a core may be, and how long starting and compiling may take on a busy file system.
 _SLOWER = 3
@@ -168,7 +167,7 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSett
     return _demand(
         values,
         _data_bytes(run, shape) + activations,
-        products * network.products * samples * _rates(run.model).product[run.precision],
+        products * samples * _step_us(run, network) * _rates(run.model).probe[run.precision],
     )
 
 
@@ -197,7 +196,14 @@ def _training_us(settings: TrainingSettings, shape: Shape, network: NetworkSize,
     evaluated = _looked_at(settings, shape.train_samples) + _looked_at(settings, shape.validation_samples)
     trained = settings.steps * (settings.batch_size or shape.train_samples)
     samples = trained + rates.record * records * evaluated
-    return samples * network.products * rates.step[settings.precision]
+    return samples * _step_us(settings, network)
+
+
+def _step_us(settings: TrainingSettings, network: NetworkSize) -> float:
+    """Microseconds of a training step for each of its samples."""
+    rates = _rates(settings.model)
+    single = network.products * rates.product + network.activations * rates.activation
+    return single * (rates.double if settings.precision == "float64" else 1.0)
 
 
 def _data_bytes(settings: TrainingSettings, shape: Shape) -> float:
