@@ -23,8 +23,12 @@ FIGURES = {
     "fig5_threshold_scaling",
     "figS0_initialisation",
     "figS1_hessian_modes",
+    "fig1_phase_cifar10",
+    "figS2_cascade_cifar10",
+    "figS3_wide_resnet",
+    "figS4_learning_curves",
 }
-CURVATURE_FIGURES = {"fig4_cascade", "fig5_threshold_scaling", "figS1_hessian_modes"}
+CURVATURE_FIGURES = {"fig4_cascade", "fig5_threshold_scaling", "figS1_hessian_modes", "figS2_cascade_cifar10"}
 GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
 
 
@@ -68,17 +72,27 @@ def dimensions(*names, over):
 
 
 CONTRACT = {
-    "dataset/*.nc": {
+    "dataset/spiral.nc": {
         **dimensions("train_input", over="train_sample feature"),
         **dimensions("validation_input", over="validation_sample feature"),
         **dimensions("train_label", over="train_sample"),
     },
+    "dataset/images.nc": {
+        **dimensions("train_input", over="train_sample row column channel"),
+        **dimensions("validation_input", over="validation_sample row column channel"),
+        **dimensions("train_label", over="train_sample"),
+        **dimensions("class_name", over="class_index"),
+    },
+    "phase/myrtle5.nc": dimensions(
+        "train_accuracy_curve", "validation_accuracy_curve", over="period amplitude seed step"
+    ),
     "phase/*.nc": dimensions(
         "train_accuracy", "validation_accuracy", "diverged", over="period amplitude seed"
     ),
     "trajectory/*.nc": {
         **dimensions("class_weight", over="step class_index"),
         **dimensions("weighted_loss", "loss", "train_accuracy", "validation_accuracy", over="step"),
+        **dimensions("learning_rate", over="step"),
         **dimensions("parameters", over="snapshot_step parameter"),
     },
     "spectrum/*.nc": {

@@ -40,7 +40,7 @@ FIGURE_INPUTS = {
 IMAGE_STUDIES = {
     "phase_images": [SHOWN.phase_images] if SHOWN.phase_images else [],
     "learning_curves": [SHOWN.learning_curves] if SHOWN.learning_curves else [],
-    "wide_resnet": SHOWN.wide_resnet,
+    "wide_resnet": [*SHOWN.wide_resnet],
 }
 IMAGE_FIGURES = {
     figure: {"phase": [phase_file(name) for name in IMAGE_STUDIES[role]]}
@@ -52,10 +52,9 @@ IMAGE_FIGURES = {
     if IMAGE_STUDIES[role]
 }
 if SHOWN.cascade_images:
-    run = first_run(SHOWN.cascade_images)
     IMAGE_FIGURES["figS2_cascade_cifar10"] = {
-        "trajectory": [trajectory_file(run)],
-        "spectrum": [spectrum_file(run)],
+        role: [path(first_run(SHOWN.cascade_images))]
+        for role, path in (("trajectory", trajectory_file), ("spectrum", spectrum_file))
     }
 FIGURE_INPUTS |= IMAGE_FIGURES
 SHOWN_FILES = sorted(
