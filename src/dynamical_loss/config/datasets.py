@@ -13,6 +13,9 @@ DOWNLOADED = Path("data", "cifar-10-binary.tar.gz")
 """Where CIFAR-10 is downloaded to, and read from where no source is given."""
 
 
+_KINDS = "spiral, digits, fashion_mnist or cifar10"
+
+
 class Shape(NamedTuple):
     """What can be told of a dataset before it is read.
 
@@ -32,7 +35,7 @@ class Shape(NamedTuple):
 class SpiralSettings(Settings):
     """The spiral of Fig. 2."""
 
-    kind: Literal["spiral"] = Field("spiral", description="spiral, digits, fashion_mnist or cifar10")
+    kind: Literal["spiral"] = Field("spiral", description=_KINDS)
     classes: Annotated[int, Field(ge=2)] = Field(3, description="arms, one per class")
     points_per_class: Count = Field(100, description="points on each arm")
     turns: Annotated[float, Field(gt=0)] = Field(2.0, description="revolutions of an arm")
@@ -56,6 +59,7 @@ class SpiralSettings(Settings):
 class _ImageSettings(Settings):
     """What all sets of images share."""
 
+    kind: str = Field(description=_KINDS)
     train_samples: Count | None = Field(
         None, description="training images, as many of each class as of the others; null: all"
     )
@@ -84,7 +88,7 @@ class _ImageSettings(Settings):
 class DigitsSettings(_ImageSettings):
     """Handwritten digits, 8×8 grey, which scikit-learn brings along: images for any machine."""
 
-    kind: Literal["digits"] = Field(description="spiral, digits, fashion_mnist or cifar10")
+    kind: Literal["digits"] = Field(description=_KINDS)
 
     @property
     def shape(self) -> Shape:
@@ -95,7 +99,7 @@ class DigitsSettings(_ImageSettings):
 class FashionMnistSettings(_ImageSettings):
     """Fashion-MNIST, 28×28 grey."""
 
-    kind: Literal["fashion_mnist"] = Field(description="spiral, digits, fashion_mnist or cifar10")
+    kind: Literal["fashion_mnist"] = Field(description=_KINDS)
     source: str = Field(
         "/usr/share/datasets/fashion-mnist",
         description="folder of the four IDX files, compressed or not; Debian: dataset-fashion-mnist",
@@ -115,7 +119,7 @@ class FashionMnistSettings(_ImageSettings):
 class Cifar10Settings(_ImageSettings):
     """CIFAR-10, 32×32 in colour."""
 
-    kind: Literal["cifar10"] = Field(description="spiral, digits, fashion_mnist or cifar10")
+    kind: Literal["cifar10"] = Field(description=_KINDS)
     source: str | None = Field(
         None,
         description="cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder or tar of images "

@@ -9,10 +9,13 @@ from pydantic import Field, field_validator
 from dynamical_loss.config.base import Count, Settings, one_of
 
 
+_KINDS = "architecture: mlp, myrtle5 or wide_resnet"
+
+
 class MLPSettings(Settings):
     """The perceptron of Fig. 2 to 5."""
 
-    kind: Literal["mlp"] = Field("mlp", description="architecture: mlp, myrtle5 or wide_resnet")
+    kind: Literal["mlp"] = Field("mlp", description=_KINDS)
     width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
     depth: Count = Field(1, description="hidden layers; the paper has 1")
     initialisation: Literal["lecun", "glorot", "no_bias"] = Field(
@@ -23,14 +26,14 @@ class MLPSettings(Settings):
 class Myrtle5Settings(Settings):
     """Myrtle5, the convolutional network of Fig. 1."""
 
-    kind: Literal["myrtle5"] = Field(description="architecture: mlp, myrtle5 or wide_resnet")
+    kind: Literal["myrtle5"] = Field(description=_KINDS)
     channels: Count = Field(64, description="of each convolution; the paper has 64")
 
 
 class WideResNetSettings(Settings):
     """A wide residual network (Fig. S3)."""
 
-    kind: Literal["wide_resnet"] = Field(description="architecture: mlp, myrtle5 or wide_resnet")
+    kind: Literal["wide_resnet"] = Field(description=_KINDS)
     depth: Count = Field(16, description="6 n + 4, n being the blocks of a stage; not published")
     widening: Count = Field(4, description="channels are 16, 32 and 64 times that; not published")
     normalisation: Literal["batch", "none"] = Field(
