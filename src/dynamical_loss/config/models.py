@@ -8,7 +8,6 @@ from pydantic import Field, field_validator
 
 from dynamical_loss.config.base import Count, Settings, one_of
 
-
 _KINDS = "architecture: mlp, myrtle5 or wide_resnet"
 
 
