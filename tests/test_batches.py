@@ -172,6 +172,24 @@ def test_records_of_many_samples_are_the_means_of_all(monkeypatch):
     np.testing.assert_array_equal(few.parameters, whole.parameters)
 
 
+@pytest.mark.parametrize("batching", ["sequential", "parallel"])
+def test_samples_are_looked_at_for_records_alone(monkeypatch, batching):
+    """Stretches of two steps, of which few have a record: each record is one look at each of both sets."""
+    looks = []
+
+    def loss(logits, targets):
+        jax.debug.callback(lambda: looks.append(1))
+        return losses.mse(logits, targets)
+
+    monkeypatch.setattr("dynamical_loss.training._STRETCH", 2)
+    p = Problem(**{**vars(separate(12, 5)), "loss": loss})
+    schedule = Schedule.regular(20, 7)
+    train_ensemble(p, separate_runs(12, [1, 2]), schedule, precision="float32", batching=batching)
+    jax.effects_barrier()
+    # One call a step, and two for each of the records at 0, 7, 14 and 20; of runs side by side once for both.
+    assert len(looks) == (20 + 2 * 4) * (2 if batching == "sequential" else 1)
+
+
 @pytest.mark.parametrize("size", [0, 12])
 def test_batches_that_cannot_be_are_refused(size):
     with pytest.raises(ValueError, match=f"batches of {size} from 11"):

@@ -47,6 +47,7 @@ Progress = Callable[[float], None]
 _STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for …
 # … unless they are long: as many as take about ten seconds at these rates of operations a second.
 _STRETCH_OPERATIONS = {"cpu": 2e11, "gpu": 1e14}
+_EPOCHS = 256  # at most in a stretch: the orders of all of them are kept
 _EVALUATED = 1000  # samples at a time: more would need much memory and be no faster
 _BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0
 
@@ -496,8 +497,8 @@ def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any],
     )
     length = _stretch_length(problem, data, jax.tree.map(lambda leaf: leaf[0], runs.parameters), group)
     stretches = schedule.stretches(length)
-    # One stop at each record, one at the end; what a stretch lacks of the longest is filled up with stops
-    # at its end, where nothing is left to do.
+    # One stop at each record, one at the end, which may be none; what a stretch lacks of the longest is
+    # filled up with stops at its end, where nothing is left to do.
     most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
     slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
     advance_one = _stretch_program(problem, dtype, slots, length)
@@ -519,13 +520,15 @@ def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any],
         # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
         slot = np.searchsorted(snapshots[stretch.snapshots], stops)
         starts = np.concatenate([[stretch.start], stops[:-1]])
-        items = tuple(array.astype(np.int32) for array in (starts, stops, slot))
+        numbers = (array.astype(np.int32) for array in (starts, stops, slot))
+        items = (*numbers, np.arange(most_stops) < count)
         if group > 1:
             state, found, kept = program(data, runs, state, items)
         else:
             alone = jax.tree.map(lambda leaf: leaf[0], (runs, state))
             state, found, kept = jax.tree.map(lambda leaf: leaf[None], program(data, *alone, items))
-        kept = np.asarray(kept)[:, : stretch.snapshots.stop - stretch.snapshots.start]
+        # Cut on the device: mostly there is nothing to fetch.
+        kept = np.asarray(kept[:, : stretch.snapshots.stop - stretch.snapshots.start])
         return state, {name: np.asarray(values)[:, :count] for name, values in found.items()}, kept
 
     return _Engine("xla", group, stretches, begin, advance)
@@ -546,7 +549,10 @@ def _stretch_length(problem: Problem, data: Data, parameters: Parameters, group:
         cost: Any = jax.jit(jax.grad(objective)).lower(parameters, data).cost_analysis()
         operations = float(cost["flops"])
     rate = _STRETCH_OPERATIONS["cpu" if jax.default_backend() == "cpu" else "gpu"]
-    return int(np.clip(rate / (operations * group), 1, _STRETCH))
+    longest = _STRETCH
+    if problem.batch_size is not None:
+        longest = min(_STRETCH, _EPOCHS * -(-len(data.train_inputs) // problem.batch_size))
+    return int(np.clip(rate / (operations * group), 1, longest))
 
 
 def _stretch_program(
@@ -554,8 +560,8 @@ def _stretch_program(
 ) -> Callable[[Data, Runs, State, Any], tuple[State, dict[str, jax.Array], jax.Array]]:
     """The traced function of one run and one stretch.
 
-    It takes the data, the run's share of `Runs`, its state and (starts, stops, slots), and returns its
-    state, records and snapshots.
+    It takes the data, the run's share of `Runs`, its state and (starts, stops, slots, whether there is a
+    record), and returns its state, records and snapshots.
     """
     network, classes = problem.network, problem.train_targets.shape[1]
     count, size = len(problem.train_inputs), problem.batch_size or len(problem.train_inputs)
@@ -630,6 +636,10 @@ def _stretch_program(
         data: Data, run: Runs, state: State, items: Any
     ) -> tuple[State, dict[str, jax.Array], jax.Array]:
         beginning = items[0][0]
+
+        def look(state: State, step: jax.Array) -> dict[str, jax.Array]:
+            return record(state, step, run, data)
+
         orders = None if problem.batch_size is None else orders_from(beginning, run)
 
         def update(step: jax.Array, state: State) -> State:
@@ -644,11 +654,16 @@ def _stretch_program(
 
         def to_stop(carry: Any, item: Any) -> Any:
             state, snapshots = carry
-            start, stop, slot = item
+            start, stop, slot, recorded = item
             state = jax.lax.fori_loop(start, stop, update, state)
             flat, _ = ravel_pytree(state[0])
             snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
-            return (state, snapshots), record(state, stop, run, data)
+            # A look at all samples may cost more than all steps of a stretch.
+            nothing = jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(look, state, stop)
+            )
+            found = jax.lax.cond(recorded, look, lambda *_: nothing, state, stop)
+            return (state, snapshots), found
 
         snapshots = jnp.zeros((slots, ravel_pytree(state[0])[0].size), dtype)
         (state, snapshots), records = jax.lax.scan(to_stop, (state, snapshots), items)
