@@ -324,16 +324,19 @@ def render_figure(
 
 @commands.command()
 @click.option("--input", "inputs", multiple=True, metavar="ROLE=FILE", help="A NetCDF file; repeatable.")
+@click.option("--given-only", is_flag=True, help="Leave out claims of which no role is given.")
 @_file("output", "CSV file to write; it appears only when it is whole.")
 @_settings(BootstrapSettings)
-def evaluate_claims(settings: BootstrapSettings, inputs: tuple[str, ...], output: Path) -> None:
+def evaluate_claims(
+    settings: BootstrapSettings, inputs: tuple[str, ...], given_only: bool, output: Path
+) -> None:
     """Hold the paper's claims against the results, one row a claim."""
     from dynamical_loss.stages import evaluate_claims as stage
 
     files: dict[str, list[Path]] = {}
     for role, path in _pairs(inputs, "--input"):
         files.setdefault(role, []).append(Path(path))
-    stage.run(settings, files, output)
+    stage.run(settings, files, output, given_only)
 
 
 @commands.command()

@@ -32,6 +32,8 @@ _PACKAGES = (
     "llvmlite",
     "numpy",
     "xarray",
+    "pillow",
+    "scikit-learn",
 )
 
 

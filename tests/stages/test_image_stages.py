@@ -200,7 +200,6 @@ def test_the_phase_diagram_keeps_learning_curves_if_asked(folder, tmp_path):
         "periods": [4],
         "amplitudes": [1, 5, 9],
         "seeds": 2,
-        "steps": STEPS,
         "learning_curves": True,
     }
     settings = json.dumps({**run, **study})

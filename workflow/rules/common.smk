@@ -24,6 +24,8 @@ RESULTS = PUBLISHED if CONFIG.published else f"results/{CONFIG.scale}"
 LOGS = f"logs/{CONFIG.scale}"
 CLAIMS = f"{RESULTS}/claims.csv"
 CLAIMS_SIDECAR = f"{RESULTS}/claims.json"
+IMAGE_CLAIMS = f"{RESULTS}/image_claims.csv"
+IMAGE_CLAIMS_SIDECAR = f"{RESULTS}/image_claims.json"
 FIGURES = CONFIG.figures.folder
 ENVIRONMENT = "../../envs/environment.yaml"
 

@@ -98,6 +98,15 @@ def figure_arguments(wildcards):
     ]
 
 
+def image_claim_inputs():
+    """Files that claims about images are computed from, by role."""
+    return {
+        role: [phase_file(name) for name in names]
+        for role, names in IMAGE_STUDIES.items()
+        if names
+    }
+
+
 def claim_inputs():
     """Files that claims are computed from, by role."""
     cascades = runs_of(SHOWN.cascade)
@@ -110,9 +119,5 @@ def claim_inputs():
         "cascade": [cascade_file(run) for run in cascades],
         "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
         "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
-        **{
-            role: [phase_file(name) for name in names]
-            for role, names in IMAGE_STUDIES.items()
-            if names
-        },
+        **image_claim_inputs(),
     }

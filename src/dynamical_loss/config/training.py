@@ -63,7 +63,7 @@ class TrainingSettings(Settings):
     arithmetic: Literal["full", "tf32", "bfloat16"] = Field(
         "full",
         description="of the network's products; full: that of precision; the others, faster on a GPU, "
-        "keep parameters, optimiser and loss in float32",
+        "keep parameters, optimiser and loss in float32 (tf32: on a CPU the same as full)",
     )
     engine: Literal["auto", "xla", "fused"] = Field(
         "auto",
@@ -92,7 +92,9 @@ class TrainingSettings(Settings):
     )
     record_every: Count = Field(500, description="steps between records of loss and accuracy")
     evaluation_samples: Count | None = Field(
-        None, description="training and validation samples that records and probes look at; null: all"
+        None,
+        description="of images: training and validation samples that records and probes look at, the first "
+        "in their random order; null: all",
     )
 
     @model_validator(mode="after")
@@ -145,9 +147,21 @@ class TrainingSettings(Settings):
             )
         if not isinstance(self.model, MLPSettings) and len(shape.sample) != 3:
             raise ValueError(f"model: {self.model.kind} needs images, and '{self.dataset}' has none")
+        if self.evaluation_samples is not None and len(shape.sample) != 3:
+            raise ValueError(
+                f"evaluation_samples: '{self.dataset}' is no set of images in random order; leave it out"
+            )
+        return self.with_length(shape.train_samples)
+
+    def with_length(self, train_samples: int) -> Self:
+        """These settings with `epochs` as steps.
+
+        Raises:
+            ValueError: if `steps` is given too and differs, or the run is too short for its period.
+        """
         if self.epochs is None:
             return self
-        steps = self.epochs * self.steps_per_epoch(shape.train_samples)
+        steps = self.epochs * self.steps_per_epoch(train_samples)
         if "steps" in self.model_fields_set and self.steps != steps:
             raise ValueError(f"steps: {self.epochs} epochs are {steps} steps; give one of the two")
         try:

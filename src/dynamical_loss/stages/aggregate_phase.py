@@ -29,7 +29,16 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         UserError: if a file is no block, cannot be read, was made with other settings or trained on other
             data than the first, or if one that the settings ask for is not given.
     """
-    record = store.Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision)
+    inputs = store.Inputs()
+    if not settings.is_resolved:
+        first = inputs.read(blocks[0], made_by="train_phase_block")
+        try:
+            settings = settings.with_length(int(first.attrs["train_samples"]))
+        except ValueError as error:
+            raise UserError(f"{blocks[0]}: {error}") from None
+    record = store.Provenance(
+        __name__, settings.model_dump(), range(settings.seeds), settings.precision, inputs
+    )
     shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
     given = np.zeros(shape, dtype=bool)
     values = {name: np.full(shape, np.nan) for name in _FINAL}
@@ -84,18 +93,22 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         ("amplitude", settings.amplitudes, "amplitude A of the oscillation", "1"),
         ("seed", np.arange(settings.seeds), "random seed", "1"),
     ):
-        variables.add(name, (name,), coordinate, words, units=units, reference="Fig. 3")
+        variables.add(name, (name,), coordinate, words, units=units, reference="Fig. 1, 3")
     for name, words in _FINAL.items():
-        variables.add(name, dimensions, values[name], words, reference="Fig. 3")
+        variables.add(name, dimensions, values[name], words, reference="Fig. 1, 3")
     variables.add(
-        "diverged", dimensions, values["diverged"], "1 if the loss stopped being finite", reference="Fig. 3"
+        "diverged",
+        dimensions,
+        values["diverged"],
+        "1 if the loss stopped being finite",
+        reference="Fig. 1, 3",
     )
     variables.add(
         "divergence_step",
         dimensions,
         values["divergence_step"],
         "first recorded step with a loss that is not finite, -1 if none",
-        reference="Fig. 3",
+        reference="Fig. 1, 3",
     )
     if curves:
         variables.add("step", ("step",), steps, "minimisation steps done, t", reference="Eq. 2")

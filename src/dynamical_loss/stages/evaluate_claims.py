@@ -28,7 +28,12 @@ _STAGES = {
 """Which stage makes the files of a role."""
 
 
-def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], output: Path) -> None:
+def run(
+    settings: BootstrapSettings,
+    inputs: Mapping[str, Sequence[Path]],
+    output: Path,
+    given_only: bool = False,
+) -> None:
     """Write ``claims.csv``: one row a claim, UTF-8, numbers with 6 significant digits; and its sidecar.
 
     Args:
@@ -36,6 +41,7 @@ def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], outpu
         inputs: files by role, those of ``workflow/rules/shown.smk``; a claim whose role is absent is
             written as not tested.
         output: the CSV file.
+        given_only: leave out claims of which no role is given.
 
     Raises:
         UserError: if an input cannot be read, is a result of another stage than its role asks for, or its
@@ -51,7 +57,8 @@ def run(settings: BootstrapSettings, inputs: Mapping[str, Sequence[Path]], outpu
         for role, paths in inputs.items()
     }
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
-    write(claims.evaluate(datasets, settings, names), output)
+    rows = claims.evaluate(datasets, settings, names)
+    write([row for row in rows if row.file] if given_only else rows, output)
     store.write_sidecar([output], record.attributes(output.parent), record.inputs.paths)
 
 

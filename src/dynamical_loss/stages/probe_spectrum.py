@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import datasets, losses, models, store
 from dynamical_loss.config.base import validate
+from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.probes import hessian, ntk
@@ -77,7 +78,7 @@ def _probe(
     looked_at = slice(training.evaluation_samples)
     inputs = jnp.asarray(data.train_inputs[looked_at], training.precision)
     targets = jnp.asarray(data.one_hot(data.train_labels[looked_at]), training.precision)
-    convolutional = inputs.ndim > 2
+    convolutional = not isinstance(training.model, MLPSettings)
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, inputs.shape[1:], [0]))
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example))
     steps = stored["snapshot_step"].values

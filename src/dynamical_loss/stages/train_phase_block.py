@@ -61,9 +61,9 @@ def run(
         variables = store.Variables()
         cells = ("amplitude", "seed")
         variables.add(
-            "amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 3"
+            "amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 1, 3"
         )
-        variables.add("seed", cells[1:], seeds, "random seed", reference="Fig. 3")
+        variables.add("seed", cells[1:], seeds, "random seed", reference="Fig. 1, 3")
         variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
         for name, words in (
             ("weighted_loss", "dynamical loss F(t), mean over samples"),
@@ -76,7 +76,7 @@ def run(
             values = getattr(history, name)
             shape = (len(amplitudes), len(seeds), *values.shape[1:])
             dimensions = (*cells, "step")[: len(shape)]
-            variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 3")
+            variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 1, 3")
         origin = problems.origin(settings, data, history)
         store.write(variables.dataset().assign_attrs(origin), output, record)
         checkpoint.remove()

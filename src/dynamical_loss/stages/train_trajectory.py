@@ -46,14 +46,14 @@ def run(
     with checkpoint.watch():
         history = problems.train(settings, problem, runs, schedule, output.stem, checkpoint)
         variables = store.Variables()
-        figure = "Fig. 4"
+        figure = "Fig. 4, S2"
         variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
         variables.add(
             "class_weight",
             ("step", "class_index"),
             history.class_weight[0],
             "class weight Γ_i(t)",
-            reference="Eq. 2-5, Fig. 4a",
+            reference="Eq. 2-5, Fig. 4a, S2",
         )
         variables.add(
             "learning_rate",
@@ -63,10 +63,10 @@ def run(
             reference="Fig. S2",
         )
         for name, words, reference in (
-            ("weighted_loss", "dynamical loss F(t), mean over samples", "Eq. 1, Fig. 4b"),
+            ("weighted_loss", "dynamical loss F(t), mean over samples", "Eq. 1, Fig. 4b, S2"),
             ("loss", "static loss, mean over samples", figure),
-            ("train_accuracy", "fraction of training samples classified correctly", "Fig. 4d"),
-            ("validation_accuracy", "fraction of validation samples classified correctly", "Fig. 4d"),
+            ("train_accuracy", "fraction of training samples classified correctly", "Fig. 4d, S2"),
+            ("validation_accuracy", "fraction of validation samples classified correctly", "Fig. 4d, S2"),
         ):
             variables.add(name, ("step",), getattr(history, name)[0], words, reference=reference)
         variables.add(
