@@ -100,7 +100,7 @@ def dataset(settings: DatasetSettings) -> Demand:
     if isinstance(settings, SpiralSettings):
         return Demand(_PREPARING_MB, math.ceil(_PREPARING_MINUTES))
     # All images are read, however few of them are taken.
-    whole = settings.model_copy(update={"train_samples": None, "validation_samples": None}).shape
+    whole = settings.whole
     images, features = whole.train_samples + whole.validation_samples, math.prod(whole.sample)
     megabytes = _PREPARING_MB + _IMAGE_COPIES * images * features / 1e6
     seconds = images * _IMAGE_MS / 1e3

@@ -38,6 +38,7 @@ def changed(path, value):
 
 W100 = ["phase", "spiral_w100"]
 MYRTLE5 = ["phase", "myrtle5"]
+IMAGES = ["datasets", "images"]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,16 @@ MYRTLE5 = ["phase", "myrtle5"]
         (["datasets", "spiral", "kind"], "mnist", ["datasets.spiral'", "take spiral, digits"]),
         (["datasets", "images", "sorce"], "x", ["unknown key 'datasets.images.sorce'", "the keys here are"]),
         (["datasets", "images", "train_samples"], 0, ["datasets.images.train_samples", "at least 1"]),
+        (["datasets", "images", "train_samples"], 1501, ["datasets.images.train_samples", "at most 1500"]),
+        (["datasets", "images", "validation_samples"], 298, ["images.validation_samples", "at most 297"]),
+        (IMAGES, {"kind": "cifar10", "train_samples": 50_001}, ["images.train_samples", "at most 50000"]),
+        (IMAGES, {"kind": "fashion_mnist", "train_samples": 60_001}, ["train_samples", "at most 60000"]),
+        (IMAGES, {"kind": "cifar10", "source": ""}, ["datasets.images.source", "must name a file or folder"]),
+        (IMAGES, {"kind": "fashion_mnist", "source": ""}, ["datasets.images.source", "must name a file"]),
+        (IMAGES, {"kind": "cifar10", "source": "a\nb"}, ["datasets.images.source", "no control characters"]),
+        (IMAGES, {"kind": "cifar10", "source": "a\0b"}, ["datasets.images.source", "no control characters"]),
+        (IMAGES, {"kind": "cifar10", "source": "{a}.tar"}, ["datasets.images.source", "no braces"]),
+        (IMAGES, {"kind": "cifar10", "source": "~nobody-here/a"}, ["images.source", "who is not known"]),
         ([*MYRTLE5, "model", "channels"], 0, ["phase.myrtle5.model.channels'", "at least 1 (it is 0)"]),
         ([*MYRTLE5, "model", "width"], 5, ["unknown key 'phase.myrtle5.model.width'", "kind, channels"]),
         ([*MYRTLE5, "batch_size"], 1501, ["phase.myrtle5.batch_size", "more than the 1500 training"]),

@@ -283,9 +283,30 @@ def test_too_few_images_are_told_with_what_to_set(pictures, values, line):
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_more_digits_than_there_are_is_refused():
-    with pytest.raises(UserError, match="validation_samples: 300 images are up to 30 of each class"):
-        preparation.generate(DigitsSettings(kind="digits", validation_samples=300))
+def test_every_digit_that_is_there_may_be_asked_for():
+    """By the settings' own limits, which are those of what is set apart."""
+    most = DigitsSettings(kind="digits", train_samples=1500, validation_samples=297)
+    made = preparation.generate(most)
+    assert (made.sizes["train_sample"], made.sizes["validation_sample"]) == (1500, 297)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "digits", "train_samples": 1501},
+        {"kind": "digits", "validation_samples": 298},
+        {"kind": "fashion_mnist", "train_samples": 60_001},
+        {"kind": "cifar10", "validation_samples": 10_001},
+    ],
+)
+def test_more_images_than_a_set_has_are_refused_before_any_is_read(values):
+    (name, count) = list(values.items())[1]
+    with pytest.raises(UserError) as caught:
+        validate(DatasetSettings, values, "test")
+    assert str(caught.value) == (
+        f"test: key '{name}': must be at most {count - 1}, as many as the set has; take fewer, or null for "
+        f"all (it is {count})"
+    )
 
 
 @pytest.mark.parametrize(

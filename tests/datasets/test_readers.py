@@ -98,6 +98,27 @@ def test_another_file_of_an_official_name_is_refused(tmp_path, name):
     assert message.endswith("remove it and download it again")
 
 
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("cifar-10-binary.tar.gz", binary_files), ("cifar-10-python.tar.gz", python_files)],
+)
+@pytest.mark.parametrize("kept", [1.0, 0.6])
+@pytest.mark.parametrize("top", ["", "./"])
+def test_an_altered_official_archive_of_another_name_is_refused_as_such(tmp_path, name, files, kept, top):
+    packed = {f"{top}{member}": content for member, content in files(TRAIN, TEST).items()}
+    path = pack(tmp_path / "mine.tar.gz", packed)
+    os.truncate(path, int(kept * path.stat().st_size))
+    assert refusal(cifar10.read, path) == (
+        f"{path} is not the official file: SHA-256 {cifar10.OFFICIAL[name].sha256} expected, "
+        f"{checksums.of_file(path)} found; remove it and download it again"
+    )
+
+
+def test_images_beside_files_of_an_official_archive_are_read(tmp_path):
+    path = pack(tmp_path / "images.tar", image_files(TRAIN, TEST) | {"cifar-10-batches-py/readme.html": b""})
+    assert_same_images(cifar10.read(path), by_class(*TRAIN), by_class(*TEST))
+
+
 def test_the_first_pixels_of_a_record_are_the_top_row_in_red(tmp_path):
     record = bytes([7]) + bytes(range(32)) + bytes(3072 - 32)
     files = {f"cifar-10-batches-bin/{name}.bin": record for name in batches(TRAIN, TEST)}
@@ -327,6 +348,18 @@ def test_a_truncated_tar_is_refused(tmp_path, mode, kept):
     assert message.startswith(f"{path} is truncated or no tar archive (") and message.endswith(
         "make it again"
     )
+
+
+@pytest.mark.parametrize("mode", ["w:xz", "w:bz2"])  # whose blocks have checksums
+@pytest.mark.parametrize("place", [0.02, 0.6])
+def test_a_tar_with_flipped_bytes_is_refused(tmp_path, mode, place):
+    path = pack(tmp_path / "images.tar", good(), mode)
+    content = bytearray(path.read_bytes())
+    start = int(place * len(content))
+    content[start : start + 64] = bytes(255 - byte for byte in content[start : start + 64])
+    path.write_bytes(content)
+    message = refusal(cifar10.read, path)
+    assert message.startswith(f"{path} is truncated or no tar archive (")
 
 
 def test_a_missing_source_names_both_remedies(tmp_path):

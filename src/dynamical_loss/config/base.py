@@ -20,6 +20,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def require_plain(path: str) -> None:
+    """Refuse a path that Snakemake would take for something else.
+
+    Raises:
+        ValueError: one line without the key.
+    """
+    if not path.isprintable() or path != path.strip():
+        raise ValueError("must have no control characters, and no spaces at its ends; choose another")
+    if set(path) & set("{}"):
+        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
+
+
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 _TAG = "kind="  # in front of a kind, so that it is told from a key in the place of an error

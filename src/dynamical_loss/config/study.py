@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
-from dynamical_loss.config.base import Count, Settings, validate
+from dynamical_loss.config.base import Count, Settings, require_plain, validate
 from dynamical_loss.config.datasets import DatasetSettings
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.probes import ProbeSettings
@@ -25,10 +25,7 @@ def _usable(folder: str) -> str:
     Raises:
         ValueError: if Snakemake or a command would take it for something else.
     """
-    if not folder.isprintable() or folder != folder.strip():
-        raise ValueError("must have no control characters, and no spaces at its ends; choose another")
-    if set(folder) & set("{}"):
-        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
+    require_plain(folder)
     normal = posixpath.normpath(folder)
     if normal == "." or normal.startswith("-"):
         raise ValueError("must name a folder, and not begin with '-'; choose another")

@@ -5,11 +5,39 @@ from __future__ import annotations
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from lzma import LZMAError
 from pathlib import Path
 
 from dynamical_loss.errors import UserError
 
-_UNREADABLE = (tarfile.TarError, zlib.error, EOFError, OSError)
+_UNREADABLE = (tarfile.TarError, zlib.error, LZMAError, EOFError, OSError)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """The archive; whatever fails while it is read becomes one line.
+
+    Raises:
+        UserError: if it is no archive, truncated or damaged.
+    """
+    try:
+        with tarfile.open(path) as archive:
+            yield archive
+    except _UNREADABLE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        raise UserError(f"{path} is truncated or no tar archive ({reason}); fetch or make it again") from None
+
+
+def names(path: Path) -> Iterator[str]:
+    """Names of all that the archive holds, in its order.
+
+    Raises:
+        UserError: if it is no archive, truncated or damaged, once the names before that are given.
+    """
+    with _opened(path) as archive:
+        for member in archive:
+            yield member.name
 
 
 def members(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
@@ -22,24 +50,20 @@ def members(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
     Raises:
         UserError: if it is no such archive or truncated, or holds a link or a larger file.
     """
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                if member.isdir():
-                    continue
-                if not member.isreg():
-                    raise UserError(f"{path}: {member.name} is a link or a device; pack files alone")
-                if member.size > largest:
-                    raise UserError(
-                        f"{path}: {member.name} has {member.size:,} bytes, where at most {largest:,} are "
-                        "plausible; take it out"
-                    )
-                stream = archive.extractfile(member)
-                assert stream is not None  # as it is a regular file
-                yield member.name, stream.read()
-    except _UNREADABLE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
-        raise UserError(f"{path} is truncated or no tar archive ({reason}); fetch or make it again") from None
+    with _opened(path) as archive:
+        for member in archive:
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise UserError(f"{path}: {member.name} is a link or a device; pack files alone")
+            if member.size > largest:
+                raise UserError(
+                    f"{path}: {member.name} has {member.size:,} bytes, where at most {largest:,} are "
+                    "plausible; take it out"
+                )
+            stream = archive.extractfile(member)
+            assert stream is not None  # as it is a regular file
+            yield member.name, stream.read()
 
 
 def named(path: Path, names: tuple[str, ...], largest: int) -> dict[str, bytes]:

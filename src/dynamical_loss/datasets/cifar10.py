@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dynamical_loss import checksums
-from dynamical_loss.datasets import cifar10_binary, cifar10_python, image_folder
+from dynamical_loss.config.datasets import OFFICIAL_SHA256
+from dynamical_loss.datasets import archive, cifar10_binary, cifar10_python, image_folder
 from dynamical_loss.datasets.images import OFFICIAL_SPLIT, Images, Source, base_name
 from dynamical_loss.errors import UserError
 
@@ -22,19 +24,27 @@ class Official(NamedTuple):
     Attributes:
         sha256: of the file.
         kind: in words.
+        folder: that its files lie in.
         read: what gives its training and test images.
     """
 
     sha256: str
     kind: str
+    folder: str
     read: Callable[[Path], tuple[Images, Images]]
 
 
-BINARY_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-PYTHON_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+BINARY_SHA256 = OFFICIAL_SHA256["cifar-10-binary.tar.gz"]
 OFFICIAL = {
-    "cifar-10-binary.tar.gz": Official(BINARY_SHA256, "official binary archive", cifar10_binary.read),
-    "cifar-10-python.tar.gz": Official(PYTHON_SHA256, "official archive for Python", cifar10_python.read),
+    "cifar-10-binary.tar.gz": Official(
+        BINARY_SHA256, "official binary archive", cifar10_binary.FOLDER, cifar10_binary.read
+    ),
+    "cifar-10-python.tar.gz": Official(
+        OFFICIAL_SHA256["cifar-10-python.tar.gz"],
+        "official archive for Python",
+        cifar10_python.FOLDER,
+        cifar10_python.read,
+    ),
 }
 
 
@@ -48,7 +58,8 @@ def read(path: Path, official: Mapping[str, Official] = OFFICIAL) -> Source:
         official: the official archives, by name.
 
     Raises:
-        UserError: if it is missing, has an official name and another checksum, or cannot be read.
+        UserError: if it is missing, has an official name or an official archive's files and another checksum,
+            or cannot be read.
     """
     if path.is_dir():
         return _from_images(path)
@@ -58,17 +69,40 @@ def read(path: Path, official: Mapping[str, Official] = OFFICIAL) -> Source:
             "datasets.<name>.source to a copy"
         )
     sha256 = checksums.of_file(path)
-    for archive in official.values():
-        if archive.sha256 == sha256:
-            train, test = archive.read(path)
-            origin = f"{base_name(path)} ({archive.kind})"
+    for known in official.values():
+        if known.sha256 == sha256:
+            train, test = known.read(path)
+            origin = f"{base_name(path)} ({known.kind})"
             return _source("CIFAR-10", origin, sha256, train, test)
     if path.name in official:
-        raise UserError(
-            f"{path} is not the official file: SHA-256 {official[path.name].sha256} expected, "
-            f"{sha256} found; remove it and download it again"
-        )
-    return _from_images(path)
+        raise _altered(path, official[path.name], sha256)
+    try:
+        return _from_images(path)
+    except UserError:
+        # Looked at only now, as it takes as long as reading the images.
+        resembled = _resembled(path, official)
+        if resembled is None:
+            raise
+    raise _altered(path, resembled, sha256)
+
+
+def _altered(path: Path, known: Official, sha256: str) -> UserError:
+    return UserError(
+        f"{path} is not the official file: SHA-256 {known.sha256} expected, {sha256} found; remove it and "
+        "download it again"
+    )
+
+
+def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
+    """The official archive that a tar holds the folder of, as far as it can be read."""
+    folders = {known.folder: known for known in official.values()}
+    # What ends the names early, damage, is told by the checksums.
+    with suppress(UserError):
+        for name in archive.names(path):
+            for part in PurePosixPath(name).parts:
+                if part in folders:
+                    return folders[part]
+    return None
 
 
 def _from_images(path: Path) -> Source:

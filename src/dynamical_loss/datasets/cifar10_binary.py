@@ -12,9 +12,9 @@ from dynamical_loss.errors import UserError
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
 PIXELS = SIDE * SIDE * CHANNELS
-_FOLDER = "cifar-10-batches-bin"
-_TRAIN = tuple(f"{_FOLDER}/data_batch_{number}.bin" for number in range(1, 6))
-_TEST = (f"{_FOLDER}/test_batch.bin",)
+FOLDER = "cifar-10-batches-bin"
+_TRAIN = tuple(f"{FOLDER}/data_batch_{number}.bin" for number in range(1, 6))
+_TEST = (f"{FOLDER}/test_batch.bin",)
 _LARGEST = 10_000 * (PIXELS + 1)
 
 

@@ -18,9 +18,9 @@ from dynamical_loss.datasets.cifar10_binary import CLASSES, PIXELS, interleaved
 from dynamical_loss.datasets.images import Images, require_labels
 from dynamical_loss.errors import UserError
 
-_FOLDER = "cifar-10-batches-py"
-_TRAIN = tuple(f"{_FOLDER}/data_batch_{number}" for number in range(1, 6))
-_TEST = (f"{_FOLDER}/test_batch",)
+FOLDER = "cifar-10-batches-py"
+_TRAIN = tuple(f"{FOLDER}/data_batch_{number}" for number in range(1, 6))
+_TEST = (f"{FOLDER}/test_batch",)
 _LARGEST = 40_000_000
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],

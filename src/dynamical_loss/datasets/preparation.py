@@ -14,7 +14,6 @@ from dynamical_loss.config.datasets import (
     DatasetSettings,
     DigitsSettings,
     FashionMnistSettings,
-    Shape,
     SpiralSettings,
 )
 from dynamical_loss.datasets import DESCRIPTION, NORMALISATION, cifar10, digits, fashion_mnist
@@ -70,15 +69,10 @@ def _sizes(train: int, validation: int) -> str:
 
 def _read(settings: ImageSettings) -> Source:
     if isinstance(settings, DigitsSettings):
-        return digits.read(_whole(settings).validation_samples, settings.sample_seed)
+        return digits.read(settings.whole.validation_samples, settings.sample_seed)
     if isinstance(settings, FashionMnistSettings):
         return fashion_mnist.read(settings.location)
     return cifar10.read(settings.location)
-
-
-def _whole(settings: ImageSettings) -> Shape:
-    """Sizes of the dataset of which the settings may ask for a part."""
-    return settings.model_copy(update={"train_samples": None, "validation_samples": None}).shape
 
 
 def _images(settings: ImageSettings, source: Source) -> xr.Dataset:
@@ -137,7 +131,7 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
         if present == wanted:
             continue
         if getattr(settings, name) is None:
-            whole = _whole(settings)
+            whole = settings.whole
             raise UserError(
                 f"{where} holds {_sizes(*found)} images, and all of {source.dataset} are "
                 f"{_sizes(whole.train_samples, whole.validation_samples)}; to take a part of them, set "
