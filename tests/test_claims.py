@@ -15,7 +15,7 @@ from scipy import stats
 from dynamical_loss import claims, cli, store
 from dynamical_loss.cascade import SHARPNESS_RULE
 from dynamical_loss.claims.cells import best_cell
-from dynamical_loss.claims.criteria import Above, Below, Equivalent, Near, Verdict
+from dynamical_loss.claims.criteria import Above, Below, Equivalent, GainBelow, Near, Verdict
 from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.config.models import MLPSettings
@@ -208,6 +208,13 @@ def test_the_interval_is_clipped_to_what_is_possible_and_repeats():
         (Equivalent(0.8, 1.25, 1.0), (0.9, 0.95), Verdict.REPRODUCED),
         (Equivalent(0.8, 1.25, 1.0), (0.7, 0.95), Verdict.NOT_REPRODUCED),
         (Equivalent(0.8, 1.25, 1.0), (0.7, 1.05), Verdict.NOT_TESTED),
+        (GainBelow(0.01), (-0.08, -0.03), Verdict.REPRODUCED),
+        (GainBelow(0.01), (-0.08, 0.009), Verdict.REPRODUCED),
+        (GainBelow(0.01), (0.001, 0.009), Verdict.REPRODUCED),
+        (GainBelow(0.01), (0.001, 0.01), Verdict.NOT_REPRODUCED),
+        (GainBelow(0.01), (0.02, 0.03), Verdict.NOT_REPRODUCED),
+        (GainBelow(0.01), (0.0, 0.01), Verdict.NOT_TESTED),
+        (GainBelow(0.01), (-0.03, 0.02), Verdict.NOT_TESTED),
     ],
 )
 def test_criteria(criterion, interval, verdict):

@@ -109,3 +109,25 @@ class Equivalent:
             f"the 95 % interval lies inside {self.low:g} to {self.high:g} "
             f"(not reproduced if it is not and excludes {self.null:g}, else not tested)"
         )
+
+
+@dataclass(frozen=True)
+class GainBelow:
+    """The whole interval of a gain lies below `limit`, the smallest gain that matters."""
+
+    limit: float
+
+    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
+        """See `Criterion`."""
+        if upper < self.limit:
+            return Verdict.REPRODUCED, ""
+        if lower > 0:
+            return Verdict.NOT_REPRODUCED, ""
+        return Verdict.NOT_TESTED, "the interval contains both no gain and gains that matter"
+
+    def words(self) -> str:
+        """See `Criterion`."""
+        return (
+            f"the 95 % interval lies below {self.limit:g} (not reproduced if it does not and lies above 0, "
+            "else not tested)"
+        )

@@ -17,6 +17,9 @@ CASCADE_PERIOD, CASCADE_AMPLITUDE, CASCADE_STEPS = 5_000, 70.0, 70_000
 """The paper's protocols of Fig. 3 and Fig. 4, steps at η = 1."""
 
 
+LOSS = {"loss__kind": "cross_entropy", "loss__waveform": "triangle"}
+"""The paper's."""
+
 _ABSENT = object()
 
 
@@ -26,11 +29,23 @@ def require(settings: Mapping[str, Any], **expected: Any) -> None:
     Files that were made before a setting existed do not have it, and pass.
     """
     for path, paper in expected.items():
-        found: Any = settings
-        for key in path.split("__"):
-            found = found.get(key, _ABSENT) if isinstance(found, Mapping) else _ABSENT
+        found = _setting(settings, path)
         if found is not _ABSENT and found != paper:
             raise UntestedError(f"{path.replace('__', '.')} is {found}, in the paper {paper}")
+
+
+def require_recorded(settings: Mapping[str, Any], *paths: str) -> None:
+    """`UntestedError` unless the settings say all of these: for files that no version made without them."""
+    for path in paths:
+        if _setting(settings, path) is _ABSENT:
+            raise UntestedError(f"the file does not record {path.replace('__', '.')}")
+
+
+def _setting(settings: Mapping[str, Any], path: str) -> Any:
+    found: Any = settings
+    for key in path.split("__"):
+        found = found.get(key, _ABSENT) if isinstance(found, Mapping) else _ABSENT
+    return found
 
 
 def require_dataset(item: xr.Dataset, name: str) -> None:
@@ -45,7 +60,7 @@ def require_dataset(item: xr.Dataset, name: str) -> None:
 
 def require_loss(settings: Mapping[str, Any]) -> None:
     """`UntestedError` unless the loss is the paper's, cross-entropy with triangles."""
-    require(settings, loss__kind="cross_entropy", loss__waveform="triangle")
+    require(settings, **LOSS)
 
 
 def require_network(settings: Mapping[str, Any], width: int) -> None:
