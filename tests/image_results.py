@@ -15,7 +15,7 @@ PROTOCOL = {
     "dataset": "cifar10",
     "optimiser": {"kind": "sgd", "arguments": {"momentum": 0.9, "nesterov": True}},
     "learning_rate": 0.02,
-    "learning_rate_schedule": [(0.0, 0.0), (0.43, 1.0), (1.0, 0.1)],
+    "learning_rate_schedule": [(0.0, 0.0), (0.4286, 1.0), (1.0, 0.1)],
     "oscillation_stop": 0.857,
     "batch_size": 512,
 }

@@ -127,7 +127,7 @@ def remarks_of(dataset, *, description=image_results.JPEG, seeds=None, **setting
 
 def test_a_small_study_is_an_illustration(study):
     assert scale.remarks(study).split("\n") == [
-        "Illustration at reduced scale, not the paper's "
+        "Illustration, not of the paper's size "
         "(Myrtle5 of 64 channels, all of CIFAR-10, 700 epochs, 30 seeds)",
         "Myrtle5, 16 channels; CIFAR-10 from JPEG copies (lossy), 4 000 + 1 000 images; "
         "30 epochs; n = 3 seeds",
@@ -151,8 +151,9 @@ PAPERS = {
         {"description": "digits 8×8, 1 500 + 297 images"},
         {"description": "Fashion-MNIST, 50 000 + 10 000 images"},
         {"model": image_results.myrtle5(32)},
+        {"model": image_results.myrtle5(128)},
         {"epochs": 699},
-        {"seeds": 29},
+        {"epochs": 1400},
     ],
 )
 def test_only_all_of_the_papers_sizes_together_are_no_illustration(study, smaller):
@@ -162,11 +163,52 @@ def test_only_all_of_the_papers_sizes_together_are_no_illustration(study, smalle
         "description": image_results.ORIGINAL.replace(" 000", "\N{NARROW NO-BREAK SPACE}000")
     }
     assert "llustration" not in remarks_of(study, **narrow_spaces)
-    assert remarks_of(study, **PAPERS | smaller).startswith("Illustration")
+    found = remarks_of(study, **PAPERS | smaller)
+    assert found.startswith(
+        "Illustration, not of the paper's size (Myrtle5 of 64 channels, all of CIFAR-10, 7"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"batch_size": 256},
+        {"batch_size": None},
+        {"learning_rate": 0.021},
+        {"learning_rate_schedule": []},
+        {"learning_rate_schedule": [[0, 0], [0.43, 1], [1, 0.1]]},
+        {"learning_rate_schedule": [[0, 0], [3 / 7, 1], [1, 0.0]]},
+        {"oscillation_stop": None},
+        {"oscillation_stop": 0.855},
+    ],
+)
+@pytest.mark.parametrize("seeds", [8, 30])
+def test_another_protocol_of_the_papers_size_is_an_illustration(study, other, seeds):
+    assert remarks_of(study, **PAPERS | other | {"seeds": seeds}).split("\n")[0] == (
+        "Illustration, not the paper's protocol "
+        "(batches of 512; η up to 0.02 at epoch 300 and down to 0.002; Γ = 1 from epoch 600)"
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 8, 29])
+def test_fewer_seeds_alone_are_no_illustration(study, seeds):
+    first, line = remarks_of(study, **PAPERS | {"seeds": seeds}).split("\n")
+    assert first == f"The paper's protocol with n = {seeds} of its 30 seeds"
+    assert line.startswith("Myrtle5, 64 channels; CIFAR-10, 50 000 + 10 000 images; 700 epochs; n = ")
+
+
+def test_exact_copies_and_more_seeds_are_the_papers(study):
+    exact = {"description": "CIFAR-10 from PNG copies, 50 000 + 10 000 images", "seeds": 31}
+    assert remarks_of(study, **PAPERS | exact) == (
+        "Myrtle5, 64 channels; CIFAR-10 from PNG copies, 50 000 + 10 000 images; 700 epochs; n = 31 seeds"
+    )
 
 
 def test_a_wide_resnet_of_the_supplements_length_is_no_illustration(study):
     sizes = {"description": image_results.ORIGINAL, "model": image_results.wide_resnet()}
+    smaller = remarks_of(study, **sizes, epochs=200, batch_size=512)
+    assert smaller.startswith("Illustration, not the paper's protocol (batches of 1024)\n")
+    sizes["batch_size"] = 1024
     assert remarks_of(study, **sizes, epochs=200).startswith("Wide ResNet 10-2 with batch norm; CIFAR-10")
     assert remarks_of(study, **sizes, epochs=199).startswith("Illustration")
 
@@ -181,7 +223,7 @@ def test_a_perceptron_is_an_illustration_and_older_files_have_no_description(stu
     settings = json.loads(study.attrs["settings"]) | {"epochs": None, "steps": 500, "model": model}
     old = study.drop_attrs(deep=False).assign_attrs(settings=json.dumps(settings))
     assert scale.remarks(old).split("\n") == [
-        "Illustration at reduced scale, not the paper's "
+        "Illustration, not of the paper's size "
         "(Myrtle5 of 64 channels, all of CIFAR-10, 700 epochs, 30 seeds)",
         "perceptron, 100 hidden units; 500 steps; n = 3 seeds",
     ]
@@ -254,7 +296,7 @@ def test_figs4_shows_the_schedule_and_the_end_of_the_oscillation(study):
     strips = [axis for axis in figure.axes if not axis.get_title(loc="left")]
     for strip in strips:
         rate = line(strip, "learning rate")
-        np.testing.assert_allclose(rate.get_xdata(), [0.0, 0.43 * 30, 30.0])
+        np.testing.assert_allclose(rate.get_xdata(), [0.0, 0.4286 * 30, 30.0])
         np.testing.assert_allclose(rate.get_ydata(), [0.0, 0.02, 0.002])
     for axis in figure.axes:
         (off,) = (patch for patch in axis.patches if patch.get_gid() == "off")
@@ -431,7 +473,7 @@ def test_figs2_zoom_epochs_and_classes(along):
 def test_figs2_says_what_was_evaluated_and_that_one_run_is_shown(along):
     figure = drawn(figS2_cascade_cifar10.render(along, {}))
     words = header(figure).replace("\n", " ")
-    assert words.startswith("Illustration at reduced scale")
+    assert words.startswith("Illustration, not of the paper's size")
     assert "one run; loss, accuracies and Hessian of 1000 fixed images" in words
 
 

@@ -1,4 +1,4 @@
-"""What was trained for a figure of images, in words, and whether it was of the paper's size."""
+"""What was trained for a figure of images, in words, and whether it was as in the paper."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from typing import Any
 import xarray as xr
 
 from dynamical_loss import store
-
-PAPER_CHANNELS, PAPER_EPOCHS, PAPER_SEEDS = 64, 700, 30
-"""Fig. 1: Myrtle5."""
-
-PAPER_WIDE_RESNET_EPOCHS = 200
-"""The supplement's; depth and widening are not published."""
+from dynamical_loss.image_protocol import (
+    BATCH,
+    CHANNELS,
+    EPOCHS,
+    FINAL_FACTOR,
+    LEARNING_RATE,
+    LEARNING_RATE_SCHEDULE,
+    OSCILLATION_EPOCHS,
+    OSCILLATION_STOP,
+    PEAK_EPOCH,
+    SEEDS,
+    WIDE_RESNET_BATCH,
+    WIDE_RESNET_EPOCHS,
+    is_close,
+)
 
 _ORIGINAL = re.compile(r"CIFAR-10\b(?!.*(?:lossy|JPEG)).*\b50000 \+ 10000 images", re.IGNORECASE)
 _NORMALISATION = {"batch": "with batch norm", "none": "without batch norm"}
@@ -41,11 +50,15 @@ def epochs(dataset: xr.Dataset) -> float | None:
 
 
 def remarks(*datasets: xr.Dataset) -> str:
-    """A line of what the studies behind a figure are, below one that says whether they illustrate only.
+    """A line of what the studies behind a figure are, below one that says where they are not the paper's.
 
-    The paper's size: for Myrtle5 64 channels, all of CIFAR-10 in its original files, 700 epochs and, of a
-    study with seeds, 30 of them (Fig. 1); for a wide residual network all of CIFAR-10 and 200 epochs
-    (supplement). Everything else is an illustration.
+    The paper's size: for Myrtle5 64 channels, all of CIFAR-10 in original or exact (PNG) copies, 700 epochs
+    and, of a study with seeds, 30 of them (Fig. 1); for a wide residual network all of CIFAR-10 and 200
+    epochs (supplement; its size is not published).  The paper's protocol: batches of 512, the learning rate
+    and its schedule, and where the oscillation stops; of a wide residual network batches of 1024 alone.
+
+    Studies that have all of it get no first line; those that lack seeds alone are the paper's protocol with
+    so many of its seeds; everything else is an illustration.
 
     Args:
         datasets: phase files or trajectories with their global attributes ``settings`` and, if they have
@@ -59,10 +72,17 @@ def remarks(*datasets: xr.Dataset) -> str:
         _distinct(map(_runs, datasets)),
     )
     line = "; ".join(fact for fact in facts if fact)
-    if all(map(_is_papers, datasets)):
-        return line
-    paper = _distinct(_paper(dataset) for dataset in datasets if not _is_papers(dataset))
-    return f"Illustration at reduced scale, not the paper's ({paper})\n{line}"
+    smaller = [dataset for dataset in datasets if not _has_papers_size(dataset)]
+    if smaller:
+        return f"Illustration, not of the paper's size ({_distinct(map(_size, smaller))})\n{line}"
+    other = [dataset for dataset in datasets if not _follows_protocol(dataset)]
+    if other:
+        return f"Illustration, not the paper's protocol ({_distinct(map(_protocol, other))})\n{line}"
+    fewer = [dataset for dataset in datasets if _lacks_seeds(dataset)]
+    if fewer:
+        found = _distinct(f"n = {dataset.sizes['seed']}" for dataset in fewer)
+        return f"The paper's protocol with {found} of its {SEEDS} seeds\n{line}"
+    return line
 
 
 def _distinct(words: Iterable[str]) -> str:
@@ -82,25 +102,51 @@ def _runs(dataset: xr.Dataset) -> str:
     return f"n = {dataset.sizes['seed']} seed{'s' if dataset.sizes['seed'] > 1 else ''}"
 
 
-def _is_papers(dataset: xr.Dataset) -> bool:
+def _is_wide_resnet(dataset: xr.Dataset) -> bool:
+    return bool(store.settings_of(dataset)["model"]["kind"] == "wide_resnet")
+
+
+def _has_papers_size(dataset: xr.Dataset) -> bool:
+    """Network, data and length, whatever the number of seeds."""
     # Thousands may be set apart by a space of any width.
     description = re.sub(r"(?<=\d)\s(?=\d)", "", str(dataset.attrs.get("dataset_description", "")))
-    model, passes = store.settings_of(dataset)["model"], epochs(dataset) or 0
     if not _ORIGINAL.search(description):
         return False
-    if model["kind"] == "wide_resnet":
-        return passes >= PAPER_WIDE_RESNET_EPOCHS
+    if _is_wide_resnet(dataset):
+        return epochs(dataset) == WIDE_RESNET_EPOCHS
+    model = store.settings_of(dataset)["model"]
+    return model["kind"] == "myrtle5" and model["channels"] == CHANNELS and epochs(dataset) == EPOCHS
+
+
+def _follows_protocol(dataset: xr.Dataset) -> bool:
+    settings = store.settings_of(dataset)
+    if _is_wide_resnet(dataset):
+        return bool(settings.get("batch_size") == WIDE_RESNET_BATCH)
     return (
-        model["kind"] == "myrtle5"
-        and int(model["channels"]) >= PAPER_CHANNELS
-        and passes >= PAPER_EPOCHS
-        and dataset.sizes.get("seed", PAPER_SEEDS) >= PAPER_SEEDS
+        settings.get("batch_size") == BATCH
+        and settings.get("learning_rate") == LEARNING_RATE
+        and is_close(settings.get("learning_rate_schedule"), LEARNING_RATE_SCHEDULE)
+        and is_close(settings.get("oscillation_stop"), OSCILLATION_STOP)
     )
 
 
-def _paper(dataset: xr.Dataset) -> str:
-    kind = store.settings_of(dataset)["model"]["kind"]
-    if kind == "wide_resnet":
-        return f"all of CIFAR-10, {PAPER_WIDE_RESNET_EPOCHS} epochs"
-    seeds = f", {PAPER_SEEDS} seeds" if "seed" in dataset.sizes else ""
-    return f"Myrtle5 of {PAPER_CHANNELS} channels, all of CIFAR-10, {PAPER_EPOCHS} epochs{seeds}"
+def _lacks_seeds(dataset: xr.Dataset) -> bool:
+    return not _is_wide_resnet(dataset) and dataset.sizes.get("seed", SEEDS) < SEEDS
+
+
+def _size(dataset: xr.Dataset) -> str:
+    """The paper's."""
+    if _is_wide_resnet(dataset):
+        return f"all of CIFAR-10, {WIDE_RESNET_EPOCHS} epochs"
+    seeds = f", {SEEDS} seeds" if "seed" in dataset.sizes else ""
+    return f"Myrtle5 of {CHANNELS} channels, all of CIFAR-10, {EPOCHS} epochs{seeds}"
+
+
+def _protocol(dataset: xr.Dataset) -> str:
+    """The paper's."""
+    if _is_wide_resnet(dataset):
+        return f"batches of {WIDE_RESNET_BATCH}"
+    return (
+        f"batches of {BATCH}; η up to {LEARNING_RATE} at epoch {PEAK_EPOCH} and down to "
+        f"{FINAL_FACTOR * LEARNING_RATE:g}; Γ = 1 from epoch {OSCILLATION_EPOCHS}"
+    )
