@@ -362,6 +362,15 @@ def test_a_tar_with_flipped_bytes_is_refused(tmp_path, mode, place):
     assert message.startswith(f"{path} is truncated or no tar archive (")
 
 
+def test_a_gzipped_tar_is_compared_with_its_checksum(tmp_path):
+    """It stands behind the last image, so whoever stops there never sees it."""
+    path = pack(tmp_path / "images.tar.gz", good(), "w:gz")
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 1
+    path.write_bytes(content)
+    assert "CRC check failed" in refusal(cifar10.read, path)
+
+
 def test_a_missing_source_names_both_remedies(tmp_path):
     message = refusal(cifar10.read, tmp_path / "cifar.tar.gz")
     assert message.startswith(f"{tmp_path}/cifar.tar.gz does not exist; download it with: ")
