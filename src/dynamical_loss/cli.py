@@ -324,7 +324,9 @@ def render_figure(
 
 @commands.command()
 @click.option("--input", "inputs", multiple=True, metavar="ROLE=FILE", help="A NetCDF file; repeatable.")
-@click.option("--given-only", is_flag=True, help="Leave out claims of which no role is given.")
+@click.option(
+    "--given-only", is_flag=True, show_default=True, help="Leave out claims of which no role is given."
+)
 @_file("output", "CSV file to write; it appears only when it is whole.")
 @_settings(BootstrapSettings)
 def evaluate_claims(
