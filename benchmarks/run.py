@@ -23,7 +23,7 @@ from typing import Any
 import worker
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("steps", "roofline", "scaling", "probes", "growth", "startup", "scale", "gpu")
+PARTS = ("steps", "roofline", "scaling", "probes", "growth", "startup", "scale", "images", "gpu")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,6 +54,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
     import curvature
     import gpu
     import growth
+    import images
     import roofline
     import scale
     import scaling
@@ -74,6 +75,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
             ),
             "startup": lambda: startup.measure(1, first=False),
             "scale": lambda: scale.measure(scale.Study(periods=2, amplitudes=3, seeds=2), 2, 1),
+            "images": images.quick,
             "gpu": lambda: gpu.measure(1, (64,), 50),
         }
     return {
@@ -84,6 +86,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
         "growth": lambda: growth.measure(5),
         "startup": lambda: startup.measure(3),
         "scale": lambda: scale.measure(scale.Study(periods=100, amplitudes=100, seeds=50), 50, 3),
+        "images": lambda: images.measure(repetitions),
         "gpu": lambda: gpu.measure(repetitions),
     }
 

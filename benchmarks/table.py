@@ -262,6 +262,79 @@ def overhead(entries: Sequence[Entry]) -> str:
     return rows(header, body)
 
 
+def _images(entries: Sequence[Entry]) -> str:
+    found = select(entries, section="images")
+    body = []
+    for speed in select(found, quantity="throughput"):
+        own = {key: speed[key] for key in ("contender", "channels", "batch", "arithmetic", "device")}
+        ratios = ("of plain xla", "of the convolutions alone", "of the matrix product")
+        body.append(
+            (
+                speed["device"],
+                f"{speed['channels']}, {speed['batch']}, {speed['arithmetic']}",
+                speed["contender"],
+                spread(speed),
+                *(spread(first(found, quantity=ratio, **own)) for ratio in ratios),
+                str(speed["repetitions"]),
+            )
+        )
+    header = (
+        "device",
+        "channels, batch, arithmetic",
+        "contender",
+        "images a second",
+        "÷ plain xla",
+        "÷ convolutions alone",
+        "÷ matrix product",
+        "n",
+    )
+    return rows(header, body) + _image_limits(found) + _accuracies(found)
+
+
+def _image_limits(found: Sequence[Entry]) -> str:
+    body = [
+        (f"product of float32 matrices, {e['device']}, GFLOP/s", number(e["median"]))
+        for e in select(found, quantity="matrix product")
+    ]
+    operations = {e["channels"]: e["median"] for e in select(found, quantity="operations")}
+    body += [
+        (f"operations of training on an image, {channels} channels", number(value))
+        for channels, value in operations.items()
+    ]
+    for way in ("device", "host"):
+        body += [
+            (
+                f"bytes to the {way} in a stretch of {number(e['steps'])} steps on {number(e['samples'])} "
+                f"images, {e['device']}",
+                number(e["median"]),
+            )
+            for e in select(found, quantity=f"bytes to the {way} in a stretch")
+        ]
+    return rows(("training on images", "measured"), body)
+
+
+def _accuracies(found: Sequence[Entry]) -> str:
+    body = []
+    for accuracy in select(found, quantity="accuracy"):
+        keys = ("channels", "batch", "epochs", "period", "amplitude", "arithmetic")
+        own = {key: accuracy[key] for key in keys}
+        mean = median(found, quantity="mean difference of accuracy", **own)
+        half = median(found, quantity="half its 95 % interval", **own)
+        body.append(
+            (
+                "static"
+                if accuracy["amplitude"] == 1
+                else f"{accuracy['period']}, {accuracy['amplitude']:g}",
+                accuracy["arithmetic"],
+                spread(accuracy),
+                "–" if mean is None else f"{mean:+.4f} ± {half:.4f}".replace("-", "−"),
+                str(accuracy["repetitions"]),
+            )
+        )
+    header = ("digits: T, A", "arithmetic", "validation accuracy", "mean difference from full", "seeds")
+    return rows(header, body)
+
+
 def _gpu(entries: Sequence[Entry]) -> str:
     body = [
         (e["device"], f"{e['width']}, {e['precision']}", number(e["seeds"]), spread(e), str(e["repetitions"]))
@@ -293,7 +366,7 @@ def render(results: Sequence[dict[str, Any]]) -> str:
             f"{result['date'][:10]}, commit {_commit(result)}, {machine['system']}"
             f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
             f"{result['software']['packages']}; measured in {result['wall_seconds']} s.{_updates(result)}\n\n"
-            + "".join(part(entries) for part in (_steps, _limits, _probes, _rest, _scale, _gpu))
+            + "".join(part(entries) for part in (_steps, _limits, _probes, _rest, _scale, _images, _gpu))
         )
     return "".join(parts) or "No results are stored; `make bench` measures them.\n\n"
 

@@ -1,0 +1,185 @@
+"""The benchmark of training on images: same computation, right counts and ratios.  Nothing here is timed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import image_training  # noqa: E402
+import images  # noqa: E402
+import machine  # noqa: E402
+import table  # noqa: E402
+
+from dynamical_loss.config.datasets import Shape  # noqa: E402
+from dynamical_loss.config.models import Myrtle5Settings  # noqa: E402
+from dynamical_loss.network_size import network_size  # noqa: E402
+
+TOY = images.TOY
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return image_training.Plain(TOY, image_training.build(TOY)[1])
+
+
+def test_engine_and_plain_program_do_the_same_computation(plain):
+    assert image_training.check_agreement(TOY, plain) <= 1e-5
+    # It is training that they agree on: the loss moves by more than they may differ.
+    before, after = plain.loss(plain.state), plain.loss(plain.steps_alone(image_training.AGREEMENT_STEPS))
+    assert after < before * (1 - 10 * image_training.AGREEMENT["full"])
+
+
+def test_a_loop_makes_the_same_steps(plain):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        plain.steps_in_a_loop(7),
+        plain.steps_alone(7),
+    )
+
+
+def test_an_engine_that_computes_something_else_is_named(plain, monkeypatch):
+    for loss in (2.0, np.nan):
+        monkeypatch.setattr(image_training, "engine_loss", lambda *_, loss=loss: loss)
+        with pytest.raises(RuntimeError, match="engine: after 5 steps of 4 channels in full"):
+            image_training.check_agreement(TOY, plain)
+
+
+@pytest.mark.parametrize(("channels", "side"), [(16, 32), (64, 32), (4, 8)])
+def test_layers_are_those_of_the_network(channels, side):
+    case = image_training.Case(channels, 10, side=side)
+    shape = Shape(5, 5, case.image, image_training.CLASSES)
+    size = network_size(Myrtle5Settings(kind="myrtle5", channels=channels), shape)
+    convolutions = sum(layer.products for layer in image_training.layers(case))
+    assert convolutions + channels * image_training.CLASSES == size.products
+
+
+def test_operation_count_against_the_compiler():
+    """XLA's own count, which knows nothing of the formula; it leaves out zeros of the padding."""
+    case = image_training.Case(16, 4, samples=4)
+    plain = image_training.Plain(case, image_training.build(case)[1])
+    counted = plain._step.lower(plain.state, plain.images, plain.labels).cost_analysis()["flops"]
+    assert image_training.operations(case) * case.batch == pytest.approx(counted, rel=0.15)
+
+
+def test_the_convolutions_alone_are_those_of_a_step():
+    """Each form against the gradients of a convolution written as a sum over shifts."""
+
+    def by_shifts(pictures, kernel):
+        side = pictures.shape[1]
+        padded = jnp.pad(pictures, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        shifted = [
+            (padded[:, row : row + side, column : column + side], kernel[row, column])
+            for row in range(3)
+            for column in range(3)
+        ]
+        return sum(jnp.einsum("nhwi,io->nhwo", part, tap, precision="highest") for part, tap in shifted)
+
+    found = image_training.convolutions(TOY)
+    assert len(found) == 4 + 4 + 3  # nobody needs the gradient of the first layer's images
+    for index in range(1, 4):
+        operands = found[f"{index} image gradient"][0].args
+        pictures, kernel, cotangent = operands
+        expected, pull_back = jax.vjp(by_shifts, pictures, kernel)
+        of_images, of_kernel = pull_back(cotangent)
+        close = {"rtol": 1e-4, "atol": 1e-3}
+        np.testing.assert_allclose(found[f"{index} forward"][0](), expected, **close)
+        for form in found[f"{index} image gradient"]:
+            np.testing.assert_allclose(form(), of_images, **close)
+        directly, swapped = found[f"{index} kernel gradient"]
+        np.testing.assert_allclose(directly(), of_kernel, **close)
+        np.testing.assert_allclose(swapped().transpose(1, 2, 0, 3), of_kernel, **close)
+
+
+def test_ratios_are_formed_repetition_by_repetition():
+    times = {
+        "engine": [2.0, 4.0, 3.0],
+        "plain xla": [1.0, 4.0, 6.0],
+        "plain xla in a loop": [30.0, 30.0, 30.0],
+        "convolutions alone": [1.0, 1.0, 1.0],
+    }
+    case = image_training.Case(16, 100)
+    found = images.of_case(case, times, 100.0, device="one core")
+    engine = {"contender": "engine", **case.keys, "device": "one core"}
+    speed = table.first(found, quantity="throughput", **engine)
+    assert (speed["median"], speed["minimum"], speed["maximum"]) == (100 / 3, 25.0, 50.0)
+    ratio = table.first(found, quantity="of plain xla", **engine)
+    assert (ratio["median"], ratio["minimum"], ratio["maximum"]) == (1.0, 0.5, 2.0)
+    assert table.median(found, quantity="of the convolutions alone", **engine) == pytest.approx(1 / 3)
+    share = table.median(found, quantity="of the matrix product", **engine)
+    assert share == pytest.approx(100 / 3 * image_training.operations(case) / 100e9)
+    alone = {**engine, "contender": "plain xla"}
+    assert table.median(found, quantity="of plain xla", **alone) == 1.0
+    # The peak of products in bfloat16 is another one.
+    lower = images.of_case(case._replace(arithmetic="bfloat16"), times, 100.0)
+    assert {entry["median"] for entry in table.select(lower, quantity="of the matrix product")} == {None}
+
+
+def test_accuracies_are_compared_seed_by_seed():
+    found = images.of_accuracies({"full": [0.5, 0.7, 0.9], "bfloat16": [0.6, 0.7, 1.1]}, amplitude=1.0)
+    lower = {"arithmetic": "bfloat16", "amplitude": 1.0}
+    # Differences 0.1, 0 and 0.2: mean 0.1, standard error 0.1 / √3, Student's quantile 4.302653 at 2.
+    assert table.median(found, quantity="mean difference of accuracy", **lower) == pytest.approx(0.1)
+    half = table.median(found, quantity="half its 95 % interval", **lower)
+    assert half == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-6)
+    assert table.first(found, quantity="accuracy", arithmetic="full")["maximum"] == 0.9
+    assert table.first(found, quantity="mean difference of accuracy", arithmetic="full") is None
+
+
+def test_nothing_moves_between_host_and_device_within_a_stretch():
+    """Data are arguments that live on the device; JAX refuses to bring anything else along unasked."""
+    steps = 12  # three epochs
+    program, (samples, run, state, stops) = images.stretch_program(TOY, steps)
+    # What a stretch takes at its start; initial parameters are of no use to it and stay where they are.
+    placed = run._replace(
+        **{name: jax.device_put(getattr(run, name)) for name in run._fields if name != "parameters"}
+    )
+    stops = jax.device_put(stops)
+    with jax.transfer_guard("disallow"):
+        (parameters, _, _), _, _ = program(samples, placed, state, stops)
+        with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+            program(samples, run, state, stops)
+    moves = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (parameters, state[0])), strict=True)]
+    assert min(moves) > 1e-4
+    # Nor are data constants of the program: it takes all of them, and beside them and its state only
+    # three pairs of numbers for stops, and period, amplitude, η, end of the oscillation and seed.
+    ends = images.moved(TOY, steps)
+    assert ends.to_device == (3 * 2 + 5) * 4
+    records = 2 * (image_training.CLASSES + 4)
+    snapshot = sum(leaf.size for leaf in jax.tree.leaves(state[0]))
+    assert 0 <= ends.to_host - (records + snapshot) * 4 <= 200  # and the addresses of its parts
+
+
+def test_quick_run(tmp_path):
+    output = tmp_path / "result.json"
+    command = [ROOT / "benchmarks/run.py", "--quick", "--only", "images", "--output", output]
+    done = subprocess.run(
+        [sys.executable, *map(str, command)],
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")},
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(output.read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    entries = result["measurements"]
+    assert {entry["section"] for entry in entries} == {"images"}
+    identities = [json.dumps({k: e[k] for k in sorted(e.keys() - machine.SPREAD)}) for e in entries]
+    assert len(set(identities)) == len(identities)
+    here = table.select(entries, device="one core")
+    assert {e["contender"] for e in table.select(here, quantity="throughput")} == set(images.CONTENDERS)
+    for quantity in ("throughput", "of plain xla", "of the convolutions alone", "of the matrix product"):
+        for entry in table.select(here, quantity=quantity):
+            assert 0 < entry["minimum"] <= entry["median"] <= entry["maximum"]
+            assert entry["repetitions"] == 1
+    assert table.median(here, quantity="disagreement") <= image_training.AGREEMENT["full"]
+    assert {e["arithmetic"] for e in table.select(entries, quantity="accuracy")} == {"full", "bfloat16"}
+    assert table.render([result]).strip() in done.stdout
+    assert "| one core | 4, 10, full | engine |" in done.stdout
