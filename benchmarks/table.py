@@ -298,7 +298,7 @@ def _image_limits(found: Sequence[Entry]) -> str:
     ]
     operations = {e["channels"]: e["median"] for e in select(found, quantity="operations")}
     body += [
-        (f"operations of training on an image, {channels} channels", number(value))
+        (f"operations of training on an image, {channels} channels, millions", number(value / 1e6))
         for channels, value in operations.items()
     ]
     for way in ("device", "host"):
@@ -306,7 +306,7 @@ def _image_limits(found: Sequence[Entry]) -> str:
             (
                 f"bytes to the {way} in a stretch of {number(e['steps'])} steps on {number(e['samples'])} "
                 f"images, {e['device']}",
-                number(e["median"]),
+                number(int(e["median"])),
             )
             for e in select(found, quantity=f"bytes to the {way} in a stretch")
         ]
