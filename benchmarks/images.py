@@ -298,7 +298,7 @@ def of_accuracies(found: Mapping[str, Sequence[float]], **keys: Any) -> list[Mea
 
 
 def agreement_of_accuracies(
-    channels: int = 16, epochs: int = 30, seeds: int = 5, cells: Sequence[tuple[int, float]] = CELLS
+    channels: int = 16, epochs: int = 30, seeds: int = 20, cells: Sequence[tuple[int, float]] = CELLS
 ) -> list[Measurement]:
     """How well Myrtle5 learns the digits in either arithmetic that differs on a CPU: TF32 does not."""
     samples = digits()
