@@ -41,6 +41,7 @@ OSCILLATION_STOP = 0.857143
 CELLS = ((100, 1.0), (30, 50.0))  # T and A: the static loss, and a period of one epoch of the digits
 
 IN_A_LOOP = CONTENDERS[2]
+_MOST_STEPS = 500  # of a plain program: some tenths of a second on any device
 _SHORTEST = 0.05  # seconds in which a convolution is repeated: a clock's noise is small in it
 
 Timer = Callable[[], float]
@@ -112,7 +113,8 @@ def step_times(case: Case, repetitions: int) -> tuple[dict[str, list[float]], fl
     # On a CPU, XLA loses its fast convolutions in a loop: steps take thirty to a hundred times as long, and
     # one of them, once, is enough.
     slow = jax.default_backend() == "cpu"
-    few = max(1, length // 100) if slow else length
+    several = min(length, _MOST_STEPS)
+    few = max(1, length // 100) if slow else several
     others: dict[str, Timer] = {}
     found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     mark = 0.0
@@ -128,7 +130,7 @@ def step_times(case: Case, repetitions: int) -> tuple[dict[str, list[float]], fl
             alone = Convolutions(case)
             plain.steps_alone(1)
             plain.steps_in_a_loop(0)
-            others["plain xla"] = lambda: _seconds(lambda: plain.steps_alone(length), 1) / length
+            others["plain xla"] = lambda: _seconds(lambda: plain.steps_alone(several), 1) / several
             others[IN_A_LOOP] = lambda: _seconds(lambda: plain.steps_in_a_loop(few), 1) / few
             others["convolutions alone"] = alone
         elif len(found["engine"]) < repetitions:

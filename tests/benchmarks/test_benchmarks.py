@@ -321,6 +321,7 @@ def test_quick_run(tmp_path):
             assert entry["repetitions"] >= 1
     sections = {entry["section"] for entry in entries}
     assert sections >= {"agreement", "step", "process", "roofline", "probe", "growth", "start", "scale"}
+    assert "images" in sections
     assert {e["contender"] for e in table.select(entries, section="step")} == set(contenders.CONTENDERS)
     assert {e["varied"] for e in table.select(entries, quantity="exponent")} == set(growth.RANGES)
     jobs = table.first(entries, quantity="snakemake -n at the paper's sizes")["jobs"]
