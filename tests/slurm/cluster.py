@@ -219,7 +219,7 @@ SelectTypeParameters=CR_Core_Memory
 # Jobs start at once, not at the next of a busy cluster's rounds.
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,sched_interval=2,bf_interval=2
 SchedulerType=sched/backfill
-MinJobAge=600
+MinJobAge=3600
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=16000 Gres=gpu:{GPUS} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
