@@ -14,7 +14,7 @@ from dynamical_loss.config.study import Config, load
 from dynamical_loss.errors import UserError
 
 _HEADER = """\
-# The default study, sized for a laptop: all figures in about a quarter of an hour on two cores.
+# The default study, sized for a laptop: all figures in about twenty minutes on two cores.
 #
 # Values are yours to change; the comments are generated from the typed model in
 # src/dynamical_loss/config (`make config` writes them anew and leaves the values alone).  A group of
