@@ -180,7 +180,8 @@ def stretch_program(case: Case, length: int) -> tuple[Callable[..., Any], tuple[
     run = jax.tree.map(lambda leaf: np.asarray(leaf[0]), image_training.runs(parameters, *CELLS[-1], length))
     first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), run.parameters)
     state = (first, problem.optimiser(jnp.float32(image_training.LEARNING_RATE)).init(first), {})
-    stops = tuple(np.array(column, np.int32) for column in ((0, length), (length, length), (0, 0)))
+    schedule = Schedule((0, length))
+    stops = training._stops(schedule, schedule.stretches(length)[0], 2)
     program = jax.jit(training._stretch_program(problem, np.dtype("float32"), 1, length))
     return program, (_on_device(problem), run, state, stops)
 

@@ -482,7 +482,6 @@ def _fused(problem: Problem, schedule: Schedule, precision: Precision) -> _Engin
 
 def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any], group: int) -> _Engine:
     """So many runs side by side, in programs that XLA compiles once for all stretches."""
-    records, snapshots = np.asarray(schedule.record_steps), np.asarray(schedule.snapshot_steps, np.int64)
     # Arguments of the programs and not constants in them, which would be compiled and kept with them.
     data = Data(
         *(
@@ -497,8 +496,6 @@ def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any],
     )
     length = _stretch_length(problem, data, jax.tree.map(lambda leaf: leaf[0], runs.parameters), group)
     stretches = schedule.stretches(length)
-    # One stop at each record, one at the end, which may be none; what a stretch lacks of the longest is
-    # filled up with stops at its end, where nothing is left to do.
     most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
     slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
     advance_one = _stretch_program(problem, dtype, slots, length)
@@ -513,15 +510,8 @@ def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any],
         return jax.vmap(one)(runs.parameters, runs.learning_rate)
 
     def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
-        stops = np.full(most_stops, stretch.end)
+        items = _stops(schedule, stretch, most_stops)
         count = stretch.records.stop - stretch.records.start
-        stops[:count] = records[stretch.records]
-        # Each stop writes the parameters into the slot of the next snapshot to come.  The last stop to do
-        # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
-        slot = np.searchsorted(snapshots[stretch.snapshots], stops)
-        starts = np.concatenate([[stretch.start], stops[:-1]])
-        numbers = (array.astype(np.int32) for array in (starts, stops, slot))
-        items = (*numbers, np.arange(most_stops) < count)
         if group > 1:
             state, found, kept = program(data, runs, state, items)
         else:
@@ -532,6 +522,23 @@ def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any],
         return state, {name: np.asarray(values)[:, :count] for name, values in found.items()}, kept
 
     return _Engine("xla", group, stretches, begin, advance)
+
+
+def _stops(schedule: Schedule, stretch: Stretch, count: int) -> tuple[Array, ...]:
+    """What a stretch's program does when: starts, stops, slots, whether there is a record; (stop,) each.
+
+    There is one stop at each record and one at the end, which may be none; what a stretch lacks of `count` is
+    filled up with stops at its end, where nothing is left to do.
+    """
+    stops = np.full(count, stretch.end)
+    records = schedule.record_steps[stretch.records]
+    stops[: len(records)] = records
+    # Each stop writes the parameters into the slot of the next snapshot to come.  The last stop to do
+    # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
+    slots = np.searchsorted(np.asarray(schedule.snapshot_steps[stretch.snapshots], np.int64), stops)
+    starts = np.concatenate([[stretch.start], stops[:-1]])
+    numbers = (array.astype(np.int32) for array in (starts, stops, slots))
+    return *numbers, np.arange(count) < len(records)
 
 
 def _stretch_length(problem: Problem, data: Data, parameters: Parameters, group: int) -> int:

@@ -153,9 +153,9 @@ def test_nothing_moves_between_host_and_device_within_a_stretch():
     moves = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (parameters, state[0])), strict=True)]
     assert min(moves) > 1e-4
     # Nor are data constants of the program: it takes all of them, and beside them and its state only
-    # three pairs of numbers for stops, and period, amplitude, η, end of the oscillation and seed.
+    # three pairs of numbers and two truth values for stops, and period, amplitude, η, end and seed.
     ends = images.moved(TOY, steps)
-    assert ends.to_device == (3 * 2 + 5) * 4
+    assert ends.to_device == (3 * 2 + 5) * 4 + 2
     records = 2 * (image_training.CLASSES + 4)
     snapshot = sum(leaf.size for leaf in jax.tree.leaves(state[0]))
     assert 0 <= ends.to_host - (records + snapshot) * 4 <= 200  # and the addresses of its parts
