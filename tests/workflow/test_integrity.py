@@ -20,7 +20,9 @@ def verified(project, *folders):
 def test_a_finished_study_is_sound(finished):
     status, problems, counts = verified(finished)
     assert (status, problems) == (0, [])
-    results = len(list((finished.folder / "results").rglob("*.nc"))) + 7  # figures and the claims
+    figures = len(list(finished.result("figures").glob("*.pdf")))
+    results = len(list((finished.folder / "results").rglob("*.nc"))) + figures + 1  # and the claims
+    assert figures == 10
     assert counts == f"{results} results: 0 damaged, 0 foreign, 0 stale, 0 unfinished"
 
 
@@ -68,8 +70,9 @@ def test_published_results_and_figures_of_them_are_sound(project):
     status, problems, counts = verified(project)
     assert (status, problems) == (0, [])
     copies = len(list((project.folder / "paper_figures" / "data").rglob("*.nc"))) + 1  # and the claims
-    assert copies > 10
-    assert counts.startswith(f"{copies + 6} results ({copies} published copies: content alone): ")
+    figures = len(list((project.folder / "paper_figures").glob("*.pdf")))
+    assert copies > 10 and figures == 10
+    assert counts.startswith(f"{copies + figures} results ({copies} published copies: content alone): ")
 
 
 def test_a_figures_folder_with_a_name_for_the_shell_is_a_folder(project):
