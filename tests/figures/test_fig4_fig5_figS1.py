@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
 from dynamical_loss.figures import along_run, fig4_cascade, fig5_threshold_scaling, figS1_hessian_modes, style
+from figure_parts import drawn, letters, panel
 
 RATE, PERIOD, STEPS = 0.5, 200, 1000
 ZOOM = [160, 420]
@@ -145,20 +146,6 @@ def fig5(threshold):
         "static_wide": static_runs(1000, 1),
     }
     return drawn(fig5_threshold_scaling.render(inputs, {}))
-
-
-def drawn(figure):
-    """Warnings appear while drawing, and tests turn them into errors."""
-    figure.canvas.draw()
-    return figure
-
-
-def panel(figure, letter):
-    return next(axis for axis in figure.axes if axis.get_title(loc="left") == f"({letter})")
-
-
-def letters(figure):
-    return "".join(axis.get_title(loc="left").strip("()") for axis in figure.axes)
 
 
 def level(axis, label):

@@ -20,6 +20,7 @@ from dynamical_loss.figures import (
     style,
 )
 from dynamical_loss.stages import render_figure
+from figure_parts import drawn, letters, panel
 
 CELL = [100, 50.0]
 STEPS_PER_EPOCH = 8  # 4 000 images in batches of 512
@@ -57,20 +58,6 @@ def _networks(tmp_path_factory):
         )
         for name, gain in (("batch", 0.0), ("none", 0.05))
     ]
-
-
-def drawn(figure):
-    """Warnings appear while drawing, and tests turn them into errors."""
-    figure.canvas.draw()
-    return figure
-
-
-def panel(figure, letter):
-    return next(axis for axis in figure.axes if axis.get_title(loc="left") == f"({letter})")
-
-
-def letters(figure):
-    return "".join(axis.get_title(loc="left").strip("()") for axis in figure.axes)
 
 
 def line(axis, label):
