@@ -34,7 +34,7 @@ INPUTS = "inputs"
 PUBLISHED, PUBLISHED_FROM = "published", "published_from"
 """Attributes of a small copy: what was left out, and the content's checksum of the result it shows."""
 
-OF_DATA = (
+_OF_DATA = (
     "dataset",
     "dataset_description",
     "dataset_source",
@@ -43,7 +43,6 @@ OF_DATA = (
     "validation_samples",
     "steps_per_epoch",
 )
-"""Global attributes that say what a network was trained on; results made from a training have them too."""
 
 _END = b"\nsha256 of all before: "
 
@@ -585,6 +584,15 @@ def _require_stage(dataset: xr.Dataset, path: Path, stage: str) -> None:
 
 def _command(stage: str) -> str:
     return stage.replace("_", "-")
+
+
+def of_data(dataset: xr.Dataset) -> dict[str, Any]:
+    """What a file says of the data that a network was trained on; results made from it say the same.
+
+    Returns:
+        global attributes by name; those that the file does not have are left out.
+    """
+    return {name: dataset.attrs[name] for name in _OF_DATA if name in dataset.attrs}
 
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:

@@ -101,8 +101,7 @@ class TrainingSettings(Settings):
     def _fusible(self) -> Self:
         plain = self.optimiser.kind == "sgd" and not self.optimiser.arguments
         one_layer = isinstance(self.model, MLPSettings) and self.model.depth == 1
-        full_batch = self.batch_size is None and not self.learning_rate_schedule
-        if self.engine == "fused" and not (plain and one_layer and full_batch):
+        if self.engine == "fused" and not (plain and one_layer and self.takes_equal_steps):
             raise ValueError(
                 "engine: fused trains one hidden layer by full-batch sgd without arguments; take auto or xla"
             )
@@ -128,6 +127,11 @@ class TrainingSettings(Settings):
         """The settings of this group that belong to one of its base classes."""
         left_out = set() if self.is_resolved else {"steps"}
         return kind.model_validate(self.model_dump(include=set(kind.model_fields) - left_out))
+
+    @property
+    def takes_equal_steps(self) -> bool:
+        """Whether every step takes all samples and the same learning rate."""
+        return self.batch_size is None and not self.learning_rate_schedule
 
     @property
     def is_resolved(self) -> bool:

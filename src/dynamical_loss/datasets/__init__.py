@@ -29,9 +29,7 @@ class Data(NamedTuple):
         validation_inputs: like the training inputs, and normalised with their statistics.
         validation_labels: integers 0 … C−1, (sample,).
         classes: C.
-        description: one line, e.g. ``CIFAR-10, 50 000 + 10 000 images``.
-        class_names: C names, in the order of the labels.
-        attributes: those of `store.OF_DATA` that the file has, for what is made from it.
+        attributes: what the file says of its data, for what is made from it; see `store.of_data`.
     """
 
     train_inputs: Array
@@ -39,8 +37,6 @@ class Data(NamedTuple):
     validation_inputs: Array
     validation_labels: Array
     classes: int
-    description: str = ""
-    class_names: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = MappingProxyType({})
 
     def one_hot(self, labels: Array) -> Array:
@@ -61,20 +57,15 @@ def load(path: Path, inputs: store.Inputs) -> Data:
     names = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
     stored = inputs.read(path, names, made_by="prepare_dataset")
     train_inputs, train_labels, validation_inputs, validation_labels = (stored[name].values for name in names)
-    if "class_name" in stored:
-        class_names = tuple(map(str, stored["class_name"].values))
-    else:
-        class_names = tuple(map(str, range(int(train_labels.max()) + 1)))
+    classes = stored.sizes.get("class_index", int(train_labels.max()) + 1)
     normalise = _normaliser(stored, path)
     return Data(
         normalise(train_inputs),
         train_labels,
         normalise(validation_inputs),
         validation_labels,
-        classes=len(class_names),
-        description=str(stored.attrs.get(DESCRIPTION, path.stem)),
-        class_names=class_names,
-        attributes={name: stored.attrs[name] for name in store.OF_DATA if name in stored.attrs},
+        classes=classes,
+        attributes=store.of_data(stored),
     )
 
 

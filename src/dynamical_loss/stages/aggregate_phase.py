@@ -31,9 +31,13 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """
     inputs = store.Inputs()
     if not settings.is_resolved:
-        first = inputs.read(blocks[0], made_by="train_phase_block")
+        data = store.of_data(inputs.read(blocks[0], made_by="train_phase_block"))
+        if "train_samples" not in data:
+            raise UserError(
+                f"{blocks[0]} does not say how long an epoch is; make it anew, or give `steps` too"
+            )
         try:
-            settings = settings.with_length(int(first.attrs["train_samples"]))
+            settings = settings.with_length(int(data["train_samples"]))
         except ValueError as error:
             raise UserError(f"{blocks[0]}: {error}") from None
     record = store.Provenance(
@@ -61,7 +65,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             raise UserError(f"{path} was trained on another dataset than {blocks[0]}; {store.remedy(path)}")
         engines.add(str(stored.attrs["engine"]))
         devices.add(str(stored.attrs["device"]))
-        of_data = {name: stored.attrs[name] for name in store.OF_DATA if name in stored.attrs}
+        of_data = store.of_data(stored)
         cells = stored.sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
         arrays = {name: cells[name].isel(step=-1, missing_dims="ignore").values for name in values}
         if settings.learning_curves:

@@ -60,8 +60,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     )
     with jax.enable_x64(training.precision == "float64"):
         _probe(settings, training, data, stored, variables, output.stem)
-    of_data = {name: stored.attrs[name] for name in store.OF_DATA if name in stored.attrs}
-    store.write(variables.dataset().assign_attrs(of_data), output, record)
+    store.write(variables.dataset().assign_attrs(store.of_data(stored)), output, record)
 
 
 def _probe(

@@ -58,12 +58,7 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
     perceptron = fused.perceptron(
         settings.model, settings.loss.kind, settings.optimiser, math.prod(shape), data.classes
     )
-    if (
-        settings.batch_size
-        or settings.learning_rate_schedule
-        or settings.evaluation_samples
-        or len(shape) > 1
-    ):
+    if not settings.takes_equal_steps or len(shape) > 1:
         perceptron = None
     if settings.engine == "fused" and (perceptron is None or jax.default_backend() != "cpu"):
         raise UserError(
@@ -92,11 +87,14 @@ def oscillation_end(settings: TrainingSettings, period: int) -> int:
     """The step from which Γ = 1: the settings' own, or that of the last period.
 
     Raises:
-        ValueError: if neither leaves a static end.
+        UserError: if the period is too long for a static one at the end.
     """
     if settings.oscillation_stop is not None:
         return round(settings.oscillation_stop * settings.steps)
-    return last_period_boundary(settings.steps, period)
+    try:
+        return last_period_boundary(settings.steps, period)
+    except ValueError as error:
+        raise UserError(f"period: {error}; take a shorter one or more steps") from None
 
 
 def train(

@@ -10,7 +10,6 @@ import numpy as np
 from dynamical_loss import store
 from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
 from dynamical_loss.stages import problem as problems
 from dynamical_loss.training import Runs, Schedule
@@ -35,10 +34,7 @@ def run(
     inputs = store.Inputs()
     settings, data = problems.load(settings, dataset, inputs)
     period = max(1, settings.steps // 2) if block.period is None else block.period
-    try:
-        end = problems.oscillation_end(settings, period)
-    except ValueError as error:
-        raise UserError(f"period: {error}; take a shorter one or more steps") from None
+    end = problems.oscillation_end(settings, period)
     record = store.Provenance(
         __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision, inputs
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 from dynamical_loss import store
 from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrajectorySettings
-from dynamical_loss.errors import UserError
 from dynamical_loss.stages import problem as problems
 from dynamical_loss.training import Runs, Schedule, learning_rate_factor
 
@@ -30,10 +29,7 @@ def run(
     """
     inputs = store.Inputs()
     settings, data = problems.load(settings, dataset, inputs)
-    try:
-        end = problems.oscillation_end(settings, settings.period)
-    except ValueError as error:
-        raise UserError(f"period: {error}; take a shorter one or more steps") from None
+    end = problems.oscillation_end(settings, settings.period)
     record = store.Provenance(
         __name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision, inputs
     )
