@@ -82,10 +82,8 @@ class Convolutions:
 @functools.cache
 def stretch_length(case: Case) -> int:
     """Steps between two reports of the engine's progress."""
-    problem, parameters = image_training.build(case)
-    return training._stretch_length(
-        problem, _on_device(problem), jax.tree.map(lambda leaf: leaf[0], parameters), 1
-    )
+    problem, _ = image_training.build(case)
+    return training._stretch_length(problem, 1)
 
 
 def _on_device(problem: Problem) -> training.Data:

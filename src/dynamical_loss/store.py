@@ -39,6 +39,7 @@ _OF_DATA = (
     "dataset_description",
     "dataset_source",
     "dataset_source_sha256",
+    "dataset_normalisation",
     "train_samples",
     "validation_samples",
     "steps_per_epoch",

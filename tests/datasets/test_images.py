@@ -207,6 +207,19 @@ def test_a_smaller_set_is_part_of_a_larger_one_and_all_is_deterministic(tmp_path
     assert len(rows[0]) == 30 and rows[0] < rows[1]
 
 
+def test_what_a_network_sees_is_part_of_the_content(tmp_path, pictures):
+    """Checkpoints and later stages know a dataset by the checksum of its content."""
+    values = {"kind": "cifar10", "source": str(pictures), "train_samples": 40, "validation_samples": 20}
+    files = [
+        prepared(tmp_path / f"{kind}.nc", values | {"normalisation": kind})
+        for kind in ("standard", "none", "zca")
+    ]
+    assert len({stored.attrs["content_checksum"] for stored, _ in files}) == 3
+    spread = [data.train_inputs.std() for _, data in files]
+    np.testing.assert_allclose(spread[:2], [1, files[1][0]["train_input"].values.std() / 255], rtol=1e-3)
+    assert [data.attributes["dataset_normalisation"] for _, data in files] == ["standard", "none", "zca"]
+
+
 def test_images_keep_their_labels(tmp_path):
     """Of images that tell their class in every pixel."""
     labels = np.arange(40, dtype=np.uint8) % 10

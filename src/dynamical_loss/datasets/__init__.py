@@ -12,11 +12,12 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss import store
+from dynamical_loss.config.datasets import Shape
 from dynamical_loss.datasets.normalisation import scaled, standardised, whitened
 
 Array = npt.NDArray[Any]
 
-DESCRIPTION, NORMALISATION = "dataset_description", "normalisation"
+DESCRIPTION = "dataset_description"
 """Attributes of a dataset's file: one line for the titles of figures; how `load` normalises images."""
 
 
@@ -39,6 +40,13 @@ class Data(NamedTuple):
     classes: int
     attributes: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def shape(self) -> Shape:
+        """What a configuration is checked against."""
+        return Shape(
+            len(self.train_inputs), len(self.validation_inputs), self.train_inputs.shape[1:], self.classes
+        )
+
     def one_hot(self, labels: Array) -> Array:
         """Labels (sample,) as targets (sample, class_index) of 0 and 1."""
         return np.eye(self.classes)[labels]
@@ -58,7 +66,7 @@ def load(path: Path, inputs: store.Inputs) -> Data:
     stored = inputs.read(path, names, made_by="prepare_dataset")
     train_inputs, train_labels, validation_inputs, validation_labels = (stored[name].values for name in names)
     classes = stored.sizes.get("class_index", int(train_labels.max()) + 1)
-    normalise = _normaliser(stored, path)
+    normalise = _normaliser(stored)
     return Data(
         normalise(train_inputs),
         train_labels,
@@ -69,17 +77,13 @@ def load(path: Path, inputs: store.Inputs) -> Data:
     )
 
 
-def _normaliser(stored: xr.Dataset, path: Path) -> Callable[[Array], Array]:
-    """What makes inputs of what is stored; inputs that are no images are stored as they are.
+def _normaliser(stored: xr.Dataset) -> Callable[[Array], Array]:
+    """What makes inputs of what is stored, by the variables that are there and not by what the file says.
 
-    Raises:
-        UserError: if the file says nothing that is known.
+    Inputs that are no images are stored as they are.
     """
-    kind = stored.attrs.get(NORMALISATION)
-    if kind is None:
-        return lambda inputs: inputs
-    if kind == "standard":
-        return lambda images: standardised(images, stored["mean"].values, stored["standard_deviation"].values)
-    if kind == "zca":
+    if "whitening" in stored:
         return lambda images: whitened(images, stored["whitening_mean"].values, stored["whitening"].values)
-    return scaled
+    if "standard_deviation" in stored:
+        return lambda images: standardised(images, stored["mean"].values, stored["standard_deviation"].values)
+    return scaled if stored["train_input"].dtype == np.uint8 else lambda inputs: inputs

@@ -16,7 +16,7 @@ from dynamical_loss.config.datasets import (
     FashionMnistSettings,
     SpiralSettings,
 )
-from dynamical_loss.datasets import DESCRIPTION, NORMALISATION, cifar10, digits, fashion_mnist
+from dynamical_loss.datasets import DESCRIPTION, cifar10, digits, fashion_mnist
 from dynamical_loss.datasets.images import Images, Source
 from dynamical_loss.datasets.normalisation import channel_statistics, whitening
 from dynamical_loss.datasets.selection import balanced
@@ -109,7 +109,7 @@ def _images(settings: ImageSettings, source: Source) -> xr.Dataset:
             "dataset_source_sha256": source.sha256,
             "split": f"{_sizes(*(len(images.labels) for images in official))} images, {source.split}",
             DESCRIPTION: f"{source.title}, {_sizes(len(train.labels), len(validation.labels))} images",
-            NORMALISATION: settings.normalisation,
+            "dataset_normalisation": settings.normalisation,
         }
     )
 
@@ -154,19 +154,22 @@ def _chosen(images: Images, count: int, seed: tuple[int, int]) -> Images:
 
 
 def _add_statistics(variables: store.Variables, settings: ImageSettings, train: Images) -> None:
-    """Add what `datasets.load` normalises with, of the chosen training images.
+    """Add what `datasets.load` normalises with, of the chosen training images, and nothing else.
+
+    So the content of the file, and with it its checksum, decides what a network is trained on.
 
     Raises:
         UserError: if they are of one colour, so that there is nothing to divide by.
     """
-    mean, standard_deviation = channel_statistics(train.pixels)
-    if settings.normalisation == "standard" and not standard_deviation.all():
-        raise UserError("normalisation: a channel is the same in all training images; take none")
-    for name, values, words in (
-        ("mean", mean, "mean of each channel of the training images, intensities 0 to 1"),
-        ("standard_deviation", standard_deviation, "standard deviation of the same"),
-    ):
-        variables.add(name, ("channel",), values, words, reference="Fig. 1")
+    if settings.normalisation == "standard":
+        mean, standard_deviation = channel_statistics(train.pixels)
+        if not standard_deviation.all():
+            raise UserError("normalisation: a channel is the same in all training images; take none")
+        for name, values, words in (
+            ("mean", mean, "mean of each channel of the training images, intensities 0 to 1"),
+            ("standard_deviation", standard_deviation, "standard deviation of the same"),
+        ):
+            variables.add(name, ("channel",), values, words, reference="Fig. 1")
     if settings.normalisation == "zca":
         centre, matrix = whitening(train.pixels, settings.zca_regularisation)
         variables.add(
