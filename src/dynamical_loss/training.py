@@ -81,6 +81,8 @@ class Problem:
             a constant learning rate.
         evaluation_samples: how many of the first training and validation samples records look at; None
             for all of them.
+        products: multiplications of a forward pass on one sample, so that long work is cut into stretches
+            of seconds; 0 where a step is short.
     """
 
     network: Network
@@ -95,6 +97,7 @@ class Problem:
     batch_size: int | None = None
     learning_rate_points: tuple[tuple[float, float], ...] | None = None
     evaluation_samples: int | None = None
+    products: int = 0
 
 
 class Data(NamedTuple):
@@ -494,7 +497,7 @@ def _xla(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any],
             )
         )
     )
-    length = _stretch_length(problem, data, jax.tree.map(lambda leaf: leaf[0], runs.parameters), group)
+    length = _stretch_length(problem, group)
     stretches = schedule.stretches(length)
     most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
     slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
@@ -541,25 +544,16 @@ def _stops(schedule: Schedule, stretch: Stretch, count: int) -> tuple[Array, ...
     return *numbers, np.arange(count) < len(records)
 
 
-def _stretch_length(problem: Problem, data: Data, parameters: Parameters, group: int) -> int:
+def _stretch_length(problem: Problem, group: int) -> int:
     """Steps of a stretch: `_STRETCH`, or as many as take some seconds."""
-    samples = problem.batch_size or len(data.train_inputs)
-    operations = 6.0 * sum(leaf.size for leaf in jax.tree.leaves(parameters)) * samples
-    if problem.network.convolutional:
-
-        def objective(parameters: Parameters, data: Data) -> jax.Array:
-            logits, _ = problem.network.train(
-                parameters, problem.network.statistics, data.train_inputs[:samples], None
-            )
-            return jnp.sum(problem.loss(logits, data.train_targets[:samples]))
-
-        cost: Any = jax.jit(jax.grad(objective)).lower(parameters, data).cost_analysis()
-        operations = float(cost["flops"])
-    rate = _STRETCH_OPERATIONS["cpu" if jax.default_backend() == "cpu" else "gpu"]
-    longest = _STRETCH
+    longest, samples = _STRETCH, len(problem.train_inputs)
     if problem.batch_size is not None:
-        longest = min(_STRETCH, _EPOCHS * -(-len(data.train_inputs) // problem.batch_size))
-    return int(np.clip(rate / (operations * group), 1, longest))
+        longest = min(_STRETCH, _EPOCHS * -(-samples // problem.batch_size))
+        samples = problem.batch_size
+    # Forward, and backward to parameters and to activations, two operations a product.
+    operations = 6.0 * problem.products * samples * group
+    rate = _STRETCH_OPERATIONS["cpu" if jax.default_backend() == "cpu" else "gpu"]
+    return int(np.clip(rate / max(operations, 1.0), 1, longest))
 
 
 def _stretch_program(

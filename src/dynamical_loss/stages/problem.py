@@ -12,11 +12,11 @@ import jax
 
 from dynamical_loss import datasets, fused, losses, models, store
 from dynamical_loss.checkpoint import FileCheckpoint
-from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.models import Parameters
+from dynamical_loss.network_size import network_size
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
 from dynamical_loss.training import (
@@ -38,11 +38,8 @@ def load(settings: SettingsType, dataset: Path, inputs: store.Inputs) -> tuple[S
         UserError: if the dataset cannot be read, or does not go together with the settings.
     """
     data = datasets.load(dataset, inputs)
-    shape = Shape(
-        len(data.train_inputs), len(data.validation_inputs), data.train_inputs.shape[1:], data.classes
-    )
     try:
-        return settings.for_data(shape), data
+        return settings.for_data(data.shape), data
     except ValueError as error:
         raise UserError(f"{dataset}: {error}") from None
 
@@ -79,6 +76,7 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         batch_size=settings.batch_size,
         learning_rate_points=points or None,
         evaluation_samples=settings.evaluation_samples,
+        products=network_size(settings.model, data.shape).products,
     )
     return problem, models.initial_parameters(model, shape, seeds)
 
