@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,37 @@ WIDE_RESNET_BATCH, WIDE_RESNET_EPOCHS = 1024, 200
 _TOLERANCE = 1e-3  # of fractions of a run: less than an epoch, so that a configuration may round them
 
 
-def is_close(found: Any, paper: npt.ArrayLike) -> bool:
+def departures(settings: Mapping[str, Any]) -> list[str]:
+    """Where a training differs from the paper's protocol, a line each.
+
+    Sizes are no part of it: those of the network and of the data, the length and the number of seeds.
+
+    Args:
+        settings: as a file of a training records them; what they do not record differs.
+    """
+    paper: dict[str, Any] = {"loss.kind": "cross_entropy", "loss.waveform": "triangle"}
+    rounded: dict[str, npt.ArrayLike] = {}
+    if settings["model"]["kind"] == "wide_resnet":
+        paper |= {"batch_size": WIDE_RESNET_BATCH}
+    else:
+        paper |= {"optimiser.kind": "sgd", "optimiser.arguments": MOMENTUM}
+        paper |= {"learning_rate": LEARNING_RATE, "batch_size": BATCH}
+        rounded = {"learning_rate_schedule": LEARNING_RATE_SCHEDULE, "oscillation_stop": OSCILLATION_STOP}
+    differing = {key: wanted for key, wanted in paper.items() if _setting(settings, key) != wanted}
+    for key, numbers in rounded.items():
+        if not _is_close(settings.get(key), numbers):
+            differing[key] = np.round(np.asarray(numbers), 4).tolist()
+    return [f"{key} is {_setting(settings, key)}, in the paper {wanted}" for key, wanted in differing.items()]
+
+
+def _setting(settings: Mapping[str, Any], path: str) -> Any:
+    found: Any = settings
+    for key in path.split("."):
+        found = (found or {}).get(key)
+    return found
+
+
+def _is_close(found: Any, paper: npt.ArrayLike) -> bool:
     """Whether a setting is made of the paper's numbers, up to rounding; null is none of them."""
     wanted = np.asarray(paper, dtype=np.float64)
     given = np.asarray(math.nan if found is None else found, dtype=np.float64)

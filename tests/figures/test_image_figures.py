@@ -157,24 +157,45 @@ def test_only_all_of_the_papers_sizes_together_are_no_illustration(study, smalle
 
 
 @pytest.mark.parametrize(
-    "other",
+    ("other", "difference"),
     [
-        {"batch_size": 256},
-        {"batch_size": None},
-        {"learning_rate": 0.021},
-        {"learning_rate_schedule": []},
-        {"learning_rate_schedule": [[0, 0], [0.43, 1], [1, 0.1]]},
-        {"learning_rate_schedule": [[0, 0], [3 / 7, 1], [1, 0.0]]},
-        {"oscillation_stop": None},
-        {"oscillation_stop": 0.855},
+        ({"batch_size": 256}, "batch_size is 256, in the paper 512"),
+        ({"batch_size": None}, "batch_size is None, in the paper 512"),
+        ({"learning_rate": 0.021}, "learning_rate is 0.021, in the paper 0.02"),
+        (
+            {"learning_rate_schedule": []},
+            "learning_rate_schedule is [], in the paper [[0.0, 0.0], [0.4286, 1.0], ",
+        ),
+        (
+            {"learning_rate_schedule": [[0, 0], [0.43, 1], [1, 0.1]]},
+            "learning_rate_schedule is [[0, 0], [0.43, ",
+        ),
+        (
+            {"learning_rate_schedule": [[0, 0], [3 / 7, 1], [1, 0.0]]},
+            "learning_rate_schedule is [[0, 0], [0.42",
+        ),
+        ({"oscillation_stop": None}, "oscillation_stop is None, in the paper 0.8571"),
+        ({"oscillation_stop": 0.855}, "oscillation_stop is 0.855, in the paper 0.8571"),
+        (
+            {"optimiser": {"kind": "adam", "arguments": {}}},
+            "optimiser.kind is adam, in the paper sgd; optimiser.a",
+        ),
+        ({"loss": {"kind": "mse", "waveform": "triangle"}}, "loss.kind is mse, in the paper cross_entropy"),
+        (
+            {"loss": {"kind": "cross_entropy", "waveform": "sine"}},
+            "loss.waveform is sine, in the paper triangle",
+        ),
     ],
 )
 @pytest.mark.parametrize("seeds", [8, 30])
-def test_another_protocol_of_the_papers_size_is_an_illustration(study, other, seeds):
-    assert remarks_of(study, **PAPERS | other | {"seeds": seeds}).split("\n")[0] == (
-        "Illustration, not the paper's protocol "
-        "(batches of 512; η up to 0.02 at epoch 300 and down to 0.002; Γ = 1 from epoch 600)"
-    )
+def test_another_protocol_of_the_papers_size_is_an_illustration(study, other, difference, seeds):
+    first, differences, _ = remarks_of(study, **PAPERS | other | {"seeds": seeds}).split("\n")
+    assert first == "Illustration, not the paper's protocol"
+    assert differences.startswith(difference)
+
+
+def test_rounded_products_are_named(study):
+    assert remarks_of(study, **PAPERS, arithmetic="bfloat16").endswith("n = 30 seeds; products in bfloat16")
 
 
 @pytest.mark.parametrize("seeds", [1, 8, 29])
@@ -194,7 +215,9 @@ def test_exact_copies_and_more_seeds_are_the_papers(study):
 def test_a_wide_resnet_of_the_supplements_length_is_no_illustration(study):
     sizes = {"description": image_results.ORIGINAL, "model": image_results.wide_resnet()}
     smaller = remarks_of(study, **sizes, epochs=200, batch_size=512)
-    assert smaller.startswith("Illustration, not the paper's protocol (batches of 1024)\n")
+    assert smaller.startswith(
+        "Illustration, not the paper's protocol\nbatch_size is 512, in the paper 1024\n"
+    )
     sizes["batch_size"] = 1024
     assert remarks_of(study, **sizes, epochs=200).startswith("Wide ResNet 10-2 with batch norm; CIFAR-10")
     assert remarks_of(study, **sizes, epochs=199).startswith("Illustration")

@@ -10,22 +10,15 @@ import xarray as xr
 
 from dynamical_loss import store
 from dynamical_loss.image_protocol import (
-    BATCH,
     CHANNELS,
     EPOCHS,
-    FINAL_FACTOR,
-    LEARNING_RATE,
-    LEARNING_RATE_SCHEDULE,
-    OSCILLATION_EPOCHS,
-    OSCILLATION_STOP,
-    PEAK_EPOCH,
     SEEDS,
-    WIDE_RESNET_BATCH,
     WIDE_RESNET_EPOCHS,
-    is_close,
+    departures,
 )
 
 _ORIGINAL = re.compile(r"CIFAR-10\b(?!.*(?:lossy|JPEG)).*\b50000 \+ 10000 images", re.IGNORECASE)
+_ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
 _NORMALISATION = {"batch": "with batch norm", "none": "without batch norm"}
 
 
@@ -54,8 +47,7 @@ def remarks(*datasets: xr.Dataset) -> str:
 
     The paper's size: for Myrtle5 64 channels, all of CIFAR-10 in original or exact (PNG) copies, 700 epochs
     and, of a study with seeds, 30 of them (Fig. 1); for a wide residual network all of CIFAR-10 and 200
-    epochs (supplement; its size is not published).  The paper's protocol: batches of 512, the learning rate
-    and its schedule, and where the oscillation stops; of a wide residual network batches of 1024 alone.
+    epochs (supplement; its size is not published).  The paper's protocol: see `image_protocol.departures`.
 
     Studies that have all of it get no first line; those that lack seeds alone are the paper's protocol with
     so many of its seeds; everything else is an illustration.
@@ -70,14 +62,15 @@ def remarks(*datasets: xr.Dataset) -> str:
         _distinct(str(dataset.attrs.get("dataset_description", "")) for dataset in datasets),
         _distinct(map(_length, datasets)),
         _distinct(map(_runs, datasets)),
+        _distinct(map(_rounding, settings)),
     )
     line = "; ".join(fact for fact in facts if fact)
     smaller = [dataset for dataset in datasets if not _has_papers_size(dataset)]
     if smaller:
         return f"Illustration, not of the paper's size ({_distinct(map(_size, smaller))})\n{line}"
-    other = [dataset for dataset in datasets if not _follows_protocol(dataset)]
+    other = dict.fromkeys(difference for item in settings for difference in departures(item))
     if other:
-        return f"Illustration, not the paper's protocol ({_distinct(map(_protocol, other))})\n{line}"
+        return f"Illustration, not the paper's protocol\n{'; '.join(other)}\n{line}"
     fewer = [dataset for dataset in datasets if _lacks_seeds(dataset)]
     if fewer:
         found = _distinct(f"n = {dataset.sizes['seed']}" for dataset in fewer)
@@ -102,6 +95,11 @@ def _runs(dataset: xr.Dataset) -> str:
     return f"n = {dataset.sizes['seed']} seed{'s' if dataset.sizes['seed'] > 1 else ''}"
 
 
+def _rounding(settings: Mapping[str, Any]) -> str:
+    arithmetic = settings.get("arithmetic", "full")
+    return "" if arithmetic == "full" else f"products in {_ARITHMETIC[arithmetic]}"
+
+
 def _is_wide_resnet(dataset: xr.Dataset) -> bool:
     return bool(store.settings_of(dataset)["model"]["kind"] == "wide_resnet")
 
@@ -118,18 +116,6 @@ def _has_papers_size(dataset: xr.Dataset) -> bool:
     return model["kind"] == "myrtle5" and model["channels"] == CHANNELS and epochs(dataset) == EPOCHS
 
 
-def _follows_protocol(dataset: xr.Dataset) -> bool:
-    settings = store.settings_of(dataset)
-    if _is_wide_resnet(dataset):
-        return bool(settings.get("batch_size") == WIDE_RESNET_BATCH)
-    return (
-        settings.get("batch_size") == BATCH
-        and settings.get("learning_rate") == LEARNING_RATE
-        and is_close(settings.get("learning_rate_schedule"), LEARNING_RATE_SCHEDULE)
-        and is_close(settings.get("oscillation_stop"), OSCILLATION_STOP)
-    )
-
-
 def _lacks_seeds(dataset: xr.Dataset) -> bool:
     return not _is_wide_resnet(dataset) and dataset.sizes.get("seed", SEEDS) < SEEDS
 
@@ -140,13 +126,3 @@ def _size(dataset: xr.Dataset) -> str:
         return f"all of CIFAR-10, {WIDE_RESNET_EPOCHS} epochs"
     seeds = f", {SEEDS} seeds" if "seed" in dataset.sizes else ""
     return f"Myrtle5 of {CHANNELS} channels, all of CIFAR-10, {EPOCHS} epochs{seeds}"
-
-
-def _protocol(dataset: xr.Dataset) -> str:
-    """The paper's."""
-    if _is_wide_resnet(dataset):
-        return f"batches of {WIDE_RESNET_BATCH}"
-    return (
-        f"batches of {BATCH}; η up to {LEARNING_RATE} at epoch {PEAK_EPOCH} and down to "
-        f"{FINAL_FACTOR * LEARNING_RATE:g}; Γ = 1 from epoch {OSCILLATION_EPOCHS}"
-    )
