@@ -37,6 +37,7 @@ def changed(path, value):
 
 
 W100 = ["phase", "spiral_w100"]
+S2 = ["trajectories", "cascade_images"]
 MYRTLE5 = ["phase", "myrtle5"]
 IMAGES = ["datasets", "images"]
 
@@ -117,6 +118,22 @@ IMAGES = ["datasets", "images"]
         (["figures", "learning_curves_cell"], [7, 50], ["learning_curves_cell", "T = 7, A = 50", "name one"]),
         (["figures", "phase_images"], "myrtle", ["figures.phase_images", "no 'myrtle'"]),
         (["figures", "cascade_images"], "x", ["figures.cascade_images", "no 'x'"]),
+        (
+            [*S2, "record_every"],
+            10,
+            ["cascade_images.record_every", "10 hides the alternation", "odd number"],
+        ),
+        ([*S2, "probes", "hessian", "losses"], ["static"], ["cascade_images", "Fig. S2", "weighted loss"]),
+        (
+            [*S2, "probes", "hessian"],
+            {"modes": 9000, "order": 9000},
+            ["cascade_images.probes.hessian.modes", "7216 parameters", "fewer"],
+        ),
+        (
+            [*S2, "optimiser", "arguments"],
+            {"momentum": 1.5, "nesterov": True},
+            ["cascade_images.optimiser", "momentum: 1.5", "below 1"],
+        ),
         (["figures", "wide_resnet"], ["x"], ["figures.wide_resnet", "no 'x'"]),
         (["figures", "dataset"], "images", ["figures.dataset", "Fig. 2 shows a spiral"]),
         (["threshold", "trajectory", "model"], {"kind": "myrtle5"}, ["threshold.trajectory.model"]),

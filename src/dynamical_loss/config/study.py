@@ -14,6 +14,7 @@ from dynamical_loss.config.datasets import DatasetSettings
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
+from dynamical_loss.network_size import network_size
 
 # Short, as a cluster's logs have folders named after study and block together.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
@@ -133,6 +134,13 @@ class Config(Settings):
                 runs.for_data(self.datasets[runs.dataset].shape)
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
+        for name, probed in self.trajectories.items():
+            parameters = network_size(probed.model, self.datasets[probed.dataset].shape).parameters
+            if probed.probes.hessian.modes > parameters:
+                raise ValueError(
+                    f"trajectories.{name}.probes.hessian.modes: the network has no more than {parameters} "
+                    "parameters; take fewer"
+                )
         figures = self.figures
         _require(figures.phase_narrow, self.phase, "figures.phase_narrow", "phase")
         _require(figures.phase_wide, self.phase, "figures.phase_wide", "phase")
@@ -155,6 +163,7 @@ class Config(Settings):
                 self._can_be_shown(key, study)
         if figures.cascade_images is not None:
             _require(figures.cascade_images, self.trajectories, "figures.cascade_images", "trajectories")
+            self._cascade_can_be_shown(figures.cascade_images)
         cascade = self.trajectories[figures.cascade]
         for where, run, probes in (
             (f"trajectories.{figures.cascade}", cascade, cascade.probes),
@@ -170,6 +179,19 @@ class Config(Settings):
         if clash:
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
         return self
+
+    def _cascade_can_be_shown(self, name: str) -> None:
+        """Refuse a trajectory that lacks what Fig. S2 shows."""
+        run = self.trajectories[name]
+        if run.record_every % 2 == 0:
+            raise ValueError(
+                f"trajectories.{name}.record_every: {run.record_every} hides the alternation of the loss in "
+                "Fig. S2; take 1 or another odd number"
+            )
+        if "weighted" not in run.probes.hessian.losses:
+            raise ValueError(
+                f"trajectories.{name}: Fig. S2 needs the weighted loss; add it to hessian.losses"
+            )
 
     def _can_be_shown(self, key: str, name: str) -> None:
         """Refuse a study of images that lacks what the figure behind `key` shows."""

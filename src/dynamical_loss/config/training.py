@@ -47,6 +47,9 @@ class OptimiserSettings(Settings):
             from dynamical_loss.optimisers import optimiser
 
             optimiser(self.kind, self.arguments)
+        momentum = self.arguments.get("momentum")
+        if isinstance(momentum, float) and not 0 <= momentum < 1:
+            raise ValueError(f"momentum: {momentum:g} never comes to rest; take one from 0 up to below 1")
         return self
 
 
