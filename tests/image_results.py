@@ -170,6 +170,8 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     probes.add("snapshot_step", ("snapshot_step",), snapshot, "t", reference="Fig. S2")
     probes.add("mode", ("mode",), np.arange(modes), "rank", reference="Fig. S2")
     probes.add("hessian_eigenvalue", ("snapshot_step", "mode"), eigenvalues, "λ", reference="Fig. S2")
+    residuals = 1e-6 * eigenvalues
+    probes.add("hessian_residual", ("snapshot_step", "mode"), residuals, "|Hv − λv|", reference="Fig. S2")
     known = {**ProbeSettings().model_dump(mode="json"), "trajectory": origin}
     path = folder / "trajectory.nc"
     spectrum = written(

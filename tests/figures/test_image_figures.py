@@ -438,6 +438,28 @@ def test_figs2_draws_what_is_stored(along):
     assert panel(figure, "c").get_ylabel() == "F(t) − F(t − 1)"
 
 
+def test_figs2_leaves_out_what_is_no_eigenvalue_to_a_per_cent(along):
+    spectrum = along["spectrum"][0].copy(deep=True)
+    spectrum["hessian_residual"][3, 4] = 0.011 * spectrum["hessian_eigenvalue"][3, 4]
+    spectrum["hessian_residual"][2, 4] = 0.009 * spectrum["hessian_eigenvalue"][2, 4]
+    figure = drawn(figS2_cascade_cifar10.render(along | {"spectrum": [spectrum]}, {}))
+    fifth = line(panel(figure, "e"), "_mode 5").get_ydata()
+    assert np.flatnonzero(np.isnan(fifth)).tolist() == [3]
+    assert "known to 1 %" in figure.legends[-1].get_title().get_text()
+
+
+def test_figs2_increments_are_over_one_distance(along):
+    """Records every 3 steps, and one at a snapshot between two of them."""
+    whole = along["trajectory"][0]
+    trajectory = whole.isel(step=np.union1d(np.arange(0, whole.sizes["step"], 3), [40]))
+    axis = panel(drawn(figS2_cascade_cifar10.render(along | {"trajectory": [trajectory]}, {})), "c")
+    assert axis.get_ylabel() == "F(t) − F(t − 3)"
+    steps = np.setdiff1d(np.arange(3, whole.sizes["step"], 3), [42])
+    loss = whole["weighted_loss"].values
+    np.testing.assert_array_equal(axis.lines[0].get_xdata(), steps)
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), loss[steps] - loss[steps - 3])
+
+
 def test_figs2_bounds_follow_the_schedule_and_are_absent_where_it_is_zero(along):
     figure = drawn(figS2_cascade_cifar10.render(along, {}))
     axis = panel(figure, "e")

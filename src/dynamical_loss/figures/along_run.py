@@ -23,6 +23,7 @@ LINE_COLOUR = EVEN_COLOUR
 STATIC_COLOUR = "0.94"
 _BINS = 1200  # of a decimated line: about two to a pixel of a column at 300 dpi
 _FEW_SNAPSHOTS = 100
+_RESIDUAL = 0.01  # of an eigenvalue that is shown, relative
 _MOST_PERIODS = 60  # whose triangles can be told apart in a column
 _MOST_LABELLED_PERIODS = 25
 
@@ -70,6 +71,17 @@ def positive(values: npt.ArrayLike) -> Floats:
     """Values that a logarithmic axis can show, NaN elsewhere."""
     array = np.asarray(values, dtype=float)
     return np.where(array > 0, array, math.nan)
+
+
+def converged(values: npt.ArrayLike, residuals: npt.ArrayLike) -> Floats:
+    """Ritz values that are eigenvalues to a per cent, NaN elsewhere.
+
+    Args:
+        values: any shape.
+        residuals: |Hv − θv| of each, same shape; an eigenvalue lies within it of the Ritz value θ.
+    """
+    array = np.asarray(values, dtype=float)
+    return np.where(np.asarray(residuals) <= _RESIDUAL * np.abs(array), array, math.nan)
 
 
 def line(axis: Axes, x: Floats, y: Floats, span: Span, **look: Any) -> None:
@@ -268,13 +280,19 @@ def loss(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
 
 
 def increments(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
-    """F(t) less F one record earlier; zoomed in, even and odd steps apart."""
+    """F(t) less F one record earlier; zoomed in, even and odd steps apart.
+
+    Records at snapshots may lie between the regular ones; only differences over the most frequent distance
+    are shown.
+    """
     step = trajectory["step"].values.astype(float)
-    apart = zoomed and _sees_both_branches(step)
     change = np.diff(trajectory["weighted_loss"].values.astype(float))
-    spacing = int(np.max(np.diff(step))) if step.size > 1 else 1
-    (branches if apart else line)(axis, step[1:], change, span)
-    axis.set_ylabel(f"F(t) − F(t − {spacing})")
+    distances, counts = np.unique(np.diff(step), return_counts=True)
+    spacing = distances[counts.argmax()] if distances.size else 1.0
+    regular = np.diff(step) == spacing
+    apart = zoomed and spacing % 2 == 1
+    (branches if apart else line)(axis, step[1:][regular], change[regular], span)
+    axis.set_ylabel(f"F(t) − F(t − {spacing:g})")
     axis.yaxis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
     if apart:
         legend_above(axis)

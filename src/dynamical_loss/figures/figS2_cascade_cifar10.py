@@ -23,7 +23,7 @@ from dynamical_loss.figures.along_run import Floats, Span
 
 ROLES = {
     "trajectory": style.Role("train_trajectory", ("learning_rate",)),
-    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
+    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue", "hessian_residual")),
 }
 
 BOUND_LOOKS: tuple[dict[str, Any], ...] = (
@@ -56,8 +56,9 @@ def bounds(settings: dict[str, Any], learning_rate: npt.ArrayLike) -> dict[str, 
 def render(inputs: style.Inputs, options: style.Options) -> Figure:
     """Class weights, loss, its increments, accuracy and top Hessian eigenvalues along one run.
 
-    The bounds of stability follow the scheduled learning rate; they are those of full-batch descent on a
-    quadratic. The axis on top counts epochs.
+    Ritz values that are no eigenvalues to a per cent are left out. The bounds of stability follow the
+    scheduled learning rate; they are those of full-batch descent on a quadratic. The axis on top counts
+    epochs.
 
     Args:
         inputs: `trajectory` and `spectrum` of the run.
@@ -118,7 +119,11 @@ def _hessian(
     zoomed: bool,
 ) -> None:
     snapshot = spectrum["snapshot_step"].values.astype(float)
-    values = along_run.positive(spectrum["hessian_eigenvalue"].transpose("snapshot_step", "mode").values)
+    found, residuals = (
+        spectrum[name].transpose("snapshot_step", "mode").values
+        for name in ("hessian_eigenvalue", "hessian_residual")
+    )
+    values = along_run.converged(along_run.positive(found), residuals)
     along_run.modes(axis, snapshot, values, span, shades, branches=zoomed)
     shown = [values[along_run.inside(snapshot, span)].ravel()]
     for (name, bound), look in zip(limits.items(), BOUND_LOOKS, strict=False):
@@ -154,7 +159,8 @@ def _key(figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switc
         handles.append(Patch(color=along_run.STATIC_COLOUR, label="oscillation off"))
     figure.legend(
         handles=handles,
-        title="Bounds: where full-batch descent on a quadratic loses stability, at the scheduled η(t).",
+        title="Eigenvalues known to 1 %. Bounds: where full-batch descent on a quadratic loses stability, at "
+        "the scheduled η(t).",
         title_fontsize=6,
         loc="outside lower center",
         ncols=6,
