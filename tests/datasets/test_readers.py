@@ -208,7 +208,8 @@ def test_a_batch_that_makes_no_sense_is_refused(tmp_path, content, reason):
 def test_a_tar_of_png_images_gives_them_exactly_by_class(tmp_path, mode, top):
     files = {f"{top}{name}": content for name, content in image_files(TRAIN, TEST).items()}
     shuffled = dict(sorted(files.items(), key=lambda item: hashlib.sha256(item[0].encode()).digest()))
-    extra = {f"{top}README.md": b"words", f"{top}train/cat/.hidden": b"not looked at"}
+    hidden = ("train/cat/.hidden", "train/.cache/x.png", "test/cat/.cache/x.png")
+    extra = {f"{top}README.md": b"words"} | {f"{top}{name}": b"not looked at" for name in hidden}
     path = pack(tmp_path / "images.tar", shuffled | extra, mode)
     source = cifar10.read(path)
     assert_same_images(source, by_class(*TRAIN), by_class(*TEST))
@@ -220,7 +221,8 @@ def test_a_tar_of_png_images_gives_them_exactly_by_class(tmp_path, mode, top):
 def test_a_folder_is_the_same_dataset_as_its_tar_and_has_the_checksum_of_its_list(tmp_path):
     files = image_files(TRAIN, TEST)
     folder = spread(tmp_path / "images", files)
-    spread(folder, {"notes.txt": b"words", "train/.DS_Store": b"\0"})
+    hidden = ("train/.DS_Store", "train/.cache/x.png", "test/cat/.cache/x.png")
+    spread(folder, {"notes.txt": b"words"} | dict.fromkeys(hidden, b"\0"))
     source = cifar10.read(folder)
     assert_same_images(source, by_class(*TRAIN), by_class(*TEST))
     assert source.origin == "images (folder of PNG images)"
@@ -269,6 +271,10 @@ WRONG = [
         "train/cat/x.png is 32×28 pixels, and not 32×32",
     ),
     (lambda: good() | {"train/plane/x.png": b""}, "train/plane is no class; the classes are airplane, "),
+    (
+        lambda: good() | {"test/cat/more/x.png": encoded(TEST[0][0], "PNG")},
+        "test/cat/more is no image; take it out",
+    ),
     (lambda: good() | {"test/cat/list.txt": b"words"}, "test/cat/list.txt is no PNG or JPEG image (damaged"),
     (
         lambda: good() | {"test/cat/x.jpeg": encoded(TEST[0][0], "JPEG")[:-100]},

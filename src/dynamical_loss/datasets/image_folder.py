@@ -135,10 +135,13 @@ def _packed(path: Path) -> Iterator[tuple[str, bytes]]:
     tops: set[tuple[str, ...]] = set()
     for name, content in archive.members(path, _LARGEST):
         parts = PurePosixPath(name).parts
-        top, rest = parts[:-3], parts[-3:]
-        if len(rest) < 3 or len(top) > 1 or rest[0] not in SPLITS or rest[-1].startswith("."):
+        start = next((depth for depth, part in enumerate(parts[:2]) if part in SPLITS), len(parts))
+        top, own = parts[:start], parts[start:]
+        if len(own) < 3 or any(part.startswith(".") for part in own[1:3]):
             continue
+        if len(own) > 3:
+            raise UserError(f"{path}: {'/'.join(own[:3])} is no image; take it out")
         tops.add(top)
         if len(tops) > 1:
-            raise UserError(f"{path} holds several folders '{rest[0]}'; pack one dataset alone")
-        yield "/".join(rest), content
+            raise UserError(f"{path} holds several folders '{own[0]}'; pack one dataset alone")
+        yield "/".join(own), content
