@@ -37,29 +37,41 @@ if not CONFIG.published:
 
 # Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that.
 localrules:
-    prepare_dataset,
     aggregate_phase,
     analyse_cascade,
     fit_threshold,
     evaluate_claims,
-    evaluate_image_claims,
     render_figure,
     publish_result,
     publish_claims,
+
+
+# Reading a large archive takes a minute, and memory that a login node may not give.
+if all(dataset.location is None for dataset in CONFIG.datasets.values()):
+
+    localrules:
+        prepare_dataset,
 
 
 rule all:
     default_target: True
     input:
         figure_files(FIGURE_INPUTS),
-        [] if CONFIG.published else [CLAIMS, CLAIMS_SIDECAR],
+        claim_tables("claims"),
 
 
-# The figures of images alone, with their claims.
+# The figures of the spiral alone, with their claims.
+rule spiral:
+    input:
+        figure_files(SPIRAL_FIGURES),
+        claim_tables("spiral_claims"),
+
+
+# The figures of images alone, with theirs.
 rule images:
     input:
         figure_files(IMAGE_FIGURES),
-        [] if CONFIG.published else [IMAGE_CLAIMS, IMAGE_CLAIMS_SIDECAR],
+        claim_tables("image_claims"),
 
 
 onstart:

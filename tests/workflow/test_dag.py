@@ -16,18 +16,21 @@ from dynamical_loss import provenance, store
 from dynamical_loss.claims import CLAIMS
 from project import assert_same, numbers
 
-FIGURES = {
+SPIRAL_FIGURES = {
     "fig2_spiral_dataset",
     "fig3_phase_spiral",
     "fig4_cascade",
     "fig5_threshold_scaling",
     "figS0_initialisation",
     "figS1_hessian_modes",
+}
+IMAGE_FIGURES = {
     "fig1_phase_cifar10",
     "figS2_cascade_cifar10",
     "figS3_wide_resnet",
     "figS4_learning_curves",
 }
+FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES
 CURVATURE_FIGURES = {"fig4_cascade", "fig5_threshold_scaling", "figS1_hessian_modes", "figS2_cascade_cifar10"}
 GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
 
@@ -431,6 +434,30 @@ def test_a_killed_run_continues_to_the_same_numbers(empty, finished):
     for name in names:
         assert_same(numbers(empty.result(name)), numbers(finished.result(name)))
     assert empty.plan(*targets).jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("part", "figures", "dataset"),
+    [("spiral", SPIRAL_FIGURES, "spiral"), ("images", IMAGE_FIGURES, "images")],
+)
+def test_a_part_of_the_study_is_made_alone(empty, part, figures, dataset):
+    plan = empty.plan(part)
+    assert plan.starting("Rendering") == figures
+    assert plan.starting("Preparing the dataset") == {dataset}
+    table = f"{part.removesuffix('s')}_claims"
+    assert plan.starting("Holding the paper's claims against the results:") == {table}
+
+
+def test_only_small_datasets_are_made_beside_snakemake(empty):
+    """A login node may not give the memory that reading a large archive takes."""
+    asking = empty.folder / "asking.smk"
+    # In a dry run everything is local, so what the file says is all there is to ask for.
+    found = '"prepare_dataset" in workflow._localrules'
+    asking.write_text(f'include: "Snakefile"\nprint("beside Snakemake:", {found})\n')
+    options = ("--dry-run", "--snakefile", asking.name)
+    large = empty.overlay("datasets: {large: {kind: cifar10, source: images.tar}}")
+    assert "beside Snakemake: True\n" in empty.snakemake(options=options)
+    assert "beside Snakemake: False\n" in empty.snakemake(options=options, overlay=large)
 
 
 def test_every_role_that_a_claim_looks_at_is_given(finished):

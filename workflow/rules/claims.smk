@@ -1,13 +1,15 @@
 rule evaluate_claims:
     input:
-        **claim_inputs(),
+        lambda wildcards: sum(CLAIM_INPUTS[wildcards.table].values(), []),
     output:
-        table=report(CLAIMS, category="Claims"),
-        sidecar=CLAIMS_SIDECAR,
+        table=report(f"{RESULTS}/{{table}}.csv", category="Claims"),
+        sidecar=f"{RESULTS}/{{table}}.json",
     log:
-        f"{LOGS}/evaluate_claims.log",
+        f"{LOGS}/evaluate_claims/{{table}}.log",
     benchmark:
-        f"{LOGS}/evaluate_claims.tsv"
+        f"{LOGS}/evaluate_claims/{{table}}.tsv"
+    wildcard_constraints:
+        table="|".join(CLAIM_INPUTS),
     conda:
         ENVIRONMENT
     threads: 1
@@ -15,38 +17,12 @@ rule evaluate_claims:
         mem_mb=1500,
         runtime=10,
     params:
-        arguments=input_options(claim_inputs()),
+        arguments=lambda wildcards: input_options(CLAIM_INPUTS[wildcards.table]),
+        part=lambda wildcards: [] if wildcards.table == "claims" else ["--given-only"],
         settings=as_json(CONFIG.bootstrap),
         code=stage("evaluate_claims"),
     message:
-        "Holding the paper's claims against the results"
+        "Holding the paper's claims against the results: {wildcards.table}"
     shell:
-        "python -m dynamical_loss evaluate-claims {params.arguments:q} --settings {params.settings:q}"
-        " --output {output.table:q} > {log:q} 2>&1"
-
-
-rule evaluate_image_claims:
-    input:
-        **image_claim_inputs(),
-    output:
-        table=report(IMAGE_CLAIMS, category="Claims"),
-        sidecar=IMAGE_CLAIMS_SIDECAR,
-    log:
-        f"{LOGS}/evaluate_image_claims.log",
-    benchmark:
-        f"{LOGS}/evaluate_image_claims.tsv"
-    conda:
-        ENVIRONMENT
-    threads: 1
-    resources:
-        mem_mb=1500,
-        runtime=10,
-    params:
-        arguments=input_options(image_claim_inputs()),
-        settings=as_json(CONFIG.bootstrap),
-        code=stage("evaluate_claims"),
-    message:
-        "Holding the paper's claims about images against the results"
-    shell:
-        "python -m dynamical_loss evaluate-claims {params.arguments:q} --settings {params.settings:q}"
-        " --given-only --output {output.table:q} > {log:q} 2>&1"
+        "python -m dynamical_loss evaluate-claims {params.arguments:q} {params.part:q}"
+        " --settings {params.settings:q} --output {output.table:q} > {log:q} 2>&1"

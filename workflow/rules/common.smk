@@ -22,10 +22,6 @@ except UserError as error:
 PUBLISHED = "paper_figures/data"
 RESULTS = PUBLISHED if CONFIG.published else f"results/{CONFIG.scale}"
 LOGS = f"logs/{CONFIG.scale}"
-CLAIMS = f"{RESULTS}/claims.csv"
-CLAIMS_SIDECAR = f"{RESULTS}/claims.json"
-IMAGE_CLAIMS = f"{RESULTS}/image_claims.csv"
-IMAGE_CLAIMS_SIDECAR = f"{RESULTS}/image_claims.json"
 FIGURES = CONFIG.figures.folder
 ENVIRONMENT = "../../envs/environment.yaml"
 

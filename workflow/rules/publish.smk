@@ -37,8 +37,8 @@ rule publish_result:
 
 rule publish_claims:
     input:
-        table=CLAIMS,
-        sidecar=CLAIMS_SIDECAR,
+        table=f"{RESULTS}/claims.csv",
+        sidecar=f"{RESULTS}/claims.json",
     output:
         table=f"{PUBLISHED}/claims.csv",
         sidecar=f"{PUBLISHED}/claims.json",

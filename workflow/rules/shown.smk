@@ -20,7 +20,7 @@ def along(run):
 
 
 SHOWN = CONFIG.figures
-FIGURE_INPUTS = {
+SPIRAL_FIGURES = {
     "fig2_spiral_dataset": {"dataset": [dataset_file(SHOWN.dataset)]},
     "fig3_phase_spiral": {
         "narrow": [phase_file(SHOWN.phase_narrow)],
@@ -56,7 +56,7 @@ if SHOWN.cascade_images:
         role: [path(first_run(SHOWN.cascade_images))]
         for role, path in (("trajectory", trajectory_file), ("spectrum", spectrum_file))
     }
-FIGURE_INPUTS |= IMAGE_FIGURES
+FIGURE_INPUTS = SPIRAL_FIGURES | IMAGE_FIGURES
 SHOWN_FILES = sorted(
     {
         path
@@ -98,26 +98,31 @@ def figure_arguments(wildcards):
     ]
 
 
-def image_claim_inputs():
-    """Files that claims about images are computed from, by role."""
-    return {
-        role: [phase_file(name) for name in names]
-        for role, names in IMAGE_STUDIES.items()
-        if names
-    }
+# Files that tables of claims are computed from, by role; a part's table holds the claims about it alone.
+IMAGE_CLAIM_INPUTS = {
+    role: [phase_file(name) for name in names]
+    for role, names in IMAGE_STUDIES.items()
+    if names
+}
+SPIRAL_CLAIM_INPUTS = {
+    "phase_narrow": [phase_file(SHOWN.phase_narrow)],
+    "phase_wide": [phase_file(SHOWN.phase_wide)],
+    "initialisation": [phase_file(name) for name in SHOWN.initialisations],
+    "threshold": [THRESHOLD],
+    "spectrum": [spectrum_file(run) for run in runs_of(SHOWN.cascade)],
+    "cascade": [cascade_file(run) for run in runs_of(SHOWN.cascade)],
+    "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
+    "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
+}
+CLAIM_INPUTS = {
+    "claims": SPIRAL_CLAIM_INPUTS | IMAGE_CLAIM_INPUTS,
+    "image_claims": IMAGE_CLAIM_INPUTS,
+    "spiral_claims": SPIRAL_CLAIM_INPUTS,
+}
 
 
-def claim_inputs():
-    """Files that claims are computed from, by role."""
-    cascades = runs_of(SHOWN.cascade)
-    return {
-        "phase_narrow": [phase_file(SHOWN.phase_narrow)],
-        "phase_wide": [phase_file(SHOWN.phase_wide)],
-        "initialisation": [phase_file(name) for name in SHOWN.initialisations],
-        "threshold": [THRESHOLD],
-        "spectrum": [spectrum_file(run) for run in cascades],
-        "cascade": [cascade_file(run) for run in cascades],
-        "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
-        "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
-        **image_claim_inputs(),
-    }
+def claim_tables(table):
+    """The table and its sidecar; published results have theirs."""
+    if CONFIG.published:
+        return []
+    return [f"{RESULTS}/{table}.{suffix}" for suffix in ("csv", "json")]
