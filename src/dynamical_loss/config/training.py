@@ -65,8 +65,9 @@ class TrainingSettings(Settings):
     )
     arithmetic: Literal["full", "tf32", "bfloat16"] = Field(
         "full",
-        description="of the network's products; full: that of precision; the others, faster on a GPU, "
-        "keep parameters, optimiser and loss in float32 (tf32: on a CPU the same as full)",
+        description="of a network's convolutions; full: that of precision; the others, faster on a GPU, "
+        "keep parameters, optimiser and loss in float32 (tf32: products alone, on a CPU the same as full; "
+        "bfloat16: activations too)",
     )
     engine: Literal["auto", "xla", "fused"] = Field(
         "auto",
