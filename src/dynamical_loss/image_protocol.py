@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dynamical_loss.store import setting
+
 TRAIN_IMAGES, VALIDATION_IMAGES = 50_000, 10_000
 """Of CIFAR-10."""
 
@@ -42,18 +44,11 @@ def departures(settings: Mapping[str, Any]) -> list[str]:
         paper |= {"optimiser.kind": "sgd", "optimiser.arguments": MOMENTUM}
         paper |= {"learning_rate": LEARNING_RATE, "batch_size": BATCH}
         rounded = {"learning_rate_schedule": LEARNING_RATE_SCHEDULE, "oscillation_stop": OSCILLATION_STOP}
-    differing = {key: wanted for key, wanted in paper.items() if _setting(settings, key) != wanted}
+    differing = {key: wanted for key, wanted in paper.items() if setting(settings, key) != wanted}
     for key, numbers in rounded.items():
         if not _is_close(settings.get(key), numbers):
             differing[key] = np.round(np.asarray(numbers), 4).tolist()
-    return [f"{key} is {_setting(settings, key)}, in the paper {wanted}" for key, wanted in differing.items()]
-
-
-def _setting(settings: Mapping[str, Any], path: str) -> Any:
-    found: Any = settings
-    for key in path.split("."):
-        found = (found or {}).get(key)
-    return found
+    return [f"{key} is {setting(settings, key)}, in the paper {wanted}" for key, wanted in differing.items()]
 
 
 def _is_close(found: Any, paper: npt.ArrayLike) -> bool:

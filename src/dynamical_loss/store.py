@@ -605,6 +605,22 @@ def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
     return recorded(dataset.attrs, "settings", Path(dataset.encoding.get("source", "a dataset")))
 
 
+def setting(settings: Mapping[str, Any], path: str, absent: Any = None) -> Any:
+    """One of the settings that a file records.
+
+    Args:
+        settings: from `settings_of`.
+        path: ``a.b`` is key b of group a.
+        absent: what to return where there is none.
+    """
+    found: Any = settings
+    for key in path.split("."):
+        if not isinstance(found, Mapping) or key not in found:
+            return absent
+        found = found[key]
+    return found
+
+
 def recorded(attributes: Mapping[Any, Any], name: str, path: Path) -> dict[str, Any]:
     """An attribute that holds a JSON object, e.g. `INPUTS`.
 

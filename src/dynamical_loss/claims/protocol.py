@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from dynamical_loss.claims.evidence import UntestedError
+from dynamical_loss.store import setting
 
 NARROW, WIDE = 100, 1000
 """Hidden units of the paper's two networks."""
@@ -42,10 +43,7 @@ def require_recorded(settings: Mapping[str, Any], *paths: str) -> None:
 
 
 def _setting(settings: Mapping[str, Any], path: str) -> Any:
-    found: Any = settings
-    for key in path.split("__"):
-        found = found.get(key, _ABSENT) if isinstance(found, Mapping) else _ABSENT
-    return found
+    return setting(settings, path.replace("__", "."), _ABSENT)
 
 
 def require_dataset(item: xr.Dataset, name: str) -> None:
