@@ -194,8 +194,10 @@ def test_another_protocol_of_the_papers_size_is_an_illustration(study, other, di
     assert differences.startswith(difference)
 
 
-def test_rounded_products_are_named(study):
-    assert remarks_of(study, **PAPERS, arithmetic="bfloat16").endswith("n = 30 seeds; products in bfloat16")
+def test_a_lower_precision_is_named(study):
+    assert remarks_of(study, **PAPERS, arithmetic="bfloat16").endswith(
+        "n = 30 seeds; convolutions in bfloat16"
+    )
 
 
 @pytest.mark.parametrize("seeds", [1, 8, 29])

@@ -97,7 +97,7 @@ def _runs(dataset: xr.Dataset) -> str:
 
 def _rounding(settings: Mapping[str, Any]) -> str:
     arithmetic = settings.get("arithmetic", "full")
-    return "" if arithmetic == "full" else f"products in {_ARITHMETIC[arithmetic]}"
+    return "" if arithmetic == "full" else f"convolutions in {_ARITHMETIC[arithmetic]}"
 
 
 def _is_wide_resnet(dataset: xr.Dataset) -> bool:
