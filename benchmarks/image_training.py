@@ -21,10 +21,10 @@ from jax.lax import Precision
 from dynamical_loss import datasets
 from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.models import Myrtle5Settings
+from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.models import Parameters
 from dynamical_loss.models.convolution import Arithmetic
-from dynamical_loss.network_size import network_size
 from dynamical_loss.stages import problem as problems
 from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
 

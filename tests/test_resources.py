@@ -19,6 +19,7 @@ from dynamical_loss.config.datasets import (
     SpiralSettings,
 )
 from dynamical_loss.config.models import MLPSettings, Myrtle5Settings, WideResNetSettings
+from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
 from dynamical_loss.config.training import (
     OptimiserSettings,
@@ -27,7 +28,6 @@ from dynamical_loss.config.training import (
     TrajectorySettings,
 )
 from dynamical_loss.grid import Block
-from dynamical_loss.network_size import network_size
 from dynamical_loss.stages import probe_spectrum
 from dynamical_loss.training import Schedule
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from dynamical_loss.config.datasets import DatasetSettings, Shape, SpiralSettings
 from dynamical_loss.config.models import MLPSettings, ModelSettings
+from dynamical_loss.config.network_size import NetworkSize, network_size
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.grid import Block
-from dynamical_loss.network_size import NetworkSize, network_size
 
 _BYTES = {"float32": 4, "float64": 8}
 _DOUBLE = _BYTES["float64"]

@@ -21,7 +21,7 @@ import table  # noqa: E402
 
 from dynamical_loss.config.datasets import Shape  # noqa: E402
 from dynamical_loss.config.models import Myrtle5Settings  # noqa: E402
-from dynamical_loss.network_size import network_size  # noqa: E402
+from dynamical_loss.config.network_size import network_size  # noqa: E402
 
 TOY = images.TOY
 

@@ -12,9 +12,9 @@ from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
 from dynamical_loss.config.base import Count, Settings, require_plain, validate
 from dynamical_loss.config.datasets import DatasetSettings
 from dynamical_loss.config.models import MLPSettings
+from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
-from dynamical_loss.network_size import network_size
 
 # Short, as a cluster's logs have folders named after study and block together.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]

@@ -12,11 +12,11 @@ import jax
 
 from dynamical_loss import datasets, fused, losses, models, store
 from dynamical_loss.checkpoint import FileCheckpoint
+from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.models import Parameters
-from dynamical_loss.network_size import network_size
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
 from dynamical_loss.training import (
