@@ -27,10 +27,11 @@ from machine import Measurement, measurement
 from dynamical_loss.config.datasets import SpiralSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import Data, preparation
+from dynamical_loss.losses.weights import class_weights
 from dynamical_loss.models import Parameters
-from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
-from dynamical_loss.weights import class_weights
+from dynamical_loss.training import problem as problems
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Problem, Runs, Schedule
 
 Precision = Literal["float32", "float64"]
 Array = npt.NDArray[Any]

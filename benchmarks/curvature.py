@@ -21,9 +21,11 @@ from machine import Measurement, measurement
 
 from dynamical_loss import losses, models
 from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.probes import hessian, ntk
-from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule, last_period_boundary, train_ensemble
+from dynamical_loss.training import problem as problems
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Runs, Schedule
 
 Array = npt.NDArray[Any]
 

@@ -10,7 +10,8 @@ import jax
 import worker
 from machine import Measurement, measurement
 
-from dynamical_loss.training import Schedule, train_ensemble
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Schedule
 
 ENSEMBLES = (64, 256, 1024, 4096)
 

@@ -18,7 +18,8 @@ from machine import Measurement, measurement
 from matplotlib.ticker import NullFormatter
 
 from dynamical_loss.figures import style
-from dynamical_loss.training import Runs, Schedule, train_ensemble
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Runs, Schedule
 
 PRECISION: contenders.Precision = "float32"
 WIDTH, STEPS = 100, 8000

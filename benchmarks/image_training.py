@@ -25,8 +25,9 @@ from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.models import Parameters
 from dynamical_loss.models.convolution import Arithmetic
-from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
+from dynamical_loss.training import problem as problems
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Problem, Runs, Schedule
 
 COLOURS, CLASSES = 3, 10
 LEARNING_RATE, MOMENTUM = 0.02, 0.9

@@ -27,12 +27,14 @@ from image_training import Call, Case
 from jax.lax import Precision
 from machine import Measurement, measurement
 
-from dynamical_loss import datasets, store, training
+from dynamical_loss import datasets, training
+from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.datasets import DigitsSettings
-from dynamical_loss.intervals import student_interval
+from dynamical_loss.results.record import Inputs
 from dynamical_loss.stages import prepare_dataset
-from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Problem, Schedule, train_ensemble
+from dynamical_loss.training import problem as problems
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Problem, Schedule
 
 CONTENDERS = ("engine", "plain xla", "plain xla in a loop", "convolutions alone")
 REFERENCES = {"of plain xla": "plain xla", "of the convolutions alone": "convolutions alone"}
@@ -258,7 +260,7 @@ def digits() -> datasets.Data:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.nc"
         prepare_dataset.run(DigitsSettings(kind="digits"), path)
-        return datasets.load(path, store.Inputs())
+        return datasets.load(path, Inputs())
 
 
 def accuracies(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dynamical_loss import provenance
+from dynamical_loss.results.record import git_state, package_versions
 
 Measurement = dict[str, Any]
 """One number: its keys (section, quantity and what distinguishes it), unit, median, minimum, maximum."""
@@ -65,7 +65,7 @@ def label() -> str:
 
 def description() -> dict[str, Any]:
     """Machine, software, commit and date."""
-    commit, state = provenance.git_state()
+    commit, state = git_state()
     return {
         "machine": {
             "label": label(),
@@ -74,7 +74,7 @@ def description() -> dict[str, Any]:
             "caches": caches(),
             "system": f"{platform.system()} {platform.machine()}",
         },
-        "software": {"python": platform.python_version(), "packages": provenance.package_versions()},
+        "software": {"python": platform.python_version(), "packages": package_versions()},
         "git_commit": commit,
         "git_state": state,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

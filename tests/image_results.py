@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from dynamical_loss import store
 from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Provenance
 
 JPEG = "CIFAR-10 from JPEG copies (lossy), 4 000 + 1 000 images"
 ORIGINAL = "CIFAR-10, 50 000 + 10 000 images"
@@ -32,11 +33,11 @@ def wide_resnet(normalisation="batch"):
 
 def written(variables, settings, stage, path, seeds=(0,), made_from=(), **attributes):
     """The dataset as it is read back from a file of that stage."""
-    record = store.Provenance(f"dynamical_loss.stages.{stage}", settings, seeds, "float32")
+    record = Provenance(f"dynamical_loss.stages.{stage}", settings, seeds, "float32")
     for source in made_from:
         record.inputs.read(source)
-    store.write(variables.dataset().assign_attrs(attributes), path, record)
-    return store.read(path)
+    record.write(variables.dataset().assign_attrs(attributes), path)
+    return netcdf.read(path)
 
 
 def phase(
@@ -89,7 +90,7 @@ def phase(
         if static is not None:
             values[:, static] = values[:1, static]
     flags = np.isnan(loss[..., -1])
-    variables = store.Variables()
+    variables = netcdf.Variables()
     for name, values in (("period", periods), ("amplitude", amplitudes), ("seed", range(seeds))):
         variables.add(name, (name,), np.array(values), name, reference=REFERENCE)
     cells = ("period", "amplitude", "seed")
@@ -140,7 +141,7 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     rate = settings.learning_rate * np.interp(step / settings.steps, places, factors)
     time = step / settings.steps
     generator = np.random.default_rng(1)
-    variables = store.Variables()
+    variables = netcdf.Variables()
     quantities = {
         "weighted_loss": 2.3
         * np.exp(-3 * time)
@@ -166,7 +167,7 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     snapshot = np.arange(0, settings.steps + 1, snapshots)
     top = 30 + 400 * (snapshot / settings.steps) + 20 * np.sin(2 * np.pi * snapshot / period)
     eigenvalues = top[:, None] * 0.7 ** np.arange(modes) * generator.uniform(0.9, 1.1, (snapshot.size, modes))
-    probes = store.Variables()
+    probes = netcdf.Variables()
     probes.add("snapshot_step", ("snapshot_step",), snapshot, "t", reference="Fig. S2")
     probes.add("mode", ("mode",), np.arange(modes), "rank", reference="Fig. S2")
     probes.add("hessian_eigenvalue", ("snapshot_step", "mode"), eigenvalues, "λ", reference="Fig. S2")

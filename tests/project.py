@@ -12,7 +12,7 @@ from pathlib import Path
 import xarray as xr
 import yaml
 
-from dynamical_loss import store
+from dynamical_loss.results import netcdf
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
@@ -176,7 +176,7 @@ class Plan:
 
 def numbers(path):
     """A result without its provenance, which holds times."""
-    return store.read(path).drop_attrs(deep=False)
+    return netcdf.read(path).drop_attrs(deep=False)
 
 
 def assert_same(found, expected):

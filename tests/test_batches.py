@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from dynamical_loss import losses, models
 from dynamical_loss.config.models import Myrtle5Settings, WideResNetSettings
+from dynamical_loss.losses.weights import class_weights
 from dynamical_loss.optimisers import optimiser
-from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
-from dynamical_loss.weights import class_weights
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Problem, Runs, Schedule
 from interruption import Kept
 
 

@@ -13,23 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamical_loss.cascade import (
+from dynamical_loss.analysis.branches import branch_gap, branch_mean, loss_alternation
+from dynamical_loss.analysis.event_table import columns as events_table
+from dynamical_loss.analysis.events import (
     LOSS_RULE,
     SHARPNESS_RULE,
     Event,
-    branch_gap,
-    branch_mean,
     events_from_loss,
     events_from_sharpness,
-    events_table,
-    fit_power_law,
-    fraction_above,
-    loss_alternation,
-    ntk_change,
-    stability_bound,
-    threshold,
     unstable_periods,
 )
+from dynamical_loss.analysis.kernel import ntk_change
+from dynamical_loss.analysis.stability import stability_bound
+from dynamical_loss.analysis.threshold import fit_power_law, fraction_above, threshold
 
 PERIOD = 1000
 

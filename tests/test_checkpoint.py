@@ -6,9 +6,10 @@ import signal
 import numpy as np
 import pytest
 
-from dynamical_loss import provenance, store
-from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.errors import Interrupted
+from dynamical_loss.results import digest, netcdf
+from dynamical_loss.results.record import Provenance
+from dynamical_loss.training.checkpoint import FileCheckpoint
 
 STAGE = "dynamical_loss.stages.train_phase_block"
 ARRAYS = {
@@ -21,7 +22,7 @@ ARRAYS = {
 
 
 def record(stage=STAGE, precision="float32", **settings):
-    return store.Provenance(stage, settings, [0], precision)
+    return Provenance(stage, settings, [0], precision)
 
 
 def checkpoint(folder, interval=0.0, **changes):
@@ -120,10 +121,10 @@ def test_an_interrupt_does_not_promise_what_could_not_be_kept(tmp_path):
 def test_an_edit_during_the_work_is_not_part_of_it(tmp_path, monkeypatch):
     """The sources are those of the start: what is kept after an edit still states the code that ran."""
     first = checkpoint(tmp_path)
-    before = provenance.code_digest(STAGE)
+    before = digest.code_digest(STAGE)
     monkeypatch.setattr("dynamical_loss.provenance.code_digest", lambda *_: "0" * 16)
     first.offer(lambda: ARRAYS)
-    assert store.read(first.path).attrs["code_digest"] == before
+    assert netcdf.read(first.path).attrs["code_digest"] == before
     assert checkpoint(tmp_path).restore() is None
 
 
@@ -146,7 +147,7 @@ def test_provenance_counts_all_attempts(tmp_path):
     first = record()
     assert first.attributes(tmp_path)["resumed"] == 0
     FileCheckpoint(path, first, 0.0).offer(lambda: ARRAYS)
-    spent = store.read(tmp_path / ".made.checkpoint.nc").attrs["wall_seconds"]
+    spent = netcdf.read(tmp_path / ".made.checkpoint.nc").attrs["wall_seconds"]
     second = record()
     FileCheckpoint(path, second, 0.0).restore()
     assert second.attributes(tmp_path)["resumed"] == 1

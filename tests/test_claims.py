@@ -12,14 +12,15 @@ import xarray as xr
 from click.testing import CliRunner
 from scipy import stats
 
-from dynamical_loss import claims, cli, store
-from dynamical_loss.cascade import SHARPNESS_RULE
+from dynamical_loss import claims, cli
+from dynamical_loss.analysis.events import SHARPNESS_RULE
 from dynamical_loss.claims.cells import best_cell
 from dynamical_loss.claims.criteria import Above, Below, Equivalent, GainBelow, Near, Verdict
 from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.stages import evaluate_claims
 
 SETTINGS = BootstrapSettings(resamples=4000, seed=1)
@@ -312,7 +313,7 @@ def test_what_the_grid_cannot_tell_is_not_tested(changed, claim, reason):
     settings = {key: changed[key] for key in recorded if key in changed}
     shape = {key: value for key, value in changed.items() if key not in settings or key == "periods"}
     dataset = phase(narrow_as_in_the_paper, **shape)
-    row = rows(phase_narrow=with_settings(dataset, {**store.settings_of(dataset), **settings}))[claim]
+    row = rows(phase_narrow=with_settings(dataset, {**recorded.settings_of(dataset), **settings}))[claim]
     assert row.verdict == Verdict.NOT_TESTED
     assert reason in row.rule.split("[not tested here: ")[1]
 
@@ -327,7 +328,7 @@ def test_a_spiral_s_claims_are_not_tested_on_digits():
 def test_static_runs_of_another_training_do_not_stand_for_the_narrow_network():
     many = phase(lambda period, amplitude: 0.9, seeds=30)
     for changed, n in (({}, 30), ({"learning_rate": 0.5}, 10), ({"batch_size": 32}, 10)):
-        other = with_settings(many, {**store.settings_of(many), **changed})
+        other = with_settings(many, {**recorded.settings_of(many), **changed})
         found = rows(phase_narrow=phase(narrow_as_in_the_paper), initialisation=other)
         assert found["static_narrow_fails"].n == n
 
@@ -527,7 +528,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
     def stored(dataset, name, stage):
         path = tmp_path / f"{name}.nc"
         dataset.assign_attrs(source=f"dynamical_loss.stages.{stage}").to_netcdf(path, engine="netcdf4")
-        store.seal(path)
+        netcdf.seal(path)
         return path
 
     paths = {
@@ -543,7 +544,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
     with open(output, encoding="utf-8", newline="") as stream:
         read = list(csv.DictReader(stream))
     expected = claims.evaluate(
-        {role: [store.read(path)] for role, path in paths.items()},
+        {role: [netcdf.read(path)] for role, path in paths.items()},
         SETTINGS,
         {role: [str(path)] for role, path in paths.items()},
     )

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from dynamical_loss import cli
-from dynamical_loss.download import Remote, fetch, part_of
+from dynamical_loss.datasets.download import Remote, fetch, part_of
 from dynamical_loss.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)

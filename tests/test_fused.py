@@ -4,12 +4,14 @@ import jax
 import numpy as np
 import pytest
 
-from dynamical_loss import fused, losses, models
+from dynamical_loss import losses, models
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.training import OptimiserSettings
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.optimisers import optimiser
-from dynamical_loss.training import Problem, Runs, Schedule, train_ensemble
+from dynamical_loss.training import fused_loop
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import Problem, Runs, Schedule
 
 PRECISION = {"float32": 2e-4, "float64": 1e-11}
 
@@ -28,7 +30,7 @@ def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform
         loss=losses.sample_loss(loss),
         waveform=waveform,
         optimiser=optimiser("sgd", {}),
-        perceptron=fused.perceptron(settings, loss, OptimiserSettings(), features, classes),
+        perceptron=fused_loop.perceptron(settings, loss, OptimiserSettings(), features, classes),
         **parts,
     )
 
@@ -137,13 +139,13 @@ def test_inputs_that_are_not_numbers_are_not_hidden_by_the_rectifier():
     ],
 )
 def test_other_problems_are_left_to_xla(model, chosen, features):
-    assert fused.perceptron(MLPSettings(**model), "cross_entropy", chosen, features, 3) is None
+    assert fused_loop.perceptron(MLPSettings(**model), "cross_entropy", chosen, features, 3) is None
 
 
 def test_variants_are_kept_under_names_of_their_own():
     """Else two jobs that compile different variants at once could file one under the other's number."""
     with_bias, without = (
-        fused._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32") for bias in (True, False)
+        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32") for bias in (True, False)
     )
     assert with_bias.stats.cache_path == without.stats.cache_path
     assert with_bias.py_func.__qualname__ != without.py_func.__qualname__

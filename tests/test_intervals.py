@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dynamical_loss.intervals import student_interval
+from dynamical_loss.analysis.intervals import student_interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 30])

@@ -7,15 +7,16 @@ import textwrap
 
 import pytest
 
-from dynamical_loss import provenance
-from dynamical_loss.provenance import code_digest, imported_modules, settings_digest
+from dynamical_loss.results import digest
+from dynamical_loss.results.digest import code_digest, imported_modules, settings_digest
+from dynamical_loss.results.record import git_state
 
 STAGES = "dynamical_loss.stages."
 
 
 def test_imports_are_those_that_python_makes():
     """What the syntax tree says against what a fresh interpreter has loaded afterwards."""
-    for stage in ("prepare_dataset", "train_phase_block", "train_trajectory", "analyse_cascade"):
+    for stage in ("prepare_dataset", "train_phase_block", "train_trajectory", "find_instabilities"):
         script = (
             f"import sys, {STAGES}{stage}; print([m for m in sys.modules if m.startswith('dynamical_loss')])"
         )
@@ -29,20 +30,20 @@ def test_imports_are_those_that_python_makes():
 def edited(tmp_path, monkeypatch):
     """A copy of the package to edit; returns a function that appends a line to a module of it."""
     package = tmp_path / "src" / "dynamical_loss"
-    shutil.copytree(provenance.PACKAGE, package)
+    shutil.copytree(digest.PACKAGE, package)
     (tmp_path / "envs").mkdir()
     (tmp_path / "envs" / "cpu.txt").write_text("jax==1\n")
-    monkeypatch.setattr(provenance, "PACKAGE", package)
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(digest, "PACKAGE", package)
+    monkeypatch.setattr(digest, "REPOSITORY", tmp_path)
 
     def edit(relative):
-        provenance._imports.cache_clear()
+        digest._imports.cache_clear()
         with (tmp_path / relative).open("a") as stream:
             stream.write("\n# edited\n")
 
-    provenance._imports.cache_clear()
+    digest._imports.cache_clear()
     yield edit
-    provenance._imports.cache_clear()
+    digest._imports.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def edited(tmp_path, monkeypatch):
 def test_an_edit_changes_the_digests_of_those_who_import_it(edited, path, changed):
     stages = [
         "prepare_dataset", "train_phase_block", "train_trajectory", "probe_spectrum",
-        "analyse_cascade", "aggregate_phase", "fit_threshold", "render_figure",
+        "find_instabilities", "aggregate_phase", "fit_threshold", "render_figure",
     ]  # fmt: skip
     before = {stage: code_digest(STAGES + stage) for stage in stages}
     edited(f"src/dynamical_loss/{path}")
@@ -93,14 +94,14 @@ def test_settings_digest_ignores_order_and_sees_values():
 
 
 def test_git_state_follows_the_working_tree(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
-    assert provenance.git_state() == ("unknown", "unknown")
+    monkeypatch.setattr(digest, "REPOSITORY", tmp_path)
+    assert git_state() == ("unknown", "unknown")
     script = """
         git init -q . && git config user.email a@b.c && git config user.name a
         echo 1 > file && git add file && git commit -q -m first
     """
     subprocess.run(["sh", "-ec", textwrap.dedent(script)], cwd=tmp_path, check=True)
-    commit, state = provenance.git_state()
+    commit, state = git_state()
     assert len(commit) == 40 and state == "clean"
     (tmp_path / "file").write_text("2")
-    assert provenance.git_state() == (commit, "dirty")
+    assert git_state() == (commit, "dirty")

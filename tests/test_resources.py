@@ -29,7 +29,7 @@ from dynamical_loss.config.training import (
 )
 from dynamical_loss.grid import Block
 from dynamical_loss.stages import probe_spectrum
-from dynamical_loss.training import Schedule
+from dynamical_loss.training.types import Schedule
 
 CONFIG = study.load(yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text()))
 SPIRAL = CONFIG.datasets["spiral"]

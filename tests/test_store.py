@@ -13,14 +13,15 @@ import netCDF4
 import numpy as np
 import pytest
 
-from dynamical_loss import checksums, provenance, store
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import checksums, digest, files, netcdf, recorded, sidecars
+from dynamical_loss.results.record import Inputs, Provenance
 
 STAGE = "dynamical_loss.stages.prepare_dataset"
 
 
 def example(scale=1.0):
-    variables = store.Variables()
+    variables = netcdf.Variables()
     variables.add("step", ("step",), np.arange(2000), "time", reference="Eq. 2")
     values = scale * np.random.default_rng(0).normal(size=2000)
     variables.add("loss", ("step",), values, "a loss", reference="Eq. 1")
@@ -29,29 +30,29 @@ def example(scale=1.0):
 
 
 def record(**settings):
-    return store.Provenance(STAGE, settings, [3, 4], "float64")
+    return Provenance(STAGE, settings, [3, 4], "float64")
 
 
 def test_what_was_written_is_read_back(tmp_path):
     path = tmp_path / "deep" / "file.nc"
     dataset = example()
     dataset["loss"][5] = np.nan
-    store.write(dataset, path, record(width=7))
-    found = store.read(path, ["loss"])
+    record(width=7).write(dataset, path)
+    found = netcdf.read(path, ["loss"])
     np.testing.assert_array_equal(found["loss"].values, dataset["loss"].values)
     assert found["loss"].dtype == np.float64
     assert found["step"].dtype == np.int64
     assert found["loss"].attrs == {"long_name": "a loss", "units": "1", "reference": "Eq. 1"}
     assert int(found["diverged"]) == 1
-    assert store.settings_of(found) == {"width": 7}
+    assert recorded.settings_of(found) == {"width": 7}
 
 
 def test_attributes_say_where_a_file_came_from(tmp_path):
     path = tmp_path / "file.nc"
-    store.write(example(), path, record(width=7))
-    attributes = store.read(path).attrs
-    assert attributes["code_digest"] == provenance.code_digest(STAGE)
-    assert attributes["settings_digest"] == provenance.settings_digest({"width": 7})
+    record(width=7).write(example(), path)
+    attributes = netcdf.read(path).attrs
+    assert attributes["code_digest"] == digest.code_digest(STAGE)
+    assert attributes["settings_digest"] == digest.settings_digest({"width": 7})
     assert json.loads(attributes["seeds"]) == [3, 4]
     assert attributes["precision"] == "float64"
     assert attributes["git_state"] in {"clean", "dirty", "unknown"}
@@ -65,7 +66,7 @@ def test_a_variable_without_metadata_is_refused(tmp_path):
     dataset = example()
     del dataset["loss"].attrs["units"]
     with pytest.raises(ValueError, match="loss lacks units"):
-        store.write(dataset, tmp_path / "file.nc", record())
+        record().write(dataset, tmp_path / "file.nc")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,7 +75,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path.write_text("old")
 
     def fail():
-        with store.atomic_path(path) as temporary:
+        with files.atomic_path(path) as temporary:
             temporary.write_text("half")
             raise RuntimeError("interrupted")
 
@@ -101,7 +102,7 @@ def test_a_killed_writer_leaves_no_file_of_that_name(tmp_path):
 
 def test_new_files_get_ordinary_permissions(tmp_path):
     path = tmp_path / "file.txt"
-    with store.atomic_path(path) as temporary:
+    with files.atomic_path(path) as temporary:
         temporary.write_text("whole")
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -110,11 +111,11 @@ def test_new_files_get_ordinary_permissions(tmp_path):
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.98, 0.9999])
 def test_a_truncated_file_is_named_with_the_command_that_rebuilds_it(tmp_path, kept):
     path = tmp_path / "results" / "laptop" / "file.nc"
-    store.write(example(), path, record())
+    record().write(example(), path)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(UserError) as error:
-        store.read(path)
+        netcdf.read(path)
     assert str(path) in str(error.value)
     assert f"snakemake --cores 1 --force {path}" in str(error.value)
     assert "\n" not in str(error.value)
@@ -122,22 +123,22 @@ def test_a_truncated_file_is_named_with_the_command_that_rebuilds_it(tmp_path, k
 
 def test_a_flipped_byte_in_the_data_is_noticed(tmp_path):
     path = tmp_path / "file.nc"
-    store.write(example(), path, record())
+    record().write(example(), path)
     with netCDF4.Dataset(path) as opened:
         assert opened["loss"].filters()["fletcher32"]
     content = bytearray(path.read_bytes())
     content[len(content) * 3 // 4] ^= 0xFF  # random data take most of the file and do not compress
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match="is damaged"):
-        store.read(path)
+        netcdf.read(path)
 
 
 def test_missing_files_and_variables_are_named(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.nc does not exist; name another file"):
-        store.read(tmp_path / "nothing.nc")
-    store.write(example(), tmp_path / "file.nc", record())
+        netcdf.read(tmp_path / "nothing.nc")
+    record().write(example(), tmp_path / "file.nc")
     with pytest.raises(UserError, match="no variable 'parameters'"):
-        store.read(tmp_path / "file.nc", ["loss", "parameters"])
+        netcdf.read(tmp_path / "file.nc", ["loss", "parameters"])
 
 
 def test_wall_seconds_run_from_creation(tmp_path):
@@ -153,7 +154,7 @@ def test_a_result_of_another_scale_is_rebuilt_with_its_overlay(tmp_path, monkeyp
     overlay.touch()
     path = Path("results", "smoke", "dataset", "spiral.nc")
     with pytest.raises(UserError) as error:
-        store.check(path)
+        netcdf.check(path)
     assert str(error.value).endswith(f"snakemake --cores 1 --force {path} --configfile {overlay}")
 
 
@@ -161,10 +162,10 @@ def test_a_file_of_another_origin_is_refused(tmp_path):
     path = tmp_path / "file.nc"
     example().to_netcdf(path)
     with pytest.raises(UserError, match=r"file\.nc has no checksum; it was made by another program"):
-        store.read(path)
-    store.seal(path)
+        netcdf.read(path)
+    netcdf.seal(path)
     with pytest.raises(UserError, match=r"file\.nc has no attribute 'settings'"):
-        store.settings_of(store.read(path))
+        recorded.settings_of(netcdf.read(path))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -174,7 +175,7 @@ def test_a_file_of_another_origin_is_refused(tmp_path):
 
 def mixed():
     """Numbers of several kinds, scalars, and text."""
-    variables = store.Variables()
+    variables = netcdf.Variables()
     variables.add("step", ("step",), np.arange(30, dtype=np.int32), "time", reference="Eq. 2")
     variables.add("loss", ("step",), np.random.default_rng(0).normal(size=30), "loss", reference="Eq. 1")
     variables.add("grid", ("step", "side"), np.ones((30, 2), np.float32), "grid", reference="Fig. 3")
@@ -212,7 +213,7 @@ def pieces_of_attributes(attributes):
 
 def test_checksums_are_those_of_the_description(tmp_path):
     """Computed here once more, through the NetCDF library alone."""
-    store.write(mixed(), tmp_path / "file.nc", record(width=7))
+    record(width=7).write(mixed(), tmp_path / "file.nc")
     pieces = []
     with netCDF4.Dataset(tmp_path / "file.nc") as opened:
         opened.set_auto_maskandscale(False)
@@ -240,27 +241,31 @@ def test_big_arrays_are_hashed_in_parts_to_the_same_checksum(monkeypatch):
 
 def test_equal_numbers_have_equal_checksums_and_others_have_not(tmp_path):
     paths = [tmp_path / name for name in ("a.nc", "b.nc", "c.nc")]
-    store.write(mixed(), paths[0], record(width=7))
-    store.write(mixed(), paths[1], record(width=8))
+    record(width=7).write(mixed(), paths[0])
+    record(width=8).write(mixed(), paths[1])
     other = mixed()
     other["end"] = other["end"].copy(data=np.float64(0.0))  # only the sign of zero
-    store.write(other, paths[2], record(width=7))
-    first, second, third = map(store.checksum, paths)
+    record(width=7).write(other, paths[2])
+    first, second, third = map(netcdf.checksum, paths)
     assert first == second != third
 
 
 def test_a_rounded_copy_states_what_is_stored(tmp_path):
-    store.write(example(), tmp_path / "full.nc", record())
-    full = store.read(tmp_path / "full.nc")
-    store.write_small(full, tmp_path / "small.nc", {}, 3)
-    small = store.read(tmp_path / "small.nc")
+    record().write(example(), tmp_path / "full.nc")
+    full = netcdf.read(tmp_path / "full.nc")
+    netcdf.write_small(full, tmp_path / "small.nc", {}, 3)
+    small = netcdf.read(tmp_path / "small.nc")
     assert not np.array_equal(small["loss"], full["loss"])
-    assert small.attrs[store.CONTENT] == store.checksum(tmp_path / "small.nc") != full.attrs[store.CONTENT]
+    assert (
+        small.attrs[recorded.CONTENT]
+        == netcdf.checksum(tmp_path / "small.nc")
+        != full.attrs[recorded.CONTENT]
+    )
 
 
 def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
     path = tmp_path / "whole.nc"
-    store.write(mixed(), path, record(width=7))
+    record(width=7).write(mixed(), path)
     content = path.read_bytes()
     everywhere = np.random.default_rng(0).integers(0, 8 * len(content), 200)
     start = np.arange(0, 8 * 512, 41)  # the superblock and the first header
@@ -271,7 +276,7 @@ def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
         copy = tmp_path / f"{bit}.nc"
         copy.write_bytes(damaged)
         with pytest.raises(UserError, match=r"\.nc is damaged \(.+\); name another file"):
-            store.read(copy)
+            netcdf.read(copy)
         copy.unlink()
 
 
@@ -279,12 +284,12 @@ def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
 def test_a_changed_file_whose_bytes_agree_is_noticed(tmp_path, attribute):
     """As only a program would leave it that knows of the checksum at the end and not of the others."""
     path = tmp_path / "file.nc"
-    store.write(mixed(), path, record(width=7))
+    record(width=7).write(mixed(), path)
     content = path.read_bytes()
     end = content.rindex(b"\nsha256")
     path.write_bytes(content[:end])
     with pytest.raises(UserError, match=r"file\.nc is damaged \(its end is missing\)"):
-        store.check(path)
+        netcdf.check(path)
     with netCDF4.Dataset(path, "a") as opened:
         if attribute:
             opened.setncattr(attribute, "{}")
@@ -292,9 +297,9 @@ def test_a_changed_file_whose_bytes_agree_is_noticed(tmp_path, attribute):
             opened["end"][...] = 1.0
     changed = path.read_bytes()
     path.write_bytes(changed + content[end:-64] + hashlib.sha256(changed).hexdigest().encode())
-    store.check(path)
+    netcdf.check(path)
     with pytest.raises(UserError, match=r"file\.nc is damaged \(it differs from its checksum\)"):
-        store.read(path)
+        netcdf.read(path)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -303,34 +308,34 @@ def test_a_changed_file_whose_bytes_agree_is_noticed(tmp_path, attribute):
 
 
 def test_inputs_are_recorded_relative_to_the_output(tmp_path):
-    store.write(mixed(), tmp_path / "results" / "a" / "in.nc", record())
+    record().write(mixed(), tmp_path / "results" / "a" / "in.nc")
     made = record()
     made.inputs.read(tmp_path / "results" / "a" / "in.nc", ["loss"], made_by="prepare_dataset")
-    store.write(mixed(), tmp_path / "results" / "b" / "out.nc", made)
-    found = store.read(tmp_path / "results" / "b" / "out.nc")
-    checksum = store.checksum(tmp_path / "results" / "a" / "in.nc")
+    made.write(mixed(), tmp_path / "results" / "b" / "out.nc")
+    found = netcdf.read(tmp_path / "results" / "b" / "out.nc")
+    checksum = netcdf.checksum(tmp_path / "results" / "a" / "in.nc")
     assert json.loads(found.attrs["inputs"]) == {"../a/in.nc": checksum}
 
 
 def test_a_result_of_another_stage_is_refused(tmp_path):
-    store.write(mixed(), tmp_path / "in.nc", record())
+    record().write(mixed(), tmp_path / "in.nc")
     with pytest.raises(UserError, match="not a result of train-trajectory but of prepare-dataset"):
-        store.Inputs().read(tmp_path / "in.nc", ["parameters"], made_by="train_trajectory")
+        Inputs().read(tmp_path / "in.nc", ["parameters"], made_by="train_trajectory")
 
 
 def test_a_result_belongs_to_the_content_that_it_was_made_from(tmp_path):
     source, result, copy = (tmp_path / f"{name}.nc" for name in ("source", "result", "copy"))
-    store.write(mixed(), source, record())
+    record().write(mixed(), source)
     made = record()
-    small = made.inputs.read(source).assign_attrs(published="small", published_from=store.checksum(source))
-    store.write(mixed(), result, made)
-    store.write_small(small, copy, {}, 1)
-    inputs = store.Inputs()
+    small = made.inputs.read(source).assign_attrs(published="small", published_from=netcdf.checksum(source))
+    made.write(mixed(), result)
+    netcdf.write_small(small, copy, {}, 1)
+    inputs = Inputs()
     for path in (source, result, copy):
         inputs.read(path)
     inputs.require_made_from(result, source)
     inputs.require_made_from(result, copy)  # a published copy stands for the full result
-    store.write(example(), source, record())
+    record().write(example(), source)
     inputs.read(source)
     with pytest.raises(UserError, match=r"result\.nc was not made from .*source\.nc as it is now"):
         inputs.require_made_from(result, source)
@@ -341,18 +346,18 @@ def pictures(tmp_path):
     paths = [tmp_path / "fig.pdf", tmp_path / "fig.png", tmp_path / "other.png"]
     for path in paths:
         path.write_bytes(path.name.encode())
-    store.write_sidecar(paths, record(width=7).attributes(tmp_path), [])
+    sidecars.write(paths, record(width=7).attributes(tmp_path), [])
     return paths
 
 
 def test_a_sidecar_names_the_results_of_its_stem(pictures):
-    found = store.read_sidecar(pictures[0].with_suffix(".json"))
+    found = sidecars.read(pictures[0].with_suffix(".json"))
     assert found["files"] == {
         name: hashlib.sha256(name.encode()).hexdigest() for name in ("fig.pdf", "fig.png")
     }
     assert json.loads(found["settings"]) == {"width": 7}
-    assert found["code_digest"] == provenance.code_digest(STAGE)
-    assert set(store.read_sidecar(pictures[2].with_suffix(".json"))["files"]) == {"other.png"}
+    assert found["code_digest"] == digest.code_digest(STAGE)
+    assert set(sidecars.read(pictures[2].with_suffix(".json"))["files"]) == {"other.png"}
 
 
 def test_a_changed_picture_or_sidecar_is_refused(pictures):
@@ -360,17 +365,17 @@ def test_a_changed_picture_or_sidecar_is_refused(pictures):
     content = sidecar.read_text()
     sidecar.write_text(content.replace("width", "widht"))
     with pytest.raises(UserError, match=r"fig\.json is damaged \(it differs from its checksum\)"):
-        store.read_sidecar(sidecar)
+        sidecars.read(sidecar)
     sidecar.write_text(content[:50])
     with pytest.raises(UserError, match=r"fig\.json is damaged \("):
-        store.read_sidecar(sidecar)
+        sidecars.read(sidecar)
     sidecar.write_text("[]")
     with pytest.raises(UserError, match=r"fig\.json names no results"):
-        store.read_sidecar(sidecar)
+        sidecars.read(sidecar)
     sidecar.write_text(content)
     pictures[1].write_bytes(b"fig.pnG")
     with pytest.raises(UserError, match=r"fig\.png is damaged \(it differs from its checksum\)"):
-        store.read_sidecar(sidecar)
+        sidecars.read(sidecar)
     pictures[1].unlink()
     with pytest.raises(UserError, match=r"fig\.png does not exist"):
-        store.read_sidecar(sidecar)
+        sidecars.read(sidecar)

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from dynamical_loss import losses, models
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.datasets.spiral import spiral
-from dynamical_loss.fused import Perceptron
+from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.losses.weights import class_weights
 from dynamical_loss.optimisers import optimiser
-from dynamical_loss.training import Problem, Runs, Schedule, last_period_boundary, train_ensemble
-from dynamical_loss.weights import class_weights
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.fused_loop import Perceptron
+from dynamical_loss.training.types import Problem, Runs, Schedule
 from interruption import Kept
 
 MODEL = models.build(MLPSettings(width=7), 3)

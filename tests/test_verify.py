@@ -11,19 +11,21 @@ import netCDF4
 import numpy as np
 import pytest
 
-from dynamical_loss import cli, provenance, store, verify
+from dynamical_loss import cli
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import digest, netcdf, sidecars, verify
+from dynamical_loss.results.record import Provenance
 
 STAGES = "dynamical_loss.stages."
 
 
 def write(path, stage, value, made_from=()):
     """A result of one number."""
-    record = store.Provenance(STAGES + stage, {"value": value}, [0], "float64")
+    record = Provenance(STAGES + stage, {"value": value}, [0], "float64")
     for source in made_from:
         record.inputs.read(source)
-    variables = store.Variables().add("value", (), np.float64(value), "a value", reference="Fig. 3")
-    store.write(variables.dataset(), path, record)
+    variables = netcdf.Variables().add("value", (), np.float64(value), "a value", reference="Fig. 3")
+    record.write(variables.dataset(), path)
 
 
 @pytest.fixture
@@ -33,14 +35,14 @@ def tree(tmp_path):
     write(folder / "dataset" / "d.nc", "prepare_dataset", 1.0)
     write(folder / "trajectory" / "t.nc", "train_trajectory", 2.0, [folder / "dataset" / "d.nc"])
     write(folder / "spectrum" / "s.nc", "probe_spectrum", 3.0, [folder / "trajectory" / "t.nc"])
-    record = store.Provenance(STAGES + "render_figure", {}, [], "float64")
+    record = Provenance(STAGES + "render_figure", {}, [], "float64")
     record.inputs.read(folder / "spectrum" / "s.nc")
     figures = folder / "figures"
     figures.mkdir()
     (figures / "f.pdf").write_bytes(b"%PDF")
-    store.write_sidecar([figures / "f.pdf"], record.attributes(figures), record.inputs.paths)
-    full = store.read(folder / "spectrum" / "s.nc").assign_attrs(published="small", code_digest="older")
-    store.write_small(full, folder / "published" / "s.nc", {}, 3)
+    sidecars.write([figures / "f.pdf"], record.attributes(figures), record.inputs.paths)
+    full = netcdf.read(folder / "spectrum" / "s.nc").assign_attrs(published="small", code_digest="older")
+    netcdf.write_small(full, folder / "published" / "s.nc", {}, 3)
     return folder
 
 
@@ -77,7 +79,7 @@ def test_an_input_made_again_with_equal_numbers_makes_nothing_stale(tree):
     write(tree / "dataset" / "d.nc", "prepare_dataset", 1.0)
     with netCDF4.Dataset(tree / "dataset" / "d.nc", "a") as opened:
         opened.setncattr("wall_seconds", 99.0)
-    store.seal(tree / "dataset" / "d.nc")
+    netcdf.seal(tree / "dataset" / "d.nc")
     assert (tree / "dataset" / "d.nc").read_bytes() != before
     assert found(tree) == []
 
@@ -95,11 +97,11 @@ def test_an_input_that_cannot_be_read_is_named_on_both_sides(tree):
 
 def test_other_code_makes_stale_but_not_a_published_copy(tree, tmp_path, monkeypatch):
     package = tmp_path / "src" / "dynamical_loss"
-    shutil.copytree(provenance.PACKAGE, package)
-    monkeypatch.setattr(provenance, "PACKAGE", package)
-    lock_files = [provenance.REPOSITORY / name for name in provenance.LOCK_FILES]
-    monkeypatch.setattr(provenance, "LOCK_FILES", lock_files)
-    provenance._imports.cache_clear()
+    shutil.copytree(digest.PACKAGE, package)
+    monkeypatch.setattr(digest, "PACKAGE", package)
+    lock_files = [digest.REPOSITORY / name for name in digest.LOCK_FILES]
+    monkeypatch.setattr(digest, "LOCK_FILES", lock_files)
+    digest._imports.cache_clear()
     assert found(tree) == []
     with (package / "stages" / "probe_spectrum.py").open("a") as stream:
         stream.write("\n# edited\n")
@@ -126,7 +128,7 @@ def test_foreign_files_are_named(tree, tmp_path):
         pass
     with netCDF4.Dataset(tree / "sealed.nc", "w") as opened:
         opened.setncattr("source", "another.program")
-    store.seal(tree / "sealed.nc")
+    netcdf.seal(tree / "sealed.nc")
     (tmp_path / "outside.nc").write_bytes(b"")
     (tree / "link.nc").symlink_to(tmp_path / "outside.nc")
     (tree / "folder").symlink_to(tmp_path)
@@ -168,7 +170,7 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 def test_provenance_that_is_no_json_is_foreign(tree):
     with netCDF4.Dataset(tree / "trajectory" / "t.nc", "a") as opened:
         opened.setncattr("inputs", "[1")
-    store.seal(tree / "trajectory" / "t.nc")
+    netcdf.seal(tree / "trajectory" / "t.nc")
     assert found(tree) == [("trajectory/t.nc", "foreign")]
 
 
@@ -193,7 +195,7 @@ def test_the_command_lists_problems_counts_them_and_fails(tree, monkeypatch, cap
 
 def test_what_is_recorded_is_plain_json(tree):
     content = json.loads((tree / "figures" / "f.json").read_text())
-    assert json.loads(content["inputs"]) == {"../spectrum/s.nc": store.checksum(tree / "spectrum" / "s.nc")}
+    assert json.loads(content["inputs"]) == {"../spectrum/s.nc": netcdf.checksum(tree / "spectrum" / "s.nc")}
 
 
 def test_a_checkpoint_beside_its_output_may_go(tree):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamical_loss.weights import WAVEFORMS, class_weights, raw_weight
+from dynamical_loss.losses.weights import WAVEFORMS, class_weights, raw_weight
 
 STEPS = st.integers(0, 10**6)
 PERIODS = st.integers(1, 20_000)

@@ -23,7 +23,8 @@ import platformdirs
 import yaml
 from pydantic import BaseModel
 
-from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
+from dynamical_loss import remedies
+from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
 from dynamical_loss.config.base import Settings, members, validate
 from dynamical_loss.config.datasets import DOWNLOADED, DatasetSettings
 from dynamical_loss.config.probes import ProbeSettings
@@ -266,10 +267,10 @@ def probe_spectrum(settings: ProbeSettings, trajectory: Path, dataset: Path, out
 @_file("trajectory", "NetCDF file made by train-trajectory.")
 @_file("spectrum", "NetCDF file made by probe-spectrum.")
 @_OUTPUT
-@_settings(CascadeSettings)
-def analyse_cascade(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Path) -> None:
+@_settings(InstabilitySettings)
+def find_instabilities(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output: Path) -> None:
     """Find the instabilities along a trajectory and the threshold they give (Fig. 4)."""
-    from dynamical_loss.stages import analyse_cascade as stage
+    from dynamical_loss.stages import find_instabilities as stage
 
     stage.run(settings, trajectory, spectrum, output)
 
@@ -359,12 +360,12 @@ def verify(folders: tuple[Path, ...]) -> None:
     Without FOLDERS: results and paper_figures.  Names what is damaged, foreign, stale or unfinished, and
     what to do about it; the exit status is 1 if there is any of the first three.
     """
-    from dynamical_loss import verify as results
+    from dynamical_loss.results import verify as results
 
     usual = [folder for folder in (Path("results"), Path("paper_figures")) if folder.is_dir()]
     report = results.examine(folders or usual)
     for finding in report.findings:
-        click.echo(f"{finding.kind:<10}  {finding.message}")
+        click.echo(f"{finding.kind:<10}  {remedies.in_words(finding.problem)}")
     found = Counter(finding.kind for finding in report.findings)
     counts = ", ".join(f"{found[kind]} {kind}" for kind in get_args(results.Kind))
     published = f" ({report.published} published copies: content alone)" if report.published else ""
@@ -384,7 +385,7 @@ def verify(folders: tuple[Path, ...]) -> None:
 def document_config(config: Path, schema: Path) -> None:
     """Check CONFIG, write its comments anew from the typed model, and write the JSON schema."""
     from dynamical_loss.config import document
-    from dynamical_loss.store import atomic_path
+    from dynamical_loss.results.files import atomic_path
 
     text = document.commented(document.read(config))
     for path, content in ((config, text), (schema, document.schema())):
@@ -427,8 +428,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "python -m dynamical_loss"
         _report(f"{error.format_message().rstrip('.')} (see {where} --help)")
-    except (click.ClickException, UserError) as error:
+    except click.ClickException as error:
         _report(str(error))
+    except UserError as error:
+        _report(remedies.in_words(error))
     except Interrupted as stop:
         name = signal.Signals(stop.signal).name
         rest = f"goes on from {stop.kept}" if stop.kept else "starts anew, as nothing could be kept"

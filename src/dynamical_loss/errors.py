@@ -7,6 +7,22 @@ class UserError(Exception):
     """A mistake that the user can mend; its message is one line that names the key or file and the remedy."""
 
 
+class ResultError(UserError):
+    """A result that cannot be used as it is; whoever shows the message adds how to make the file anew.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class UnknownOriginError(ResultError):
+    """A file that no command of this package made, or an older version of it did."""
+
+
 class Interrupted(Exception):  # noqa: N818 - no error, like StopIteration
     """Work was asked to stop.
 

@@ -114,6 +114,24 @@ def blocks(
     ]
 
 
+def last_period_boundary(steps: int, period: int) -> int:
+    """The step at which the oscillation ends, so that the last period is static (the paper's protocol).
+
+    It is the latest multiple of T that leaves at least T steps, where Γ is 1 in any case; a run whose
+    length is not a multiple of T therefore has a static stretch of between one and two periods.
+
+    Args:
+        steps: length of the run.
+        period: T, steps.
+
+    Raises:
+        ValueError: if fewer than two periods fit into the run.
+    """
+    if period <= 0 or 2 * period > steps:
+        raise ValueError(f"a period of {period} leaves no static period in {steps} steps")
+    return period * (steps // period - 1)
+
+
 def threshold_run(width: int, learning_rate: float, seed: int) -> str:
     """Name of a run of the threshold study (Fig. 5a)."""
     return f"threshold_w{width}_lr{_number(learning_rate)}_seed{seed}"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dynamical_loss.store import setting
+from dynamical_loss.results.recorded import setting
 
 TRAIN_IMAGES, VALIDATION_IMAGES = 50_000, 10_000
 """Of CIFAR-10."""

@@ -61,7 +61,7 @@ IMAGES = ["datasets", "images"]
         (["phase"], 3, ["'phase'", "group of"]),
         ([*W100, "dataset"], "sprial", ["phase.spiral_w100.dataset", "no 'sprial'", "spiral"]),
         (["figures", "phase_narrow"], "spiral_w10", ["figures.phase_narrow", "spiral_w100"]),
-        (["figures", "cascade"], "casade", ["figures.cascade", "no 'casade'"]),
+        (["figures", "trajectory"], "casade", ["figures.trajectory", "no 'casade'"]),
         (["figures", "initialisations"], ["x"], ["figures.initialisations", "no 'x'"]),
         ([*W100, "optimiser"], {"kind": "sdg"}, ["optimiser", "no optimiser 'sdg'"]),
         ([*W100, "loss"], {"waveform": "saw"}, ["loss.waveform", "triangle", "saw"]),
@@ -117,7 +117,7 @@ IMAGES = ["datasets", "images"]
         ([*MYRTLE5, "amplitudes"], [1], ["myrtle5.amplitudes", "one above 1"]),
         (["figures", "learning_curves_cell"], [7, 50], ["learning_curves_cell", "T = 7, A = 50", "name one"]),
         (["figures", "phase_images"], "myrtle", ["figures.phase_images", "no 'myrtle'"]),
-        (["figures", "cascade_images"], "x", ["figures.cascade_images", "no 'x'"]),
+        (["figures", "trajectory_images"], "x", ["figures.trajectory_images", "no 'x'"]),
         (
             [*S2, "record_every"],
             10,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from datasets.sources import cifar, fashion, image_files, pack, spread
-from dynamical_loss import cli, datasets, store
+from dynamical_loss import cli, datasets
 from dynamical_loss.config.base import validate
 from dynamical_loss.config.datasets import (
     Cifar10Settings,
@@ -22,6 +22,8 @@ from dynamical_loss.config.datasets import (
 from dynamical_loss.datasets import digits, normalisation, preparation
 from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Inputs
 
 # --------------------------------------------------------------------------------------------------
 # Which images
@@ -150,7 +152,7 @@ def prepared(path, values):
         catch_exceptions=False,
     )
     assert done.exit_code == 0, done.output
-    return store.read(path), datasets.load(path, store.Inputs())
+    return netcdf.read(path), datasets.load(path, Inputs())
 
 
 @pytest.fixture(scope="module")

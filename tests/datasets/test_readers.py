@@ -28,9 +28,9 @@ from datasets.sources import (
     python_files,
     spread,
 )
-from dynamical_loss import checksums
 from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import checksums
 
 TRAIN, TEST = cifar(50, 1), cifar(20, 2)
 

@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import QuadMesh
 from scipy import stats
 
+from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.figures import (
     fig2_spiral_dataset,
     fig3_phase_spiral,
@@ -20,7 +21,6 @@ from dynamical_loss.figures import (
     phase_plane,
     style,
 )
-from dynamical_loss.intervals import bootstrap_interval
 
 mpl.use("agg")
 

@@ -77,7 +77,7 @@ def spectrum(steps=STEPS, every=5, *, modes=4, static=True, ntk=True, density=Tr
     return xr.Dataset(variables, coords={"snapshot_step": snapshot}, attrs={"settings": json.dumps(probes)})
 
 
-def cascade(events=EVENTS, threshold=THRESHOLD):
+def instabilities(events=EVENTS, threshold=THRESHOLD):
     rows = [(rule, start, finish) for rule, spans in events.items() for start, finish in spans]
     return xr.Dataset(
         {
@@ -94,7 +94,7 @@ def cascade(events=EVENTS, threshold=THRESHOLD):
 
 
 def along(**replaced):
-    whole = {"trajectory": trajectory(), "spectrum": spectrum(), "cascade": cascade(), **replaced}
+    whole = {"trajectory": trajectory(), "spectrum": spectrum(), "instabilities": instabilities(), **replaced}
     return {role: [dataset] for role, dataset in whole.items()}
 
 
@@ -201,9 +201,9 @@ def test_fig4_event_lines_lie_at_the_events_of_the_papers_rule():
 
 
 def test_fig4_unfinished_event_has_no_finish():
-    events = cascade()
+    events = instabilities()
     events["event_finished"][1] = 0
-    figure = drawn(fig4_cascade.render(along(cascade=events), {"zoom": ZOOM}))
+    figure = drawn(fig4_cascade.render(along(instabilities=events), {"zoom": ZOOM}))
     assert verticals(panel(figure, "e"), "finish") == [240]
 
 
@@ -225,7 +225,7 @@ def test_fig4_axis_of_the_ntk_names_both_kernels():
 
 
 def test_fig4_without_ntk_events_or_threshold_says_so_and_draws_the_rest():
-    inputs = along(spectrum=spectrum(ntk=False), cascade=cascade({}, np.nan))
+    inputs = along(spectrum=spectrum(ntk=False), instabilities=instabilities({}, np.nan))
     figure = drawn(fig4_cascade.render(inputs, {"zoom": ZOOM}))
     assert has_words(panel(figure, "f"), "not probed")
     assert has_words(panel(figure, "l"), "not probed")
@@ -236,7 +236,7 @@ def test_fig4_without_ntk_events_or_threshold_says_so_and_draws_the_rest():
 
 @pytest.mark.parametrize("zoom", [None, [160, 420], [100_000, 200_000]])
 def test_fig4_of_a_few_steps_with_few_snapshots(zoom):
-    inputs = along(trajectory=trajectory(6), spectrum=spectrum(6, 3), cascade=cascade({}, np.nan))
+    inputs = along(trajectory=trajectory(6), spectrum=spectrum(6, 3), instabilities=instabilities({}, np.nan))
     figure = drawn(fig4_cascade.render(inputs, {} if zoom is None else {"zoom": zoom}))
     assert panel(figure, "a").get_xlim() == (0, 6)
 
@@ -398,7 +398,7 @@ def test_figs1_has_a_density_panel_a_step():
 
 def test_figs1_without_static_loss_density_events():
     probes = spectrum(static=False, density=False, modes=1)
-    figure = drawn(figS1_hessian_modes.render(along(spectrum=probes, cascade=cascade({}, np.nan)), {}))
+    figure = drawn(figS1_hessian_modes.render(along(spectrum=probes, instabilities=instabilities({}, np.nan)), {}))
     assert letters(figure) == "ab"
     assert not panel(figure, "a").patches
 
@@ -408,11 +408,11 @@ def test_figs1_of_a_few_steps_with_nan():
     probes["hessian_eigenvalue"][1:] = np.nan
     probes["hessian_min_eigenvalue"][:] = np.nan
     probes["density_node"][0] = np.nan
-    inputs = along(trajectory=trajectory(6), spectrum=probes, cascade=cascade({}, np.nan))
+    inputs = along(trajectory=trajectory(6), spectrum=probes, instabilities=instabilities({}, np.nan))
     figure = drawn(figS1_hessian_modes.render(inputs, {}))
     assert letters(figure) == "abcde"  # one density of two is left out
 
 
 def test_figs1_with_only_one_snapshot():
-    inputs = along(trajectory=trajectory(6), spectrum=spectrum(0), cascade=cascade({}, np.nan))
+    inputs = along(trajectory=trajectory(6), spectrum=spectrum(0), instabilities=instabilities({}, np.nan))
     drawn(figS1_hessian_modes.render(inputs, {}))

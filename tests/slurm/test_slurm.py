@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from dynamical_loss import store
+from dynamical_loss.results import netcdf
 from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, assert_same, numbers
 from slurm import cluster as slurm
 
@@ -178,7 +178,7 @@ def test_a_requeued_job_goes_on_from_its_checkpoint(ready, undisturbed, name):
         assert running.wait() == 0, ready.output
     assert slurm.jobs()[number]["Restarts"] == "1"
     assert_same(numbers(ready.result(name)), numbers(undisturbed.result(name)))
-    assert store.read(ready.result(name)).attrs["resumed"] == 1
+    assert netcdf.read(ready.result(name)).attrs["resumed"] == 1
     assert not ready.checkpoint(name).exists()
 
 

@@ -8,10 +8,12 @@ import pytest
 from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 
-from dynamical_loss import cli, datasets, losses, models, store
+from dynamical_loss import cli, datasets, losses, models
 from dynamical_loss.config.models import Myrtle5Settings
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
+from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.results.record import Inputs
 from dynamical_loss.stages import probe_spectrum
 
 DIGITS = {"kind": "digits", "train_samples": 33, "validation_samples": 21}
@@ -76,12 +78,12 @@ def block(folder):
         "train-phase-block", "--dataset", folder / "data.nc", *cells,
         "--settings", json.dumps({**RUN, "record_every": 5}), "--output", folder / "T4_A5_A9_seeds3-4.nc",
     )  # fmt: skip
-    return store.read(folder / "T4_A5_A9_seeds3-4.nc")
+    return netcdf.read(folder / "T4_A5_A9_seeds3-4.nc")
 
 
 def loss_at(folder, class_weight, samples):
     """The weighted loss as a function of the flat parameters, put together here once more."""
-    data = datasets.load(folder / "data.nc", store.Inputs())
+    data = datasets.load(folder / "data.nc", Inputs())
     model = models.build(Myrtle5Settings(kind="myrtle5", channels=2), 10)
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (8, 8, 1), [0]))
     _, unravel = ravel_pytree(example)
@@ -94,15 +96,15 @@ def loss_at(folder, class_weight, samples):
 
 
 def test_lengths_in_epochs_become_steps(folder):
-    stored = store.read(folder / "trajectory.nc")
-    origin = store.settings_of(stored)
+    stored = netcdf.read(folder / "trajectory.nc")
+    origin = recorded.settings_of(stored)
     assert (origin["epochs"], origin["steps"]) == (5, STEPS)
     assert stored.attrs["steps_per_epoch"] == 4
     assert stored["step"].values.tolist() == list(range(STEPS + 1))
 
 
 def test_the_learning_rate_and_the_oscillation_follow_the_settings(folder):
-    stored = store.read(folder / "trajectory.nc")
+    stored = netcdf.read(folder / "trajectory.nc")
     expected = 0.05 * np.interp(np.arange(STEPS + 1) / STEPS, [0, 0.5, 1], [0, 1, 0.1])
     np.testing.assert_allclose(stored["learning_rate"], expected, rtol=1e-12)
     assert int(stored["oscillation_end"]) == 15
@@ -123,13 +125,13 @@ def test_results_say_what_they_were_trained_on(folder, block):
         "validation_samples": 21,
         "steps_per_epoch": 4,
     }
-    for stored in (store.read(folder / "trajectory.nc"), store.read(folder / "spectrum.nc"), block):
+    for stored in (netcdf.read(folder / "trajectory.nc"), netcdf.read(folder / "spectrum.nc"), block):
         assert wanted.items() <= stored.attrs.items()
         assert "33 + 21 images" in stored.attrs["dataset_description"]
 
 
 def test_records_look_at_the_samples_asked_for(folder):
-    stored = store.read(folder / "trajectory.nc")
+    stored = netcdf.read(folder / "trajectory.nc")
     for step in stored["snapshot_step"].values:
         here = stored.sel(step=step, snapshot_step=step)
         with jax.enable_x64(True):
@@ -140,7 +142,7 @@ def test_records_look_at_the_samples_asked_for(folder):
 
 @pytest.mark.parametrize("kind", ["", "_static"])
 def test_hessian_eigenvalues_in_parts_are_those_of_the_dense_hessian(folder, kind):
-    trajectory, spectrum = (store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     assert trajectory.sizes["parameter"] == 9 * 2 + 3 * 9 * 4 + 20
     for step in (5, 10):
         here = trajectory.sel(step=step, snapshot_step=step)
@@ -178,7 +180,7 @@ def test_a_block_ends_where_the_trajectory_of_the_same_training_ends(folder, blo
         "--settings", json.dumps({**TRAJECTORY, "evaluation_samples": None, "record_every": 5}),
         "--output", folder / "whole.nc",
     )  # fmt: skip
-    alone, some = (store.read(folder / f"{name}.nc") for name in ("whole", "trajectory"))
+    alone, some = (netcdf.read(folder / f"{name}.nc") for name in ("whole", "trajectory"))
     np.testing.assert_array_equal(alone["parameters"], some["parameters"])
     same = block.sel(amplitude=5, seed=3)
     for name in ("weighted_loss", "loss", "train_accuracy", "validation_accuracy"):
@@ -204,11 +206,11 @@ def test_the_phase_diagram_keeps_learning_curves_if_asked(folder, tmp_path):
     }
     settings = json.dumps({**run, **study})
     command("aggregate-phase", "--settings", settings, "--output", tmp_path / "all.nc", *blocks.values())
-    gathered = store.read(tmp_path / "all.nc")
+    gathered = netcdf.read(tmp_path / "all.nc")
     assert gathered["step"].values.tolist() == [0, 5, 10, 15, 20]
     assert gathered.attrs["steps_per_epoch"] == 4
     for block, path in blocks.items():
-        made, here = store.read(path), gathered.sel(period=4, amplitude=list(block.amplitudes))
+        made, here = netcdf.read(path), gathered.sel(period=4, amplitude=list(block.amplitudes))
         for name in ("train_accuracy", "validation_accuracy", "loss"):
             np.testing.assert_array_equal(here[f"{name}_curve"], made[name].astype(np.float32))
             np.testing.assert_array_equal(here[name], made[name].isel(step=-1))

@@ -8,11 +8,14 @@ import pytest
 from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 
-from dynamical_loss import cascade, cli, datasets, losses, models, store
-from dynamical_loss.config.analysis import CascadeSettings
+from dynamical_loss import cli, datasets, losses, models
+from dynamical_loss.analysis import threshold
+from dynamical_loss.config.analysis import InstabilitySettings
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.results.record import Inputs
 
 TRAJECTORY = {
     "model": {"width": 6},
@@ -53,7 +56,7 @@ def folder(tmp_path_factory):
         "--settings", json.dumps(PROBES), "--output", path / "spectrum.nc",
     )  # fmt: skip
     command(
-        "analyse-cascade", "--trajectory", path / "trajectory.nc", "--spectrum", path / "spectrum.nc",
+        "find-instabilities", "--trajectory", path / "trajectory.nc", "--spectrum", path / "spectrum.nc",
         "--output", path / "cascade.nc",
     )  # fmt: skip
     return path
@@ -61,7 +64,7 @@ def folder(tmp_path_factory):
 
 def objective(folder, weights):
     """The weighted loss as a function of the flat parameters, put together here once more."""
-    data = datasets.load(folder / "data.nc", store.Inputs())
+    data = datasets.load(folder / "data.nc", Inputs())
     model = models.build(MLPSettings(width=6), 3)
     example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (2,), [0]))
     _, unravel = ravel_pytree(example)
@@ -76,7 +79,7 @@ def objective(folder, weights):
 
 
 def test_the_trajectory_follows_the_contract(folder):
-    stored = store.read(folder / "trajectory.nc")
+    stored = netcdf.read(folder / "trajectory.nc")
     assert stored.sizes["step"] == 201
     expected = sorted({*range(0, 201, 5), *range(50, 61)})
     assert stored["snapshot_step"].values.tolist() == expected
@@ -91,7 +94,7 @@ def test_the_trajectory_follows_the_contract(folder):
 
 
 def test_losses_belong_to_the_parameters_of_that_step(folder):
-    stored = store.read(folder / "trajectory.nc")
+    stored = netcdf.read(folder / "trajectory.nc")
     for step in (0, 55, 200):
         row = stored.sel(step=step, snapshot_step=step)
         with jax.enable_x64(True):
@@ -103,7 +106,7 @@ def test_losses_belong_to_the_parameters_of_that_step(folder):
 
 @pytest.mark.parametrize("suffix", ["", "_static"])
 def test_hessian_eigenvalues_are_those_of_the_dense_hessian(folder, suffix):
-    trajectory, spectrum = (store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     for step in (20, 57, 200):
         row = trajectory.sel(step=step, snapshot_step=step)
         weights = row["class_weight"].values if suffix == "" else np.ones(3)
@@ -117,7 +120,7 @@ def test_hessian_eigenvalues_are_those_of_the_dense_hessian(folder, suffix):
 
 
 def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder):
-    trajectory, spectrum = (store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     for step in (0, 200):
         with jax.enable_x64(True):
             _, function = objective(folder, np.ones(3))
@@ -139,7 +142,7 @@ def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder):
 
 
 def test_density_is_that_of_the_nearest_snapshots(folder):
-    spectrum = store.read(folder / "spectrum.nc")
+    spectrum = netcdf.read(folder / "spectrum.nc")
     assert spectrum["density_step"].values.tolist() == [0, 100]
     np.testing.assert_allclose(spectrum["density_weight"].sum("node"), 1, rtol=1e-10)
     top = spectrum["hessian_eigenvalue"].sel(snapshot_step=[0, 100]).values[:, 0]
@@ -149,20 +152,20 @@ def test_density_is_that_of_the_nearest_snapshots(folder):
 
 def test_events_are_those_of_the_rules(folder):
     trajectory, spectrum, events = (
-        store.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum", "cascade")
+        netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum", "cascade")
     )
     regular = spectrum["snapshot_step"].values % 5 == 0
-    found = cascade.events_from_sharpness(
+    found = events.events_from_sharpness(
         spectrum["snapshot_step"].values[regular],
         spectrum["hessian_eigenvalue"].values[regular, 0],
         period=40,
-        tolerance=CascadeSettings().tolerance / 1.5,
+        tolerance=InstabilitySettings().tolerance / 1.5,
         oscillation_end=160,
     )
-    mine = events["event_rule"].values == cascade.SHARPNESS_RULE
+    mine = events["event_rule"].values == events.SHARPNESS_RULE
     assert events["event_start"].values[mine].tolist() == [event.start for event in found]
     assert len(found) > 0
-    expected = cascade.threshold(found)
+    expected = threshold.threshold(found)
     assert float(events["threshold_all"].sel(rule="sharpness")) == pytest.approx(expected.all.mean)
     assert events["unstable_period"].shape == (2, 4)
     assert trajectory.attrs["seeds"] == "[3]"
@@ -170,8 +173,8 @@ def test_events_are_those_of_the_rules(folder):
 
 def test_thresholds_are_gathered_by_learning_rate_width_and_seed(folder, tmp_path):
     command("fit-threshold", folder / "cascade.nc", "--output", tmp_path / "threshold.nc")
-    stored = store.read(tmp_path / "threshold.nc")
-    source = store.read(folder / "cascade.nc")
+    stored = netcdf.read(tmp_path / "threshold.nc")
+    source = netcdf.read(folder / "cascade.nc")
     assert stored["threshold"].dims == ("learning_rate", "width", "seed")
     found = stored["threshold"].sel(learning_rate=1.5, width=6, seed=3)
     assert float(found) == pytest.approx(float(source["threshold_all"].sel(rule="sharpness")))
@@ -184,7 +187,7 @@ def block(folder, output, *options, **settings):
         "train-phase-block", "--dataset", folder / "data.nc", *options,
         "--settings", json.dumps({**PHASE, **settings}), "--output", output,
     )  # fmt: skip
-    return store.read(output)
+    return netcdf.read(output)
 
 
 def test_a_block_ends_where_the_trajectory_of_the_same_settings_ends(folder, tmp_path):
@@ -193,7 +196,7 @@ def test_a_block_ends_where_the_trajectory_of_the_same_settings_ends(folder, tmp
         "--period", 40, "--amplitude", 20, "--first-seed", 3, "--last-seed", 3,
         learning_rate=1.5, steps=200,
     )  # fmt: skip
-    trajectory = store.read(folder / "trajectory.nc")
+    trajectory = netcdf.read(folder / "trajectory.nc")
     assert found["step"].values.tolist() == list(range(0, 201, 20))
     for name in ("loss", "weighted_loss", "train_accuracy", "validation_accuracy"):
         np.testing.assert_allclose(found[name][0, 0], trajectory[name].sel(step=found["step"]), rtol=1e-8)
@@ -236,7 +239,7 @@ def test_the_phase_diagram_gathers_cells_and_shares_the_static_one(folder, tmp_p
             )  # fmt: skip
     paths = [tmp_path / f"{name}.nc" for name in parts]
     command("aggregate-phase", *paths, "--settings", json.dumps(settings), "--output", tmp_path / "phase.nc")
-    phase = store.read(tmp_path / "phase.nc")
+    phase = netcdf.read(tmp_path / "phase.nc")
     for name in ("train_accuracy", "validation_accuracy", "diverged"):
         assert phase[name].dims == ("period", "amplitude", "seed")
     assert phase["train_accuracy"].shape == (2, 2, 3)
@@ -271,7 +274,7 @@ def test_amplitudes_may_share_a_block(folder, tmp_path):
         "aggregate-phase", tmp_path / "static_seeds0-1.nc", tmp_path / "T10_A5_7.5_seeds0-1.nc",
         "--settings", json.dumps({**settings, "amplitudes_per_block": 2}), "--output", tmp_path / "phase.nc",
     )  # fmt: skip
-    aggregated = store.read(tmp_path / "phase.nc")
+    aggregated = netcdf.read(tmp_path / "phase.nc")
     assert (aggregated.attrs["engine"], aggregated.attrs["trained_on"]) == ("fused", "cpu")
     phase = aggregated["loss"].sel(period=10)
     np.testing.assert_array_equal(phase.sel(amplitude=[5, 7.5]), together["loss"].isel(step=-1))
@@ -327,7 +330,7 @@ def test_a_spectrum_of_another_trajectory_is_refused(folder, tmp_path):
     )  # fmt: skip
     with pytest.raises(UserError, match=r"spectrum\.nc was not made from .*other\.nc as it is now"):
         command(
-            "analyse-cascade", "--trajectory", tmp_path / "other.nc", "--spectrum", folder / "spectrum.nc",
+            "find-instabilities", "--trajectory", tmp_path / "other.nc", "--spectrum", folder / "spectrum.nc",
             "--output", tmp_path / "c.nc",
         )  # fmt: skip
     assert not (tmp_path / "c.nc").exists()
@@ -349,7 +352,7 @@ def test_the_loss_rule_needs_every_step(folder, tmp_path):
     )  # fmt: skip
     with pytest.raises(UserError, match=r"t\.nc: .*step"):
         command(
-            "analyse-cascade", "--trajectory", tmp_path / "t.nc", "--spectrum", tmp_path / "s.nc",
+            "find-instabilities", "--trajectory", tmp_path / "t.nc", "--spectrum", tmp_path / "s.nc",
             "--output", tmp_path / "c.nc",
         )  # fmt: skip
 
@@ -360,7 +363,7 @@ def test_a_settings_file_may_be_yaml(folder, tmp_path):
         "train-phase-block", "--dataset", folder / "data.nc", "--output", tmp_path / "b.nc",
         "--settings", tmp_path / "settings.yaml",
     )  # fmt: skip
-    stored = store.settings_of(store.read(tmp_path / "b.nc"))
+    stored = recorded.settings_of(netcdf.read(tmp_path / "b.nc"))
     assert TrainingSettings.model_validate(
         {key: value for key, value in stored.items() if key != "block"}
     ) == TrainingSettings(model=MLPSettings(width=6), steps=60, record_every=20)

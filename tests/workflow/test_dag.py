@@ -12,8 +12,8 @@ import netCDF4
 import numpy as np
 import pytest
 
-from dynamical_loss import provenance, store
 from dynamical_loss.claims import CLAIMS
+from dynamical_loss.results import digest, netcdf, recorded
 from project import assert_same, numbers
 
 SPIRAL_FIGURES = {
@@ -102,7 +102,7 @@ CONTRACT = {
         **dimensions("hessian_eigenvalue", "hessian_residual", over="snapshot_step mode"),
         **dimensions("hessian_min_eigenvalue", over="snapshot_step"),
     },
-    "cascade/*.nc": dimensions("event_start", "event_finish", over="event"),
+    "instabilities/*.nc": dimensions("event_start", "event_finish", over="event"),
     "threshold.nc": {
         **dimensions("threshold", over="learning_rate width seed"),
         **dimensions("exponent", over="definition width"),
@@ -116,12 +116,12 @@ def test_files_have_the_variables_of_the_contract(finished, pattern):
     paths = sorted(finished.result("").glob(pattern))
     assert paths
     for path in paths:
-        found = store.read(path)
+        found = netcdf.read(path)
         assert {name: found[name].dims for name in CONTRACT[pattern]} == CONTRACT[pattern], path
 
 
 def test_the_ntk_is_measured_where_it_is_asked_for(finished):
-    found = store.read(finished.result("spectrum/cascade_seed0.nc"))
+    found = netcdf.read(finished.result("spectrum/cascade_seed0.nc"))
     assert found["ntk_eigenvalue"].dims == found["hessian_eigenvalue"].dims == ("snapshot_step", "mode")
     # The smoke scale asks for one mode of the kernel and three of the Hessian.
     assert found["ntk_eigenvalue"].notnull().sum("snapshot_step").values.tolist() == [
@@ -148,7 +148,7 @@ def test_every_file_says_where_it_came_from(finished):
         assert isinstance(json.loads(attributes["settings"]), dict)
         assert all(isinstance(seed, int) for seed in json.loads(attributes["seeds"]))
         # The copied sources are those of this repository, so the digests must agree.
-        assert attributes["code_digest"] == provenance.code_digest(attributes["source"]), path
+        assert attributes["code_digest"] == digest.code_digest(attributes["source"]), path
         for name, given in variables.items():
             assert {"long_name", "units", "reference"} <= given, (path, name)
 
@@ -206,7 +206,7 @@ def test_editing_a_probe_never_retrains(project, whole):
     project.edit("probes/hessian.py")
     plan = project.plan()
     assert plan.jobs == {
-        **{rule: whole.jobs[rule] for rule in ("probe_spectrum", "analyse_cascade", "fit_threshold")},
+        **{rule: whole.jobs[rule] for rule in ("probe_spectrum", "find_instabilities", "fit_threshold")},
         "evaluate_claims": 1,
         "render_figure": len(CURVATURE_FIGURES),
     }
@@ -307,7 +307,7 @@ def test_a_probe_setting_does_not_retrain(project):
     plan = project.plan(overlay=overlay)
     assert plan.jobs == {
         "probe_spectrum": 1,
-        "analyse_cascade": 1,
+        "find_instabilities": 1,
         "evaluate_claims": 1,
         "render_figure": 2,
     }
@@ -315,9 +315,9 @@ def test_a_probe_setting_does_not_retrain(project):
 
 
 def test_an_analysis_setting_does_not_probe(project, whole):
-    plan = project.plan(overlay=project.overlay("cascade: {tolerance: 0.2}"))
-    assert set(plan.jobs) == {"analyse_cascade", "fit_threshold", "evaluate_claims", "render_figure"}
-    assert plan.jobs["analyse_cascade"] == whole.jobs["analyse_cascade"]
+    plan = project.plan(overlay=project.overlay("instabilities: {tolerance: 0.2}"))
+    assert set(plan.jobs) == {"find_instabilities", "fit_threshold", "evaluate_claims", "render_figure"}
+    assert plan.jobs["find_instabilities"] == whole.jobs["find_instabilities"]
 
 
 def test_training_settings_retrain_their_study_alone(project):
@@ -351,12 +351,12 @@ def test_published_results_render_every_figure_and_nothing_else_runs(project, fi
 def test_published_results_keep_numbers_and_provenance(project):
     project.snakemake("publish")
     for name in ("phase/spiral_w100.nc", "trajectory/cascade_seed0.nc", "spectrum/cascade_seed0.nc"):
-        full = store.read(project.result(name))
-        small = store.read(project.folder / "paper_figures/data" / name)
+        full = netcdf.read(project.result(name))
+        small = netcdf.read(project.folder / "paper_figures/data" / name)
         assert set(full.variables) - set(small.variables) <= {"parameters"}
-        own = {store.CONTENT, store.ATTRIBUTES}
+        own = {recorded.CONTENT, recorded.ATTRIBUTES}
         assert small.attrs.items() >= {key: full.attrs[key] for key in set(full.attrs) - own}.items()
-        assert small.attrs["published_from"] == full.attrs[store.CONTENT] != small.attrs[store.CONTENT]
+        assert small.attrs["published_from"] == full.attrs[recorded.CONTENT] != small.attrs[recorded.CONTENT]
         for variable in small.data_vars:
             rounding = 0.6 if "residual" in variable else 1e-3 if variable == "class_weight" else 1e-4
             np.testing.assert_allclose(small[variable], full[variable], rtol=rounding)
@@ -396,7 +396,7 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
     [
         ("fig2_spiral_dataset", {}),
         ("fig3_phase_spiral", {"train_phase_block": 4, "aggregate_phase": 2}),
-        ("fig4_cascade", {"train_trajectory": 1, "probe_spectrum": 1, "analyse_cascade": 1}),
+        ("fig4_cascade", {"train_trajectory": 1, "probe_spectrum": 1, "find_instabilities": 1}),
         ("figS0_initialisation", {"train_phase_block": 6, "aggregate_phase": 3}),
     ],
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynamical_loss import store
+from dynamical_loss.results import netcdf
 from project import LONG, assert_same, numbers
 from project import LONG_BLOCK as BLOCK
 from project import LONG_TRAJECTORY as TRAJECTORY
@@ -56,7 +56,7 @@ def wait_for(condition, running):
 def assert_same_numbers(project, undisturbed, name):
     """The numbers of a result are those of the undisturbed one; returns its attributes."""
     assert_same(numbers(project.result(name)), numbers(undisturbed.result(name)))
-    return store.read(project.result(name)).attrs
+    return netcdf.read(project.result(name)).attrs
 
 
 def test_a_job_killed_five_times_ends_with_the_same_numbers(ready, undisturbed):
@@ -142,7 +142,7 @@ def error_line(output):
 
 
 def test_a_full_disk_leaves_no_file_and_says_so(project):
-    path, before = project.result(TRAJECTORY), store.read(project.result(TRAJECTORY))
+    path, before = project.result(TRAJECTORY), netcdf.read(project.result(TRAJECTORY))
     shutil.rmtree(path.parent)
     with mounted(path.parent, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         (path.parent / "other").write_bytes(bytes(30_000))
@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_no_file_and_says_so(project):
         assert f"results/smoke/{TRAJECTORY} could not be written (No space left on device)" in line
         assert [item.name for item in path.parent.iterdir()] == ["other"]
     project.snakemake(f"results/smoke/{TRAJECTORY}")
-    after = store.read(path)
+    after = netcdf.read(path)
     for name in before.variables:
         np.testing.assert_array_equal(after[name].values, before[name].values)
 
@@ -176,7 +176,7 @@ def test_training_goes_on_when_the_disk_is_too_full_for_a_checkpoint(ready, undi
 
 def test_a_flipped_bit_in_a_block_is_named_and_mended(project):
     path = project.result(BLOCK)
-    before = store.read(path)
+    before = netcdf.read(path)
     content = bytearray(path.read_bytes())
     # The name of the dataset's class weights, in a header that no checksum of HDF5's values covers.
     place = content.index(b'"learning_rate": 1.0')
@@ -190,7 +190,7 @@ def test_a_flipped_bit_in_a_block_is_named_and_mended(project):
     status, output = project.run(*shlex.split(re.search(r"make it with: (snakemake .+)$", line)[1]))
     assert status == 0, output
     for name in before.variables:
-        np.testing.assert_array_equal(store.read(path)[name].values, before[name].values)
+        np.testing.assert_array_equal(netcdf.read(path)[name].values, before[name].values)
     project.snakemake(target)
 
 
@@ -266,10 +266,10 @@ def test_a_learning_rate_that_diverges_is_a_result(project):
         "phase: {spiral_w100: {learning_rate: 1.0e+30}}\ntrajectories: {cascade: {learning_rate: 1.0e+200}}\n"
     )
     project.snakemake(overlay=overlay)
-    phase = store.read(project.result("phase/spiral_w100.nc"))
+    phase = netcdf.read(project.result("phase/spiral_w100.nc"))
     assert phase["diverged"].all()
     assert (phase["divergence_step"] > 0).all()
-    trajectory = store.read(project.result(TRAJECTORY))
+    trajectory = netcdf.read(project.result(TRAJECTORY))
     assert trajectory["diverged"] == 1
     assert not np.isfinite(trajectory["weighted_loss"].values[-1])
     log = project.folder / f"logs/smoke/train_phase_block/spiral_w100/{Path(BLOCK).stem}.log"

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from dynamical_loss import store, verify
+from dynamical_loss.results import netcdf, sidecars, verify
 
 ODD = "fig's; touch x $(touch y)"
 
@@ -34,21 +34,21 @@ def test_every_result_names_its_inputs(finished):
         "phase/spiral_w100/T20_A10_seeds0-1.nc": {"../../dataset/spiral.nc"},
         "phase/spiral_w100.nc": {f"spiral_w100/{b}_seeds0-1.nc" for b in ("static", "T20_A10")},
         "spectrum/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../dataset/spiral.nc"},
-        "cascade/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../spectrum/cascade_seed0.nc"},
-        "threshold.nc": {f"cascade/threshold_w{width}_lr2_seed0.nc" for width in (100, 1000)},
+        "instabilities/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../spectrum/cascade_seed0.nc"},
+        "threshold.nc": {f"instabilities/threshold_w{width}_lr2_seed0.nc" for width in (100, 1000)},
         "figures/figS0_initialisation.json": {
             f"../phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")
         },
     }
     for name, inputs in expected.items():
         path = finished.result(name)
-        attributes = store.read(path).attrs if path.suffix == ".nc" else store.read_sidecar(path)
+        attributes = netcdf.read(path).attrs if path.suffix == ".nc" else sidecars.read(path)
         found = json.loads(attributes["inputs"])
         assert set(found) == inputs, name
         for relative, checksum in found.items():
-            assert store.checksum((path.parent / relative).resolve()) == checksum
-    claims = json.loads(store.read_sidecar(finished.result("claims.json"))["inputs"])
-    assert {"threshold.nc", "phase/spiral_w100.nc", "cascade/cascade_seed0.nc"} <= set(claims)
+            assert netcdf.checksum((path.parent / relative).resolve()) == checksum
+    claims = json.loads(sidecars.read(finished.result("claims.json"))["inputs"])
+    assert {"threshold.nc", "phase/spiral_w100.nc", "instabilities/cascade_seed0.nc"} <= set(claims)
 
 
 def test_an_edited_figure_is_stale_until_it_is_rendered(project):
@@ -102,7 +102,7 @@ def test_a_figures_folder_with_a_name_for_the_shell_is_a_folder(project):
                 "fig4_cascade",
                 "--input=trajectory=results/smoke/trajectory/cascade_seed0.nc",
                 "--input=spectrum=results/smoke/spectrum/static_w100_seed0.nc",
-                "--input=cascade=results/smoke/cascade/cascade_seed0.nc",
+                "--input=instabilities=results/smoke/instabilities/cascade_seed0.nc",
             ],
             "static_w100_seed0.nc was not made from results/smoke/trajectory/cascade_seed0.nc as it is now",
         ),
@@ -126,7 +126,7 @@ def test_blocks_of_other_data_are_not_gathered(project):
     overlay = project.overlay("datasets: {spiral: {noise: 0.3}}")
     block = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
     project.snakemake(block, overlay=overlay)
-    settings = json.loads(store.read(project.result("phase/spiral_w100.nc")).attrs["settings"])
+    settings = json.loads(netcdf.read(project.result("phase/spiral_w100.nc")).attrs["settings"])
     other = "results/smoke/phase/spiral_w100/T20_A10_seeds0-1.nc"
     status, found = project.run(
         "dynamical_loss", "aggregate-phase", block, other,

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from dynamical_loss import cli, store
+from dynamical_loss import cli
+from dynamical_loss.results import netcdf
 
 SPIRAL = "results/smoke/dataset/spiral.nc"
 
@@ -362,4 +363,4 @@ def test_a_command_names_a_truncated_input(command, kept):
 def test_settings_may_come_from_a_file(command, tmp_path):
     (tmp_path / "mine.yaml").write_text("points_per_class: 7\n")
     assert command("prepare-dataset", "--settings", "mine.yaml", "--output", "made.nc") == (0, "")
-    assert store.read(tmp_path / "made.nc").sizes["train_sample"] == 21
+    assert netcdf.read(tmp_path / "made.nc").sizes["train_sample"] == 21

@@ -26,16 +26,16 @@ rule aggregate_phase:
         " > {log:q} 2>&1"
 
 
-rule analyse_cascade:
+rule find_instabilities:
     input:
         trajectory=f"{RESULTS}/trajectory/{{run}}.nc",
         spectrum=f"{RESULTS}/spectrum/{{run}}.nc",
     output:
-        f"{RESULTS}/cascade/{{run}}.nc",
+        f"{RESULTS}/instabilities/{{run}}.nc",
     log:
-        f"{LOGS}/analyse_cascade/{{run}}.log",
+        f"{LOGS}/find_instabilities/{{run}}.log",
     benchmark:
-        f"{LOGS}/analyse_cascade/{{run}}.tsv"
+        f"{LOGS}/find_instabilities/{{run}}.tsv"
     conda:
         ENVIRONMENT
     threads: 1
@@ -43,18 +43,18 @@ rule analyse_cascade:
         mem_mb=3000,
         runtime=10,
     params:
-        settings=as_json(CONFIG.cascade),
-        code=stage("analyse_cascade"),
+        settings=as_json(CONFIG.instabilities),
+        code=stage("find_instabilities"),
     message:
         "Looking for instabilities along {wildcards.run}"
     shell:
-        "python -m dynamical_loss analyse-cascade --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
+        "python -m dynamical_loss find-instabilities --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule fit_threshold:
     input:
-        [cascade_file(run) for run in THRESHOLD_RUNS],
+        [instabilities_file(run) for run in THRESHOLD_RUNS],
     output:
         THRESHOLD,
     log:

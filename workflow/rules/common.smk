@@ -5,7 +5,7 @@ import json
 from dynamical_loss import grid, resources
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.datasets import DOWNLOADED
-from dynamical_loss.provenance import code_digest
+from dynamical_loss.results.digest import code_digest
 
 # config.yaml has passed on its own, so what is wrong now came from the command line.
 OVERLAYS = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
@@ -69,8 +69,8 @@ def spectrum_file(run):
     return f"{RESULTS}/spectrum/{run}.nc"
 
 
-def cascade_file(run):
-    return f"{RESULTS}/cascade/{run}.nc"
+def instabilities_file(run):
+    return f"{RESULTS}/instabilities/{run}.nc"
 
 
 THRESHOLD = f"{RESULTS}/threshold.nc"

@@ -3,13 +3,13 @@
 
 def check_inputs(jobs):
     """Refuse to start when a stored file that some job would read is damaged."""
-    from dynamical_loss import store
+    from dynamical_loss.results import netcdf
 
     remade = {path for job in jobs for path in job.output}
     for path in sorted({path for job in jobs for path in job.input} - remade):
         if path.endswith(".nc"):
             try:
-                store.check(Path(path))
+                netcdf.check(Path(path))
             except UserError as error:
                 stop(error)
 

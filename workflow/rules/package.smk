@@ -18,13 +18,15 @@ first_in("PYTHONPATH", os.path.join(workflow.basedir, "src"))
 # not.  Written into the commands instead, its path would retrain everything in a moved environment.
 first_in("PATH", os.path.dirname(sys.executable))
 
+from dynamical_loss import remedies
 from dynamical_loss.config import document
 from dynamical_loss.errors import UserError
 
 
-def stop(message):
+def stop(error):
     """End with one line; an exception would bury it between lines about this file."""
-    sys.exit(f"error: {message}")
+    words = remedies.in_words(error) if isinstance(error, UserError) else error
+    sys.exit(f"error: {words}")
 
 
 try:

@@ -15,7 +15,7 @@ def along(run):
     return {
         "trajectory": [trajectory_file(run)],
         "spectrum": [spectrum_file(run)],
-        "cascade": [cascade_file(run)],
+        "instabilities": [instabilities_file(run)],
     }
 
 
@@ -26,7 +26,7 @@ SPIRAL_FIGURES = {
         "narrow": [phase_file(SHOWN.phase_narrow)],
         "wide": [phase_file(SHOWN.phase_wide)],
     },
-    "fig4_cascade": along(first_run(SHOWN.cascade)),
+    "fig4_cascade": along(first_run(SHOWN.trajectory)),
     "fig5_threshold_scaling": {
         "threshold": [THRESHOLD],
         "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
@@ -35,7 +35,7 @@ SPIRAL_FIGURES = {
     "figS0_initialisation": {
         "study": [phase_file(name) for name in SHOWN.initialisations]
     },
-    "figS1_hessian_modes": along(first_run(SHOWN.cascade)),
+    "figS1_hessian_modes": along(first_run(SHOWN.trajectory)),
 }
 IMAGE_STUDIES = {
     "phase_images": [SHOWN.phase_images] if SHOWN.phase_images else [],
@@ -51,9 +51,9 @@ IMAGE_FIGURES = {
     )
     if IMAGE_STUDIES[role]
 }
-if SHOWN.cascade_images:
+if SHOWN.trajectory_images:
     IMAGE_FIGURES["figS2_cascade_cifar10"] = {
-        role: [path(first_run(SHOWN.cascade_images))]
+        role: [path(first_run(SHOWN.trajectory_images))]
         for role, path in (("trajectory", trajectory_file), ("spectrum", spectrum_file))
     }
 FIGURE_INPUTS = SPIRAL_FIGURES | IMAGE_FIGURES
@@ -72,7 +72,7 @@ if CONFIG.published and ABSENT:
         "with; for others set published to false"
     )
 FIGURE_OPTIONS = {
-    "fig4_cascade": {"zoom": list(SHOWN.cascade_zoom)},
+    "fig4_cascade": {"zoom": list(SHOWN.trajectory_zoom)},
     "figS4_learning_curves": {"cell": list(SHOWN.learning_curves_cell)},
 }
 
@@ -109,8 +109,8 @@ SPIRAL_CLAIM_INPUTS = {
     "phase_wide": [phase_file(SHOWN.phase_wide)],
     "initialisation": [phase_file(name) for name in SHOWN.initialisations],
     "threshold": [THRESHOLD],
-    "spectrum": [spectrum_file(run) for run in runs_of(SHOWN.cascade)],
-    "cascade": [cascade_file(run) for run in runs_of(SHOWN.cascade)],
+    "spectrum": [spectrum_file(run) for run in runs_of(SHOWN.trajectory)],
+    "instabilities": [instabilities_file(run) for run in runs_of(SHOWN.trajectory)],
     "static_narrow": [spectrum_file(run) for run in runs_of(SHOWN.static_narrow)],
     "static_wide": [spectrum_file(run) for run in runs_of(SHOWN.static_wide)],
 }

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.claims.criteria import Criterion
 from dynamical_loss.config.analysis import BootstrapSettings
-from dynamical_loss.intervals import bootstrap_interval
 
 Inputs = Mapping[str, Sequence[xr.Dataset]]
 """Role → datasets; the roles are those of ``workflow/rules/shown.smk``, and any may be absent."""

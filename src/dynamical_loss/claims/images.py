@@ -8,7 +8,6 @@ from functools import partial
 
 import xarray as xr
 
-from dynamical_loss import store
 from dynamical_loss.claims.cells import (
     ACCURACY,
     best_cell,
@@ -30,6 +29,7 @@ from dynamical_loss.image_protocol import (
     WIDE_RESNET_EPOCHS,
     departures,
 )
+from dynamical_loss.results import recorded
 
 BEST_PERIOD, BEST_AMPLITUDE = 100, 50.0
 """The paper's best cell, T ~ 100 steps and A ~ 50."""
@@ -70,7 +70,7 @@ _RECORDED = (
 
 def _require_run(item: xr.Dataset, epochs: int) -> None:
     """`UntestedError` unless runs by the protocol saw all of CIFAR-10 so often, and records its test set."""
-    settings = store.settings_of(item)
+    settings = recorded.settings_of(item)
     require_recorded(settings, *_RECORDED)
     if "dataset" not in item.attrs:
         raise UntestedError("the file does not record its dataset")
@@ -92,7 +92,7 @@ def _require_run(item: xr.Dataset, epochs: int) -> None:
 def _myrtle5(role: str, evidence: Evidence) -> xr.Dataset:
     """The study of a role; `UntestedError` unless it follows the protocol of Fig. 1."""
     item = evidence.files(role)[0]
-    settings = store.settings_of(item)
+    settings = recorded.settings_of(item)
     require(settings, model__kind="myrtle5")
     require_recorded(settings, "model__channels")
     require(settings, model__channels=CHANNELS)
@@ -103,7 +103,7 @@ def _myrtle5(role: str, evidence: Evidence) -> xr.Dataset:
 def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
     """The first study of such a Wide ResNet; `UntestedError` unless it follows what is published of it."""
     for item in evidence.files("wide_resnet"):
-        model = store.settings_of(item).get("model", {})
+        model = recorded.settings_of(item).get("model", {})
         if model.get("kind") == "wide_resnet" and model.get("normalisation") == normalisation:
             _require_run(item, WIDE_RESNET_EPOCHS)
             return item
@@ -118,7 +118,7 @@ def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
             words.append("from JPEG copies of the images, which are lossy")
         else:
             words.append("from copies of the images, not from an official archive")
-    arithmetic = store.settings_of(item)["arithmetic"]
+    arithmetic = recorded.settings_of(item)["arithmetic"]
     if arithmetic != "full":
         words.append(f"with {arithmetic} products")
     return replace(found, remark=f"here {', and '.join(words)}") if words else found
@@ -159,7 +159,7 @@ def _slower(evidence: Evidence) -> Measurement:
     item = _myrtle5("learning_curves", evidence)
     if "validation_accuracy_curve" not in item:
         raise UntestedError("the study keeps no learning curves")
-    steps = store.settings_of(item)["steps"]
+    steps = recorded.settings_of(item)["steps"]
     curve = item["validation_accuracy_curve"]
     distance = abs(curve["step"] - round(steps * PEAK_EPOCH / EPOCHS))
     curve = curve.sel(step=distance <= steps // _WINDOW)

@@ -11,7 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss import cascade, store
+from dynamical_loss.analysis import kernel
+from dynamical_loss.analysis.events import SHARPNESS_RULE, Event, unstable_periods
+from dynamical_loss.analysis.event_table import events_of
+from dynamical_loss.analysis.events import oscillating_periods
+from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.claims.criteria import Above, Below, Near
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.claims.protocol import (
@@ -23,6 +27,7 @@ from dynamical_loss.claims.protocol import (
     require_network,
     require_steps,
 )
+from dynamical_loss.results import recorded
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,20 +39,8 @@ def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[
     the snapshot at the very end of a run, which may be an even number of steps after the one before.
     """
     steps = spectrum["snapshot_step"].values
-    regular = steps % store.settings_of(spectrum)["trajectory"]["snapshots"]["every"] == 0
+    regular = steps % recorded.settings_of(spectrum)["trajectory"]["snapshots"]["every"] == 0
     return steps[regular], spectrum[variable].values[regular, 0]
-
-
-def _events(table: xr.Dataset) -> list[cascade.Event]:
-    """Events by the paper's rule from a stored table, in order of time."""
-    chosen = table.isel(event=np.flatnonzero(table["event_rule"].values == cascade.SHARPNESS_RULE))
-    fields = ("start", "finish", "finished", "period_index")
-    rows = zip(*(chosen[f"event_{name}"].values.tolist() for name in fields), strict=True)
-    events = [
-        cascade.Event(cascade.SHARPNESS_RULE, start, finish, bool(finished), index)
-        for start, finish, finished, index in rows
-    ]
-    return sorted(events, key=lambda event: event.start)
 
 
 def _is_cascade_run(origin: Mapping[str, Any]) -> bool:
@@ -73,24 +66,27 @@ def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     """
     found: dict[str, npt.NDArray[np.bool_]] = {}
 
-    def add(origin: Mapping[str, Any], table: xr.Dataset) -> None:
+    def add(origin: Mapping[str, Any], table: xr.Dataset, **run: float) -> None:
         if not _is_cascade_run(origin):
             return
         period = origin["period"]
         # The last period is static (the paper's protocol), so it does not count.
-        oscillating = origin["steps"] // period - 1
-        found[_run_key(origin)] = cascade.unstable_periods(_events(table), oscillating, period=period)
+        end = last_period_boundary(origin["steps"], period)
+        oscillating = oscillating_periods(end, period, origin["amplitude"])
+        events = events_of(table, SHARPNESS_RULE, **run)
+        found[_run_key(origin)] = unstable_periods(events, oscillating, period=period)
 
     for item in evidence.inputs.get("threshold", ()):
-        for origin in store.settings_of(item)["trajectories"]:
-            own = (
-                (item["event_learning_rate"] == origin["learning_rate"])
-                & (item["event_width"] == origin["model"]["width"])
-                & (item["event_seed"] == origin["seed"])
+        for origin in recorded.settings_of(item)["trajectories"]:
+            add(
+                origin,
+                item,
+                learning_rate=origin["learning_rate"],
+                width=origin["model"]["width"],
+                seed=origin["seed"],
             )
-            add(origin, item.isel(event=np.flatnonzero(own.values)))
-    for item in evidence.inputs.get("cascade", ()):
-        add(store.settings_of(item)["trajectory"], item)
+    for item in evidence.inputs.get("instabilities", ()):
+        add(recorded.settings_of(item)["trajectory"], item)
     if not found:
         raise UntestedError(
             f"no run of width {NARROW} at η = 1, T = {CASCADE_PERIOD}, A = {CASCADE_AMPLITUDE:g} "
@@ -112,18 +108,18 @@ def _last_unstable(evidence: Evidence) -> Measurement:
 def _ntk(part: str, evidence: Evidence) -> Measurement:
     """Relative change of the NTK's λ_max about each event, geometric mean over events or runs."""
     spectra = {
-        _run_key(store.settings_of(item)["trajectory"]): item
+        _run_key(recorded.settings_of(item)["trajectory"]): item
         for item in evidence.files("spectrum")
         if "ntk_eigenvalue" in item
     }
     runs: list[Floats] = []
-    for item in evidence.files("cascade"):
-        origin = store.settings_of(item)["trajectory"]
+    for item in evidence.files("instabilities"):
+        origin = recorded.settings_of(item)["trajectory"]
         probes = spectra.get(_run_key(origin))
         if probes is None or not _is_cascade_run(origin):
             continue
-        change = cascade.ntk_change(
-            *regular_snapshots(probes, "ntk_eigenvalue"), _events(item), period=origin["period"]
+        change = kernel.ntk_change(
+            *regular_snapshots(probes, "ntk_eigenvalue"), events_of(item, SHARPNESS_RULE), period=origin["period"]
         )
         known = getattr(change, part)
         runs.append(np.log1p(known[np.isfinite(known)]))
@@ -145,7 +141,7 @@ CLAIMS: tuple[Claim, ...] = (
         "number of oscillating periods with an instability by the paper's rule (width 100, η = 1, T = 5000, "
         "A = 70), mean over n runs",
         Near(8.0, 12.0, 8.0),
-        ("threshold", "cascade"),
+        ("threshold", "instabilities"),
         _unstable_count,
     ),
     Claim(
@@ -156,7 +152,7 @@ CLAIMS: tuple[Claim, ...] = (
         "number of the last unstable period (counted from 1; 13 oscillate) by the paper's rule, same runs, "
         "mean over n runs",
         Near(8.0, 12.0, 8.0),
-        ("threshold", "cascade"),
+        ("threshold", "instabilities"),
         _last_unstable,
     ),
 )
@@ -172,7 +168,7 @@ KERNEL_CLAIMS: tuple[Claim, ...] = (
             f"its relative change {span}, geometric mean over n runs, or with fewer than {MINIMUM_RUNS} runs "
             "over their n events (which are not quite independent)",
             criterion,
-            ("cascade", "spectrum"),
+            ("instabilities", "spectrum"),
             partial(_ntk, part),
         )
         for short, words, span, criterion, part in (

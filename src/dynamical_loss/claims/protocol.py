@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from dynamical_loss.claims.evidence import UntestedError
-from dynamical_loss.store import setting
+from dynamical_loss.results.recorded import setting
 
 NARROW, WIDE = 100, 1000
 """Hidden units of the paper's two networks."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import xarray as xr
 
-from dynamical_loss import store
 from dynamical_loss.claims.cells import ACCURACY, best_cell, mean_accuracy, static_accuracy
 from dynamical_loss.claims.criteria import Above, Below, Near
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
@@ -21,6 +20,7 @@ from dynamical_loss.claims.protocol import (
     require_network,
     require_steps,
 )
+from dynamical_loss.results import recorded
 
 NARROW_REGION = ((5.0, 20.0), 300)
 WIDE_REGION = ((5.0, 25.0), 700)
@@ -34,7 +34,7 @@ TOO_LARGE = 60.0
 
 def _phase(evidence: Evidence, role: str) -> xr.Dataset:
     dataset = evidence.files(role)[0]
-    settings = store.settings_of(dataset)
+    settings = recorded.settings_of(dataset)
     require_dataset(dataset, "spiral")
     require_network(settings, NARROW if role == "phase_narrow" else WIDE)
     require(settings, learning_rate=1.0)
@@ -57,7 +57,7 @@ def _static_narrow(variable: str, evidence: Evidence) -> Measurement:
 
 def _training(item: xr.Dataset) -> list[Any]:
     """What must be alike in studies for their static runs to be alike."""
-    settings = store.settings_of(item)
+    settings = recorded.settings_of(item)
     names = ("dataset", "model", "loss", "optimiser", "batch_size", "learning_rate", "steps")
     return [settings.get(name) for name in names]
 

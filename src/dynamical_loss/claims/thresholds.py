@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from dynamical_loss import cascade, store
+from dynamical_loss.analysis import threshold
+from dynamical_loss.analysis.intervals import bootstrap_deviations
 from dynamical_loss.claims.criteria import Above, Below, Equivalent, Near
 from dynamical_loss.claims.evidence import (
     MINIMUM_RUNS,
@@ -30,12 +31,12 @@ from dynamical_loss.claims.protocol import (
     require_network,
     require_steps,
 )
-from dynamical_loss.intervals import bootstrap_deviations
+from dynamical_loss.results import recorded
 
 
 def _threshold_file(evidence: Evidence) -> xr.Dataset:
     item = evidence.files("threshold")[0]
-    for origin in store.settings_of(item)["trajectories"]:
+    for origin in recorded.settings_of(item)["trajectories"]:
         require_network(origin, origin["model"]["width"])
         require(origin, amplitude=CASCADE_AMPLITUDE)
         period = origin["learning_rate"] * origin["period"]
@@ -99,7 +100,7 @@ def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
     values = _thresholds(_threshold_file(evidence), PRIMARY, width)
     shares = []
     for item in evidence.files(role):
-        origin = store.settings_of(item)["trajectory"]
+        origin = recorded.settings_of(item)["trajectory"]
         require_network(origin, width)
         require(origin, amplitude=1.0)
         require_steps(origin, PHASE_STEPS)
@@ -109,7 +110,7 @@ def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
             limit = float(values.sel(learning_rate=rate).mean("seed"))
         if not math.isfinite(limit):
             raise UntestedError(f"no threshold was measured at η = {rate:g} and width {width}")
-        found = cascade.fraction_above(*regular_snapshots(item, "hessian_eigenvalue"), limit)
+        found = threshold.fraction_above(*regular_snapshots(item, "hessian_eigenvalue"), limit)
         shares.append(getattr(found, attribute))
     return evidence.mean(shares, (0.0, 1.0))
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from dynamical_loss.config.base import Seed, Settings
 
 
-class CascadeSettings(Settings):
+class InstabilitySettings(Settings):
     """How instabilities are found along a trajectory."""
 
     tolerance: Annotated[float, Field(gt=0)] = Field(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from dynamical_loss.config.analysis import BootstrapSettings, CascadeSettings
+from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
 from dynamical_loss.config.base import Count, Settings, require_plain, validate
 from dynamical_loss.config.datasets import DatasetSettings
 from dynamical_loss.config.models import MLPSettings
@@ -76,8 +76,8 @@ class FigureSettings(Settings):
     dataset: str = Field("spiral", description="Fig. 2: a key of `datasets`")
     phase_narrow: str = Field("spiral_w100", description="Fig. 3a,b: a key of `phase`")
     phase_wide: str = Field("spiral_w1000", description="Fig. 3c,d: a key of `phase`")
-    cascade: str = Field("cascade", description="Fig. 4, S1: a key of `trajectories`, seed 0")
-    cascade_zoom: tuple[int, int] = Field((8_000, 10_500), description="Fig. 4g-l: steps")
+    trajectory: str = Field("cascade", description="Fig. 4, S1: a key of `trajectories`, seed 0")
+    trajectory_zoom: tuple[int, int] = Field((8_000, 10_500), description="Fig. 4g-l: steps")
     static_narrow: str = Field("static_w100", description="Fig. 5b: a key of `trajectories`")
     static_wide: str = Field("static_w1000", description="Fig. 5c: a key of `trajectories`")
     initialisations: Annotated[list[str], Field(min_length=1)] = Field(
@@ -93,7 +93,7 @@ class FigureSettings(Settings):
     learning_curves_cell: tuple[int, float] = Field(
         (100, 50.0), description="Fig. S4: T and A of the cell that is held against the static loss"
     )
-    cascade_images: str | None = Field(
+    trajectory_images: str | None = Field(
         None, description="Fig. S2: a key of `trajectories`, seed 0; null: no such figure"
     )
     wide_resnet: list[str] = Field(
@@ -115,7 +115,7 @@ class Config(Settings):
     phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
     trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
     threshold: ThresholdSettings = Field(description="the threshold study of Fig. 5a")
-    cascade: CascadeSettings = Field(CascadeSettings(), description="analysis of instabilities")
+    instabilities: InstabilitySettings = Field(InstabilitySettings(), description="analysis of instabilities")
     bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
     figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
 
@@ -146,7 +146,7 @@ class Config(Settings):
         _require(figures.phase_wide, self.phase, "figures.phase_wide", "phase")
         for name in figures.initialisations:
             _require(name, self.phase, "figures.initialisations", "phase")
-        for key in ("cascade", "static_narrow", "static_wide"):
+        for key in ("trajectory", "static_narrow", "static_wide"):
             _require(getattr(figures, key), self.trajectories, f"figures.{key}", "trajectories")
         for key in ("phase_narrow", "phase_wide"):
             if max(self.phase[getattr(figures, key)].amplitudes) == 1.0:
@@ -161,12 +161,12 @@ class Config(Settings):
             if study is not None:
                 _require(study, self.phase, f"figures.{key}", "phase")
                 self._can_be_shown(key, study)
-        if figures.cascade_images is not None:
-            _require(figures.cascade_images, self.trajectories, "figures.cascade_images", "trajectories")
-            self._cascade_can_be_shown(figures.cascade_images)
-        cascade = self.trajectories[figures.cascade]
+        if figures.trajectory_images is not None:
+            _require(figures.trajectory_images, self.trajectories, "figures.trajectory_images", "trajectories")
+            self._cascade_can_be_shown(figures.trajectory_images)
+        cascade = self.trajectories[figures.trajectory]
         for where, run, probes in (
-            (f"trajectories.{figures.cascade}", cascade, cascade.probes),
+            (f"trajectories.{figures.trajectory}", cascade, cascade.probes),
             ("threshold.trajectory", self.threshold.trajectory, self.threshold.probes),
         ):
             if run.record_every != 1:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss import store
 from dynamical_loss.config.datasets import Shape
 from dynamical_loss.datasets.normalisation import scaled, standardised, whitened
+from dynamical_loss.results import recorded
+from dynamical_loss.results.record import Inputs
 
 Array = npt.NDArray[Any]
 
@@ -30,7 +31,7 @@ class Data(NamedTuple):
         validation_inputs: like the training inputs, and normalised with their statistics.
         validation_labels: integers 0 … C−1, (sample,).
         classes: C.
-        attributes: what the file says of its data, for what is made from it; see `store.of_data`.
+        attributes: what the file says of its data, for what is made from it; see `recorded.of_data`.
     """
 
     train_inputs: Array
@@ -52,7 +53,7 @@ class Data(NamedTuple):
         return np.eye(self.classes)[labels]
 
 
-def load(path: Path, inputs: store.Inputs) -> Data:
+def load(path: Path, inputs: Inputs) -> Data:
     """Read a dataset; images come out normalised, as float32.
 
     Args:
@@ -73,7 +74,7 @@ def load(path: Path, inputs: store.Inputs) -> Data:
         normalise(validation_inputs),
         validation_labels,
         classes=classes,
-        attributes=store.of_data(stored),
+        attributes=recorded.of_data(stored),
     )
 
 

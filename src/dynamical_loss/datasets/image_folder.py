@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dynamical_loss import checksums
 from dynamical_loss.datasets import archive
 from dynamical_loss.datasets.images import Images
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import checksums
 
 SPLITS = ("train", "test")
 _LARGEST = 2**20

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from dynamical_loss import store
 from dynamical_loss.config.datasets import (
     Cifar10Settings,
     DatasetSettings,
@@ -22,6 +21,7 @@ from dynamical_loss.datasets.normalisation import channel_statistics, whitening
 from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import netcdf
 
 ImageSettings = DigitsSettings | FashionMnistSettings | Cifar10Settings
 
@@ -38,7 +38,7 @@ def generate(settings: DatasetSettings) -> xr.Dataset:
 
 
 def _spiral(settings: SpiralSettings) -> xr.Dataset:
-    variables = store.Variables()
+    variables = netcdf.Variables()
     for part, seed in (
         ("train", settings.train_seed),
         ("validation", settings.validation_seed),
@@ -81,7 +81,7 @@ def _images(settings: ImageSettings, source: Source) -> xr.Dataset:
     shape = settings.shape
     train = _chosen(source.train, shape.train_samples, (settings.sample_seed, 0))
     validation = _chosen(source.validation, shape.validation_samples, (settings.sample_seed, 1))
-    variables = store.Variables()
+    variables = netcdf.Variables()
     for part, images in (("train", train), ("validation", validation)):
         variables.add(
             f"{part}_input",
@@ -153,7 +153,7 @@ def _chosen(images: Images, count: int, seed: tuple[int, int]) -> Images:
     return Images(images.pixels[taken], images.labels[taken])
 
 
-def _add_statistics(variables: store.Variables, settings: ImageSettings, train: Images) -> None:
+def _add_statistics(variables: netcdf.Variables, settings: ImageSettings, train: Images) -> None:
     """Add what `datasets.load` normalises with, of the chosen training images, and nothing else.
 
     So the content of the file, and with it its checksum, decides what a network is trained on.

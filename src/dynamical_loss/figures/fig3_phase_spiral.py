@@ -5,8 +5,8 @@ from __future__ import annotations
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from dynamical_loss import store
 from dynamical_loss.figures import phase_plane, style
+from dynamical_loss.results import recorded
 
 ROLES = {"narrow": style.Role("aggregate_phase"), "wide": style.Role("aggregate_phase")}
 
@@ -33,7 +33,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 4.9), height_ratios=[1.35, 1.0])
     for line, role in zip(axes, ROLES, strict=True):
         dataset = inputs[role][0]
-        width = store.settings_of(dataset)["model"]["width"]
+        width = recorded.settings_of(dataset)["model"]["width"]
         phases = [phase_plane.statistics(dataset[variable]) for variable, _ in phase_plane.KINDS]
         broken, total = phase_plane.diverged(dataset)
         # Their outputs are not numbers, which counts as accuracy 0.

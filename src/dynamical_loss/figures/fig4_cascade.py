@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynamical_loss import store
+from dynamical_loss.analysis.event_table import events_of
+from dynamical_loss.analysis.events import LOSS_RULE, SHARPNESS_RULE, Event
 from dynamical_loss.figures import along_run, style
 from dynamical_loss.figures.along_run import Floats, Span
+from dynamical_loss.results import recorded
 
 ROLES = {
     "trajectory": style.Role("train_trajectory"),
     "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
-    "cascade": style.Role("analyse_cascade"),
+    "instabilities": style.Role("find_instabilities"),
 }
 
 LOSS_RULE_COLOUR = "#dcdcdc"
@@ -33,52 +34,30 @@ START_DASHES, FINISH_DASHES = (0, (5, 2)), (0, (1.6, 1.1))
 _ROWS = 6
 
 
-@dataclass(frozen=True)
-class Events:
-    """Where the instabilities of one rule start and finish.
-
-    Attributes:
-        starts: steps.
-        finishes: steps, of those that finished.
-        spans: (start, finish) of each; for one that did not finish, the end of the record.
-        threshold: mean λ_max at starts and finishes, NaN without any.
-    """
-
-    starts: Floats
-    finishes: Floats
-    spans: tuple[Span, ...]
-    threshold: float
-
-
-def events_of(cascade: xr.Dataset, rule: str) -> Events:
-    """The events of one rule in a file of `analyse-cascade`."""
-    chosen = cascade["event_rule"].values.astype(str) == rule
-    starts = cascade["event_start"].values[chosen].astype(float)
-    finishes = cascade["event_finish"].values[chosen].astype(float)
-    finished = cascade["event_finished"].values[chosen].astype(bool)
-    threshold = math.nan
-    if "threshold_all" in cascade and rule in cascade["rule"].values.astype(str):
-        threshold = float(cascade["threshold_all"].sel(rule=rule))
-    spans = tuple(zip(starts.tolist(), finishes.tolist(), strict=True))
-    return Events(starts, finishes[finished], spans, threshold)
+def measured_threshold(table: xr.Dataset, rule: str) -> float:
+    """Mean λ_max where the instabilities of one rule start and finish; NaN without any."""
+    if "threshold_all" in table and rule in table["rule"].values.astype(str):
+        return float(table["threshold_all"].sel(rule=rule))
+    return math.nan
 
 
 def render(inputs: style.Inputs, options: style.Options) -> Figure:
     """Fig. 4: class weights, loss, its increments, accuracy, Hessian and NTK λ_max along one run.
 
     Args:
-        inputs: `trajectory`, `spectrum` and `cascade` of the run.
+        inputs: `trajectory`, `spectrum` and `instabilities` of the run.
         options: `zoom`, [start, stop] in steps for panels g–l; without it, or where the run does
             not reach it, the second period.
     """
-    trajectory, spectrum, cascade = (inputs[role][0] for role in ROLES)
-    settings = store.settings_of(trajectory)
+    trajectory, spectrum, instabilities = (inputs[role][0] for role in ROLES)
+    settings = recorded.settings_of(trajectory)
     rate, period = float(settings["learning_rate"]), float(settings["period"])
     step = trajectory["step"].values.astype(float)
     snapshot = spectrum["snapshot_step"].values.astype(float)
     whole = (float(step[0]), float(step[-1]))
     zoom = along_run.zoom(options.get("zoom"), whole, period)
-    paper, second = events_of(cascade, "sharpness"), events_of(cascade, "loss")
+    paper, second = events_of(instabilities, SHARPNESS_RULE), events_of(instabilities, LOSS_RULE)
+    threshold = measured_threshold(instabilities, SHARPNESS_RULE)
     off = float(trajectory["oscillation_end"]) if "oscillation_end" in trajectory else math.inf
 
     figure = plt.figure(figsize=(style.PAGE, 8.6))
@@ -88,7 +67,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         lambda axis, span, zoomed: along_run.loss(axis, trajectory, span, zoomed),
         lambda axis, span, zoomed: along_run.increments(axis, trajectory, span, zoomed),
         lambda axis, span, zoomed: along_run.accuracies(axis, trajectory, span, zoomed),
-        lambda axis, span, zoomed: _hessian(axis, spectrum, span, zoomed, rate, paper.threshold),
+        lambda axis, span, zoomed: _hessian(axis, spectrum, span, zoomed, rate, threshold),
         lambda axis, span, zoomed: _ntk(axis, spectrum, snapshot, span),
     )
     for column, (span, zoomed) in enumerate(((whole, False), (zoom, True))):
@@ -134,7 +113,7 @@ def _hessian(
 
 def _ntk(axis: Axes, spectrum: xr.Dataset, snapshot: Floats, span: Span) -> None:
     axis.set_ylabel("NTK λ$_{\\mathrm{max}}$")
-    probes = store.settings_of(spectrum).get("ntk") or {}
+    probes = recorded.settings_of(spectrum).get("ntk") or {}
     samples = f"first {probes.get('notebook_samples', '?')} samples (notebook)"
     for name, colour, label in (
         ("ntk_eigenvalue_notebook", style.CLASS_COLOURS[9], samples),
@@ -156,33 +135,33 @@ def _ntk(axis: Axes, spectrum: xr.Dataset, snapshot: Floats, span: Span) -> None
     along_run.legend_above(axis, backwards=True)
 
 
-def _mark_events(axis: Axes, span: Span, paper: Events, second: Events | None, *, thin: bool) -> None:
+def _mark_events(axis: Axes, span: Span, paper: Sequence[Event], second: Sequence[Event] | None, *, thin: bool) -> None:
     """Dashed lines at the paper's starts and finishes; grey where the loss itself alternates."""
     width, opacity = (0.4, 0.75) if thin else (0.8, 0.9)
     for steps, colour, dashes, name in (
-        (paper.starts, style.START_COLOUR, START_DASHES, "start"),
-        (paper.finishes, style.FINISH_COLOUR, FINISH_DASHES, "finish"),
+        ([event.start for event in paper], style.START_COLOUR, START_DASHES, "start"),
+        ([event.finish for event in paper if event.finished], style.FINISH_COLOUR, FINISH_DASHES, "finish"),
     ):
-        for step in steps[along_run.inside(steps, span)]:
+        for step in (step for step in steps if span[0] <= step <= span[1]):
             axis.axvline(
                 step, color=colour, linewidth=width, alpha=opacity, linestyle=dashes, zorder=1, gid=name
             )
-    for start, finish in second.spans if second else ():
-        if start < span[1] and finish > span[0]:
-            left, right = max(start, span[0]), min(finish, span[1])
+    for event in second or ():
+        if event.start < span[1] and event.finish > span[0]:
+            left, right = max(event.start, span[0]), min(event.finish, span[1])
             axis.axvspan(left, right, color=LOSS_RULE_COLOUR, alpha=0.55, linewidth=0, zorder=0)
 
 
-def _key(figure: Figure, paper: Events, second: Events, switched_off: bool) -> None:
+def _key(figure: Figure, paper: Sequence[Event], second: Sequence[Event], switched_off: bool) -> None:
     """What the lines and shades of all panels mean, above them."""
     handles: list[Any] = []
-    if paper.starts.size:
+    if paper:
         for colour, dashes, label in (
             (style.START_COLOUR, START_DASHES, "instability starts (paper's rule)"),
             (style.FINISH_COLOUR, FINISH_DASHES, "instability finishes"),
         ):
             handles.append(Line2D([], [], color=colour, linewidth=0.9, linestyle=dashes, label=label))
-    if second.spans:
+    if second:
         handles.append(Patch(color=LOSS_RULE_COLOUR, alpha=0.55, label="g–l: loss alternates (loss rule)"))
     if switched_off:
         handles.append(Patch(color=along_run.STATIC_COLOUR, label="a–f: oscillation off"))

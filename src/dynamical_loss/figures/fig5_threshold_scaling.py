@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynamical_loss import store
+from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.figures import style
-from dynamical_loss.intervals import student_interval
+from dynamical_loss.results import recorded
 
 ROLES = {
     "threshold": style.Role("fit_threshold"),
@@ -233,7 +233,7 @@ def _threshold_legends(axis: Axes, paper: Sequence[Line2D], loss: Sequence[Line2
 
 def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, colour: str) -> None:
     """λ_max of each seed, even and odd steps as a line each: together they would be a solid band."""
-    settings = store.settings_of(spectra[0])["trajectory"]
+    settings = recorded.settings_of(spectra[0])["trajectory"]
     rate, width = float(settings["learning_rate"]), int(settings["model"]["width"])
     end = 0.0
     for index, spectrum in enumerate(spectra):
@@ -243,7 +243,7 @@ def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, co
         for parity in (0, 1):
             chosen = (step % 2 == parity) & np.isfinite(sharpness) & (sharpness > 0)
             if chosen.any():
-                label = "_" if parity else f"seed {store.settings_of(spectrum)['trajectory']['seed']}"
+                label = "_" if parity else f"seed {recorded.settings_of(spectrum)['trajectory']['seed']}"
                 axis.plot(step[chosen], sharpness[chosen], color=shade, linewidth=0.6, label=label)
         end = max(end, float(step[-1]))
     axis.axhline(2 / rate, color="black", linestyle=":", linewidth=0.8, label=f"2/η = {2 / rate:.3g}")
@@ -255,7 +255,7 @@ def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, co
     axis.set_xlim(0, max(end, 1.0))
     axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
     axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
-    amplitude = float(store.settings_of(spectra[0])["trajectory"]["amplitude"])
+    amplitude = float(recorded.settings_of(spectra[0])["trajectory"]["amplitude"])
     axis.set_title(f"A = {amplitude:g}, width {width}, η = {rate:g}", loc="right", fontsize=7, pad=3)
     axis.legend(loc="best", ncols=2, borderaxespad=0.4, labelspacing=0.35)
 

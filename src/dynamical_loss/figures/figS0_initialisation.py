@@ -10,10 +10,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dynamical_loss import store
+from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
-from dynamical_loss.intervals import bootstrap_interval
+from dynamical_loss.results import recorded
 
 ROLES = {"study": style.Role("aggregate_phase")}
 
@@ -106,7 +106,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         raise UserError("Fig. S0 needs the static loss; add 1 to the amplitudes of each study")
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 2.5), sharey=True)
     names = []
-    models = [store.settings_of(study)["model"] for study in studies]
+    models = [recorded.settings_of(study)["model"] for study in studies]
     for study, model in zip(studies, models, strict=True):
         initialisation = model["initialisation"]
         names.append(f"{_NAMES.get(initialisation, initialisation)}\n$n={study.sizes['seed']}$")

@@ -20,14 +20,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynamical_loss import store
+from dynamical_loss.analysis.event_table import events_of
+from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
 from dynamical_loss.figures import along_run, style
 from dynamical_loss.figures.along_run import Floats, Span
+from dynamical_loss.results import recorded
 
 ROLES = {
     "trajectory": style.Role("train_trajectory"),
     "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
-    "cascade": style.Role("analyse_cascade"),
+    "instabilities": style.Role("find_instabilities"),
 }
 
 SMALLEST_COLOUR = style.CLASS_COLOURS[3]
@@ -76,12 +78,12 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     loss if it was probed, and a row of densities if those were.
 
     Args:
-        inputs: `trajectory`, `spectrum` and `cascade` of the run of Fig. 4.
+        inputs: `trajectory`, `spectrum` and `instabilities` of the run of Fig. 4.
         options: none.
     """
     del options
-    trajectory, spectrum, cascade = (inputs[role][0] for role in ROLES)
-    settings = store.settings_of(trajectory)
+    trajectory, spectrum, instabilities = (inputs[role][0] for role in ROLES)
+    settings = recorded.settings_of(trajectory)
     rate, period = float(settings["learning_rate"]), float(settings["period"])
     kinds = [
         (f"hessian_eigenvalue{suffix}", f"hessian_min_eigenvalue{suffix}", words)
@@ -96,7 +98,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
 
     snapshot = spectrum["snapshot_step"].values.astype(float)
     whole = (float(snapshot[0]), float(snapshot[-1]))
-    events = _unstable(cascade)
+    events = events_of(instabilities, SHARPNESS_RULE)
     zoom = _largest(events, spectrum, whole, period)
     shades = along_run.shades(spectrum.sizes["mode"])
     axes: list[Axes] = []
@@ -112,9 +114,9 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
             axis.axhline(
                 2 / rate, color="black", linestyle=":", linewidth=1, zorder=4, gid="2/η", path_effects=rim
             )
-            for start, finish, _ in events:
-                if start < span[1] and finish > span[0]:
-                    ends = max(start, span[0]), min(finish, span[1])
+            for event in events:
+                if event.start < span[1] and event.finish > span[0]:
+                    ends = max(event.start, span[0]), min(event.finish, span[1])
                     axis.axvspan(*ends, color=UNSTABLE_COLOUR, linewidth=0, zorder=0, gid="unstable")
             axis.set_xlim(*(span if span[1] > span[0] else (span[0] - 1, span[0] + 1)))
             axis.xaxis.set_major_locator(ticker.MaxNLocator(7 if axis is left else 4, integer=True))
@@ -138,20 +140,14 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     return figure
 
 
-def _unstable(cascade: xr.Dataset) -> list[tuple[float, float, float]]:
-    """(start, finish, peak sharpness) of the instabilities by the paper's rule."""
-    chosen = cascade["event_rule"].values.astype(str) == "sharpness"
-    columns = (cascade[f"event_{name}"].values[chosen] for name in ("start", "finish", "peak_sharpness"))
-    return [(float(a), float(b), float(c)) for a, b, c in zip(*columns, strict=True)]
-
-
 def _largest(
-    events: Sequence[tuple[float, float, float]], spectrum: xr.Dataset, whole: Span, period: float
+    events: Sequence[Event], spectrum: xr.Dataset, whole: Span, period: float
 ) -> Span:
     """Steps around the instability with the highest λ_max, or around the highest λ_max without any."""
-    known = [event for event in events if math.isfinite(event[2])]
+    known = [event for event in events if math.isfinite(event.peak_sharpness)]
     if known:
-        start, finish, _ = max(known, key=lambda event: event[2])
+        largest = max(known, key=lambda event: event.peak_sharpness)
+        start, finish = float(largest.start), float(largest.finish)
         margin = max(0.4 * (finish - start), 0.06 * period)
     else:
         sharpness = spectrum["hessian_eigenvalue"].isel(mode=0).values

@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynamical_loss import cascade, store
+from dynamical_loss.analysis import stability
 from dynamical_loss.figures import along_run, scale, style
 from dynamical_loss.figures.along_run import Floats, Span
+from dynamical_loss.results import recorded
 
 ROLES = {
     "trajectory": style.Role("train_trajectory", ("learning_rate",)),
@@ -42,14 +43,14 @@ def bounds(settings: dict[str, Any], learning_rate: npt.ArrayLike) -> dict[str, 
         settings: of the run, with ``optimiser``.
         learning_rate: η, any shape; where it is 0 the bounds are infinite.
     """
-    found = {"2/η": cascade.stability_bound(learning_rate)}
+    found = {"2/η": stability.stability_bound(learning_rate)}
     optimiser = settings["optimiser"]
     momentum = float(optimiser["arguments"].get("momentum") or 0.0)
     if optimiser["kind"] == "sgd" and momentum > 0:
         nesterov = bool(optimiser["arguments"].get("nesterov", False))
         formula = "(2 + 2β)/(η(1 + 2β))" if nesterov else "(2 + 2β)/η"
         name = f"{'Nesterov' if nesterov else 'heavy ball'}, β = {momentum:g}: {formula}"
-        found[name] = cascade.stability_bound(learning_rate, momentum, nesterov=nesterov)
+        found[name] = stability.stability_bound(learning_rate, momentum, nesterov=nesterov)
     return found
 
 
@@ -66,7 +67,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
             run does not reach it, the second period.
     """
     trajectory, spectrum = (inputs[role][0] for role in ROLES)
-    settings = store.settings_of(trajectory)
+    settings = recorded.settings_of(trajectory)
     period = float(settings["period"])
     step = trajectory["step"].values.astype(float)
     whole = (float(step[0]), float(step[-1]))
@@ -104,7 +105,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
 
 
 def _remarks(trajectory: xr.Dataset) -> str:
-    samples = store.settings_of(trajectory).get("evaluation_samples")
+    samples = recorded.settings_of(trajectory).get("evaluation_samples")
     fixed = f"; loss, accuracies and Hessian of {samples} fixed images" if samples else ""
     return scale.remarks(trajectory) + fixed
 

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynamical_loss import store
+from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.figures import learning_curves, phase_plane, scale, style
-from dynamical_loss.intervals import student_interval
+from dynamical_loss.results import recorded
 
 ROLES = {"phase": style.Role("aggregate_phase", ("validation_accuracy_curve",))}
 
@@ -71,7 +71,7 @@ def _look(cells: Sequence[tuple[int, float]], rank: int) -> dict[str, Any]:
 
 def _name(study: xr.Dataset) -> str:
     """What tells the networks of the figure apart."""
-    return scale.network(store.settings_of(study)["model"])
+    return scale.network(recorded.settings_of(study)["model"])
 
 
 def _cell_name(cell: tuple[int, float]) -> str:

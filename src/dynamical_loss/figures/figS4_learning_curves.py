@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dynamical_loss import store
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import learning_curves, scale, style
+from dynamical_loss.results import recorded
 
 ROLES = {"phase": style.Role("aggregate_phase", ("train_accuracy_curve", "validation_accuracy_curve"))}
 
@@ -87,7 +87,7 @@ def _cell(dataset: xr.Dataset, options: style.Options) -> tuple[int, float]:
 
 
 def _learning_rate(axis: Axes, dataset: xr.Dataset) -> None:
-    settings = store.settings_of(dataset)
+    settings = recorded.settings_of(dataset)
     points = np.array(settings.get("learning_rate_schedule") or [(0.0, 1.0), (1.0, 1.0)])
     places, values = learning_curves.length(dataset) * points[:, 0], settings["learning_rate"] * points[:, 1]
     axis.fill_between(places, values, color="0.75", linewidth=0)

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 
-from dynamical_loss import store
+from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
-from dynamical_loss.intervals import student_interval
+from dynamical_loss.results import recorded
 
 STATIC_LOOK: dict[str, Any] = {"color": style.CLASS_COLOURS[0], "linestyle": (0, (4, 1.5))}
 DYNAMICAL_LOOK: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "linestyle": "-"}
@@ -35,14 +35,14 @@ def times(dataset: xr.Dataset) -> tuple[Floats, str]:
 
 def oscillation_stop(dataset: xr.Dataset) -> float | None:
     """When Γ becomes 1, on the axis of `times`; None where each period has an end of its own."""
-    settings = store.settings_of(dataset)
+    settings = recorded.settings_of(dataset)
     fraction = settings.get("oscillation_stop")
     return None if fraction is None else float(fraction) * length(dataset)
 
 
 def length(dataset: xr.Dataset) -> float:
     """Length of a run, on the axis of `times`."""
-    return float(store.settings_of(dataset)["steps"]) / int(dataset.attrs.get("steps_per_epoch", 1))
+    return float(recorded.settings_of(dataset)["steps"]) / int(dataset.attrs.get("steps_per_epoch", 1))
 
 
 def static(dataset: xr.Dataset, variable: str) -> xr.DataArray:

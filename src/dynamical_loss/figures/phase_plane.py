@@ -16,8 +16,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
-from dynamical_loss.intervals import student_interval
 
 COLOURS = "viridis"
 """Perceptually uniform, and readable with any kind of colour vision."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import xarray as xr
 
-from dynamical_loss import store
 from dynamical_loss.image_protocol import (
     CHANNELS,
     EPOCHS,
@@ -16,6 +15,7 @@ from dynamical_loss.image_protocol import (
     WIDE_RESNET_EPOCHS,
     departures,
 )
+from dynamical_loss.results import recorded
 
 _ORIGINAL = re.compile(r"CIFAR-10\b(?!.*(?:lossy|JPEG)).*\b50000 \+ 10000 images", re.IGNORECASE)
 _ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
@@ -35,7 +35,7 @@ def network(model: Mapping[str, Any]) -> str:
 
 def epochs(dataset: xr.Dataset) -> float | None:
     """Length of a run in passes over the training set; None where the file does not say."""
-    settings = store.settings_of(dataset)
+    settings = recorded.settings_of(dataset)
     if settings.get("epochs"):
         return float(settings["epochs"])
     each = dataset.attrs.get("steps_per_epoch")
@@ -56,7 +56,7 @@ def remarks(*datasets: xr.Dataset) -> str:
         datasets: phase files or trajectories with their global attributes ``settings`` and, if they have
             them, ``dataset_description`` and ``steps_per_epoch``.
     """
-    settings = [store.settings_of(dataset) for dataset in datasets]
+    settings = [recorded.settings_of(dataset) for dataset in datasets]
     facts = (
         _distinct(network(item["model"]) for item in settings),
         _distinct(str(dataset.attrs.get("dataset_description", "")) for dataset in datasets),
@@ -85,7 +85,7 @@ def _distinct(words: Iterable[str]) -> str:
 def _length(dataset: xr.Dataset) -> str:
     passes = epochs(dataset)
     if passes is None:
-        return f"{store.settings_of(dataset)['steps']} steps"
+        return f"{recorded.settings_of(dataset)['steps']} steps"
     return "1 epoch" if passes == 1 else f"{round(passes, 2):g} epochs"
 
 
@@ -101,7 +101,7 @@ def _rounding(settings: Mapping[str, Any]) -> str:
 
 
 def _is_wide_resnet(dataset: xr.Dataset) -> bool:
-    return bool(store.settings_of(dataset)["model"]["kind"] == "wide_resnet")
+    return bool(recorded.settings_of(dataset)["model"]["kind"] == "wide_resnet")
 
 
 def _has_papers_size(dataset: xr.Dataset) -> bool:
@@ -112,7 +112,7 @@ def _has_papers_size(dataset: xr.Dataset) -> bool:
         return False
     if _is_wide_resnet(dataset):
         return epochs(dataset) == WIDE_RESNET_EPOCHS
-    model = store.settings_of(dataset)["model"]
+    model = recorded.settings_of(dataset)["model"]
     return model["kind"] == "myrtle5" and model["channels"] == CHANNELS and epochs(dataset) == EPOCHS
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dynamical_loss.store import atomic_path
+from dynamical_loss.results.files import atomic_path
 
 Inputs = Mapping[str, Sequence[xr.Dataset]]
 """Role → files of that role, in the order given; most roles have one."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from dynamical_loss import store
 from dynamical_loss.config.training import PhaseSettings
-from dynamical_loss.errors import UserError
+from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.grid import Block, cell
+from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.results.record import Inputs, Provenance
 
 _FINAL = {
     "train_accuracy": "fraction of training samples classified correctly at the end",
@@ -29,9 +30,9 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         UserError: if a file is no block, cannot be read, was made with other settings or trained on other
             data than the first, or if one that the settings ask for is not given.
     """
-    inputs = store.Inputs()
+    inputs = Inputs()
     if not settings.is_resolved:
-        data = store.of_data(inputs.read(blocks[0], made_by="train_phase_block"))
+        data = recorded.of_data(inputs.read(blocks[0], made_by="train_phase_block"))
         if "train_samples" not in data:
             raise UserError(
                 f"{blocks[0]} does not say how long an epoch is; make it anew, or give `steps` too"
@@ -40,9 +41,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             settings = settings.with_length(int(data["train_samples"]))
         except ValueError as error:
             raise UserError(f"{blocks[0]}: {error}") from None
-    record = store.Provenance(
-        __name__, settings.model_dump(), range(settings.seeds), settings.precision, inputs
-    )
+    record = Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision, inputs)
     shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
     given = np.zeros(shape, dtype=bool)
     values = {name: np.full(shape, np.nan) for name in _FINAL}
@@ -58,14 +57,14 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         except ValueError as error:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
         stored = record.inputs.read(path, values, made_by="train_phase_block")
-        origin = store.settings_of(stored)
+        origin = recorded.settings_of(stored)
         if origin != {**settings.training.model_dump(mode="json"), "block": block.name}:
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
         if record.inputs.origins(path) != record.inputs.origins(blocks[0]):
-            raise UserError(f"{path} was trained on another dataset than {blocks[0]}; {store.remedy(path)}")
+            raise ResultError(f"{path} was trained on another dataset than {blocks[0]}", path)
         engines.add(str(stored.attrs["engine"]))
         devices.add(str(stored.attrs["device"]))
-        of_data = store.of_data(stored)
+        of_data = recorded.of_data(stored)
         cells = stored.sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
         arrays = {name: cells[name].isel(step=-1, missing_dims="ignore").values for name in values}
         if settings.learning_curves:
@@ -90,7 +89,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             f"no block given holds T = {settings.periods[period]}, A = {settings.amplitudes[amplitude]:g}, "
             f"seed {seed}; make {output} with snakemake, which names them all"
         )
-    variables = store.Variables()
+    variables = netcdf.Variables()
     dimensions = ("period", "amplitude", "seed")
     for name, coordinate, words, units in (
         ("period", settings.periods, "period T of the oscillation, minimisation steps", "1"),
@@ -120,7 +119,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             words = _FINAL[name].replace("at the end", "along the run")
             variables.add(f"{name}_curve", (*dimensions, "step"), along_runs, words, reference="Fig. S3, S4")
     trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices)), **of_data}
-    store.write(variables.dataset().assign_attrs(trained), output, record)
+    record.write(variables.dataset().assign_attrs(trained), output)
 
 
 def _places(settings: PhaseSettings) -> dict[tuple[int | None, float], list[tuple[int, int]]]:

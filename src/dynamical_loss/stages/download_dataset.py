@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dynamical_loss.datasets.cifar10 import BINARY_SHA256
-from dynamical_loss.download import Remote, fetch
+from dynamical_loss.datasets.download import Remote, fetch
 from dynamical_loss.progress import report
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

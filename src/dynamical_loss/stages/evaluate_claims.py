@@ -8,9 +8,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dynamical_loss import claims, store
+from dynamical_loss import claims
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import files, sidecars
+from dynamical_loss.results.record import Provenance
 
 _STAGES = {
     "phase_images": "aggregate_phase",
@@ -21,7 +23,7 @@ _STAGES = {
     "initialisation": "aggregate_phase",
     "threshold": "fit_threshold",
     "spectrum": "probe_spectrum",
-    "cascade": "analyse_cascade",
+    "instabilities": "find_instabilities",
     "static_narrow": "probe_spectrum",
     "static_wide": "probe_spectrum",
 }
@@ -47,7 +49,7 @@ def run(
         UserError: if an input cannot be read, is a result of another stage than its role asks for, or its
             role is unknown.
     """
-    record = store.Provenance(__name__, settings.model_dump(), [settings.seed], "float64")
+    record = Provenance(__name__, settings.model_dump(), [settings.seed], "float64")
     known = {role for claim in claims.CLAIMS for role in claim.roles}
     unknown = [role for role in inputs if role not in known]
     if unknown:
@@ -59,14 +61,14 @@ def run(
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
     rows = claims.evaluate(datasets, settings, names)
     write([row for row in rows if row.file] if given_only else rows, output)
-    store.write_sidecar([output], record.attributes(output.parent), record.inputs.paths)
+    sidecars.write([output], record.attributes(output.parent), record.inputs.paths)
 
 
 def write(rows: Iterable[claims.Row], output: Path) -> None:
     """Write rows as CSV: whole or not at all, NaN as an empty field."""
     columns = [field.name for field in dataclasses.fields(claims.Row)]
     with (
-        store.atomic_path(output) as temporary,
+        files.atomic_path(output) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as stream,
     ):
         writer = csv.writer(stream, lineterminator="\n")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dynamical_loss import store
 from dynamical_loss.config.datasets import DatasetSettings, SpiralSettings
 from dynamical_loss.datasets import preparation
+from dynamical_loss.results.record import Provenance
 
 
 def run(settings: DatasetSettings, output: Path) -> None:
@@ -20,8 +20,8 @@ def run(settings: DatasetSettings, output: Path) -> None:
         seeds, precision = [settings.train_seed, settings.validation_seed], "float64"
     else:
         seeds, precision = [settings.sample_seed], "float32"
-    record = store.Provenance(__name__, _without_place(settings), seeds, precision)
-    store.write(preparation.generate(settings), output, record)
+    record = Provenance(__name__, _without_place(settings), seeds, precision)
+    record.write(preparation.generate(settings), output)
 
 
 def _without_place(settings: DatasetSettings) -> dict[str, Any]:

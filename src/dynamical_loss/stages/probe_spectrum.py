@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from dynamical_loss import datasets, losses, models, store
+from dynamical_loss import datasets, losses, models
 from dynamical_loss.config.base import validate
 from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.probes import hessian, ntk
 from dynamical_loss.progress import report
+from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.results.record import Inputs, Provenance
 
 _CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
 Samples = tuple[jax.Array, jax.Array]
@@ -31,10 +33,10 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     Raises:
         UserError: if an input cannot be read, or the trajectory was not trained on the dataset.
     """
-    inputs = store.Inputs()
+    inputs = Inputs()
     wanted = ["parameters", "class_weight", "snapshot_step"]
     stored = inputs.read(trajectory, wanted, made_by="train_trajectory")
-    origin = store.settings_of(stored)
+    origin = recorded.settings_of(stored)
     training = validate(
         TrainingSettings,
         {name: origin[name] for name in TrainingSettings.model_fields},
@@ -42,14 +44,14 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     )
     data = datasets.load(dataset, inputs)
     inputs.require_made_from(trajectory, dataset)
-    record = store.Provenance(
+    record = Provenance(
         __name__,
         {**settings.model_dump(), "trajectory": origin},
         [origin["seed"], settings.seed],
         training.precision,
         inputs,
     )
-    variables = store.Variables()
+    variables = netcdf.Variables()
     steps = stored["snapshot_step"].values
     variables.add(
         "snapshot_step",
@@ -60,7 +62,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     )
     with jax.enable_x64(training.precision == "float64"):
         _probe(settings, training, data, stored, variables, output.stem)
-    store.write(variables.dataset().assign_attrs(store.of_data(stored)), output, record)
+    record.write(variables.dataset().assign_attrs(recorded.of_data(stored)), output)
 
 
 def _probe(
@@ -68,7 +70,7 @@ def _probe(
     training: TrainingSettings,
     data: datasets.Data,
     stored: Any,
-    variables: store.Variables,
+    variables: netcdf.Variables,
     label: str,
 ) -> None:
     model = models.build(training.model, data.classes)
@@ -200,7 +202,7 @@ def _modes(settings: ProbeSettings) -> int:
     return max(settings.hessian.modes, settings.ntk.modes if settings.ntk else 0)
 
 
-def _add_hessian(variables: store.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
+def _add_hessian(variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
     for kind, suffix, words in (
         ("weighted", "", "the weighted loss F at that step"),
         ("static", "_static", "the static loss, Γ = 1"),
@@ -235,7 +237,7 @@ def _add_hessian(variables: store.Variables, results: dict[str, Any], settings: 
             variables.add(name + suffix, dimensions, values, long_name, reference=reference)
 
 
-def _add_ntk(variables: store.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
+def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
     if settings.ntk is None:
         return
     spectrum = results["ntk"]
@@ -260,7 +262,7 @@ def _add_ntk(variables: store.Variables, results: dict[str, Any], settings: Prob
             variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
 
 
-def _add_density(variables: store.Variables, steps: Any, quadrature: Any) -> None:
+def _add_density(variables: netcdf.Variables, steps: Any, quadrature: Any) -> None:
     dimensions = ("density_step", "probe", "node")
     variables.add(
         "density_step",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynamical_loss import store
-from dynamical_loss.errors import UserError
+from dynamical_loss.errors import ResultError
+from dynamical_loss.results import files, netcdf, recorded, sidecars
 
 _LEFT_OUT = ("parameters",)
 _DIGITS = 5
@@ -28,26 +28,26 @@ def run(result: Path, output: Path) -> None:
     if result.suffix != ".nc":
         _copy(result, output)
         return
-    dataset = store.read(result)
-    store.bring_back([result])
+    dataset = netcdf.read(result)
+    files.bring_back([result])
     small = dataset.drop_vars(_LEFT_OUT, errors="ignore").assign_attrs(
         {
-            store.PUBLISHED: f"rounded to {_DIGITS} significant digits or as the variable says, "
+            recorded.PUBLISHED: f"rounded to {_DIGITS} significant digits or as the variable says, "
             "without parameters",
-            store.PUBLISHED_FROM: dataset.attrs[store.CONTENT],
+            recorded.PUBLISHED_FROM: dataset.attrs[recorded.CONTENT],
         }
     )
     residuals = {str(name): _RESIDUAL_DIGITS for name in small.data_vars if "residual" in str(name)}
-    store.write_small(small, output, _OTHER_DIGITS | residuals, _DIGITS)
+    netcdf.write_small(small, output, _OTHER_DIGITS | residuals, _DIGITS)
 
 
 def _copy(result: Path, output: Path) -> None:
-    beside = store.sidecar(result)
-    attributes = store.read_sidecar(beside)
-    checksum = attributes.pop(store.FILES).get(result.name)
+    beside = sidecars.beside(result)
+    attributes = sidecars.read(beside)
+    checksum = attributes.pop(sidecars.FILES).get(result.name)
     if checksum is None:
-        raise UserError(f"{beside} does not name {result.name}; {store.remedy(result)}")
-    with store.atomic_path(output) as temporary:
+        raise ResultError(f"{beside} does not name {result.name}", result)
+    with files.atomic_path(output) as temporary:
         temporary.write_bytes(result.read_bytes())
-    copied = {store.PUBLISHED: "unchanged", store.PUBLISHED_FROM: checksum}
-    store.write_sidecar([output], attributes | copied, [result, beside])
+    copied = {recorded.PUBLISHED: "unchanged", recorded.PUBLISHED_FROM: checksum}
+    sidecars.write([output], attributes | copied, [result, beside])

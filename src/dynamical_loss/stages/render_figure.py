@@ -13,11 +13,12 @@ from typing import Any
 
 import matplotlib
 
-from dynamical_loss import store
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
+from dynamical_loss.results import sidecars
+from dynamical_loss.results.record import Provenance
 
-_ALONG_ONE_RUN = (("spectrum", "trajectory"), ("cascade", "trajectory"), ("cascade", "spectrum"))
+_ALONG_ONE_RUN = (("spectrum", "trajectory"), ("instabilities", "trajectory"), ("instabilities", "spectrum"))
 """Roles of which the first is made from the second, where a figure shows both."""
 
 
@@ -45,7 +46,7 @@ def run(
     unknown = [role for role in inputs if role not in roles]
     if unknown:
         raise UserError(f"figure {name} shows no --input {unknown[0]}=…; the roles are {', '.join(roles)}")
-    record = store.Provenance(__name__, {"figure": name, "options": options}, [], "float64", modules=[source])
+    record = Provenance(__name__, {"figure": name, "options": options}, [], "float64", modules=[source])
     datasets = {
         role: [record.inputs.read(path, asked.variables, asked.made_by) for path in inputs[role]]
         for role, asked in roles.items()
@@ -59,4 +60,4 @@ def run(
         style.save(figure, outputs)
     for folder in {output.parent for output in outputs}:
         own = [output for output in outputs if output.parent == folder]
-        store.write_sidecar(own, record.attributes(folder), record.inputs.paths)
+        sidecars.write(own, record.attributes(folder), record.inputs.paths)

@@ -7,12 +7,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from dynamical_loss import store
-from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.grid import Block
-from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Inputs, Provenance
+from dynamical_loss.training import problem as problems
+from dynamical_loss.training.checkpoint import FileCheckpoint
+from dynamical_loss.training.types import Runs, Schedule
 
 
 def run(
@@ -31,11 +32,11 @@ def run(
         Interrupted: if the process was asked to stop; what was done is kept.
         UserError: if the dataset cannot be read, or the period leaves no static one.
     """
-    inputs = store.Inputs()
+    inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
     period = max(1, settings.steps // 2) if block.period is None else block.period
     end = problems.oscillation_end(settings, period)
-    record = store.Provenance(
+    record = Provenance(
         __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision, inputs
     )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
@@ -54,7 +55,7 @@ def run(
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
     with checkpoint.watch():
         history = problems.train(settings, problem, runs, schedule, block.name, checkpoint)
-        variables = store.Variables()
+        variables = netcdf.Variables()
         cells = ("amplitude", "seed")
         variables.add(
             "amplitude", cells[:1], amplitudes, "amplitude A of the oscillation", reference="Fig. 1, 3"
@@ -74,5 +75,5 @@ def run(
             dimensions = (*cells, "step")[: len(shape)]
             variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 1, 3")
         origin = problems.origin(settings, data, history)
-        store.write(variables.dataset().assign_attrs(origin), output, record)
+        record.write(variables.dataset().assign_attrs(origin), output)
         checkpoint.remove()

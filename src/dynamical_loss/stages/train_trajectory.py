@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dynamical_loss import store
-from dynamical_loss.checkpoint import FileCheckpoint
 from dynamical_loss.config.training import TrajectorySettings
-from dynamical_loss.stages import problem as problems
-from dynamical_loss.training import Runs, Schedule, learning_rate_factor
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Inputs, Provenance
+from dynamical_loss.training import problem as problems
+from dynamical_loss.training.checkpoint import FileCheckpoint
+from dynamical_loss.training.types import Runs, Schedule, learning_rate_factor
 
 
 def run(
@@ -27,12 +28,10 @@ def run(
         Interrupted: if the process was asked to stop; what was done is kept.
         UserError: if the dataset cannot be read.
     """
-    inputs = store.Inputs()
+    inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
     end = problems.oscillation_end(settings, settings.period)
-    record = store.Provenance(
-        __name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision, inputs
-    )
+    record = Provenance(__name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision, inputs)
     problem, parameters = problems.build(settings, data, [seed])
     rates = [settings.learning_rate]
     runs = Runs(parameters, [settings.period], [settings.amplitude], rates, [end], [seed])
@@ -41,7 +40,7 @@ def run(
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
     with checkpoint.watch():
         history = problems.train(settings, problem, runs, schedule, output.stem, checkpoint)
-        variables = store.Variables()
+        variables = netcdf.Variables()
         figure = "Fig. 4, S2"
         variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
         variables.add(
@@ -84,5 +83,5 @@ def run(
         )
         variables.add("oscillation_end", (), end, "first step of the static end, Γ = 1", reference=figure)
         origin = problems.origin(settings, data, history)
-        store.write(variables.dataset().assign_attrs(origin), output, record)
+        record.write(variables.dataset().assign_attrs(origin), output)
         checkpoint.remove()

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dynamical_loss import checksums
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import checksums
 
 _CHUNK_BYTES = 2**18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")

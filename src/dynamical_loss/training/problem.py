@@ -10,28 +10,25 @@ from typing import Any, TypeVar
 
 import jax
 
-from dynamical_loss import datasets, fused, losses, models, store
-from dynamical_loss.checkpoint import FileCheckpoint
+from dynamical_loss import datasets, losses, models
+from dynamical_loss.config.models import MLPSettings, ModelSettings
 from dynamical_loss.config.network_size import network_size
-from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.config.training import OptimiserSettings, TrainingSettings
 from dynamical_loss.datasets import Data
 from dynamical_loss.errors import UserError
+from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.models import Parameters
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
-from dynamical_loss.training import (
-    History,
-    Problem,
-    Runs,
-    Schedule,
-    last_period_boundary,
-    train_ensemble,
-)
+from dynamical_loss.results.record import Inputs
+from dynamical_loss.training.checkpoint import FileCheckpoint
+from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.types import History, Perceptron, Problem, Runs, Schedule
 
 SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
 
 
-def load(settings: SettingsType, dataset: Path, inputs: store.Inputs) -> tuple[SettingsType, Data]:
+def load(settings: SettingsType, dataset: Path, inputs: Inputs) -> tuple[SettingsType, Data]:
     """The data, and the settings with the length of the run in steps.
 
     Raises:
@@ -52,7 +49,7 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
     """
     shape = data.train_inputs.shape[1:]
     model = models.build(settings.model, data.classes, settings.arithmetic)
-    perceptron = fused.perceptron(
+    perceptron = perceptron_of(
         settings.model, settings.loss.kind, settings.optimiser, math.prod(shape), data.classes
     )
     if not settings.takes_equal_steps or len(shape) > 1:
@@ -79,6 +76,32 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         products=network_size(settings.model, data.shape).products,
     )
     return problem, models.initial_parameters(model, shape, seeds)
+
+
+_SUMS = 24  # (features + 1) · classes up to which the fused loop is known to be worth it
+
+
+def perceptron_of(
+    model: ModelSettings, loss: losses.LossName, optimiser: OptimiserSettings, features: int, classes: int
+) -> Perceptron | None:
+    """What the fused loop needs to know of a problem, or None if it is one for XLA.
+
+    Args:
+        model: the network; with one hidden layer.
+        loss: the base loss.
+        optimiser: ``sgd`` without arguments.
+        features: numbers per input.
+        classes: number of outputs.
+    """
+    plain = optimiser.kind == "sgd" and not optimiser.arguments
+    if (
+        not isinstance(model, MLPSettings)
+        or model.depth != 1
+        or not plain
+        or (features + 1) * classes > _SUMS
+    ):
+        return None
+    return Perceptron(model.width, loss, model.initialisation != "no_bias")
 
 
 def oscillation_end(settings: TrainingSettings, period: int) -> int:

@@ -14,8 +14,8 @@ instead of stored, and the parameters are updated in place.  Three identities sh
 numba compiles the loop for the processor at hand and for the numbers of samples, features and classes,
 and keeps the result on disk.
 
-The program that :mod:`dynamical_loss.training` gives XLA is the reference: it takes any network, loss
-and optimiser, and the tests hold this loop against it.  :func:`perceptron` says what this one takes.
+The program that :mod:`dynamical_loss.training.xla` gives XLA is the reference: it takes any network, loss
+and optimiser, and the tests hold this loop against it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ import numpy.typing as npt
 from numba import njit
 from numba.extending import overload
 
-from dynamical_loss.config.models import MLPSettings, ModelSettings
-from dynamical_loss.config.training import OptimiserSettings
-from dynamical_loss.losses import LossName
+from dynamical_loss.training.types import Perceptron
 
 Array = npt.NDArray[Any]
 
@@ -42,44 +40,6 @@ _OPTIONS: Any = {
     "error_model": "numpy",
 }
 _LANES = 64  # bytes of the widest vectors; samples are filled up to whole ones
-_SUMS = 24  # (features + 1) · classes up to which the loop is known to be worth it
-
-
-class Perceptron(NamedTuple):
-    """A network and loss that the loop can train: one hidden ReLU layer, plain gradient descent.
-
-    Attributes:
-        width: hidden units.
-        loss: the base loss.
-        bias: whether the layers have biases.
-    """
-
-    width: int
-    loss: LossName
-    bias: bool
-
-
-def perceptron(
-    model: ModelSettings, loss: LossName, optimiser: OptimiserSettings, features: int, classes: int
-) -> Perceptron | None:
-    """What the loop needs to know of a problem, or None if it is one for XLA.
-
-    Args:
-        model: the network; with one hidden layer.
-        loss: the base loss.
-        optimiser: ``sgd`` without arguments.
-        features: numbers per input.
-        classes: number of outputs.
-    """
-    plain = optimiser.kind == "sgd" and not optimiser.arguments
-    if (
-        not isinstance(model, MLPSettings)
-        or model.depth != 1
-        or not plain
-        or (features + 1) * classes > _SUMS
-    ):
-        return None
-    return Perceptron(model.width, loss, model.initialisation != "no_bias")
 
 
 # What follows is unrolled when it is compiled, because the length of a tuple is part of its type.

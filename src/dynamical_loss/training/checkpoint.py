@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dynamical_loss import store
 from dynamical_loss.errors import Interrupted, UserError
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Provenance
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IDENTITY = (
@@ -39,7 +40,7 @@ _SHARE = 50  # of the time is training for each part spent on keeping it
 class FileCheckpoint:
     """Keeps unfinished work now and then, and once more when the program is asked to stop."""
 
-    def __init__(self, output: Path, record: store.Provenance, interval_seconds: float) -> None:
+    def __init__(self, output: Path, record: Provenance, interval_seconds: float) -> None:
         """Nothing is read or written yet.
 
         Args:
@@ -83,7 +84,7 @@ class FileCheckpoint:
         if not self.path.is_file():
             return None
         try:
-            kept = store.read(self.path)
+            kept = netcdf.read(self.path)
         except UserError as error:
             _say(f"starting anew: {str(error).partition(';')[0]}")
             return None
@@ -107,7 +108,7 @@ class FileCheckpoint:
         started = time.monotonic()
         arrays = unfinished()
         try:
-            store.write(_dataset(arrays), self.path, self._record)
+            self._record.write(_dataset(arrays), self.path)
         except (OSError, RuntimeError, UserError) as error:
             # Training itself needs no disk yet; a full one may be mended before it does.
             _say(f"a checkpoint is left out: {error}")
@@ -122,7 +123,7 @@ class FileCheckpoint:
 
 
 def _dataset(arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
-    variables = store.Variables()
+    variables = netcdf.Variables()
     for name, array in arrays.items():
         dimensions = [f"{name}_{axis}" for axis in range(np.ndim(array))]
         variables.add(name, dimensions, array, "unfinished training", reference="none")

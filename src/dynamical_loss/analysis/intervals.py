@@ -34,13 +34,24 @@ def student_interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
     return mean, np.asarray(stats.t.ppf(0.975, freedom) * error)
 
 
-def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence[int]) -> Floats:
-    """Deviations of resampled means from the mean, widened for small n.
+def widening(n: int, freedom: int) -> float:
+    """What deviations of resampled values from their mean are multiplied with, for small n.
 
     Resampling n values understates the variance of their mean by (n − 1)/n and knows nothing of the
     error of that variance.  Both are mended as in Hesterberg's expanded percentile interval
     (The American Statistician 69, 371, 2015): by √(n/(n−1)) and by the ratio of Student's to the
-    normal quantile.  With 3 runs this is a factor 2.7, with 50 it is 1.04.
+    normal quantile.  With 3 values this is a factor 2.7, with 50 it is 1.04.
+
+    Args:
+        n: values that are resampled, at least 2.
+        freedom: degrees of freedom of their variance: n − 1, or more where it is pooled.
+    """
+    student = float(stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975))
+    return student * math.sqrt(n / (n - 1))
+
+
+def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence[int]) -> Floats:
+    """Deviations of resampled means from the mean, widened for small n; see `widening`.
 
     Args:
         values: shape (n,), n at least 2, all finite.
@@ -52,8 +63,7 @@ def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence
     """
     n = values.size
     draws = np.random.default_rng(seed).choice(values, (resamples, n)).mean(axis=1)
-    student = stats.t.ppf(0.975, n - 1) / stats.norm.ppf(0.975)
-    return np.asarray(math.sqrt(n / (n - 1)) * student * (draws - values.mean()))
+    return np.asarray(widening(n, n - 1) * (draws - values.mean()))
 
 
 def bootstrap_interval(

@@ -18,12 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dynamical_loss import provenance, store
-from dynamical_loss.errors import UserError
+
+from dynamical_loss.errors import ResultError, UserError
+from dynamical_loss.errors import UnknownOriginError
+from dynamical_loss.results import digest
+from dynamical_loss.results import files
+from dynamical_loss.results import netcdf
+from dynamical_loss.results import recorded
+from dynamical_loss.results import sidecars
 
 Kind = Literal["damaged", "foreign", "stale", "unfinished"]
 
-# Names that `store.atomic_path` gives, and training to its checkpoints.
+# Names that `files.atomic_path` gives, and training to its checkpoints.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.(nc|csv|json|pdf|png)")
 _CHECKPOINT = re.compile(r"\..+\.checkpoint\.nc")
 _SOURCE = re.compile(r"dynamical_loss\.stages\.\w+(, dynamical_loss(\.\w+)+)*")
@@ -38,12 +44,13 @@ class Finding:
     Attributes:
         path: the file.
         kind: an unfinished file is left over from a run that was stopped, and harmless.
-        message: one line that names the file, what was noticed and what to do about it.
+        problem: one line that names the file and what was noticed; a `ResultError` where the pipeline can
+            make the file anew, and else with what to do about it.
     """
 
     path: Path
     kind: Kind
-    message: str
+    problem: UserError
 
 
 @dataclass(frozen=True)
@@ -86,23 +93,23 @@ def examine(folders: Iterable[Path]) -> Report:
             elif path.suffix in (".nc", ".json"):
                 results += 1
                 try:
-                    attributes = store.read(path).attrs if path.suffix == ".nc" else store.read_sidecar(path)
-                    published += store.PUBLISHED in attributes
+                    attributes = netcdf.read(path).attrs if path.suffix == ".nc" else sidecars.read(path)
+                    published += recorded.PUBLISHED in attributes
                     findings += _stale(path, attributes)
-                except store.UnknownOriginError as error:
-                    findings.append(Finding(path, "foreign", str(error)))
+                except UnknownOriginError as error:
+                    findings.append(Finding(path, "foreign", error))
                 except UserError as error:
-                    findings.append(Finding(path, "damaged", str(error)))
+                    findings.append(Finding(path, "damaged", error))
             elif path.suffix in _WITH_SIDECAR:
                 findings += _without_sidecar(path)
             elif path.name not in _DOCUMENTS:
                 message = f"{path} is no kind of file that the pipeline makes; move it elsewhere"
-                findings.append(Finding(path, "foreign", message))
+                findings.append(Finding(path, "foreign", UserError(message)))
         for failure in unreadable:
             message = (
                 f"{failure.filename} cannot be looked into ({failure.strerror}); mend its permissions or disk"
             )
-            findings.append(Finding(Path(failure.filename), "damaged", message))
+            findings.append(Finding(Path(failure.filename), "damaged", UserError(message)))
     return Report(results, published, tuple(findings))
 
 
@@ -118,14 +125,15 @@ def _link(path: Path, folder: Path) -> Iterator[Finding]:
     """A link within the folder leads to what is checked anyway."""
     target = path.resolve()
     if not (target.exists() and target.is_relative_to(folder.resolve())):
-        yield Finding(path, "foreign", f"{path} is a link out of {folder}; verify {target} by its own name")
+        message = f"{path} is a link out of {folder}; verify {target} by its own name"
+        yield Finding(path, "foreign", UserError(message))
 
 
 def _leftover(path: Path) -> Iterator[Finding]:
     """Hidden files are never read as results; of those that are not the pipeline's nothing is said."""
     if _TEMPORARY.fullmatch(path.name):
         message = f"{path} was left by a job that was killed; once nothing runs: rm {shlex.quote(str(path))}"
-        yield Finding(path, "unfinished", message)
+        yield Finding(path, "unfinished", UserError(message))
     elif _CHECKPOINT.fullmatch(path.name):
         output = path.with_name(path.name.removeprefix(".").replace(".checkpoint", ""))
         rest = (
@@ -133,21 +141,20 @@ def _leftover(path: Path) -> Iterator[Finding]:
             if output.exists()
             else f"is half a training; make {output} with snakemake to go on from it, or remove it"
         )
-        yield Finding(path, "unfinished", f"{path} {rest}")
+        yield Finding(path, "unfinished", UserError(f"{path} {rest}"))
 
 
 def _without_sidecar(path: Path) -> Iterator[Finding]:
-    beside = store.sidecar(path)
+    beside = sidecars.beside(path)
     try:
-        named = beside.is_file() and path.name in store.read_sidecar(beside)[store.FILES]
+        named = beside.is_file() and path.name in sidecars.read(beside)[sidecars.FILES]
     except UserError:
         return  # told of the sidecar itself
     if not named:
         message = (
-            f"{path} is not named by a {beside.name}; it was made by another program or an older version; "
-            f"{store.remedy(path)}"
+            f"{path} is not named by a {beside.name}; it was made by another program or an older version"
         )
-        yield Finding(path, "foreign", message)
+        yield Finding(path, "foreign", ResultError(message, path))
 
 
 def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
@@ -158,30 +165,30 @@ def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
     """
     source = str(attributes.get("source", ""))
     if not _SOURCE.fullmatch(source):
-        raise store.UnknownOriginError(f"{path} was not made by this package; {store.remedy(path)}")
-    if store.PUBLISHED in attributes:
+        raise UnknownOriginError(f"{path} was not made by this package", path)
+    if recorded.PUBLISHED in attributes:
         return
     reason = _other_code(source, attributes) or _other_inputs(path, attributes)
     if reason:
-        yield Finding(path, "stale", f"{path} {reason}; {store.remedy(path)}")
+        yield Finding(path, "stale", ResultError(f"{path} {reason}", path))
 
 
 def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
     modules = source.split(", ")
     try:
-        same = provenance.code_digest(*modules) == attributes.get("code_digest")
+        same = digest.code_digest(*modules) == attributes.get("code_digest")
     except ValueError:
         return f"was made by {modules[-1]}, which is gone"
     return "" if same else f"was made by other code than {modules[-1]} runs now"
 
 
 def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
-    for name, checksum in store.recorded(attributes, store.INPUTS, path).items():
+    for name, checksum in recorded.recorded(attributes, recorded.INPUTS, path).items():
         made_from = Path(os.path.normpath(path.parent / name))
         if not made_from.is_file():
             return f"was made from {made_from}, which is gone"
         try:
-            present = store.checksum(made_from)
+            present = netcdf.checksum(made_from)
         except UserError:
             return f"was made from {made_from}, which cannot be read"
         if present != checksum:

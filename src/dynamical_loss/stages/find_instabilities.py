@@ -6,26 +6,35 @@ from pathlib import Path
 
 import numpy as np
 
-from dynamical_loss import cascade, store
-from dynamical_loss.config.analysis import CascadeSettings
+from dynamical_loss.analysis import event_table, threshold
+from dynamical_loss.analysis.events import (
+    LOSS_RULE,
+    SHARPNESS_RULE,
+    events_from_loss,
+    events_from_sharpness,
+    unstable_periods,
+)
+from dynamical_loss.config.analysis import InstabilitySettings
 from dynamical_loss.errors import UserError
+from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.results.record import Inputs, Provenance
 
-RULES = (cascade.SHARPNESS_RULE, cascade.LOSS_RULE)
+RULES = (SHARPNESS_RULE, LOSS_RULE)
 
 
-def run(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Path) -> None:
+def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output: Path) -> None:
     """Write the table of events.
 
     Raises:
         UserError: if an input cannot be read or lacks what the rules need, or if the spectrum is that of
             another trajectory.
     """
-    inputs = store.Inputs()
+    inputs = Inputs()
     path = inputs.read(trajectory, ["weighted_loss", "oscillation_end"], made_by="train_trajectory")
     probes = inputs.read(spectrum, ["hessian_eigenvalue"], made_by="probe_spectrum")
     inputs.require_made_from(spectrum, trajectory)
-    origin = store.settings_of(path)
-    record = store.Provenance(
+    origin = recorded.settings_of(path)
+    record = Provenance(
         __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64", inputs
     )
     tolerance = settings.tolerance / origin["learning_rate"]
@@ -37,10 +46,10 @@ def run(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Pat
     period = origin["period"]
     try:
         found = {
-            cascade.SHARPNESS_RULE: cascade.events_from_sharpness(
+            SHARPNESS_RULE: events_from_sharpness(
                 snapshot_step, sharpness, period=period, tolerance=tolerance, oscillation_end=end
             ),
-            cascade.LOSS_RULE: cascade.events_from_loss(
+            LOSS_RULE: events_from_loss(
                 path["weighted_loss"].values,
                 step=path["step"].values,
                 period=period,
@@ -52,27 +61,19 @@ def run(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Pat
         }
     except ValueError as error:
         raise UserError(f"{trajectory}: {error}") from None
-    variables = store.Variables()
+    variables = netcdf.Variables()
     events = [event for rule in RULES for event in found[rule]]
-    table = cascade.events_table(events)
-    for name, values in table.items():
-        variables.add(
-            f"event_{name}",
-            ("event",),
-            values,
-            f"{name.replace('_', ' ')} of each instability",
-            reference="Fig. 4, dashed lines",
-        )
-    number_of_periods = int(end // period) if origin["amplitude"] > 1 else 0
+    event_table.add(variables, event_table.columns(events), reference="Fig. 4, dashed lines")
+    number_of_periods = oscillating_periods(end, period, origin["amplitude"])
     variables.add("rule", ("rule",), list(RULES), "how events are found", reference="Fig. 4")
     variables.add(
         "unstable_period",
         ("rule", "period_index"),
-        np.array([cascade.unstable_periods(found[rule], number_of_periods, period=period) for rule in RULES]),
+        np.array([unstable_periods(found[rule], number_of_periods, period=period) for rule in RULES]),
         "1 if an instability lies in that period of the oscillation",
         reference="Fig. 4",
     )
-    summary = [cascade.threshold(found[rule]) for rule in RULES]
+    summary = [threshold.threshold(found[rule]) for rule in RULES]
     for name in summary[0].__dataclass_fields__:
         summaries = [getattr(item, name) for item in summary]
         for part, text in (("mean", "mean"), ("median", "median"), ("n", "number of values")):
@@ -84,4 +85,4 @@ def run(settings: CascadeSettings, trajectory: Path, spectrum: Path, output: Pat
                 f"{text} of λ_max over events: {name.replace('_', ' ')}",
                 reference="Fig. 4e, horizontal dashed line",
             )
-    store.write(variables.dataset(), output, record)
+    record.write(variables.dataset(), output)

@@ -1,0 +1,88 @@
+"""Events as columns of a file, and back: the one place that knows how they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from dynamical_loss.analysis.events import Event
+from dynamical_loss.analysis.records import column
+from dynamical_loss.results import netcdf
+
+PREFIX = "event_"
+"""What the names of the columns begin with."""
+
+_NO_STEP = -1
+
+
+def columns(events: Sequence[Event]) -> dict[str, NDArray[np.generic]]:
+    """Events as equal-length arrays by the name of their variable, ready to be stored.
+
+    Args:
+        events: any number of events, also none.
+
+    Returns:
+        One array of shape (number of events,) for each field of `Event`: integers for steps and
+        period (an unknown onset and a missing period are −1), floats for sharpness (unknown is
+        NaN), booleans, and strings for the rule.
+    """
+    types: dict[str, Any] = {"rule": np.str_, "start": np.int64, "finish": np.int64, "finished": np.bool_}
+    types |= {"onset": np.int64, "period_index": np.int64}
+    order = ("rule", "onset", *(field.name for field in fields(Event) if field.name not in ("rule", "onset")))
+    table: dict[str, NDArray[np.generic]] = {}
+    for name in order:
+        values = [getattr(event, name) for event in events]
+        if name == "onset":
+            values = [_NO_STEP if value is None else value for value in values]
+        table[PREFIX + name] = np.array(values, dtype=types[name]) if name in types else column(values)
+    return table
+
+
+def add(variables: netcdf.Variables, table: Mapping[str, NDArray[Any]], *, reference: str) -> None:
+    """Add columns to a file's variables, over the dimension ``event``.
+
+    Args:
+        variables: of the file.
+        table: columns by the name of their variable, as `columns` or `of_run` give them.
+        reference: the paper's figure that shows them.
+    """
+    for name, values in table.items():
+        words = f"{name.removeprefix(PREFIX).replace('_', ' ')} of each instability"
+        variables.add(name, ("event",), values, words, reference=reference)
+
+
+def of_run(table: xr.Dataset, **run: float) -> dict[str, NDArray[Any]]:
+    """The stored columns of one run, behind columns that say which run it is: ``seed=2``."""
+    of_events = {str(name): item.values for name, item in table.data_vars.items() if item.dims == ("event",)}
+    which = {PREFIX + name: np.full(table.sizes["event"], value) for name, value in run.items()}
+    return which | of_events
+
+
+def events_of(table: Mapping[Any, Any], rule: str | None = None, **run: float) -> list[Event]:
+    """The events that `columns` stored, in order of time.
+
+    Args:
+        table: a dataset with these variables, or anything that gives arrays by name.
+        rule: only those of that rule; None for all.
+        run: values of further columns, where a file holds the events of several runs: ``seed=2``.
+    """
+    stored = {field.name: np.asarray(table[PREFIX + field.name]) for field in fields(Event)}
+    chosen = np.full(stored["start"].shape, True)
+    if rule is not None:
+        chosen &= stored["rule"].astype(str) == rule
+    for name, value in run.items():
+        chosen &= np.asarray(table[PREFIX + name]) == value
+    rows = zip(*(values[chosen].tolist() for values in stored.values()), strict=True)
+    found = [_event(dict(zip(stored, row, strict=True))) for row in rows]
+    return sorted(found, key=lambda event: event.start)
+
+
+def _event(values: dict[str, Any]) -> Event:
+    values["finished"] = bool(values["finished"])
+    values["onset"] = None if values["onset"] == _NO_STEP else values["onset"]
+    return Event(**values)

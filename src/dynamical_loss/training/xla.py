@@ -1,0 +1,243 @@
+"""Any problem on any device: a group of runs as programs that XLA compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+
+from dynamical_loss import losses
+from dynamical_loss.models import Parameters
+from dynamical_loss.training.types import (
+    Array,
+    Data,
+    Problem,
+    Program,
+    Runs,
+    Schedule,
+    State,
+    Stretch,
+    learning_rate_factor,
+    weights_at,
+)
+
+_STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for …
+# … unless they are long: as many as take about ten seconds at these rates of operations a second.
+_STRETCH_OPERATIONS = {"cpu": 2e11, "gpu": 1e14}
+_EPOCHS = 256  # at most in a stretch: the orders of all of them are kept
+_EVALUATED = 1000  # samples at a time: more would need much memory and be no faster
+_BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0
+
+
+def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any], group: int) -> Program:
+    """So many runs side by side, in programs that XLA compiles once for all stretches."""
+    # Arguments of the programs and not constants in them, which would be compiled and kept with them.
+    data = Data(
+        *(
+            jnp.asarray(array, dtype)
+            for array in (
+                problem.train_inputs,
+                problem.train_targets,
+                problem.validation_inputs,
+                problem.validation_targets,
+            )
+        )
+    )
+    length = _stretch_length(problem, group)
+    stretches = schedule.stretches(length)
+    most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
+    slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
+    advance_one = _stretch_program(problem, dtype, slots, length)
+    # A group of one is not batched: the program of a single run is the fastest on a CPU.
+    program = jax.jit(jax.vmap(advance_one, in_axes=(None, 0, 0, None)) if group > 1 else advance_one)
+
+    def begin(runs: Runs) -> State:
+        def one(parameters: Parameters, learning_rate: Any) -> State:
+            statistics = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), problem.network.statistics)
+            return parameters, problem.optimiser(learning_rate).init(parameters), statistics
+
+        return jax.vmap(one)(runs.parameters, runs.learning_rate)
+
+    def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
+        items = _stops(schedule, stretch, most_stops)
+        count = stretch.records.stop - stretch.records.start
+        if group > 1:
+            state, found, kept = program(data, runs, state, items)
+        else:
+            alone = jax.tree.map(lambda leaf: leaf[0], (runs, state))
+            state, found, kept = jax.tree.map(lambda leaf: leaf[None], program(data, *alone, items))
+        # Cut on the device: mostly there is nothing to fetch.
+        kept = np.asarray(kept[:, : stretch.snapshots.stop - stretch.snapshots.start])
+        return state, {name: np.asarray(values)[:, :count] for name, values in found.items()}, kept
+
+    return Program("xla", group, stretches, begin, advance)
+
+
+def _stops(schedule: Schedule, stretch: Stretch, count: int) -> tuple[Array, ...]:
+    """What a stretch's program does when: starts, stops, slots, whether there is a record; (stop,) each.
+
+    There is one stop at each record and one at the end, which may be none; what a stretch lacks of `count` is
+    filled up with stops at its end, where nothing is left to do.
+    """
+    stops = np.full(count, stretch.end)
+    records = schedule.record_steps[stretch.records]
+    stops[: len(records)] = records
+    # Each stop writes the parameters into the slot of the next snapshot to come.  The last stop to do
+    # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
+    slots = np.searchsorted(np.asarray(schedule.snapshot_steps[stretch.snapshots], np.int64), stops)
+    starts = np.concatenate([[stretch.start], stops[:-1]])
+    numbers = (array.astype(np.int32) for array in (starts, stops, slots))
+    return *numbers, np.arange(count) < len(records)
+
+
+def _stretch_length(problem: Problem, group: int) -> int:
+    """Steps of a stretch: `_STRETCH`, or as many as take some seconds."""
+    longest, samples = _STRETCH, len(problem.train_inputs)
+    if problem.batch_size is not None:
+        longest = min(_STRETCH, _EPOCHS * -(-samples // problem.batch_size))
+        samples = problem.batch_size
+    # Forward, and backward to parameters and to activations, two operations a product.
+    operations = 6.0 * problem.products * samples * group
+    rate = _STRETCH_OPERATIONS["cpu" if jax.default_backend() == "cpu" else "gpu"]
+    return int(np.clip(rate / max(operations, 1.0), 1, longest))
+
+
+def _stretch_program(
+    problem: Problem, dtype: np.dtype[Any], slots: int, length: int
+) -> Callable[[Data, Runs, State, Any], tuple[State, dict[str, jax.Array], jax.Array]]:
+    """The traced function of one run and one stretch.
+
+    It takes the data, the run's share of `Runs`, its state and (starts, stops, slots, whether there is a
+    record), and returns its state, records and snapshots.
+    """
+    network, classes = problem.network, problem.train_targets.shape[1]
+    count, size = len(problem.train_inputs), problem.batch_size or len(problem.train_inputs)
+    per_epoch = -(-count // size)
+
+    def class_weight_at(step: jax.Array, run: Runs) -> jax.Array:
+        return weights_at(step, run, classes, problem.waveform)
+
+    def learning_rate_at(step: jax.Array, run: Runs) -> jax.Array:
+        if problem.learning_rate_points is None:
+            return jnp.asarray(run.learning_rate)
+        return jnp.asarray(run.learning_rate * learning_rate_factor(problem, step))
+
+    def orders_from(start: jax.Array, run: Runs) -> jax.Array:
+        """Which sample stands where in each epoch of the stretch, (epoch, sample)."""
+        key = jax.random.fold_in(jax.random.key(run.seed), _BATCH_ORDER)
+        samples = jnp.arange(count, dtype=jnp.int32)
+
+        def order(epoch: jax.Array) -> jax.Array:
+            shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), samples)
+            return jnp.pad(shuffled, (0, per_epoch * size - count))
+
+        epochs = start // per_epoch + jnp.arange((length - 1) // per_epoch + 2, dtype=jnp.int32)
+        found: jax.Array = jax.lax.map(order, epochs)
+        return found
+
+    def batch_at(
+        step: jax.Array, start: jax.Array, orders: jax.Array | None, data: Data
+    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+        """Inputs, targets and which of them are there: the last batch of an epoch may be smaller."""
+        if orders is None:
+            return data.train_inputs, data.train_targets, None
+        epoch, first = step // per_epoch - start // per_epoch, step % per_epoch * size
+        chosen = jax.lax.dynamic_slice(orders, (epoch, first), (1, size))[0]
+        present = None if count % size == 0 else first + jnp.arange(size) < count
+        return data.train_inputs[chosen], data.train_targets[chosen], present
+
+    def objective(
+        parameters: Parameters, statistics: Any, batch: Any, class_weight: jax.Array
+    ) -> tuple[jax.Array, Any]:
+        inputs, targets, present = batch
+        logits, statistics = network.train(parameters, statistics, inputs, present)
+        return losses.weighted_loss(problem.loss, logits, targets, class_weight, present), statistics
+
+    def record(state: State, step: jax.Array, run: Runs, data: Data) -> dict[str, jax.Array]:
+        class_weight = class_weight_at(step, run)
+        parameters, _, statistics = state
+
+        def judge(inputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+            logits = network.evaluate(parameters, statistics, inputs)
+            each = problem.loss(logits, targets)
+            return {
+                "weighted_loss": (targets @ class_weight) * each,
+                "loss": each,
+                "accuracy": losses.is_right(logits, targets),
+            }
+
+        looked_at = problem.evaluation_samples
+        found = _mean_over_samples(judge, data.train_inputs[:looked_at], data.train_targets[:looked_at])
+        validation = _mean_over_samples(
+            judge, data.validation_inputs[:looked_at], data.validation_targets[:looked_at]
+        )
+        return {
+            "class_weight": class_weight,
+            "weighted_loss": found["weighted_loss"],
+            "loss": found["loss"],
+            "train_accuracy": found["accuracy"],
+            "validation_accuracy": validation["accuracy"],
+        }
+
+    def advance(
+        data: Data, run: Runs, state: State, items: Any
+    ) -> tuple[State, dict[str, jax.Array], jax.Array]:
+        beginning = items[0][0]
+
+        def look(state: State, step: jax.Array) -> dict[str, jax.Array]:
+            return record(state, step, run, data)
+
+        orders = None if problem.batch_size is None else orders_from(beginning, run)
+
+        def update(step: jax.Array, state: State) -> State:
+            parameters, optimiser_state, statistics = state
+            optimiser = problem.optimiser(learning_rate_at(step, run))
+            batch = batch_at(step, beginning, orders, data)
+            gradient, statistics = jax.grad(objective, has_aux=True)(
+                parameters, statistics, batch, class_weight_at(step, run)
+            )
+            updates, optimiser_state = optimiser.update(gradient, optimiser_state, parameters)
+            return optax.apply_updates(parameters, updates), optimiser_state, statistics
+
+        def to_stop(carry: Any, item: Any) -> Any:
+            state, snapshots = carry
+            start, stop, slot, recorded = item
+            state = jax.lax.fori_loop(start, stop, update, state)
+            flat, _ = ravel_pytree(state[0])
+            snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
+            # A look at all samples may cost more than all steps of a stretch.
+            nothing = jax.tree.map(
+                lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(look, state, stop)
+            )
+            found = jax.lax.cond(recorded, look, lambda *_: nothing, state, stop)
+            return (state, snapshots), found
+
+        snapshots = jnp.zeros((slots, ravel_pytree(state[0])[0].size), dtype)
+        (state, snapshots), records = jax.lax.scan(to_stop, (state, snapshots), items)
+        return state, records, snapshots
+
+    return advance
+
+
+def _mean_over_samples(
+    judge: Callable[[jax.Array, jax.Array], dict[str, jax.Array]], inputs: jax.Array, targets: jax.Array
+) -> dict[str, jax.Array]:
+    """Means of what `judge` finds of each sample, some samples at a time; (sample,) to ()."""
+    count = len(inputs)
+    if count <= _EVALUATED:
+        return {name: jnp.mean(each) for name, each in judge(inputs, targets).items()}
+
+    def part(first: jax.Array) -> dict[str, jax.Array]:
+        # The last part reaches back into the one before, and counts only what that did not.
+        start = jnp.minimum(first, count - _EVALUATED)
+        here = (jax.lax.dynamic_slice_in_dim(array, start, _EVALUATED) for array in (inputs, targets))
+        new = start + jnp.arange(_EVALUATED) >= first
+        return {name: jnp.sum(each, where=new) for name, each in judge(*here).items()}
+
+    sums = jax.lax.map(part, jnp.arange(0, count, _EVALUATED))
+    return {name: jnp.sum(values) / count for name, values in sums.items()}
