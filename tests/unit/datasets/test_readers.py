@@ -15,7 +15,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from datasets.sources import (
+from dynamical_loss import checksums
+from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
+from dynamical_loss.errors import UserError
+from image_sources import (
     batches,
     binary_files,
     cifar,
@@ -28,9 +31,6 @@ from datasets.sources import (
     python_files,
     spread,
 )
-from dynamical_loss import checksums
-from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
-from dynamical_loss.errors import UserError
 
 TRAIN, TEST = cifar(50, 1), cifar(20, 2)
 

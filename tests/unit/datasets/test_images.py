@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from datasets.sources import cifar, fashion, image_files, pack, spread
 from dynamical_loss import cli, datasets, store
 from dynamical_loss.config.base import validate
 from dynamical_loss.config.datasets import (
@@ -22,6 +21,7 @@ from dynamical_loss.config.datasets import (
 from dynamical_loss.datasets import digits, normalisation, preparation
 from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.errors import UserError
+from image_sources import cifar, fashion, image_files, pack, spread
 
 # --------------------------------------------------------------------------------------------------
 # Which images
