@@ -22,8 +22,8 @@ test: $(VENV)/.tools
 
 # On a SLURM cluster of one node, which it installs (Debian), starts and stops; needs root.
 test-slurm: $(VENV)/.tools
-	python tests/slurm/cluster.py
-	pytest tests/slurm
+	python tests/cluster/slurm.py
+	pytest tests/cluster
 
 lint: $(VENV)/.tools
 	ruff check .

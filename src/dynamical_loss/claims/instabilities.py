@@ -12,10 +12,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.analysis import kernel
-from dynamical_loss.analysis.events import SHARPNESS_RULE, Event, unstable_periods
 from dynamical_loss.analysis.event_table import events_of
-from dynamical_loss.analysis.events import oscillating_periods
-from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.analysis.events import SHARPNESS_RULE, oscillating_periods, unstable_periods
 from dynamical_loss.claims.criteria import Above, Below, Near
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.claims.protocol import (
@@ -27,6 +25,7 @@ from dynamical_loss.claims.protocol import (
     require_network,
     require_steps,
 )
+from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.results import recorded
 
 Floats = npt.NDArray[np.float64]
@@ -119,7 +118,9 @@ def _ntk(part: str, evidence: Evidence) -> Measurement:
         if probes is None or not _is_cascade_run(origin):
             continue
         change = kernel.ntk_change(
-            *regular_snapshots(probes, "ntk_eigenvalue"), events_of(item, SHARPNESS_RULE), period=origin["period"]
+            *regular_snapshots(probes, "ntk_eigenvalue"),
+            events_of(item, SHARPNESS_RULE),
+            period=origin["period"],
         )
         known = getattr(change, part)
         runs.append(np.log1p(known[np.isfinite(known)]))

@@ -162,7 +162,9 @@ class Config(Settings):
                 _require(study, self.phase, f"figures.{key}", "phase")
                 self._can_be_shown(key, study)
         if figures.trajectory_images is not None:
-            _require(figures.trajectory_images, self.trajectories, "figures.trajectory_images", "trajectories")
+            _require(
+                figures.trajectory_images, self.trajectories, "figures.trajectory_images", "trajectories"
+            )
             self._cascade_can_be_shown(figures.trajectory_images)
         cascade = self.trajectories[figures.trajectory]
         for where, run, probes in (

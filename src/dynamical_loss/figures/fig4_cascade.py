@@ -135,7 +135,9 @@ def _ntk(axis: Axes, spectrum: xr.Dataset, snapshot: Floats, span: Span) -> None
     along_run.legend_above(axis, backwards=True)
 
 
-def _mark_events(axis: Axes, span: Span, paper: Sequence[Event], second: Sequence[Event] | None, *, thin: bool) -> None:
+def _mark_events(
+    axis: Axes, span: Span, paper: Sequence[Event], second: Sequence[Event] | None, *, thin: bool
+) -> None:
     """Dashed lines at the paper's starts and finishes; grey where the loss itself alternates."""
     width, opacity = (0.4, 0.75) if thin else (0.8, 0.9)
     for steps, colour, dashes, name in (

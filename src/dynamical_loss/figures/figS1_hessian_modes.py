@@ -140,9 +140,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     return figure
 
 
-def _largest(
-    events: Sequence[Event], spectrum: xr.Dataset, whole: Span, period: float
-) -> Span:
+def _largest(events: Sequence[Event], spectrum: xr.Dataset, whole: Span, period: float) -> Span:
     """Steps around the instability with the highest λ_max, or around the highest λ_max without any."""
     known = [event for event in events if math.isfinite(event.peak_sharpness)]
     if known:

@@ -31,7 +31,7 @@ from dynamical_loss.grid import Block
 from dynamical_loss.stages import probe_spectrum
 from dynamical_loss.training.types import Schedule
 
-CONFIG = study.load(yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text()))
+CONFIG = study.load(yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text()))
 SPIRAL = CONFIG.datasets["spiral"]
 THRESHOLD = CONFIG.threshold.trajectory
 CASCADE = CONFIG.trajectories["cascade"]

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from datasets.sources import cifar, fashion, image_files, pack, spread
 from dynamical_loss import cli, datasets
 from dynamical_loss.config.base import validate
 from dynamical_loss.config.datasets import (
@@ -24,6 +23,7 @@ from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs
+from image_sources import cifar, fashion, image_files, pack, spread
 
 # --------------------------------------------------------------------------------------------------
 # Which images

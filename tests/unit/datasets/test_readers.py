@@ -15,7 +15,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from datasets.sources import (
+from dynamical_loss import checksums
+from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
+from dynamical_loss.errors import UserError
+from dynamical_loss.results import checksums
+from image_sources import (
     batches,
     binary_files,
     cifar,
@@ -28,9 +32,6 @@ from datasets.sources import (
     python_files,
     spread,
 )
-from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
-from dynamical_loss.errors import UserError
-from dynamical_loss.results import checksums
 
 TRAIN, TEST = cifar(50, 1), cifar(20, 2)
 

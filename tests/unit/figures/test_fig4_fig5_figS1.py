@@ -398,7 +398,9 @@ def test_figs1_has_a_density_panel_a_step():
 
 def test_figs1_without_static_loss_density_events():
     probes = spectrum(static=False, density=False, modes=1)
-    figure = drawn(figS1_hessian_modes.render(along(spectrum=probes, instabilities=instabilities({}, np.nan)), {}))
+    figure = drawn(
+        figS1_hessian_modes.render(along(spectrum=probes, instabilities=instabilities({}, np.nan)), {})
+    )
     assert letters(figure) == "ab"
     assert not panel(figure, "a").patches
 

@@ -4,7 +4,7 @@ Three daemons do (munged, slurmctld, slurmd), with a database, cgroups or system
 stand-ins that can be requested and not computed on.  Memory limits are enforced: usage is looked at once
 a second, and a job above its limit is killed.
 
-    python tests/slurm/cluster.py    # install what is missing, or say in one line why not
+    python tests/cluster/slurm.py    # install what is missing, or say in one line why not
 """
 
 import contextlib

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
+from cluster import slurm
 from dynamical_loss.results import netcdf
 from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, assert_same, numbers
-from slurm import cluster as slurm
 
 PROFILE = ("--profile", "workflow/profiles/slurm")
 # The cluster answers at once and its disk is this machine's, so nothing needs to be waited for.
@@ -82,7 +82,7 @@ def test_slurm_is_told_what_the_rules_declare(clustered):
         job = known[number]
         assert job["JobState"] == "COMPLETED"
         assert job["NumCPUs"] == "1"
-        # Toy sizes take what every process takes; how requests grow, tests/test_resources.py tests.
+        # Toy sizes take what every process takes; how requests grow, tests/unit/test_resources.py tests.
         assert re.fullmatch(r"cpu=1,mem=120\dM,node=1,billing=1", job["TRES"]), rule
         assert job["TimeLimit"] == "00:11:00"
         assert job["Requeue"] == "1"

@@ -384,7 +384,7 @@ def test_help_states_defaults(name):
 
 def test_documenting_a_configuration_keeps_its_values(tmp_path):
     small = tmp_path / "config.yaml"
-    small.write_text((cli.Path(__file__).parents[2] / "config.yaml").read_text().replace("[200]", "[300]"))
+    small.write_text((cli.Path(__file__).parents[3] / "config.yaml").read_text().replace("[200]", "[300]"))
     command("document-config", small, "--schema", tmp_path / "schema.json")
     assert "[300]" in small.read_text()
     assert json.loads((tmp_path / "schema.json").read_text())["title"] == "Config"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slurm.cluster import running
+from cluster.slurm import running
 
 
 @pytest.fixture(scope="session")

@@ -6,37 +6,37 @@ from pathlib import Path
 
 import pytest
 
+from cluster import slurm
 from dynamical_loss.errors import UserError
-from slurm import cluster
 
 
 def test_a_real_clusters_node_is_left_alone(tmp_path, monkeypatch):
     path = tmp_path / "slurm.conf"
     path.write_text("ClusterName=university\n")
-    monkeypatch.setattr(cluster, "CONFIGURATION", path)
-    with pytest.raises(UserError, match="belongs to a real SLURM cluster"), cluster.running():
+    monkeypatch.setattr(slurm, "CONFIGURATION", path)
+    with pytest.raises(UserError, match="belongs to a real SLURM cluster"), slurm.running():
         pass
     assert path.read_text() == "ClusterName=university\n"
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next_and_by_none_while_it_runs():
-    code = "from slurm.cluster import running\nwith running() as cluster: print(cluster.folder); input()"
+    code = "from cluster.slurm import running\nwith running() as cluster: print(cluster.folder); input()"
     command = [sys.executable, "-u", "-c", code]
     folder = Path(__file__).parents[1]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=folder, **pipes) as first:
         left = Path(first.stdout.readline().strip())
         assert (left / "run/slurmctld.pid").exists()
-        with pytest.raises(UserError, match="other SLURM tests run on this machine"), cluster.running():
+        with pytest.raises(UserError, match="other SLURM tests run on this machine"), slurm.running():
             pass
-        before = {name: cluster.processes(name) for name in cluster.DAEMONS}
+        before = {name: slurm.processes(name) for name in slurm.DAEMONS}
         first.kill()
-    assert cluster.CONFIGURATION.exists()
-    with cluster.running() as second:
+    assert slurm.CONFIGURATION.exists()
+    with slurm.running() as second:
         assert not left.exists()
         for name, numbers in before.items():
-            assert numbers and cluster.processes(name)
-            assert not numbers & cluster.processes(name)
+            assert numbers and slurm.processes(name)
+            assert not numbers & slurm.processes(name)
     assert not second.folder.exists()
-    assert not cluster.CONFIGURATION.exists()
-    assert not any(cluster.processes(name) for name in cluster.DAEMONS)
+    assert not slurm.CONFIGURATION.exists()
+    assert not any(slurm.processes(name) for name in slurm.DAEMONS)

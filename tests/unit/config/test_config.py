@@ -15,7 +15,7 @@ from dynamical_loss.config.study import load
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
