@@ -35,7 +35,7 @@ class ThresholdStudy:
         learning_rates: η, ascending.
         widths: hidden units, ascending.
         seeds: ascending.
-        threshold: λ_th by definition, each (learning_rate, width, seed); NaN where there is no run or no event.
+        threshold: λ_th by definition, each (learning_rate, width, seed); NaN where there is none.
         tested: where a run was made, (learning_rate, width, seed) booleans.
         unstable_periods: periods with an instability by rule, (rule, learning_rate, width, seed); −1 where
             there is no run.

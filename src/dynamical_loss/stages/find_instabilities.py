@@ -12,6 +12,7 @@ from dynamical_loss.analysis.events import (
     SHARPNESS_RULE,
     events_from_loss,
     events_from_sharpness,
+    oscillating_periods,
     unstable_periods,
 )
 from dynamical_loss.config.analysis import InstabilitySettings

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dynamical_loss import checksums
 from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import checksums

@@ -9,6 +9,8 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
+from dynamical_loss.analysis import event_table
+from dynamical_loss.analysis.events import Event
 from dynamical_loss.figures import along_run, fig4_cascade, fig5_threshold_scaling, figS1_hessian_modes, style
 from figure_parts import drawn, letters, panel
 
@@ -78,14 +80,11 @@ def spectrum(steps=STEPS, every=5, *, modes=4, static=True, ntk=True, density=Tr
 
 
 def instabilities(events=EVENTS, threshold=THRESHOLD):
-    rows = [(rule, start, finish) for rule, spans in events.items() for start, finish in spans]
+    spans = [(rule, *span) for rule, own in events.items() for span in own]
+    rows = [Event(*row, True, 0, peak_sharpness=float(rank)) for rank, row in enumerate(spans)]
     return xr.Dataset(
         {
-            "event_rule": ("event", np.array([row[0] for row in rows], dtype=np.str_)),
-            "event_start": ("event", np.array([row[1] for row in rows], dtype=np.int64)),
-            "event_finish": ("event", np.array([row[2] for row in rows], dtype=np.int64)),
-            "event_finished": ("event", np.ones(len(rows), dtype=np.int8)),
-            "event_peak_sharpness": ("event", np.arange(len(rows), dtype=float)),
+            **{name: ("event", values) for name, values in event_table.columns(rows).items()},
             "threshold_all": ("rule", [threshold, threshold]),
         },
         coords={"rule": ["sharpness", "loss"]},

@@ -1,0 +1,271 @@
+"""The only code that writes and reads NetCDF: atomic, and checked.
+
+A file appears under its name only when it is whole, so a killed job leaves nothing that looks like a
+result.  It carries the checksums of its content and of its attributes, and names the files that it was
+made from with theirs.  What does not agree with its checksums is refused when it is read, in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import netCDF4
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.errors import ResultError, UnknownOriginError
+from dynamical_loss.results import checksums
+from dynamical_loss.results.files import atomic_path, bring_back, damaged, differs, missing
+from dynamical_loss.results.recorded import ATTRIBUTES, CONTENT, unsealed
+
+_END = b"\nsha256 of all before: "
+
+# What the NetCDF and HDF5 libraries and xarray raise on content that makes no sense.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
+
+_PROBE_BYTES = 2**20
+
+
+class Variables:
+    """Collects variables with the metadata that the file contract asks of each."""
+
+    def __init__(self) -> None:
+        self._variables: dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]] = {}
+
+    def add(
+        self,
+        name: str,
+        dimensions: Sequence[str],
+        values: npt.ArrayLike,
+        long_name: str,
+        *,
+        units: str = "1",
+        reference: str,
+    ) -> Self:
+        """Add a variable or (when named like its only dimension) a coordinate.
+
+        Args:
+            name: the variable's name.
+            dimensions: its dimensions.
+            values: array of matching rank; booleans are stored as 0 and 1.
+            long_name: what it is, in words.
+            units: CF units, ``1`` where dimensionless.
+            reference: the paper's equation or figure it belongs to.
+        """
+        array = np.asarray(values)
+        if array.dtype == bool:
+            array = array.astype(np.int8)
+        attributes = {"long_name": long_name, "units": units, "reference": reference}
+        self._variables[name] = (tuple(dimensions), array, attributes)
+        return self
+
+    def dataset(self) -> xr.Dataset:
+        """All variables as one dataset."""
+        coordinates = {name: item for name, item in self._variables.items() if item[0] == (name,)}
+        return xr.Dataset(
+            {name: item for name, item in self._variables.items() if name not in coordinates},
+            coords=coordinates,
+        )
+
+
+def write(dataset: xr.Dataset, path: Path, made_from: Iterable[Path] = ()) -> None:
+    """Write a dataset that has its global attributes: whole or not at all.
+
+    Args:
+        dataset: what is written; see `record.Provenance.write` for the attributes of a result.
+        path: the file.
+        made_from: the files behind it, see `files.bring_back`.
+
+    Raises:
+        ValueError: if a variable lacks ``long_name``, ``units`` or ``reference``.
+    """
+    for name, variable in dataset.variables.items():
+        absent = {"long_name", "units", "reference"} - set(variable.attrs)
+        if absent:
+            raise ValueError(f"variable {name} lacks {', '.join(sorted(absent))}")
+    bring_back(made_from)
+    _save(dataset, path, {"complevel": 1})
+
+
+def write_small(dataset: xr.Dataset, path: Path, significant_digits: Mapping[str, int], default: int) -> None:
+    """Write a dataset that already has its attributes, in as few bytes as its digits need.
+
+    Args:
+        dataset: what is written; its attributes are kept.
+        path: the file.
+        significant_digits: decimal digits kept of floating-point variables, by name.
+        default: digits kept of those not named.
+    """
+    floats = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
+    digits: dict[str, dict[str, Any]] = {
+        str(name): {
+            "significant_digits": significant_digits.get(str(name), default),
+            "quantize_mode": "GranularBitRound",
+        }
+        for name in floats
+        if dataset[name].ndim > 0
+    }
+    _save(dataset, path, {"complevel": 9, "shuffle": True}, digits)
+
+
+def _save(
+    dataset: xr.Dataset,
+    path: Path,
+    compression: Mapping[str, Any],
+    special: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind in "biuf" and variable.ndim > 0 and variable.size > 0:
+            encoding[str(name)] = {"fletcher32": True, "zlib": True, **compression}
+            encoding[str(name)] |= (special or {}).get(str(name), {})
+        if variable.dtype.kind == "f":
+            encoding.setdefault(str(name), {})["_FillValue"] = None
+    with atomic_path(path) as temporary:
+        try:
+            dataset.drop_attrs(deep=False).assign_attrs(unsealed(dataset.attrs)).to_netcdf(
+                temporary, engine="netcdf4", format="NETCDF4", encoding=encoding
+            )
+            seal(temporary)
+        except RuntimeError:
+            # HDF5 does not say why it could not write; where there is no space, a plain write does.
+            with open(temporary, "ab") as stream:
+                stream.write(bytes(_PROBE_BYTES))
+            raise
+
+
+def seal(path: Path) -> None:
+    """Write a file's checksums into it, of what is really stored: the library may have rounded it.
+
+    The SHA-256 of its bytes follows the end of what HDF5 reads: on some damaged bytes that library would
+    never return, so `read` compares them first.
+    """
+    with _stored(path) as stored:
+        sealed = {**unsealed(stored.attrs), CONTENT: checksums.of_content(stored)}
+    with netCDF4.Dataset(path, "a") as opened:
+        opened.setncattr(CONTENT, sealed[CONTENT])
+        opened.setncattr(ATTRIBUTES, _attributes_checksum(sealed))
+    end = _END + checksums.of_file(path).encode()
+    with open(path, "ab") as stream:
+        stream.write(end)
+
+
+def _end(path: Path) -> tuple[int, bytes]:
+    """Size of a file without the checksum of its bytes, and that checksum; empty if there is none."""
+    length = len(_END) + 64
+    size = max(path.stat().st_size - length, 0)
+    with open(path, "rb") as stream:
+        stream.seek(size)
+        end = stream.read(length)
+    return size, end.removeprefix(_END) if end.startswith(_END) else b""
+
+
+@contextmanager
+def _stored(path: Path) -> Iterator[xr.Dataset]:
+    """A file's values as they are stored, nothing decoded and not in memory yet."""
+    # Opened by its name, xarray would keep a damaged file open, and HDF5 what it has read of it.
+    with netCDF4.Dataset(path) as opened:
+        values = xr.backends.NetCDF4DataStore(opened)  # type: ignore[no-untyped-call]
+        yield xr.open_dataset(values, decode_cf=False, cache=False)
+
+
+def check(path: Path) -> None:
+    """Look at the end of a file, which notices a truncated one at little cost.
+
+    Raises:
+        ResultError: if it is missing, damaged or without checksums.
+    """
+    if not path.is_file():
+        raise missing(path)
+    try:
+        if _end(path)[1]:
+            return
+        with netCDF4.Dataset(path) as opened:
+            sealed = {CONTENT, ATTRIBUTES} <= set(opened.ncattrs())
+    except _UNREADABLE as error:
+        raise damaged(path, error) from None
+    if sealed:
+        raise damaged(path, ValueError("its end is missing"))
+    raise UnknownOriginError(
+        f"{path} has no checksum; it was made by another program or an older version", path
+    )
+
+
+def _check_bytes(path: Path) -> None:
+    """`check`, after a look at all bytes."""
+    check(path)
+    try:
+        size, stated = _end(path)
+        same = stated == checksums.of_file(path, size).encode()
+    except OSError as error:
+        raise damaged(path, error) from None
+    if not same:
+        raise differs(path)
+
+
+def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
+    """Read a whole file into memory and compare it with its checksums.
+
+    Args:
+        path: the file.
+        variables: names that must be in it.
+
+    Raises:
+        ResultError: if it is missing, damaged, without checksums or without one of `variables`.
+    """
+    _check_bytes(path)
+    try:
+        # What `write` stores needs no decoding, and so what is compared is what is returned.
+        with _stored(path) as stored:
+            dataset = stored.load()
+        content, attributes = checksums.of_content(dataset), _attributes_checksum(dataset.attrs)
+    except _UNREADABLE as error:
+        raise damaged(path, error) from None
+    dataset.encoding["source"] = str(path)
+    if (content, attributes) != (dataset.attrs[CONTENT], dataset.attrs[ATTRIBUTES]):
+        raise differs(path)
+    require_variables(dataset, path, variables)
+    return dataset
+
+
+def _attributes_checksum(attributes: Mapping[Any, Any]) -> str:
+    return checksums.of_attributes({name: value for name, value in attributes.items() if name != ATTRIBUTES})
+
+
+def checksum(path: Path) -> str:
+    """The checksum that a file states of its content; whether it holds is for `read` to tell.
+
+    Raises:
+        ResultError: if the file is missing, damaged or without checksums.
+    """
+    _check_bytes(path)
+    try:
+        with netCDF4.Dataset(path) as opened:
+            return str(opened.getncattr(CONTENT))
+    except _UNREADABLE as error:
+        raise damaged(path, error) from None
+
+
+def require_variables(dataset: xr.Dataset, path: Path, variables: Iterable[str]) -> None:
+    """Refuse a file that lacks one of `variables`.
+
+    Raises:
+        ResultError: naming the first.
+    """
+    absent = [name for name in variables if name not in dataset.variables]
+    if absent:
+        raise ResultError(f"{path} has no variable '{absent[0]}'", path)
+
+
