@@ -267,5 +267,3 @@ def require_variables(dataset: xr.Dataset, path: Path, variables: Iterable[str])
     absent = [name for name in variables if name not in dataset.variables]
     if absent:
         raise ResultError(f"{path} has no variable '{absent[0]}'", path)
-
-

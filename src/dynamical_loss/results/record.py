@@ -36,6 +36,7 @@ _PACKAGES = (
     "scikit-learn",
 )
 
+
 class Inputs:
     """Reads the files that a result is made from, and remembers where they came from."""
 

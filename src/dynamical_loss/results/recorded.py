@@ -27,6 +27,7 @@ _OF_DATA = (
     "steps_per_epoch",
 )
 
+
 def unsealed(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
     """Attributes without the checksums, which belong to one file alone."""
     return {name: value for name, value in attributes.items() if name not in (CONTENT, ATTRIBUTES)}

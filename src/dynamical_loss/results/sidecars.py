@@ -72,5 +72,3 @@ def read(path: Path) -> dict[str, Any]:
         if not same:
             raise differs(result)
     return content
-
-

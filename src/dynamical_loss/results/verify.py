@@ -18,14 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-
-from dynamical_loss.errors import ResultError, UserError
-from dynamical_loss.errors import UnknownOriginError
-from dynamical_loss.results import digest
-from dynamical_loss.results import files
-from dynamical_loss.results import netcdf
-from dynamical_loss.results import recorded
-from dynamical_loss.results import sidecars
+from dynamical_loss.errors import ResultError, UnknownOriginError, UserError
+from dynamical_loss.results import digest, netcdf, recorded, sidecars
 
 Kind = Literal["damaged", "foreign", "stale", "unfinished"]
 
