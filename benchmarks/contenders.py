@@ -24,11 +24,11 @@ import optax
 import worker
 from machine import Measurement, measurement
 
-from dynamical_loss.config.datasets import SpiralSettings
 from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.datasets import Data, preparation
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
+from dynamical_loss.datasets.loading import Data
 from dynamical_loss.losses.weights import class_weights
-from dynamical_loss.models import Parameters
+from dynamical_loss.models.network import Parameters
 from dynamical_loss.training import problem as problems
 from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.types import Problem, Runs, Schedule
@@ -60,7 +60,7 @@ Train = Callable[[int], Array]
 @functools.cache
 def data() -> Data:
     """The paper's spiral: 300 training and 300 validation samples."""
-    stored = preparation.generate(SpiralSettings())
+    stored = SpiralSettings().prepare()
     parts = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
     return Data(*(stored[name].values for name in parts), classes=3)
 

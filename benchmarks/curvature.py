@@ -19,9 +19,10 @@ import numpy.typing as npt
 from jax.flatten_util import ravel_pytree
 from machine import Measurement, measurement
 
-from dynamical_loss import losses, models
+from dynamical_loss import losses
 from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.probes import hessian, ntk
 from dynamical_loss.training import problem as problems
 from dynamical_loss.training.ensemble import train_ensemble
@@ -59,11 +60,11 @@ def probe(kind: str, width: int, order: int) -> Callable[[Trajectory], Any]:
     """The compiled probe of all snapshots, one after the other as the pipeline's stage does it."""
     settings = TrajectorySettings.model_validate({"model": {"width": width}})
     data = contenders.data()
-    model = models.build(settings.model, data.classes)
-    apply = models.apply_function(model)
+    model = settings.model.build(data.classes)
+    apply = apply_function(model)
     loss = losses.sample_loss(settings.loss.kind)
     inputs, targets = jnp.asarray(data.train_inputs), jnp.asarray(data.one_hot(data.train_labels))
-    initial = models.initial_parameters(model, inputs.shape[1:], [0])
+    initial = initial_parameters(model, inputs.shape[1:], [0])
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), initial))
 
     def one(snapshot: Trajectory) -> Any:

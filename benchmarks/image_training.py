@@ -18,13 +18,12 @@ import numpy as np
 import optax
 from jax.lax import Precision
 
-from dynamical_loss import datasets
-from dynamical_loss.config.datasets import Shape
-from dynamical_loss.config.models import Myrtle5Settings
-from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.models import Parameters
-from dynamical_loss.models.convolution import Arithmetic
+from dynamical_loss.datasets import loading
+from dynamical_loss.datasets.kind import Shape
+from dynamical_loss.models.kind import Arithmetic
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.models.network import Parameters
 from dynamical_loss.training import problem as problems
 from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.types import Problem, Runs, Schedule
@@ -102,17 +101,17 @@ def operations(case: Case) -> int:
     layer's images need none.
     """
     model = Myrtle5Settings(kind="myrtle5", channels=case.channels)
-    forward = network_size(model, Shape(case.samples, case.samples, case.image, CLASSES)).products
+    forward = model.size(Shape(case.samples, case.samples, case.image, CLASSES)).products
     return 2 * (3 * forward - layers(case)[0].products)
 
 
 @functools.cache
-def data(side: int, samples: int) -> datasets.Data:
+def data(side: int, samples: int) -> loading.Data:
     """Random images and labels, as many for validation."""
     generator = np.random.default_rng(0)
     images = generator.standard_normal((samples, side, side, COLOURS), np.float32)
     labels = generator.integers(CLASSES, size=samples)
-    return datasets.Data(images, labels, images, labels, classes=CLASSES)
+    return loading.Data(images, labels, images, labels, classes=CLASSES)
 
 
 def settings(case: Case, **changes: Any) -> TrainingSettings:

@@ -27,9 +27,10 @@ from image_training import Call, Case
 from jax.lax import Precision
 from machine import Measurement, measurement
 
-from dynamical_loss import datasets, training
+from dynamical_loss import training
 from dynamical_loss.analysis.intervals import student_interval
-from dynamical_loss.config.datasets import DigitsSettings
+from dynamical_loss.datasets import loading
+from dynamical_loss.datasets.kinds.digits import DigitsSettings
 from dynamical_loss.results.record import Inputs
 from dynamical_loss.stages import prepare_dataset
 from dynamical_loss.training import problem as problems
@@ -255,16 +256,16 @@ def on_gpu(cases: Sequence[Sequence[Any]], repetitions: int) -> list[Measurement
     return throughput([Case(*case) for case in cases], repetitions)
 
 
-def digits() -> datasets.Data:
+def digits() -> loading.Data:
     """The handwritten digits as the pipeline prepares them: 1500 for training, 297 for validation."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.nc"
         prepare_dataset.run(DigitsSettings(kind="digits"), path)
-        return datasets.load(path, Inputs())
+        return loading.load(path, Inputs())
 
 
 def accuracies(
-    samples: datasets.Data, case: Case, epochs: int, seeds: int, period: int, amplitude: float
+    samples: loading.Data, case: Case, epochs: int, seeds: int, period: int, amplitude: float
 ) -> list[float]:
     """Final validation accuracy of each seed, by the paper's schedule."""
     steps = epochs * image_training.settings(case).steps_per_epoch(len(samples.train_labels))

@@ -16,7 +16,7 @@ from pathlib import Path
 import worker
 from machine import Measurement, measurement
 
-from dynamical_loss.config.datasets import SpiralSettings
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.stages import prepare_dataset
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Provenance
 

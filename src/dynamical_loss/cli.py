@@ -25,11 +25,12 @@ from pydantic import BaseModel
 
 from dynamical_loss import remedies
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
-from dynamical_loss.config.base import Settings, members, validate
-from dynamical_loss.config.datasets import DOWNLOADED, DatasetSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
+from dynamical_loss.datasets.kinds import AnyDataset
+from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.errors import Interrupted, UserError
+from dynamical_loss.settings import Settings, members, validate
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
@@ -152,8 +153,8 @@ def commands() -> None:
 
 @commands.command()
 @_OUTPUT
-@_settings(DatasetSettings)
-def prepare_dataset(settings: DatasetSettings, output: Path) -> None:
+@_settings(AnyDataset)
+def prepare_dataset(settings: AnyDataset, output: Path) -> None:
     """Make a training and validation set: the spiral (Fig. 2), or images (Fig. 1)."""
     from dynamical_loss.stages import prepare_dataset as stage
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from dynamical_loss.config.datasets import DatasetSettings, Shape, SpiralSettings
-from dynamical_loss.config.models import MLPSettings, ModelSettings
-from dynamical_loss.config.network_size import NetworkSize, network_size
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
+from dynamical_loss.datasets.kind import DatasetSettings, ImageSettings, Shape
 from dynamical_loss.grid import Block
+from dynamical_loss.models.kind import NetworkSize
 
 _BYTES = {"float32": 4, "float64": 8}
 _DOUBLE = _BYTES["float64"]
@@ -37,32 +36,6 @@ _EVALUATION_ARRAYS = 2
 _EVALUATED = 1000
 _PROBED = 500
 
-
-class _Rates(NamedTuple):
-    """What computing with a kind of network costs, of single precision and one sample.
-
-    Attributes:
-        product: training, µs for each product of the forward pass.
-        activation: training, µs for each activation.
-        double: how much more a step costs in double precision.
-        record: evaluating a sample, in training steps of that sample.
-        probe: a product with the Hessian or the NTK, in training steps, by precision.
-    """
-
-    product: float
-    activation: float
-    double: float
-    record: float
-    probe: dict[str, float]
-
-
-# Of the XLA engine; the fused one takes a quarter of it.  A perceptron's forward pass takes one product a
-# parameter.  Of double precision were measured the perceptron's products with the Hessian.
-_PERCEPTRON = _Rates(1.0e-4, 0.0, 2.5, 1.0, {"float32": 10.0, "float64": 4.0})
-# Myrtle5 trained 1400 images a second with 16 channels and 280 with 64: two measurements for two numbers.  A
-# product with the Hessian took 3.8 training steps.  Double precision is taken to cost as much more as with
-# perceptrons (not measured).
-_CONVOLUTION = _Rates(1.9e-5, 0.017, 2.5, 1 / 3, {"float32": 4.0, "float64": 4.0})
 
 # How much slower a core may be, and how long starting and compiling may take on a busy file system.
 _SLOWER = 3
@@ -97,7 +70,7 @@ class Demand(NamedTuple):
 
 def dataset(settings: DatasetSettings) -> Demand:
     """What preparing a dataset takes; downloading is none of it."""
-    if isinstance(settings, SpiralSettings):
+    if not isinstance(settings, ImageSettings):
         return Demand(_PREPARING_MB, math.ceil(_PREPARING_MINUTES))
     # All images are read, however few of them are taken.
     whole = settings.whole
@@ -121,7 +94,7 @@ def phase_block(settings: TrainingSettings, dataset: DatasetSettings, block: Blo
     """
     runs = len(block.amplitudes) * len(block.seeds)
     shape = dataset.shape
-    network = network_size(settings.model, shape)
+    network = settings.model.size(shape)
     records = settings.steps // settings.record_every + 2
     state = network.parameters * (1 + _moments(settings.optimiser))
     at_once = runs if settings.batching == "parallel" else 1
@@ -135,7 +108,7 @@ def phase_block(settings: TrainingSettings, dataset: DatasetSettings, block: Blo
 def trajectory(settings: TrajectorySettings, dataset: DatasetSettings) -> Demand:
     """What training a trajectory takes; its snapshots are held in memory until it ends."""
     shape = dataset.shape
-    network = network_size(settings.model, shape)
+    network = settings.model.size(shape)
     kept = snapshots(settings)
     records = settings.steps // settings.record_every + kept
     return _demand(
@@ -148,7 +121,7 @@ def trajectory(settings: TrajectorySettings, dataset: DatasetSettings) -> Demand
 def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSettings) -> Demand:
     """What probing all snapshots of a trajectory takes."""
     shape = dataset.shape
-    network, kept = network_size(run.model, shape), snapshots(run)
+    network, kept = run.model.size(shape), snapshots(run)
     order = settings.hessian.order
     products = kept * order * len(settings.hessian.losses)
     if settings.ntk is not None:
@@ -161,13 +134,13 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSett
     values = (kept + order) * network.parameters + shape.classes * (run.steps // run.record_every + kept)
     samples = _looked_at(run, shape.train_samples)
     # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.
-    whole = isinstance(run.model, MLPSettings) or settings.ntk is not None
+    whole = not run.model.convolutional or settings.ntk is not None
     at_once = samples if whole else min(samples, _PROBED)
     activations = _PRODUCT_ARRAYS * at_once * network.activations * _BYTES[run.precision]
     return _demand(
         values,
         _data_bytes(run, shape) + activations,
-        products * samples * _step_us(run, network) * _rates(run.model).probe[run.precision],
+        products * samples * _step_us(run, network) * run.model.cost.probe[run.precision],
     )
 
 
@@ -181,10 +154,6 @@ def snapshots(settings: TrajectorySettings) -> int:
     )
 
 
-def _rates(model: ModelSettings) -> _Rates:
-    return _PERCEPTRON if isinstance(model, MLPSettings) else _CONVOLUTION
-
-
 def _looked_at(settings: TrainingSettings, samples: int) -> int:
     """How many of so many samples records and probes look at."""
     return min(settings.evaluation_samples or samples, samples)
@@ -192,18 +161,18 @@ def _looked_at(settings: TrainingSettings, samples: int) -> int:
 
 def _training_us(settings: TrainingSettings, shape: Shape, network: NetworkSize, records: int) -> float:
     """Microseconds of one run."""
-    rates = _rates(settings.model)
+    cost = settings.model.cost
     evaluated = _looked_at(settings, shape.train_samples) + _looked_at(settings, shape.validation_samples)
     trained = settings.steps * (settings.batch_size or shape.train_samples)
-    samples = trained + rates.record * records * evaluated
+    samples = trained + cost.record * records * evaluated
     return samples * _step_us(settings, network)
 
 
 def _step_us(settings: TrainingSettings, network: NetworkSize) -> float:
     """Microseconds of a training step for each of its samples."""
-    rates = _rates(settings.model)
-    single = network.products * rates.product + network.activations * rates.activation
-    return single * (rates.double if settings.precision == "float64" else 1.0)
+    cost = settings.model.cost
+    single = network.products * cost.product + network.activations * cost.activation
+    return single * (cost.double if settings.precision == "float64" else 1.0)
 
 
 def _data_bytes(settings: TrainingSettings, shape: Shape) -> float:

@@ -19,9 +19,8 @@ import images  # noqa: E402
 import machine  # noqa: E402
 import table  # noqa: E402
 
-from dynamical_loss.config.datasets import Shape  # noqa: E402
-from dynamical_loss.config.models import Myrtle5Settings  # noqa: E402
-from dynamical_loss.config.network_size import network_size  # noqa: E402
+from dynamical_loss.datasets.kind import Shape  # noqa: E402
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings  # noqa: E402
 
 TOY = images.TOY
 
@@ -57,7 +56,7 @@ def test_an_engine_that_computes_something_else_is_named(plain, monkeypatch):
 def test_layers_are_those_of_the_network(channels, side):
     case = image_training.Case(channels, 10, side=side)
     shape = Shape(5, 5, case.image, image_training.CLASSES)
-    size = network_size(Myrtle5Settings(kind="myrtle5", channels=channels), shape)
+    size = Myrtle5Settings(kind="myrtle5", channels=channels).size(shape)
     convolutions = sum(layer.products for layer in image_training.layers(case))
     assert convolutions + channels * image_training.CLASSES == size.products
 

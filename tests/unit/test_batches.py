@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamical_loss import losses, models
-from dynamical_loss.config.models import Myrtle5Settings, WideResNetSettings
+from dynamical_loss import losses
 from dynamical_loss.losses.weights import class_weights
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.models.kinds.wide_resnet import WideResNetSettings
+from dynamical_loss.models.network import initial_parameters, stateless
+from dynamical_loss.models.network import network as network_of
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.types import Problem, Runs, Schedule
@@ -20,7 +23,7 @@ def separate(count, size, rate_points=None, options=None):
     """One parameter a sample, f_i = w_i and target 1: a step shows which samples it saw."""
     inputs = np.eye(count)
     return Problem(
-        network=models.stateless(lambda parameters, x: x @ parameters["w"]),
+        network=stateless(lambda parameters, x: x @ parameters["w"]),
         loss=losses.mse,
         waveform="triangle",
         optimiser=optimiser("sgd", options or {}),
@@ -88,7 +91,7 @@ def test_the_order_is_the_seeds_alone():
 def test_where_a_run_is_cut_changes_no_batch(monkeypatch, length):
     arguments = (separate(17, 4), separate_runs(17, [2]), Schedule.regular(14, 1, 1))
     whole = train_ensemble(*arguments, precision="float64")
-    monkeypatch.setattr("dynamical_loss.training._STRETCH", length)
+    monkeypatch.setattr("dynamical_loss.training.xla._STRETCH", length)
     cut = train_ensemble(*arguments, precision="float64")
     np.testing.assert_array_equal(cut.parameters, whole.parameters)
 
@@ -138,7 +141,7 @@ def test_records_of_many_samples_are_the_means_of_all(monkeypatch):
     generator = np.random.default_rng(0)
     inputs, labels = generator.normal(size=(83, 4)), generator.integers(0, 3, size=83)
     p = Problem(
-        network=models.stateless(lambda parameters, x: x @ parameters["w"]),
+        network=stateless(lambda parameters, x: x @ parameters["w"]),
         loss=losses.cross_entropy,
         waveform="triangle",
         optimiser=optimiser("sgd", {}),
@@ -151,7 +154,7 @@ def test_records_of_many_samples_are_the_means_of_all(monkeypatch):
     start = Runs({"w": generator.normal(size=(1, 4, 3))}, [20], [6.0], [0.5], [10**6], [0])
     schedule = Schedule.regular(25, 5, 5)
     whole = train_ensemble(p, start, schedule, precision="float64")
-    monkeypatch.setattr("dynamical_loss.training._EVALUATED", 20)
+    monkeypatch.setattr("dynamical_loss.training.xla._EVALUATED", 20)
     parts = train_ensemble(p, start, schedule, precision="float64")
     for name in ("weighted_loss", "loss", "train_accuracy", "validation_accuracy"):
         tolerance = 1e-6 if "accuracy" in name else 1e-12  # accuracies are float32
@@ -182,7 +185,7 @@ def test_samples_are_looked_at_for_records_alone(monkeypatch, batching):
         jax.debug.callback(lambda: looks.append(1))
         return losses.mse(logits, targets)
 
-    monkeypatch.setattr("dynamical_loss.training._STRETCH", 2)
+    monkeypatch.setattr("dynamical_loss.training.xla._STRETCH", 2)
     p = Problem(**{**vars(separate(12, 5)), "loss": loss})
     schedule = Schedule.regular(20, 7)
     train_ensemble(p, separate_runs(12, [1, 2]), schedule, precision="float32", batching=batching)
@@ -210,9 +213,9 @@ def test_batches_need_seeds():
 def images(settings, **changes):
     generator = np.random.default_rng(1)
     inputs, labels = generator.normal(size=(22, 8, 8, 1)), np.arange(22) % 3
-    model = models.build(settings, 3)
+    model = settings.build(3)
     parts = {
-        "network": models.network(model, (8, 8, 1)),
+        "network": network_of(settings, model, (8, 8, 1)),
         "loss": losses.cross_entropy,
         "waveform": "triangle",
         "optimiser": optimiser("sgd", {"momentum": 0.9, "nesterov": True}),
@@ -222,13 +225,13 @@ def images(settings, **changes):
         "validation_targets": np.eye(3)[labels[:5]],
         "batch_size": 8,
     }
-    return Problem(**{**parts, **changes}), models.initial_parameters(model, (8, 8, 1), [4])
+    return Problem(**{**parts, **changes}), initial_parameters(model, (8, 8, 1), [4])
 
 
 @pytest.mark.parametrize("normalisation", ["batch", "none"])
 def test_an_interrupted_network_of_convolutions_ends_with_the_same_bits(monkeypatch, normalisation):
     """Momentum and the statistics of batch norm are part of what is kept; cuts fall within epochs."""
-    monkeypatch.setattr("dynamical_loss.training._STRETCH", 4)
+    monkeypatch.setattr("dynamical_loss.training.xla._STRETCH", 4)
     p, start = images(
         WideResNetSettings(kind="wide_resnet", depth=10, widening=1, normalisation=normalisation)
     )
@@ -255,7 +258,7 @@ def test_a_stretch_of_long_steps_is_short(monkeypatch):
     arguments = (p, Runs(start, [4], [1.0], [0.01], [0], [4]), Schedule.regular(20, 20))
     train_ensemble(*arguments, precision="float32", checkpoint=offers)
     assert offers.offers == 0
-    monkeypatch.setattr("dynamical_loss.training._STRETCH_OPERATIONS", {"cpu": 4 * 3 * 2 * forward * 8})
+    monkeypatch.setattr("dynamical_loss.training.xla._STRETCH_OPERATIONS", {"cpu": 4 * 3 * 2 * forward * 8})
     cut = Kept()
     train_ensemble(*arguments, precision="float32", checkpoint=cut)
     assert cut.offers == 20 // 4

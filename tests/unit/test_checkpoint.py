@@ -58,7 +58,7 @@ def test_nothing_is_kept_before_it_is_time(tmp_path):
 def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     """One second to write: the next write is due fifty seconds later, whatever was asked for."""
     now = 100.0
-    monkeypatch.setattr("dynamical_loss.checkpoint.time.monotonic", lambda: now)
+    monkeypatch.setattr("dynamical_loss.training.checkpoint.time.monotonic", lambda: now)
 
     def unfinished():
         nonlocal now
@@ -89,7 +89,7 @@ def test_other_work_starts_anew(tmp_path, capsys, changes, name):
 
 def test_other_code_starts_anew(tmp_path, capsys, monkeypatch):
     checkpoint(tmp_path).offer(lambda: ARRAYS)
-    monkeypatch.setattr("dynamical_loss.provenance.code_digest", lambda *_: "0" * 16)
+    monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_: "0" * 16)
     assert checkpoint(tmp_path).restore() is None
     assert "work with another 'code_digest'" in capsys.readouterr().err
 
@@ -122,7 +122,7 @@ def test_an_edit_during_the_work_is_not_part_of_it(tmp_path, monkeypatch):
     """The sources are those of the start: what is kept after an edit still states the code that ran."""
     first = checkpoint(tmp_path)
     before = digest.code_digest(STAGE)
-    monkeypatch.setattr("dynamical_loss.provenance.code_digest", lambda *_: "0" * 16)
+    monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_: "0" * 16)
     first.offer(lambda: ARRAYS)
     assert netcdf.read(first.path).attrs["code_digest"] == before
     assert checkpoint(tmp_path).restore() is None

@@ -18,8 +18,8 @@ from dynamical_loss.claims.cells import best_cell
 from dynamical_loss.claims.criteria import Above, Below, Equivalent, GainBelow, Near, Verdict
 from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
-from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.stages import evaluate_claims
 

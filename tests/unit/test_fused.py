@@ -4,21 +4,24 @@ import jax
 import numpy as np
 import pytest
 
-from dynamical_loss import losses, models
-from dynamical_loss.config.models import MLPSettings
-from dynamical_loss.config.training import OptimiserSettings
+from dynamical_loss import losses
+from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.network import initial_parameters
+from dynamical_loss.models.network import network as network_of
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training import fused_loop
 from dynamical_loss.training.ensemble import train_ensemble
-from dynamical_loss.training.types import Problem, Runs, Schedule
+from dynamical_loss.training.types import Perceptron, Problem, Runs, Schedule
 
 PRECISION = {"float32": 2e-4, "float64": 1e-11}
 
 
 def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform="triangle", **model):
     settings = MLPSettings(**{"width": 13, **model})
-    network = models.build(settings, classes)
+    network = settings.build(classes)
     parts = {}
     for name, seed, points in (("train", 0, samples), ("validation", 1, samples - 4)):
         inputs, labels = spiral(classes=classes, points_per_class=points, turns=1, noise=0.2, seed=seed)
@@ -26,18 +29,18 @@ def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform
         inputs = np.concatenate([inputs, extra], axis=1)[:, :features]
         parts |= {f"{name}_inputs": inputs, f"{name}_targets": np.eye(classes)[labels]}
     return network, Problem(
-        network=models.network(network, (features,)),
+        network=network_of(settings, network, (features,)),
         loss=losses.sample_loss(loss),
         waveform=waveform,
         optimiser=optimiser("sgd", {}),
-        perceptron=fused_loop.perceptron(settings, loss, OptimiserSettings(), features, classes),
+        perceptron=Perceptron(layer.width, loss, layer.bias) if (layer := settings.hidden_layer) else None,
         **parts,
     )
 
 
 def runs(network, features, seeds=(3, 8), learning_rate=0.7):
     count = len(seeds)
-    parameters = models.initial_parameters(network, (features,), seeds)
+    parameters = initial_parameters(network, (features,), seeds)
     return Runs(parameters, [20, 13], [8.0, 3.0], np.full(count, learning_rate), [80, 60])
 
 
@@ -92,7 +95,7 @@ def test_stretches_join_without_a_seam(monkeypatch):
     network, p = problem()
     schedule = Schedule.regular(100, 7, 15)
     whole, _ = both(network, p, "float32", schedule)
-    monkeypatch.setattr("dynamical_loss.training._STRETCH", 9)
+    monkeypatch.setattr("dynamical_loss.training.fused._STRETCH", 9)
     pieces, _ = both(network, p, "float32", schedule)
     np.testing.assert_array_equal(whole.parameters, pieces.parameters)
     np.testing.assert_array_equal(whole.weighted_loss, pieces.weighted_loss)
@@ -102,7 +105,7 @@ def test_stretches_join_without_a_seam(monkeypatch):
 def test_large_logits_keep_their_loss(precision):
     """Differences of hundreds between logits: exp underflows, and the loss must not."""
     network, p = problem()
-    parameters = jax.tree.map(lambda leaf: 40 * leaf, models.initial_parameters(network, (2,), [0]))
+    parameters = jax.tree.map(lambda leaf: 40 * leaf, initial_parameters(network, (2,), [0]))
     arguments = (p, Runs(parameters, [10], [5.0], [1e-3], [100]), Schedule((0, 1), (0, 1)))
     ours, reference = (
         train_ensemble(*arguments, precision=precision, engine=engine) for engine in ("fused", "xla")
@@ -130,16 +133,25 @@ def test_inputs_that_are_not_numbers_are_not_hidden_by_the_rectifier():
 
 
 @pytest.mark.parametrize(
-    ("model", "chosen", "features"),
+    ("changed", "sample", "device"),
     [
-        ({"depth": 2}, OptimiserSettings(), 2),
-        ({}, OptimiserSettings(kind="adam"), 2),
-        ({}, OptimiserSettings(arguments={"momentum": 0.9}), 2),
-        ({}, OptimiserSettings(), 784),
+        ({"model": {"depth": 2}}, (2,), "cpu"),
+        ({"optimiser": {"kind": "adam"}}, (2,), "cpu"),
+        ({"optimiser": {"arguments": {"momentum": 0.9}}}, (2,), "cpu"),
+        ({"batch_size": 5}, (2,), "cpu"),
+        ({"learning_rate_schedule": [[0, 1], [1, 0.5]]}, (2,), "cpu"),
+        ({}, (784,), "cpu"),
+        ({}, (1, 2, 1), "cpu"),
+        ({}, (2,), "gpu"),
     ],
 )
-def test_other_problems_are_left_to_xla(model, chosen, features):
-    assert fused_loop.perceptron(MLPSettings(**model), "cross_entropy", chosen, features, 3) is None
+def test_other_problems_are_left_to_xla(changed, sample, device):
+    shape = Shape(30, 30, sample, 3)
+    assert TrainingSettings().trained_by(shape._replace(sample=(2,))) == "fused"
+    assert TrainingSettings(engine="xla").trained_by(shape) == "xla"
+    assert TrainingSettings(**changed).trained_by(shape, device) == "xla"
+    with pytest.raises(ValueError, match="engine: fused"):
+        TrainingSettings(**changed, engine="fused").trained_by(shape, device)
 
 
 def test_variants_are_kept_under_names_of_their_own():

@@ -9,17 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamical_loss import models, resources, training
+from dynamical_loss import resources
 from dynamical_loss.config import study
-from dynamical_loss.config.datasets import (
-    Cifar10Settings,
-    DigitsSettings,
-    FashionMnistSettings,
-    Shape,
-    SpiralSettings,
-)
-from dynamical_loss.config.models import MLPSettings, Myrtle5Settings, WideResNetSettings
-from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
 from dynamical_loss.config.training import (
     OptimiserSettings,
@@ -27,8 +18,18 @@ from dynamical_loss.config.training import (
     TrainingSettings,
     TrajectorySettings,
 )
+from dynamical_loss.datasets.kind import Shape
+from dynamical_loss.datasets.kinds.cifar10 import Cifar10Settings
+from dynamical_loss.datasets.kinds.digits import DigitsSettings
+from dynamical_loss.datasets.kinds.fashion_mnist import FashionMnistSettings
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.grid import Block
-from dynamical_loss.stages import probe_spectrum
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.models.kinds.wide_resnet import WideResNetSettings
+from dynamical_loss.models.network import apply_function
+from dynamical_loss.probes import spectra
+from dynamical_loss.training import xla
 from dynamical_loss.training.types import Schedule
 
 CONFIG = study.load(yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text()))
@@ -57,9 +58,9 @@ RUNS = {
 @pytest.mark.parametrize(("width", "depth", "classes"), [(100, 1, 3), (7, 3, 5)])
 def test_parameters_are_counted_as_the_network_has_them(initialisation, width, depth, classes):
     settings = MLPSettings(width=width, depth=depth, initialisation=initialisation)
-    network = models.build(settings, classes)
+    network = settings.build(classes)
     leaves = jax.tree.leaves(jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 2))))
-    size = network_size(settings, Shape(1, 1, (2,), classes))
+    size = settings.size(Shape(1, 1, (2,), classes))
     assert size.parameters == size.products == sum(leaf.size for leaf in leaves)
     assert size.activations == depth * width + classes
     assert size.widest == max(width, classes)
@@ -175,52 +176,52 @@ def image_training(model=None, **changed):
     ],
 )
 def test_networks_of_images_have_as_many_parameters_as_is_known(model, dataset, parameters):
-    assert network_size(model, dataset.shape).parameters == parameters
+    assert model.size(dataset.shape).parameters == parameters
 
 
 def test_without_batch_norm_scales_and_biases_are_missing():
     """WRN-10-1: channels 16, 16 | 16, 32 | 32, 64 | 64 are normalised."""
     with_norm, without = (
-        network_size(wide_resnet(10, 1, kind), CIFAR10.shape).parameters for kind in ("batch", "none")
+        wide_resnet(10, 1, kind).size(CIFAR10.shape).parameters for kind in ("batch", "none")
     )
     assert with_norm - without == 2 * (16 + 16 + 16 + 32 + 32 + 64 + 64)
 
 
 def test_products_of_myrtle5_are_counted_pixel_by_pixel():
-    size = network_size(myrtle5(64), CIFAR10.shape)
+    size = myrtle5(64).size(CIFAR10.shape)
     assert size.products == 32**2 * 9 * (3 + 64) * 64 + (16**2 + 8**2) * 9 * 64 * 64 + 640
     assert size.activations == 64 * (2 * 32**2 + 16**2 + 8**2) + 10
     assert size.widest == 64 * 32**2
-    odd = network_size(myrtle5(8), Shape(1, 1, (7, 7, 1), 10))
+    odd = myrtle5(8).size(Shape(1, 1, (7, 7, 1), 10))
     assert odd.products == 49 * 9 * (1 + 8) * 8 + (9 + 1) * 9 * 64 + 80
 
 
 def test_products_of_a_wide_resnet_are_the_published_ones():
     """WRN-28-10 takes 5.2 billion multiply-adds for a 32×32 image."""
-    assert network_size(wide_resnet(28, 10), CIFAR10.shape).products == pytest.approx(5.24e9, rel=0.01)
+    assert wide_resnet(28, 10).size(CIFAR10.shape).products == pytest.approx(5.24e9, rel=0.01)
 
 
 @pytest.mark.parametrize("channels", [4, 16])
 def test_products_and_the_cost_of_a_record_are_what_xla_counts(channels):
     """Without padding's zeros XLA finds a tenth fewer; a record is a forward pass, a step has gradients."""
     settings, shape = myrtle5(channels), Shape(1, 1, (16, 16, 3), 10)
-    model = models.build(settings, shape.classes)
+    model = settings.build(shape.classes)
     images = jax.ShapeDtypeStruct((8, *shape.sample), jnp.float32)
     weights = jax.eval_shape(model.init, jax.random.key(0), images)["params"]
-    apply = models.apply_function(model)
+    apply = apply_function(model)
 
     def operations(function):
         return jax.jit(function).lower(weights, images).cost_analysis()["flops"]
 
     forward = operations(apply)
     step = operations(jax.grad(lambda weights, images: jnp.sum(apply(weights, images) ** 2)))
-    assert 0.85 < forward / (2 * 8 * network_size(settings, shape).products) < 1
-    assert resources._CONVOLUTION.record == pytest.approx(forward / step, rel=0.15)
+    assert 0.85 < forward / (2 * 8 * settings.size(shape).products) < 1
+    assert settings.cost.record == pytest.approx(forward / step, rel=0.15)
 
 
 def test_samples_at_a_time_are_those_of_training_and_probes():
-    assert resources._EVALUATED == training._EVALUATED
-    assert resources._PROBED == probe_spectrum._SAMPLES
+    assert resources._EVALUATED == xla._EVALUATED
+    assert resources._PROBED == spectra._SAMPLES
 
 
 # Images trained a second on one core, whose product with the Hessian takes 3.8 times as long as training.

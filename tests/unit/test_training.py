@@ -7,18 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamical_loss import losses, models
-from dynamical_loss.config.models import MLPSettings
+from dynamical_loss import losses
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.losses.weights import class_weights
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.network import initial_parameters, stateless
+from dynamical_loss.models.network import network as network_of
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training.ensemble import train_ensemble
-from dynamical_loss.training.fused_loop import Perceptron
-from dynamical_loss.training.types import Problem, Runs, Schedule
+from dynamical_loss.training.types import Perceptron, Problem, Runs, Schedule
 from interruption import Kept
 
-MODEL = models.build(MLPSettings(width=7), 3)
+SETTINGS = MLPSettings(width=7)
+MODEL = SETTINGS.build(3)
 
 
 def problem(**changes):
@@ -27,7 +29,7 @@ def problem(**changes):
         inputs, labels = spiral(classes=3, points_per_class=15, turns=1, noise=0.2, seed=seed)
         parts |= {f"{name}_inputs": inputs, f"{name}_targets": np.eye(3)[labels]}
     defaults = {
-        "network": models.network(MODEL, (2,)),
+        "network": network_of(SETTINGS, MODEL, (2,)),
         "loss": losses.cross_entropy,
         "waveform": "triangle",
         "optimiser": optimiser("sgd", {}),
@@ -38,7 +40,7 @@ def problem(**changes):
 def runs(seeds, period=20, amplitude=8.0, learning_rate=0.7, end=10**6):
     count = len(seeds)
     return Runs(
-        models.initial_parameters(MODEL, (2,), seeds),
+        initial_parameters(MODEL, (2,), seeds),
         np.full(count, period),
         np.full(count, amplitude),
         np.full(count, learning_rate),
@@ -53,7 +55,7 @@ def least_squares(apply, inputs):
     """
     targets = np.ones((len(inputs), 1))
     return Problem(
-        network=models.stateless(lambda parameters, x: apply(parameters, x) + 1.0),
+        network=stateless(lambda parameters, x: apply(parameters, x) + 1.0),
         loss=losses.mse,
         waveform="triangle",
         optimiser=optimiser("sgd", {}),
@@ -70,7 +72,7 @@ def test_gradient_descent_is_the_plain_loop():
     history = train_ensemble(
         p, runs([3], period, amplitude, rate, end), Schedule.regular(steps, 1, 1), precision="float64"
     )
-    weight = jax.tree.map(lambda leaf: leaf[0].copy(), models.initial_parameters(MODEL, (2,), [3]))
+    weight = jax.tree.map(lambda leaf: leaf[0].copy(), initial_parameters(MODEL, (2,), [3]))
     hidden_layer, output_layer = weight["hidden_0"], weight["output"]
     x, y = p.train_inputs, p.train_targets
     for t in range(steps + 1):
@@ -201,9 +203,7 @@ def test_divergence_is_recorded_and_does_not_touch_the_other_runs():
 
 
 def test_learning_rate_period_and_amplitude_are_traced_per_run():
-    mixed = Runs(
-        models.initial_parameters(MODEL, (2,), [0, 0]), [20, 11], [8.0, 30.0], [0.7, 0.2], [10**6, 15]
-    )
+    mixed = Runs(initial_parameters(MODEL, (2,), [0, 0]), [20, 11], [8.0, 30.0], [0.7, 0.2], [10**6, 15])
     schedule = Schedule.regular(33, 33, 33)
     both = train_ensemble(problem(), mixed, schedule, precision="float64")
     for index, arguments in enumerate([(20, 8.0, 0.7, 10**6), (11, 30.0, 0.2, 15)]):
@@ -221,7 +221,7 @@ def test_momentum_keeps_its_state_between_records():
 
 
 def test_progress_rises_to_one(monkeypatch):
-    monkeypatch.setattr("dynamical_loss.training._STRETCH", 4)
+    monkeypatch.setattr("dynamical_loss.training.xla._STRETCH", 4)
     seen = []
     train_ensemble(
         problem(), runs([0, 1]), Schedule.regular(50, 1), precision="float32", progress=seen.append
@@ -242,7 +242,8 @@ def test_progress_rises_to_one(monkeypatch):
 )
 def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_name, options, offers, cuts):
     """Cut within a run, at its end (4 of 7), before the very last stretch."""
-    monkeypatch.setattr("dynamical_loss.training._STRETCH", 8)
+    for engine in ("xla", "fused"):
+        monkeypatch.setattr(f"dynamical_loss.training.{engine}._STRETCH", 8)
     p = problem(optimiser=optimiser(optimiser_name, {}), perceptron=Perceptron(7, "cross_entropy", bias=True))
     arguments = (p, runs([1, 2], learning_rate=0.3), Schedule.regular(30, 3, 5))
     counter = Kept()

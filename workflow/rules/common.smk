@@ -4,7 +4,7 @@ import json
 
 from dynamical_loss import grid, resources
 from dynamical_loss.config import study as configuration
-from dynamical_loss.config.datasets import DOWNLOADED
+from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.results.digest import code_digest
 
 # config.yaml has passed on its own, so what is wrong now came from the command line.

@@ -19,7 +19,7 @@ from dynamical_loss.claims.cells import (
 from dynamical_loss.claims.criteria import Above, Below, GainBelow, Near
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.claims.protocol import require, require_dataset, require_recorded
-from dynamical_loss.config.datasets import OFFICIAL_SHA256
+from dynamical_loss.datasets.kinds.cifar10 import OFFICIAL_SHA256
 from dynamical_loss.image_protocol import (
     CHANNELS,
     EPOCHS,

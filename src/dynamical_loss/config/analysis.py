@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dynamical_loss.config.base import Seed, Settings
+from dynamical_loss.settings import Seed, Settings
 
 
 class InstabilitySettings(Settings):

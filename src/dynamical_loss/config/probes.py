@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from dynamical_loss.config.base import Count, Seed, Settings
+from dynamical_loss.settings import Count, Seed, Settings
 
 
 class LanczosSettings(Settings):

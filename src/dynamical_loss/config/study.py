@@ -9,12 +9,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
-from dynamical_loss.config.base import Count, Settings, require_plain, validate
-from dynamical_loss.config.datasets import DatasetSettings
-from dynamical_loss.config.models import MLPSettings
-from dynamical_loss.config.network_size import network_size
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
+from dynamical_loss.datasets.kinds import NAMES, AnyDataset
+from dynamical_loss.settings import Count, Settings, require_plain, validate
 
 # Short, as a cluster's logs have folders named after study and block together.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
@@ -109,8 +107,8 @@ class Config(Settings):
     published: bool = Field(
         False, description="render figures from the results kept in paper_figures/data, computing nothing"
     )
-    datasets: dict[Name, DatasetSettings] = Field(
-        min_length=1, description="datasets, by name of your choice"
+    datasets: dict[Name, AnyDataset] = Field(
+        min_length=1, description=f"datasets, by name of your choice, each of the kind {NAMES}"
     )
     phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
     trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
@@ -135,7 +133,7 @@ class Config(Settings):
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
         for name, probed in self.trajectories.items():
-            parameters = network_size(probed.model, self.datasets[probed.dataset].shape).parameters
+            parameters = probed.model.size(self.datasets[probed.dataset].shape).parameters
             if probed.probes.hessian.modes > parameters:
                 raise ValueError(
                     f"trajectories.{name}.probes.hessian.modes: the network has no more than {parameters} "
@@ -175,8 +173,8 @@ class Config(Settings):
                 raise ValueError(f"{where}.record_every: instabilities show from step to step; set it to 1")
             if "weighted" not in probes.hessian.losses:
                 raise ValueError(f"{where}: instabilities need the weighted loss; add it to hessian.losses")
-        if not isinstance(self.threshold.trajectory.model, MLPSettings):
-            raise ValueError("threshold.trajectory.model: widths are those of an mlp; take that kind")
+        if "width" not in type(self.threshold.trajectory.model).model_fields:
+            raise ValueError("threshold.trajectory.model: this kind has no width; take one that has, as mlp")
         clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
         if clash:
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")

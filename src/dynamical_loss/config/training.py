@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dynamical_loss import grid
-from dynamical_loss.config.base import Count, Settings
-from dynamical_loss.config.datasets import Shape
-from dynamical_loss.config.models import MLPSettings, ModelSettings
+from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.grid import Block
+from dynamical_loss.models.kinds import DEFAULT as DEFAULT_MODEL
+from dynamical_loss.models.kinds import NAMES, AnyModel
+from dynamical_loss.settings import Count, Settings
 
 Period = Annotated[int, Field(gt=0)]
 Amplitude = Annotated[float, Field(ge=1, allow_inf_nan=False)]
@@ -18,6 +20,8 @@ LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+
+_SUMS = 24  # (features + 1) · classes up to which the fused loop is known to be worth it
 
 Part = TypeVar("Part", bound=Settings)
 
@@ -57,7 +61,7 @@ class TrainingSettings(Settings):
     """What all training runs of a study share."""
 
     dataset: str = Field("spiral", description="a key of `datasets`")
-    model: ModelSettings = Field(MLPSettings(), description="the network")
+    model: AnyModel = Field(DEFAULT_MODEL, description=f"the network, of the kind {NAMES}")
     loss: LossSettings = Field(LossSettings(), description="the dynamical loss")
     optimiser: OptimiserSettings = Field(OptimiserSettings(), description="optimiser, from optax")
     precision: Literal["float32", "float64"] = Field(
@@ -102,20 +106,10 @@ class TrainingSettings(Settings):
     )
 
     @model_validator(mode="after")
-    def _fusible(self) -> Self:
-        plain = self.optimiser.kind == "sgd" and not self.optimiser.arguments
-        one_layer = isinstance(self.model, MLPSettings) and self.model.depth == 1
-        if self.engine == "fused" and not (plain and one_layer and self.takes_equal_steps):
-            raise ValueError(
-                "engine: fused trains one hidden layer by full-batch sgd without arguments; take auto or xla"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _usable_precision(self) -> Self:
         if self.arithmetic != "full" and self.precision != "float32":
             raise ValueError(f"arithmetic: {self.arithmetic} needs precision float32; set it, or take full")
-        if self.arithmetic != "full" and isinstance(self.model, MLPSettings):
+        if self.arithmetic != "full" and not self.model.convolutional:
             raise ValueError("arithmetic: of convolutional networks only; take full")
         return self
 
@@ -153,13 +147,42 @@ class TrainingSettings(Settings):
                 f"batch_size: {self.batch_size} is more than the {shape.train_samples} training samples; "
                 "take fewer"
             )
-        if not isinstance(self.model, MLPSettings) and len(shape.sample) != 3:
+        if self.model.convolutional and len(shape.sample) != 3:
             raise ValueError(f"model: {self.model.kind} needs images, and '{self.dataset}' has none")
         if self.evaluation_samples is not None and len(shape.sample) != 3:
             raise ValueError(
                 f"evaluation_samples: '{self.dataset}' is no set of images in random order; leave it out"
             )
+        self.trained_by(shape)
         return self.with_length(shape.train_samples)
+
+    def trained_by(self, shape: Shape, device: str = "cpu") -> Literal["xla", "fused"]:
+        """The engine that trains these settings: the one place that decides it.
+
+        The fused loop, several times faster, trains a perceptron with one hidden layer by plain gradient
+        descent on all samples, on a CPU; everything else is XLA's.
+
+        Args:
+            shape: of the data.
+            device: what JAX calls the kind of device: ``cpu``, ``gpu`` or ``tpu``.
+
+        Raises:
+            ValueError: one line, if the settings ask for the fused loop and it does not apply.
+        """
+        plain = self.optimiser.kind == "sgd" and not self.optimiser.arguments
+        layer = self.model.hidden_layer if len(shape.sample) == 1 else None
+        if self.engine == "fused" and (layer is None or not plain or not self.takes_equal_steps):
+            raise ValueError(
+                "engine: fused trains one hidden layer by full-batch sgd without arguments; take auto or xla"
+            )
+        sums = (math.prod(shape.sample) + 1) * shape.classes
+        if self.engine == "fused" and (sums > _SUMS or device != "cpu"):
+            raise ValueError(
+                f"engine: fused needs a CPU and few features and classes, here {math.prod(shape.sample)} and "
+                f"{shape.classes} on a {device}; take auto or xla"
+            )
+        fits = layer is not None and plain and self.takes_equal_steps and sums <= _SUMS and device == "cpu"
+        return "fused" if fits and self.engine != "xla" else "xla"
 
     def with_length(self, train_samples: int) -> Self:
         """These settings with `epochs` as steps.

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from dynamical_loss.config.datasets import OFFICIAL_SHA256
 from dynamical_loss.datasets import archive, cifar10_binary, cifar10_python, image_folder
 from dynamical_loss.datasets.images import OFFICIAL_SPLIT, Images, Source, base_name
+from dynamical_loss.datasets.kinds.cifar10 import OFFICIAL_SHA256
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import checksums
 

@@ -52,6 +52,9 @@ class Source(NamedTuple):
     class_names: tuple[str, ...]
 
 
+DESCRIPTION = "dataset_description"
+"""Attribute of a dataset's file: one line for the titles of figures."""
+
 OFFICIAL_SPLIT = "official; the validation set is the test set, as in the paper"
 
 
@@ -77,3 +80,8 @@ def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) ->
 def base_name(path: Path) -> str:
     """The last part of a path, also where it is relative and names none."""
     return path.name or path.resolve().name
+
+
+def sizes(train: int, validation: int) -> str:
+    """How many samples a dataset has, for a sentence."""
+    return f"{train:,} + {validation:,}".replace(",", " ")

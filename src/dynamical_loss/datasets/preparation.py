@@ -1,4 +1,4 @@
-"""From settings to a dataset that can be stored: what `prepare_dataset` writes.
+"""From images as they were found to a dataset that can be stored.
 
 Training reads datasets and never makes them, so that a change here retrains nothing whose data stay.
 """
@@ -8,90 +8,35 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from dynamical_loss.config.datasets import (
-    Cifar10Settings,
-    DatasetSettings,
-    DigitsSettings,
-    FashionMnistSettings,
-    SpiralSettings,
-)
-from dynamical_loss.datasets import DESCRIPTION, cifar10, digits, fashion_mnist
-from dynamical_loss.datasets.images import Images, Source
+from dynamical_loss.datasets.images import DESCRIPTION, Images, Source, sizes
+from dynamical_loss.datasets.kind import ImageSettings
 from dynamical_loss.datasets.normalisation import channel_statistics, whitening
 from dynamical_loss.datasets.selection import balanced
-from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
 
-ImageSettings = DigitsSettings | FashionMnistSettings | Cifar10Settings
 
-
-def generate(settings: DatasetSettings) -> xr.Dataset:
-    """Training and validation set, ready to be stored.
+def images(settings: ImageSettings, source: Source) -> xr.Dataset:
+    """Variables and attributes of a set of images, of which the settings ask for a part or all.
 
     Raises:
-        UserError: if images are asked for that cannot be read, or are not there.
+        UserError: if there are fewer images than asked for, or they cannot be normalised.
     """
-    if isinstance(settings, SpiralSettings):
-        return _spiral(settings)
-    return _images(settings, _read(settings))
-
-
-def _spiral(settings: SpiralSettings) -> xr.Dataset:
-    variables = netcdf.Variables()
-    for part, seed in (
-        ("train", settings.train_seed),
-        ("validation", settings.validation_seed),
-    ):
-        inputs, labels = spiral(
-            classes=settings.classes,
-            points_per_class=settings.points_per_class,
-            turns=settings.turns,
-            noise=settings.noise,
-            seed=seed,
-        )
-        variables.add(
-            f"{part}_input",
-            (f"{part}_sample", "feature"),
-            inputs,
-            f"{part} inputs",
-            reference="Fig. 2",
-        )
-        variables.add(f"{part}_label", (f"{part}_sample",), labels, f"{part} labels", reference="Fig. 2")
-    shape = settings.shape
-    size = _sizes(shape.train_samples, shape.validation_samples)
-    return variables.dataset().assign_attrs({"dataset": "spiral", DESCRIPTION: f"spiral, {size} points"})
-
-
-def _sizes(train: int, validation: int) -> str:
-    return f"{train:,} + {validation:,}".replace(",", " ")
-
-
-def _read(settings: ImageSettings) -> Source:
-    if isinstance(settings, DigitsSettings):
-        return digits.read(settings.whole.validation_samples, settings.sample_seed)
-    if isinstance(settings, FashionMnistSettings):
-        return fashion_mnist.read(settings.location)
-    return cifar10.read(settings.location)
-
-
-def _images(settings: ImageSettings, source: Source) -> xr.Dataset:
-    """Variables and attributes of a set of images, of which the settings ask for a part or all."""
     _require_enough(settings, source)
     shape = settings.shape
     train = _chosen(source.train, shape.train_samples, (settings.sample_seed, 0))
     validation = _chosen(source.validation, shape.validation_samples, (settings.sample_seed, 1))
     variables = netcdf.Variables()
-    for part, images in (("train", train), ("validation", validation)):
+    for part, taken in (("train", train), ("validation", validation)):
         variables.add(
             f"{part}_input",
             (f"{part}_sample", "row", "column", "channel"),
-            images.pixels,
+            taken.pixels,
             f"{part} images, intensities 0 to 255",
             reference="Fig. 1",
         )
         variables.add(
-            f"{part}_label", (f"{part}_sample",), images.labels, f"{part} labels", reference="Fig. 1"
+            f"{part}_label", (f"{part}_sample",), taken.labels, f"{part} labels", reference="Fig. 1"
         )
     variables.add(
         "class_name",
@@ -107,8 +52,8 @@ def _images(settings: ImageSettings, source: Source) -> xr.Dataset:
             "dataset": source.dataset,
             "dataset_source": source.origin,
             "dataset_source_sha256": source.sha256,
-            "split": f"{_sizes(*(len(images.labels) for images in official))} images, {source.split}",
-            DESCRIPTION: f"{source.title}, {_sizes(len(train.labels), len(validation.labels))} images",
+            "split": f"{sizes(*(len(part.labels) for part in official))} images, {source.split}",
+            DESCRIPTION: f"{source.title}, {sizes(len(train.labels), len(validation.labels))} images",
             "dataset_normalisation": settings.normalisation,
         }
     )
@@ -123,21 +68,21 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
     shape = settings.shape
     where = settings.location or source.origin
     found = len(source.train.labels), len(source.validation.labels)
-    for name, images, wanted in (
+    for name, given, wanted in (
         ("train_samples", source.train, shape.train_samples),
         ("validation_samples", source.validation, shape.validation_samples),
     ):
-        present = len(images.labels)
+        present = len(given.labels)
         if present == wanted:
             continue
         if getattr(settings, name) is None:
             whole = settings.whole
             raise UserError(
-                f"{where} holds {_sizes(*found)} images, and all of {source.dataset} are "
-                f"{_sizes(whole.train_samples, whole.validation_samples)}; to take a part of them, set "
+                f"{where} holds {sizes(*found)} images, and all of {source.dataset} are "
+                f"{sizes(whole.train_samples, whole.validation_samples)}; to take a part of them, set "
                 "train_samples and validation_samples"
             )
-        counts = np.bincount(images.labels, minlength=len(source.class_names))
+        counts = np.bincount(given.labels, minlength=len(source.class_names))
         share = -(-wanted // len(counts))
         scarce = int(counts.argmin())
         if counts[scarce] < share:
@@ -154,7 +99,7 @@ def _chosen(images: Images, count: int, seed: tuple[int, int]) -> Images:
 
 
 def _add_statistics(variables: netcdf.Variables, settings: ImageSettings, train: Images) -> None:
-    """Add what `datasets.load` normalises with, of the chosen training images, and nothing else.
+    """Add what `loading.load` normalises with, of the chosen training images, and nothing else.
 
     So the content of the file, and with it its checksum, decides what a network is trained on.
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.datasets.images import DESCRIPTION, sizes
+from dynamical_loss.results import netcdf
 
 
 def spiral(
@@ -36,3 +40,32 @@ def spiral(
         angle = angle + noise * generator.randn(points_per_class)
         arms.append(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1))
     return np.concatenate(arms), np.repeat(np.arange(classes), points_per_class)
+
+
+def dataset(
+    *, classes: int, points_per_class: int, turns: float, noise: float, seeds: tuple[int, int]
+) -> xr.Dataset:
+    """Training and validation set, ready to be stored.
+
+    Args:
+        classes: C, number of arms.
+        points_per_class: points on each arm.
+        turns: revolutions of an arm.
+        noise: standard deviation of the angle, radians.
+        seeds: of the training and of the validation noise.
+    """
+    variables = netcdf.Variables()
+    for part, seed in zip(("train", "validation"), seeds, strict=True):
+        inputs, labels = spiral(
+            classes=classes, points_per_class=points_per_class, turns=turns, noise=noise, seed=seed
+        )
+        variables.add(
+            f"{part}_input",
+            (f"{part}_sample", "feature"),
+            inputs,
+            f"{part} inputs",
+            reference="Fig. 2",
+        )
+        variables.add(f"{part}_label", (f"{part}_sample",), labels, f"{part} labels", reference="Fig. 2")
+    size = sizes(classes * points_per_class, classes * points_per_class)
+    return variables.dataset().assign_attrs({"dataset": "spiral", DESCRIPTION: f"spiral, {size} points"})

@@ -9,7 +9,7 @@ within a loop over steps or Lanczos vectors they take thirty to a hundred times 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,8 +18,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.lax import Precision
 
-Arithmetic = Literal["full", "tf32", "bfloat16"]
-"""Of products: at the precision of the parameters, with 10 or with 7 bits of fraction."""
+from dynamical_loss.models.kind import Arithmetic
 
 _PRECISION = {"full": Precision.HIGHEST, "tf32": Precision.HIGH, "bfloat16": Precision.DEFAULT}
 

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dynamical_loss.models.convolution import Arithmetic, Convolution, average_pool
+from dynamical_loss.models.convolution import Convolution, average_pool
+from dynamical_loss.models.kind import Arithmetic
 
 
 class Myrtle5(nn.Module):

@@ -8,7 +8,8 @@ from typing import Literal
 import flax.linen as nn
 import jax
 
-from dynamical_loss.models.convolution import Arithmetic, Convolution
+from dynamical_loss.models.convolution import Convolution
+from dynamical_loss.models.kind import Arithmetic
 
 
 class WideResNet(nn.Module):

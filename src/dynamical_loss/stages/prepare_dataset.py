@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dynamical_loss.config.datasets import DatasetSettings, SpiralSettings
-from dynamical_loss.datasets import preparation
+from dynamical_loss.datasets.kind import DatasetSettings
 from dynamical_loss.results.record import Provenance
 
 
@@ -16,12 +15,8 @@ def run(settings: DatasetSettings, output: Path) -> None:
     Raises:
         UserError: if images are asked for that cannot be read, or are not there.
     """
-    if isinstance(settings, SpiralSettings):
-        seeds, precision = [settings.train_seed, settings.validation_seed], "float64"
-    else:
-        seeds, precision = [settings.sample_seed], "float32"
-    record = Provenance(__name__, _without_place(settings), seeds, precision)
-    record.write(preparation.generate(settings), output)
+    record = Provenance(__name__, _without_place(settings), settings.seeds, settings.precision)
+    record.write(settings.prepare(), output)
 
 
 def _without_place(settings: DatasetSettings) -> dict[str, Any]:

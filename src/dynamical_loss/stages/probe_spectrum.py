@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.flatten_util import ravel_pytree
-
-from dynamical_loss import datasets, losses, models
-from dynamical_loss.config.base import validate
-from dynamical_loss.config.models import MLPSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.probes import hessian, ntk
+from dynamical_loss.datasets import loading
+from dynamical_loss.probes.spectra import Snapshots, spectra
 from dynamical_loss.progress import report
-from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs, Provenance
-
-_CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
-Samples = tuple[jax.Array, jax.Array]
-_SAMPLES = 500  # at a time in a network of convolutions, whose activations would fill the memory
+from dynamical_loss.settings import validate
 
 
 def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
@@ -42,7 +29,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         {name: origin[name] for name in TrainingSettings.model_fields},
         str(trajectory),
     )
-    data = datasets.load(dataset, inputs)
+    data = loading.load(dataset, inputs)
     inputs.require_made_from(trajectory, dataset)
     record = Provenance(
         __name__,
@@ -51,233 +38,8 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         training.precision,
         inputs,
     )
-    variables = netcdf.Variables()
     steps = stored["snapshot_step"].values
-    variables.add(
-        "snapshot_step",
-        ("snapshot_step",),
-        steps,
-        "minimisation steps done at the snapshot",
-        reference="Fig. 4",
-    )
-    with jax.enable_x64(training.precision == "float64"):
-        _probe(settings, training, data, stored, variables, output.stem)
-    record.write(variables.dataset().assign_attrs(recorded.of_data(stored)), output)
-
-
-def _probe(
-    settings: ProbeSettings,
-    training: TrainingSettings,
-    data: datasets.Data,
-    stored: Any,
-    variables: netcdf.Variables,
-    label: str,
-) -> None:
-    model = models.build(training.model, data.classes)
-    apply = models.apply_function(model)
-    loss = losses.sample_loss(training.loss.kind)
-    looked_at = slice(training.evaluation_samples)
-    inputs = jnp.asarray(data.train_inputs[looked_at], training.precision)
-    targets = jnp.asarray(data.one_hot(data.train_labels[looked_at]), training.precision)
-    convolutional = not isinstance(training.model, MLPSettings)
-    example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, inputs.shape[1:], [0]))
-    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example))
-    steps = stored["snapshot_step"].values
-    parameters = stored["parameters"].values
-    class_weight = stored["class_weight"].sel(step=steps).values
-
-    def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
-        def weighted(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-            return losses.weighted_loss(loss, apply(unravel(flat), inputs), targets, weights)
-
-        if convolutional and len(inputs) > _SAMPLES:
-            return lambda flat: mean_in_parts(weighted, flat, samples, _SAMPLES)
-        return lambda flat: weighted(flat, *samples)
-
-    def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
-        step, flat, weights = item
-        # The key depends on the step alone: probing more snapshots changes no number of the others.
-        key = jax.random.fold_in(jax.random.key(settings.seed), step)
-        result: dict[str, Any] = {}
-        for kind in settings.hessian.losses:
-            result[kind] = hessian.extreme_eigenvalues(
-                objective(weights if kind == "weighted" else jnp.ones_like(weights), samples),
-                flat,
-                modes=settings.hessian.modes,
-                order=settings.hessian.order,
-                key=key,
-            )
-        if settings.ntk is not None:
-            result["ntk"] = ntk.ntk_top_eigenvalues(
-                apply,
-                unravel(flat),
-                samples[0],
-                modes=settings.ntk.modes,
-                order=settings.ntk.order,
-                key=key,
-            )
-            if settings.ntk.notebook_samples is not None:
-                result["notebook"] = ntk.notebook_ntk_eigenvalues(
-                    apply,
-                    unravel(flat),
-                    samples[0],
-                    samples=settings.ntk.notebook_samples,
-                    modes=min(settings.ntk.modes, settings.ntk.notebook_samples, len(inputs)),
-                )
-        return result
-
-    # Samples are arguments of the program: as constants they would be compiled with it.
-    @jax.jit
-    def compiled(samples: Samples, items: Any) -> Any:
-        return jax.lax.map(functools.partial(at_snapshot, samples), items)
-
-    chunk = 1 if convolutional else _CHUNK
-    chunks = []
-    with report(f"probing {label}") as progress:
-        for first in range(0, len(steps), chunk):
-            # The last chunk is filled up with its last snapshot, so that one compilation serves all.
-            index = np.minimum(np.arange(first, first + chunk), len(steps) - 1)
-            result = compiled((inputs, targets), (steps[index], parameters[index], class_weight[index]))
-            kept = min(chunk, len(steps) - first)
-            chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
-            progress((first + kept) / len(steps))
-    results = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
-    ranks = np.arange(_modes(settings))
-    variables.add("mode", ("mode",), ranks, "rank of the eigenvalue, 0 = largest", reference="Fig. 4e")
-    _add_hessian(variables, results, settings)
-    _add_ntk(variables, results, settings)
-    if settings.density is not None:
-        nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
-        density = settings.density
-
-        def quadrature(samples: Samples, item: Any) -> Any:
-            step, flat, weights = item
-            key = jax.random.fold_in(jax.random.key(settings.seed), step)
-            return hessian.spectral_density(
-                objective(weights, samples), flat, order=density.order, probes=density.probes, key=key
-            )
-
-        @jax.jit
-        def densities(samples: Samples, items: Any) -> Any:
-            return jax.lax.map(functools.partial(quadrature, samples), items)
-
-        found = densities((inputs, targets), (steps[nearest], parameters[nearest], class_weight[nearest]))
-        _add_density(variables, steps[nearest], found)
-
-
-def mean_in_parts(
-    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-    flat: jax.Array,
-    samples: Samples,
-    size: int,
-) -> jax.Array:
-    """The mean over samples of a function that is itself a mean, some samples at a time.
-
-    Its derivatives are in parts too: nothing but the sums outlives a part.
-
-    Args:
-        function: (parameters, inputs, targets) to the mean over these samples.
-        flat: parameters, (parameter,).
-        samples: inputs and targets, each (sample, …).
-        size: samples of a part; the last may be smaller.
-    """
-    count = len(samples[0])
-    whole = count // size * size
-    parts = jax.tree.map(lambda array: array[:whole].reshape(-1, size, *array.shape[1:]), samples)
-    once = jax.checkpoint(lambda part: function(flat, *part))
-    total = size * jnp.sum(jax.lax.map(once, parts))
-    if whole < count:
-        rest = jax.tree.map(lambda array: array[whole:], samples)
-        total = total + (count - whole) * once(rest)
-    return total / count
-
-
-def _by_mode(values: Any, settings: ProbeSettings) -> Any:
-    """Eigenvalues (snapshot_step, …), filled up with NaN to the one `mode` dimension of the file."""
-    missing = _modes(settings) - values.shape[1]
-    return np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
-
-
-def _modes(settings: ProbeSettings) -> int:
-    return max(settings.hessian.modes, settings.ntk.modes if settings.ntk else 0)
-
-
-def _add_hessian(variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
-    for kind, suffix, words in (
-        ("weighted", "", "the weighted loss F at that step"),
-        ("static", "_static", "the static loss, Γ = 1"),
-    ):
-        if kind not in results:
-            continue
-        spectrum = results[kind]
-        reference = "Fig. 4e" if kind == "weighted" else "Eq. 1 with A = 1"
-        modes = ("snapshot_step", "mode")
-        for name, dimensions, values, text in (
-            ("hessian_eigenvalue", modes, _by_mode(spectrum.eigenvalue, settings), "largest eigenvalues of"),
-            (
-                "hessian_residual",
-                modes,
-                _by_mode(spectrum.residual, settings),
-                "residual |Hv - λv| of those of",
-            ),
-            (
-                "hessian_min_eigenvalue",
-                modes[:1],
-                spectrum.min_eigenvalue,
-                "smallest eigenvalue of",
-            ),
-            (
-                "hessian_min_residual",
-                modes[:1],
-                spectrum.min_residual,
-                "residual of the smallest of",
-            ),
-        ):
-            long_name = f"{text} the Hessian of {words}"
-            variables.add(name + suffix, dimensions, values, long_name, reference=reference)
-
-
-def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
-    if settings.ntk is None:
-        return
-    spectrum = results["ntk"]
-    for name, values, words, reference in (
-        (
-            "ntk_eigenvalue",
-            spectrum.eigenvalue,
-            "largest eigenvalues of the neural tangent kernel over all samples and classes",
-            "Fig. 4f",
-        ),
-        ("ntk_residual", spectrum.residual, "residual |Θv - λv| of each", "Fig. 4f"),
-        (
-            "ntk_eigenvalue_notebook",
-            results.get("notebook"),
-            f"largest eigenvalues of the kernel of the first {settings.ntk.notebook_samples} samples, "
-            "averaged over logits",
-            "Fig. 4f, authors' notebook",
-        ),
-    ):
-        if values is not None:
-            filled = _by_mode(values, settings)
-            variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
-
-
-def _add_density(variables: netcdf.Variables, steps: Any, quadrature: Any) -> None:
-    dimensions = ("density_step", "probe", "node")
-    variables.add(
-        "density_step",
-        ("density_step",),
-        steps,
-        "minimisation steps done at the density",
-        reference="Fig. S1",
-    )
-    variables.add(
-        "density_node",
-        dimensions,
-        quadrature.node,
-        "eigenvalue nodes of the weighted Hessian's spectral density (stochastic Lanczos quadrature)",
-        reference="Fig. S1",
-    )
-    variables.add(
-        "density_weight", dimensions, quadrature.weight, "weights of the nodes", reference="Fig. S1"
-    )
+    snapshots = Snapshots(steps, stored["parameters"].values, stored["class_weight"].sel(step=steps).values)
+    with report(f"probing {output.stem}") as progress:
+        found = spectra(settings, training, data, snapshots, progress)
+    record.write(found.assign_attrs(recorded.of_data(stored)), output)

@@ -54,7 +54,7 @@ def run(
     schedule = Schedule.regular(settings.steps, settings.record_every)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
     with checkpoint.watch():
-        history = problems.train(settings, problem, runs, schedule, block.name, checkpoint)
+        history = problems.train(settings, data, problem, runs, schedule, block.name, checkpoint)
         variables = netcdf.Variables()
         cells = ("amplitude", "seed")
         variables.add(

@@ -39,7 +39,7 @@ def run(
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
     with checkpoint.watch():
-        history = problems.train(settings, problem, runs, schedule, output.stem, checkpoint)
+        history = problems.train(settings, data, problem, runs, schedule, output.stem, checkpoint)
         variables = netcdf.Variables()
         figure = "Fig. 4, S2"
         variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")

@@ -24,7 +24,6 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from dynamical_loss.training import fused, xla
 from dynamical_loss.training.types import (
     RECORDS,
     Array,
@@ -47,7 +46,7 @@ def train_ensemble(
     schedule: Schedule,
     *,
     precision: Precision,
-    engine: Engine | Literal["auto"] = "auto",
+    engine: Engine = "xla",
     batching: Literal["auto", "sequential", "parallel"] = "auto",
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
@@ -62,8 +61,8 @@ def train_ensemble(
         runs: what distinguishes them.
         schedule: what is kept; the run ends at the last step in it.
         precision: floating-point precision of everything.
-        engine: ``xla`` for any problem on any device, ``fused`` for one with a `perceptron` on a CPU;
-            ``auto`` takes the latter where it can.
+        engine: ``xla`` for any problem on any device, ``fused`` for one with a `perceptron` by plain gradient
+            descent on all samples, on a CPU.
         batching: of XLA; ``sequential`` is fastest on a CPU and for convolutions, ``parallel`` on an
             accelerator; ``auto`` chooses.
         progress: told now and then how much is done.
@@ -87,8 +86,7 @@ def train_ensemble(
             raise ValueError(f"batches of {problem.batch_size} from {len(problem.train_inputs)} samples")
         if runs.seed is None:
             raise ValueError("batches need seeds of their order")
-    fusible = problem.perceptron is not None and jax.default_backend() == "cpu"
-    if engine == "fused" and not fusible:
+    if engine == "fused" and (problem.perceptron is None or jax.default_backend() != "cpu"):
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
     if batching == "auto":
         alone = jax.default_backend() == "cpu" or problem.network.convolutional
@@ -104,9 +102,14 @@ def train_ensemble(
     )
     # An accelerator would take products at lower precision; a network that is to says so itself.
     with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
-        if engine == "fused" or (engine == "auto" and fusible):
+        if engine == "fused":
+            # Each engine is imported where it is wanted, and no job depends on the one that it does not use.
+            from dynamical_loss.training import fused
+
             chosen = fused.program(problem, schedule, precision)
         else:
+            from dynamical_loss.training import xla
+
             group = len(ensemble.period) if batching == "parallel" else 1
             chosen = xla.program(problem, ensemble, schedule, dtype, group)
         found = _train(chosen, problem, ensemble, schedule, dtype, progress, checkpoint)

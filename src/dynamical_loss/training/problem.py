@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import Any, TypeVar
 
 import jax
 
-from dynamical_loss import datasets, losses, models
-from dynamical_loss.config.models import MLPSettings, ModelSettings
-from dynamical_loss.config.network_size import network_size
-from dynamical_loss.config.training import OptimiserSettings, TrainingSettings
-from dynamical_loss.datasets import Data
+from dynamical_loss import losses
+from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.datasets import loading
+from dynamical_loss.datasets.loading import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import last_period_boundary
-from dynamical_loss.models import Parameters
+from dynamical_loss.models.network import Parameters, initial_parameters, network
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
 from dynamical_loss.results.record import Inputs
@@ -34,7 +32,7 @@ def load(settings: SettingsType, dataset: Path, inputs: Inputs) -> tuple[Setting
     Raises:
         UserError: if the dataset cannot be read, or does not go together with the settings.
     """
-    data = datasets.load(dataset, inputs)
+    data = loading.load(dataset, inputs)
     try:
         return settings.for_data(data.shape), data
     except ValueError as error:
@@ -42,26 +40,13 @@ def load(settings: SettingsType, dataset: Path, inputs: Inputs) -> tuple[Setting
 
 
 def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple[Problem, Parameters]:
-    """The training problem and the initial parameters of each seed, stacked along (run,).
-
-    Raises:
-        UserError: if the settings ask for the fused loop and it does not cover the problem.
-    """
+    """The training problem and the initial parameters of each seed, stacked along (run,)."""
     shape = data.train_inputs.shape[1:]
-    model = models.build(settings.model, data.classes, settings.arithmetic)
-    perceptron = perceptron_of(
-        settings.model, settings.loss.kind, settings.optimiser, math.prod(shape), data.classes
-    )
-    if not settings.takes_equal_steps or len(shape) > 1:
-        perceptron = None
-    if settings.engine == "fused" and (perceptron is None or jax.default_backend() != "cpu"):
-        raise UserError(
-            f"engine: fused needs a CPU and few features and classes, here {math.prod(shape)} and "
-            f"{data.classes} on a {jax.default_backend()}; take auto or xla"
-        )
+    model = settings.model.build(data.classes, settings.arithmetic)
+    layer = settings.model.hidden_layer
     points = tuple((place * settings.steps, factor) for place, factor in settings.learning_rate_schedule)
     problem = Problem(
-        network=models.network(model, shape),
+        network=network(settings.model, model, shape),
         loss=losses.sample_loss(settings.loss.kind),
         waveform=settings.loss.waveform,
         optimiser=optimiser(settings.optimiser.kind, settings.optimiser.arguments),
@@ -69,39 +54,13 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         train_targets=data.one_hot(data.train_labels),
         validation_inputs=data.validation_inputs,
         validation_targets=data.one_hot(data.validation_labels),
-        perceptron=perceptron,
+        perceptron=Perceptron(layer.width, settings.loss.kind, layer.bias) if layer else None,
         batch_size=settings.batch_size,
         learning_rate_points=points or None,
         evaluation_samples=settings.evaluation_samples,
-        products=network_size(settings.model, data.shape).products,
+        products=settings.model.size(data.shape).products,
     )
-    return problem, models.initial_parameters(model, shape, seeds)
-
-
-_SUMS = 24  # (features + 1) · classes up to which the fused loop is known to be worth it
-
-
-def perceptron_of(
-    model: ModelSettings, loss: losses.LossName, optimiser: OptimiserSettings, features: int, classes: int
-) -> Perceptron | None:
-    """What the fused loop needs to know of a problem, or None if it is one for XLA.
-
-    Args:
-        model: the network; with one hidden layer.
-        loss: the base loss.
-        optimiser: ``sgd`` without arguments.
-        features: numbers per input.
-        classes: number of outputs.
-    """
-    plain = optimiser.kind == "sgd" and not optimiser.arguments
-    if (
-        not isinstance(model, MLPSettings)
-        or model.depth != 1
-        or not plain
-        or (features + 1) * classes > _SUMS
-    ):
-        return None
-    return Perceptron(model.width, loss, model.initialisation != "no_bias")
+    return problem, initial_parameters(model, shape, seeds)
 
 
 def oscillation_end(settings: TrainingSettings, period: int) -> int:
@@ -120,6 +79,7 @@ def oscillation_end(settings: TrainingSettings, period: int) -> int:
 
 def train(
     settings: TrainingSettings,
+    data: Data,
     problem: Problem,
     runs: Runs,
     schedule: Schedule,
@@ -129,15 +89,20 @@ def train(
     """Train, with progress and the number of diverged runs on standard error.
 
     Raises:
+        UserError: if the settings ask for the fused loop and it does not cover the problem.
         Interrupted: if `checkpoint` was watching and the process was asked to stop.
     """
+    try:
+        engine = settings.trained_by(data.shape, jax.default_backend())
+    except ValueError as error:
+        raise UserError(str(error)) from None
     with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,
             runs,
             schedule,
             precision=settings.precision,
-            engine=settings.engine,
+            engine=engine,
             batching=settings.batching,
             progress=progress,
             checkpoint=checkpoint,

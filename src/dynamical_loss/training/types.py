@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dynamical_loss import losses
 from dynamical_loss.losses.weights import Waveform, class_weights
-from dynamical_loss.models import Network, Parameters
+from dynamical_loss.models.network import Network, Parameters
 from dynamical_loss.optimisers import OptimiserFactory
 
 Precision = Literal["float32", "float64"]

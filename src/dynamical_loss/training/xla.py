@@ -12,7 +12,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import losses
-from dynamical_loss.models import Parameters
+from dynamical_loss.models.network import Parameters
 from dynamical_loss.training.types import (
     Array,
     Data,

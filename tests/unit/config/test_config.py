@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from dynamical_loss.config import document
-from dynamical_loss.config.datasets import Shape
 from dynamical_loss.config.study import load
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.errors import UserError
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +78,7 @@ IMAGES = ["datasets", "images"]
         ([*W100, "amplitudes"], [1], ["spiral_w100.amplitudes", "above 1"]),
         (["phase", "initialisation_lecun", "amplitudes"], [2], ["initialisation_lecun", "add 1"]),
         ([*W100, "model", "kind"], "mpl", ["phase.spiral_w100.model'", "take mlp, myrtle5 or wide_resnet"]),
-        (["datasets", "spiral", "kind"], "mnist", ["datasets.spiral'", "take spiral, digits"]),
+        (["datasets", "spiral", "kind"], "mnist", ["datasets.spiral'", "take spiral, cifar10"]),
         (["datasets", "images", "sorce"], "x", ["unknown key 'datasets.images.sorce'", "the keys here are"]),
         (["datasets", "images", "train_samples"], 0, ["datasets.images.train_samples", "at least 1"]),
         (["datasets", "images", "train_samples"], 1501, ["datasets.images.train_samples", "at most 1500"]),

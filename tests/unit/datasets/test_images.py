@@ -9,20 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dynamical_loss import cli, datasets
-from dynamical_loss.config.base import validate
-from dynamical_loss.config.datasets import (
-    Cifar10Settings,
-    DatasetSettings,
-    DigitsSettings,
-    FashionMnistSettings,
-    SpiralSettings,
-)
-from dynamical_loss.datasets import digits, normalisation, preparation
+from dynamical_loss import cli
+from dynamical_loss.datasets import digits, loading, normalisation
+from dynamical_loss.datasets.kind import DatasetSettings
+from dynamical_loss.datasets.kinds.cifar10 import Cifar10Settings
+from dynamical_loss.datasets.kinds.digits import DigitsSettings
+from dynamical_loss.datasets.kinds.fashion_mnist import FashionMnistSettings
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs
+from dynamical_loss.settings import validate
 from image_sources import cifar, fashion, image_files, pack, spread
 
 # --------------------------------------------------------------------------------------------------
@@ -137,7 +135,7 @@ def test_images_of_one_colour_cannot_be_normalised(tmp_path, kind):
     folder = fashion(tmp_path / "fashion", plain, plain)
     chosen = {"source": str(folder), "train_samples": 10, "validation_samples": 10, "normalisation": kind}
     with pytest.raises(UserError, match=r"^normalisation: .* none$"):
-        preparation.generate(FashionMnistSettings(kind="fashion_mnist", **chosen))
+        FashionMnistSettings(kind="fashion_mnist", **chosen).prepare()
 
 
 # --------------------------------------------------------------------------------------------------
@@ -152,7 +150,7 @@ def prepared(path, values):
         catch_exceptions=False,
     )
     assert done.exit_code == 0, done.output
-    return netcdf.read(path), datasets.load(path, Inputs())
+    return netcdf.read(path), loading.load(path, Inputs())
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +270,7 @@ def test_the_spiral_comes_out_as_it_went_in(tmp_path):
         == "spiral, 300 + 300 points"
     )
     assert data.train_inputs.dtype == np.float64
-    np.testing.assert_array_equal(data.train_inputs, preparation.generate(SpiralSettings())["train_input"])
+    np.testing.assert_array_equal(data.train_inputs, SpiralSettings().prepare()["train_input"])
     assert data.classes == 3
 
 
@@ -297,14 +295,14 @@ def test_the_spiral_comes_out_as_it_went_in(tmp_path):
 )
 def test_too_few_images_are_told_with_what_to_set(pictures, values, line):
     with pytest.raises(UserError) as caught:
-        preparation.generate(Cifar10Settings(kind="cifar10", source=str(pictures), **values))
+        Cifar10Settings(kind="cifar10", source=str(pictures), **values).prepare()
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_every_digit_that_is_there_may_be_asked_for():
     """By the settings' own limits, which are those of what is set apart."""
     most = DigitsSettings(kind="digits", train_samples=1500, validation_samples=297)
-    made = preparation.generate(most)
+    made = most.prepare()
     assert (made.sizes["train_sample"], made.sizes["validation_sample"]) == (1500, 297)
 
 

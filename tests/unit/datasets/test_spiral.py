@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamical_loss.config.datasets import SpiralSettings
-from dynamical_loss.datasets import preparation
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.datasets.spiral import spiral
 
 
@@ -57,7 +56,7 @@ def test_defaults_are_the_notebooks_first_training_points():
 
 
 def test_dataset_holds_two_different_draws_of_the_same_problem():
-    stored = preparation.generate(SpiralSettings(points_per_class=30))
+    stored = SpiralSettings(points_per_class=30).prepare()
     assert stored["train_input"].shape == stored["validation_input"].shape == (90, 2)
     assert not np.allclose(stored["train_input"], stored["validation_input"])
     np.testing.assert_array_equal(stored["train_label"], stored["validation_label"])

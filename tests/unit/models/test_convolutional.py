@@ -5,26 +5,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamical_loss import models
-from dynamical_loss.config.models import MLPSettings, Myrtle5Settings, WideResNetSettings
 from dynamical_loss.models.convolution import average_pool, convolve
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.models.kinds.wide_resnet import WideResNetSettings
+from dynamical_loss.models.network import apply_function, initial_parameters
+from dynamical_loss.models.network import network as network_of
 from dynamical_loss.probes import _neural_tangents
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3))
 
 
 def myrtle5(channels=4, arithmetic="full"):
-    return models.build(Myrtle5Settings(kind="myrtle5", channels=channels), 10, arithmetic)
+    return Myrtle5Settings(kind="myrtle5", channels=channels).build(10, arithmetic)
+
+
+WIDE_RESNET = WideResNetSettings(kind="wide_resnet")
 
 
 def wide_resnet(**settings):
-    return models.build(
-        WideResNetSettings(kind="wide_resnet", **{"depth": 10, "widening": 1, **settings}), 10
-    )
+    sizes = {"depth": 10, "widening": 1, **settings}
+    return WideResNetSettings(kind="wide_resnet", **sizes).build(10)
 
 
 def parameters(model, shape=(8, 8, 3), seed=0):
-    return jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, shape, [seed]))
+    return jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, shape, [seed]))
 
 
 def count(tree):
@@ -118,7 +123,7 @@ def test_myrtle5_is_the_network_of_neural_tangents(size):
         kernels = [((weights[f"convolution_{index}"]["kernel"], 0.0), ()) for index in range(4)]
         theirs = [*kernels[0], *kernels[1], (), *kernels[2], (), *kernels[3], (), (weights["readout"], 0.0)]
         images = np.random.default_rng(1).normal(size=(4, size, size, 3))
-        found = models.apply_function(myrtle5(channels))(weights, images)
+        found = apply_function(myrtle5(channels))(weights, images)
         np.testing.assert_allclose(found, apply(theirs, images), rtol=1e-12, atol=1e-13)
 
 
@@ -139,10 +144,10 @@ def test_average_pool_is_the_mean_of_four_pixels(side, kept):
 
 
 def test_images_of_an_mlp_are_rows_of_numbers():
-    model = models.build(MLPSettings(width=5), 10)
+    model = MLPSettings(width=5).build(10)
     weights = parameters(model)
     with jax.enable_x64(True):
-        apply = models.apply_function(model)
+        apply = apply_function(model)
         np.testing.assert_array_equal(apply(weights, IMAGES), apply(weights, IMAGES.reshape(3, -1)))
 
 
@@ -151,8 +156,8 @@ def test_lower_precision_is_of_products_alone(arithmetic):
     """Logits stay float32 and agree to the products' seven bits of fraction, or better."""
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(myrtle5(16)))
     images = IMAGES.astype(np.float32)
-    full = models.apply_function(myrtle5(16))(weights, images)
-    lower = models.apply_function(myrtle5(16, arithmetic))(weights, images)
+    full = apply_function(myrtle5(16))(weights, images)
+    lower = apply_function(myrtle5(16, arithmetic))(weights, images)
     assert lower.dtype == np.float32
     error = np.abs(lower - full).max() / np.abs(full).max()
     assert error < 4 * 2**-8
@@ -164,7 +169,7 @@ def test_lower_precision_is_of_products_alone(arithmetic):
 
 def test_number_of_parameters_of_a_wide_resnet():
     """WRN-28-10 has 36.5 million (its authors' table); the small one is counted by hand."""
-    model = models.build(WideResNetSettings(kind="wide_resnet", depth=28, widening=10), 10)
+    model = WideResNetSettings(kind="wide_resnet", depth=28, widening=10).build(10)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
     assert count(shapes) == pytest.approx(36.5e6, rel=2e-3)
     convolutions = 9 * (3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 16 * 32 + 32 * 64
@@ -177,7 +182,7 @@ def test_number_of_parameters_of_a_wide_resnet():
 def test_batch_norm_counts_present_samples_alone():
     """Those that fill up a batch change neither logits nor statistics."""
     model = wide_resnet()
-    network = models.network(model, (8, 8, 3))
+    network = network_of(WIDE_RESNET, model, (8, 8, 3))
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
     images = IMAGES.astype(np.float32)
     alone, expected = network.train(weights, network.statistics, images, None)
@@ -190,13 +195,13 @@ def test_batch_norm_counts_present_samples_alone():
 def test_batch_norm_collects_moving_averages():
     """The first layer of statistics against numpy, of one batch: 0.9 of the start and 0.1 of the batch."""
     model = wide_resnet()
-    network = models.network(model, (8, 8, 3))
+    network = network_of(WIDE_RESNET, model, (8, 8, 3))
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
     _, statistics = network.train(weights, network.statistics, IMAGES.astype(np.float32), None)
     padded = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)))
     kernel = weights["first"]["kernel"]
     hidden = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
-    found = statistics["block_0_0_norm_0"]
+    found = statistics["batch_stats"]["block_0_0_norm_0"]
     np.testing.assert_allclose(found["mean"], 0.1 * hidden.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found["var"], 0.9 + 0.1 * hidden.var(axis=(0, 1, 2)), rtol=1e-4)
     assert not np.allclose(
@@ -208,6 +213,6 @@ def test_batch_norm_collects_moving_averages():
 @pytest.mark.parametrize("depth", [10, 40])
 def test_without_batch_norm_logits_stay_of_order_one_at_any_depth(depth):
     model = wide_resnet(depth=depth, normalisation="none")
-    logits = models.apply_function(model)(parameters(model), IMAGES.astype(np.float32))
+    logits = apply_function(model)(parameters(model), IMAGES.astype(np.float32))
     assert 0.1 < float(jnp.std(logits)) < 10
-    assert jax.tree.leaves(models.network(model, (8, 8, 3)).statistics) == []
+    assert jax.tree.leaves(network_of(WIDE_RESNET, model, (8, 8, 3)).statistics) == []

@@ -8,13 +8,15 @@ import pytest
 from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 
-from dynamical_loss import cli, datasets, losses, models
-from dynamical_loss.config.models import Myrtle5Settings
+from dynamical_loss import cli, losses
+from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.models.network import apply_function, initial_parameters
+from dynamical_loss.probes import spectra
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs
-from dynamical_loss.stages import probe_spectrum
 
 DIGITS = {"kind": "digits", "train_samples": 33, "validation_samples": 21}
 RUN = {
@@ -62,7 +64,7 @@ def folder(tmp_path_factory):
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         # Fifteen samples, some at a time: two parts and a rest.
-        patch.setattr(probe_spectrum, "_SAMPLES", 6)
+        patch.setattr(spectra, "_SAMPLES", 6)
         command(
             "probe-spectrum", "--dataset", path / "data.nc", "--trajectory", path / "trajectory.nc",
             "--settings", json.dumps(PROBES), "--output", path / "spectrum.nc",
@@ -83,13 +85,13 @@ def block(folder):
 
 def loss_at(folder, class_weight, samples):
     """The weighted loss as a function of the flat parameters, put together here once more."""
-    data = datasets.load(folder / "data.nc", Inputs())
-    model = models.build(Myrtle5Settings(kind="myrtle5", channels=2), 10)
-    example = jax.tree.map(lambda leaf: leaf[0], models.initial_parameters(model, (8, 8, 1), [0]))
+    data = loading.load(folder / "data.nc", Inputs())
+    model = Myrtle5Settings(kind="myrtle5", channels=2).build(10)
+    example = jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, (8, 8, 1), [0]))
     _, unravel = ravel_pytree(example)
     inputs = np.asarray(data.train_inputs[:samples], np.float64)
     targets = data.one_hot(data.train_labels)[:samples]
-    apply = models.apply_function(model)
+    apply = apply_function(model)
     return lambda flat: losses.weighted_loss(
         losses.cross_entropy, apply(unravel(flat), inputs), targets, class_weight
     )
@@ -166,9 +168,7 @@ def test_a_mean_in_parts_is_the_mean(size):
     with jax.enable_x64(True):
         whole = jax.hessian(lambda flat: mean(flat, *samples))(flat)
         parts = jax.hessian(
-            lambda flat: probe_spectrum.mean_in_parts(
-                mean, flat, tuple(map(jax.numpy.asarray, samples)), size
-            )
+            lambda flat: spectra.mean_in_parts(mean, flat, tuple(map(jax.numpy.asarray, samples)), size)
         )(flat)
     np.testing.assert_allclose(parts, whole, rtol=1e-10, atol=1e-14)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
@@ -37,19 +37,29 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 _TAG = "kind="  # in front of a kind, so that it is told from a key in the place of an error
 
 
+def kind_of(model: type[Settings]) -> str:
+    """What `kind` has to be for a group of settings to be of that class."""
+    return str(model.model_fields["kind"].annotation.__args__[0])  # type: ignore[union-attr]
+
+
+def names_of(models: Sequence[type[Settings]]) -> str:
+    """The kinds of several groups of settings, for a sentence: ``a, b or c``."""
+    return " or ".join(", ".join(map(kind_of, models)).rsplit(", ", 1))
+
+
 def one_of(*models: type[Settings]) -> Any:
     """The type of a group of settings whose `kind` says which of `models` it is.
 
     Args:
         models: each with a field `kind` of one literal; the first is meant where `kind` is left out.
     """
-    kinds = [model.model_fields["kind"].annotation.__args__[0] for model in models]  # type: ignore[union-attr]
+    kinds = [kind_of(model) for model in models]
 
     def tag(value: Any) -> str | None:
         kind = value.get("kind", kinds[0]) if isinstance(value, Mapping) else getattr(value, "kind", kinds[0])
         return f"{_TAG}{kind}" if kind in kinds else None
 
-    known = " or ".join(", ".join(kinds).rsplit(", ", 1))
+    known = names_of(models)
     options = tuple(Annotated[model, Tag(f"{_TAG}{kind}")] for model, kind in zip(models, kinds, strict=True))
     return Annotated[
         Union[options],  # noqa: UP007

@@ -1,0 +1,120 @@
+"""The blocks of a phase study, gathered into one grid over (period, amplitude, seed) (Fig. 1, 3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.config.training import PhaseSettings
+from dynamical_loss.grid import Block, cell
+from dynamical_loss.results import netcdf
+
+_FINAL = {
+    "train_accuracy": "fraction of training samples classified correctly at the end",
+    "validation_accuracy": "fraction of validation samples classified correctly at the end",
+    "loss": "static loss at the end, mean over samples",
+}
+
+FINAL = tuple(_FINAL)
+"""Names of what is kept of the end of every run, and, if the settings ask for it, along it."""
+
+WANTED = (*FINAL, "diverged", "divergence_step")
+"""Variables that a block must have."""
+
+
+class PhaseDiagram:
+    """Collects blocks; static cells are the same runs at every period."""
+
+    def __init__(self, settings: PhaseSettings) -> None:
+        """An empty grid of the settings' periods, amplitudes and seeds."""
+        self._settings = settings
+        self._shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
+        self._given = np.zeros(self._shape, dtype=bool)
+        self._values: dict[str, npt.NDArray[Any]] = {name: np.full(self._shape, np.nan) for name in _FINAL}
+        self._values |= {
+            "diverged": np.zeros(self._shape, dtype=bool),
+            "divergence_step": np.full(self._shape, -1),
+        }
+        self._curves: dict[str, npt.NDArray[np.float32]] = {}
+        self._steps: npt.NDArray[Any] = np.empty(0, np.int64)
+        self._places = _places(settings)
+
+    def add(self, block: Block, stored: xr.Dataset) -> None:
+        """Put the runs of a block into their cells.
+
+        Args:
+            block: what was trained.
+            stored: its learning curves over (amplitude, seed, step).
+        """
+        cells = stored.sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
+        arrays = {name: cells[name].isel(step=-1, missing_dims="ignore").values for name in self._values}
+        along = {}
+        if self._settings.learning_curves:
+            self._steps = stored["step"].values
+            along = {name: cells[name].values for name in _FINAL}
+            for name in _FINAL:
+                self._curves.setdefault(name, np.full((*self._shape, len(self._steps)), np.nan, np.float32))
+        # Cell by cell and not run by run: a large study has half a million runs.
+        seeds = slice(block.first_seed, block.last_seed + 1)
+        for index, amplitude in enumerate(block.amplitudes):
+            for place in self._places.get((block.period, amplitude), ()):
+                self._given[place][seeds] = True
+                for table, found in ((self._values, arrays), (self._curves, along)):
+                    for name, whole in table.items():
+                        wanted = whole[place][seeds]
+                        wanted[:] = found[name][index, : len(wanted)]
+
+    def missing(self) -> tuple[int, float, int] | None:
+        """Period, amplitude and seed of the first run that no block held; None if there is none."""
+        if self._given.all():
+            return None
+        period, amplitude, seed = (int(index) for index in np.argwhere(~self._given)[0])
+        return self._settings.periods[period], self._settings.amplitudes[amplitude], seed
+
+    def dataset(self) -> xr.Dataset:
+        """All runs as the variables of a phase diagram's file."""
+        settings, values, curves, steps = self._settings, self._values, self._curves, self._steps
+        variables = netcdf.Variables()
+        dimensions = ("period", "amplitude", "seed")
+        for name, coordinate, words, units in (
+            ("period", settings.periods, "period T of the oscillation, minimisation steps", "1"),
+            ("amplitude", settings.amplitudes, "amplitude A of the oscillation", "1"),
+            ("seed", np.arange(settings.seeds), "random seed", "1"),
+        ):
+            variables.add(name, (name,), coordinate, words, units=units, reference="Fig. 1, 3")
+        for name, words in _FINAL.items():
+            variables.add(name, dimensions, values[name], words, reference="Fig. 1, 3")
+        variables.add(
+            "diverged",
+            dimensions,
+            values["diverged"],
+            "1 if the loss stopped being finite",
+            reference="Fig. 1, 3",
+        )
+        variables.add(
+            "divergence_step",
+            dimensions,
+            values["divergence_step"],
+            "first recorded step with a loss that is not finite, -1 if none",
+            reference="Fig. 1, 3",
+        )
+        if curves:
+            variables.add("step", ("step",), steps, "minimisation steps done, t", reference="Eq. 2")
+            for name, along_runs in curves.items():
+                words = _FINAL[name].replace("at the end", "along the run")
+                variables.add(
+                    f"{name}_curve", (*dimensions, "step"), along_runs, words, reference="Fig. S3, S4"
+                )
+        return variables.dataset()
+
+
+def _places(settings: PhaseSettings) -> dict[tuple[int | None, float], list[tuple[int, int]]]:
+    """Indices of (period, amplitude) that show a trained cell: many for the static one."""
+    places: dict[tuple[int | None, float], list[tuple[int, int]]] = {}
+    for first, period in enumerate(settings.periods):
+        for second, amplitude in enumerate(settings.amplitudes):
+            places.setdefault(cell(period, amplitude), []).append((first, second))
+    return places

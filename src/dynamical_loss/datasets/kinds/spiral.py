@@ -1,0 +1,52 @@
+"""The spiral of Fig. 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.settings import Count, Seed
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class SpiralSettings(DatasetSettings):
+    """The spiral of Fig. 2."""
+
+    precision = "float64"
+
+    kind: Literal["spiral"] = Field("spiral", description="kind of dataset")
+    classes: Annotated[int, Field(ge=2)] = Field(3, description="arms, one per class")
+    points_per_class: Count = Field(100, description="points on each arm")
+    turns: Annotated[float, Field(gt=0)] = Field(2.0, description="revolutions of an arm")
+    noise: Annotated[float, Field(ge=0)] = Field(0.2, description="standard deviation of the angle, radians")
+    train_seed: Seed = Field(0, description="seed of the training noise; 0 is the authors'")
+    validation_seed: Seed = Field(
+        1, description="seed of the validation noise; the paper does not publish its own"
+    )
+
+    @property
+    def shape(self) -> Shape:
+        """See `DatasetSettings`."""
+        samples = self.classes * self.points_per_class
+        return Shape(samples, samples, (2,), self.classes)
+
+    @property
+    def seeds(self) -> list[int]:
+        """See `DatasetSettings`."""
+        return [self.train_seed, self.validation_seed]
+
+    def prepare(self) -> xr.Dataset:
+        """See `DatasetSettings`."""
+        from dynamical_loss.datasets.spiral import dataset
+
+        return dataset(
+            classes=self.classes,
+            points_per_class=self.points_per_class,
+            turns=self.turns,
+            noise=self.noise,
+            seeds=(self.train_seed, self.validation_seed),
+        )
