@@ -142,6 +142,14 @@ _CHECKPOINT = click.option(
 )
 
 
+_DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cpu", "gpu"]),
+    default=None,
+    help="Kind of device to compute on; leave out for what JAX prefers.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def commands() -> None:
     """Dynamical loss functions: datasets, training, curvature probes, analysis, figures, claims.
@@ -198,6 +206,7 @@ def download_dataset(output: Path, url: str | None) -> None:
 @click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
 @click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
 @_CHECKPOINT
+@_DEVICE
 @_OUTPUT
 @_settings(TrainingSettings)
 def train_phase_block(
@@ -209,9 +218,12 @@ def train_phase_block(
     last_seed: int,
     checkpoint_seconds: float,
     output: Path,
+    device: str | None,
 ) -> None:
     """Train cells of one period, for several seeds each (Fig. 3)."""
     from dynamical_loss.grid import Block
+
+    _use(device)
     from dynamical_loss.stages import train_phase_block as stage
 
     if not all(map(math.isfinite, amplitudes)):
@@ -241,12 +253,19 @@ def aggregate_phase(settings: PhaseSettings, blocks: tuple[Path, ...], output: P
 @_DATASET
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 @_CHECKPOINT
+@_DEVICE
 @_OUTPUT
 @_settings(TrajectorySettings)
 def train_trajectory(
-    settings: TrajectorySettings, dataset: Path, seed: int, checkpoint_seconds: float, output: Path
+    settings: TrajectorySettings,
+    dataset: Path,
+    seed: int,
+    checkpoint_seconds: float,
+    output: Path,
+    device: str | None,
 ) -> None:
     """Train one run, keeping every step and snapshots of its parameters (Fig. 4, 5)."""
+    _use(device)
     from dynamical_loss.stages import train_trajectory as stage
 
     stage.run(settings, seed, dataset, output, checkpoint_seconds)
@@ -255,10 +274,14 @@ def train_trajectory(
 @commands.command()
 @_file("trajectory", "NetCDF file made by train-trajectory.")
 @_DATASET
+@_DEVICE
 @_OUTPUT
 @_settings(ProbeSettings)
-def probe_spectrum(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
+def probe_spectrum(
+    settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path, device: str | None
+) -> None:
     """Measure Hessian and NTK eigenvalues at the snapshots of a trajectory (Fig. 4e,f)."""
+    _use(device)
     from dynamical_loss.stages import probe_spectrum as stage
 
     stage.run(settings, trajectory, dataset, output)
@@ -385,13 +408,35 @@ def verify(folders: tuple[Path, ...]) -> None:
 )
 def document_config(config: Path, schema: Path) -> None:
     """Check CONFIG, write its comments anew from the typed model, and write the JSON schema."""
-    from dynamical_loss.config import document
+    from dynamical_loss.config import document, meaning
+    from dynamical_loss.config.study import Config
     from dynamical_loss.results.files import atomic_path
 
     text = document.commented(document.read(config))
-    for path, content in ((config, text), (schema, document.schema())):
+    table = (meaning.FIRST_DEFAULTS, meaning.completed(Config))
+    for path, content in ((config, text), (schema, document.schema()), table):
         with atomic_path(path) as temporary:
             temporary.write_text(content)
+
+
+def _use(device: str | None) -> None:
+    """Compute on a device of that kind; before JAX is imported.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if device is None:
+        return
+    if device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        return
+    import jax
+
+    if jax.default_backend() != device:
+        raise UserError(
+            "--device gpu: JAX finds no GPU here; install its packages (make figures ACCELERATOR=cuda), or "
+            "set `devices` to cpu"
+        )
 
 
 def _prepare_jax() -> None:

@@ -8,8 +8,7 @@ rule aggregate_phase:
         f"{RESULTS}/phase/{{study}}.nc",
     log:
         f"{LOGS}/aggregate_phase/{{study}}.log",
-    benchmark:
-        f"{LOGS}/aggregate_phase/{{study}}.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -18,6 +17,7 @@ rule aggregate_phase:
         runtime=10,
     params:
         settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study]),
+        study=lambda wildcards: wildcards.study,
         code=stage("aggregate_phase"),
     message:
         "Aggregating the phase diagram {wildcards.study}"
@@ -34,8 +34,7 @@ rule find_instabilities:
         f"{RESULTS}/instabilities/{{run}}.nc",
     log:
         f"{LOGS}/find_instabilities/{{run}}.log",
-    benchmark:
-        f"{LOGS}/find_instabilities/{{run}}.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -44,6 +43,7 @@ rule find_instabilities:
         runtime=10,
     params:
         settings=as_json(CONFIG.instabilities),
+        run=lambda wildcards: wildcards.run,
         code=stage("find_instabilities"),
     message:
         "Looking for instabilities along {wildcards.run}"
@@ -59,8 +59,7 @@ rule fit_threshold:
         THRESHOLD,
     log:
         f"{LOGS}/fit_threshold.log",
-    benchmark:
-        f"{LOGS}/fit_threshold.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1

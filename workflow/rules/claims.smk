@@ -6,10 +6,9 @@ rule evaluate_claims:
         sidecar=f"{RESULTS}/{{table}}.json",
     log:
         f"{LOGS}/evaluate_claims/{{table}}.log",
-    benchmark:
-        f"{LOGS}/evaluate_claims/{{table}}.tsv"
     wildcard_constraints:
         table="|".join(CLAIM_INPUTS),
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1

@@ -1,11 +1,13 @@
 # What all rules share: the checked configuration, paths, and the digest of the code behind a rule.
 
 import json
+from typing import NamedTuple
 
 from dynamical_loss import grid, resources
+from dynamical_loss.config import code
 from dynamical_loss.config import study as configuration
+from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
-from dynamical_loss.results.digest import code_digest
 
 # config.yaml has passed on its own, so what is wrong now came from the command line.
 OVERLAYS = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
@@ -26,14 +28,26 @@ FIGURES = CONFIG.figures.folder
 ENVIRONMENT = "../../envs/environment.yaml"
 
 
+# Digests of the code behind rules are triggers: editing it reruns the rules that it computes for and no others.
+
+
 def stage(name):
-    """Digest of the code behind a rule, so that editing it reruns the rule and nothing else."""
-    return code_digest(f"dynamical_loss.stages.{name}")
+    """Digest of the code behind a rule whose code does not depend on its settings."""
+    return code.stage(name).digest
+
+
+def training_code(name, training):
+    """Digest of the code behind a training job; that of other networks and engines does not count."""
+    shape = CONFIG.datasets[training.dataset].shape
+    return code.training(name, training, shape, CONFIG.devices.training).digest
 
 
 def as_json(settings):
-    """Settings as one line of plain JSON: what the command takes and what triggers a rerun."""
-    return json.dumps(settings.model_dump(mode="json"))
+    """Settings as one line of plain JSON: what the command takes and what triggers a rerun.
+
+    Keys with their defaults are left out, so that a new one makes nothing anew.
+    """
+    return json.dumps(meaning(settings))
 
 
 def dataset_file(name):
@@ -87,8 +101,18 @@ TRAJECTORY_RUNS = {
 }
 
 
+class TrainingParameters(NamedTuple):
+    settings: str
+    code: str
+
+
 # Worked out once, and not for each of ten thousand jobs.
-PHASE_TRAINING = {name: as_json(study.training) for name, study in CONFIG.phase.items()}
+PHASE_TRAINING = {
+    name: TrainingParameters(
+        as_json(study.training), training_code("train_phase_block", study.training)
+    )
+    for name, study in CONFIG.phase.items()
+}
 
 
 def run_settings(run):

@@ -5,8 +5,7 @@ rule prepare_dataset:
         f"{RESULTS}/dataset/{{dataset}}.nc",
     log:
         f"{LOGS}/prepare_dataset/{{dataset}}.log",
-    benchmark:
-        f"{LOGS}/prepare_dataset/{{dataset}}.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -15,7 +14,7 @@ rule prepare_dataset:
         runtime=lambda wildcards, attempt: dataset_demand(wildcards).at(attempt).runtime,
     params:
         settings=lambda wildcards: as_json(CONFIG.datasets[wildcards.dataset]),
-        code=stage("prepare_dataset"),
+        code=lambda wildcards: code.dataset(CONFIG.datasets[wildcards.dataset]).digest,
     message:
         "Preparing the dataset {wildcards.dataset}"
     shell:

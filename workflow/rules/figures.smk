@@ -15,10 +15,9 @@ rule render_figure:
         sidecar=f"{FIGURES}/{{figure}}.json",
     log:
         f"{LOGS}/render_figure/{{figure}}.log",
-    benchmark:
-        f"{LOGS}/render_figure/{{figure}}.tsv"
     wildcard_constraints:
         figure="|".join(FIGURE_INPUTS),
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -27,10 +26,8 @@ rule render_figure:
         runtime=10,
     params:
         arguments=figure_arguments,
-        code=lambda wildcards: code_digest(
-            "dynamical_loss.stages.render_figure",
-            f"dynamical_loss.figures.{wildcards.figure}",
-        ),
+        folder=FIGURES,
+        code=lambda wildcards: code.figure(wildcards.figure).digest,
     message:
         "Rendering {wildcards.figure}"
     shell:

@@ -6,8 +6,7 @@ rule probe_spectrum:
         f"{RESULTS}/spectrum/{{run}}.nc",
     log:
         f"{LOGS}/probe_spectrum/{{run}}.log",
-    benchmark:
-        f"{LOGS}/probe_spectrum/{{run}}.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -17,9 +16,13 @@ rule probe_spectrum:
         gpu=0,
     params:
         settings=lambda wildcards: as_json(run_settings(wildcards.run)[1]),
-        code=stage("probe_spectrum"),
+        run=lambda wildcards: wildcards.run,
+        device=CONFIG.devices.probes,
+        code=lambda wildcards: code.probing(
+            run_settings(wildcards.run)[0], CONFIG.devices.probes
+        ).digest,
     message:
         "Probing the curvature along {wildcards.run}"
     shell:
         "python -m dynamical_loss probe-spectrum --trajectory {input.trajectory:q} --dataset {input.dataset:q}"
-        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"

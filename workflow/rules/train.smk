@@ -5,8 +5,7 @@ rule train_phase_block:
         f"{RESULTS}/phase/{{study}}/{{block}}.nc",
     log:
         f"{LOGS}/train_phase_block/{{study}}/{{block}}.log",
-    benchmark:
-        f"{LOGS}/train_phase_block/{{study}}/{{block}}.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -15,14 +14,15 @@ rule train_phase_block:
         runtime=lambda wildcards, attempt: block_demand(wildcards).at(attempt).runtime,
         gpu=0,
     params:
-        settings=lambda wildcards: PHASE_TRAINING[wildcards.study],
+        settings=lambda wildcards: PHASE_TRAINING[wildcards.study].settings,
         block=block_options,
-        code=stage("train_phase_block"),
+        device=CONFIG.devices.training,
+        code=lambda wildcards: PHASE_TRAINING[wildcards.study].code,
     message:
         "Training {wildcards.study}, {wildcards.block}"
     shell:
         "python -m dynamical_loss train-phase-block --dataset {input:q} --settings {params.settings:q}"
-        " {params.block:q} --output {output:q} > {log:q} 2>&1"
+        " {params.block:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule train_trajectory:
@@ -32,8 +32,7 @@ rule train_trajectory:
         f"{RESULTS}/trajectory/{{run}}.nc",
     log:
         f"{LOGS}/train_trajectory/{{run}}.log",
-    benchmark:
-        f"{LOGS}/train_trajectory/{{run}}.tsv"
+    cache: True
     conda:
         ENVIRONMENT
     threads: 1
@@ -46,9 +45,12 @@ rule train_trajectory:
     params:
         settings=lambda wildcards: as_json(run_settings(wildcards.run)[0]),
         seed=lambda wildcards: run_settings(wildcards.run)[2],
-        code=stage("train_trajectory"),
+        device=CONFIG.devices.training,
+        code=lambda wildcards: training_code(
+            "train_trajectory", run_settings(wildcards.run)[0]
+        ),
     message:
         "Training the trajectory {wildcards.run}"
     shell:
         "python -m dynamical_loss train-trajectory --dataset {input:q} --settings {params.settings:q}"
-        " --seed {params.seed:q} --output {output:q} > {log:q} 2>&1"
+        " --seed {params.seed:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -100,6 +100,13 @@ class FigureSettings(Settings):
     )
 
 
+class DeviceSettings(Settings):
+    """What kind of device computes; one that is not there is refused by the job."""
+
+    training: Literal["cpu", "gpu"] = Field("cpu", description="of all training jobs: cpu or gpu")
+    probes: Literal["cpu", "gpu"] = Field("cpu", description="of all curvature probes: cpu or gpu")
+
+
 class Config(Settings):
     """Everything that decides what is computed; how it runs is the profile's business."""
 
@@ -107,6 +114,7 @@ class Config(Settings):
     published: bool = Field(
         False, description="render figures from the results kept in paper_figures/data, computing nothing"
     )
+    devices: DeviceSettings = Field(DeviceSettings(), description="what kind of device computes")
     datasets: dict[Name, AnyDataset] = Field(
         min_length=1, description=f"datasets, by name of your choice, each of the kind {NAMES}"
     )

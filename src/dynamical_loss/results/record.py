@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import xarray as xr
 
 from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.results import digest, netcdf
+from dynamical_loss.results.digest import Code
 from dynamical_loss.results.recorded import CONTENT, INPUTS, PUBLISHED, PUBLISHED_FROM, recorded
 
 # Publishing results changes the working tree between two jobs, and no number.
@@ -106,33 +108,33 @@ class Provenance:
 
     def __init__(
         self,
-        stage: str,
+        code: Code | str,
         settings: Mapping[str, Any],
         seeds: Sequence[int],
         precision: str,
         inputs: Inputs | None = None,
-        modules: Sequence[str] = (),
     ) -> None:
         """Start the clock.
 
         Args:
-            stage: dotted name of the module that does the work; its digest is recorded.
+            code: what does the work, or the dotted name of its module; its digest is recorded.
             settings: what decided the result; recorded as JSON.
             seeds: the random seeds used, as given by the user.
             precision: ``float32`` or ``float64``.
             inputs: what has been read already, where the settings depend on it.
-            modules: dotted names of further modules that do the work and that `stage` does not import.
         """
         self.inputs = inputs or Inputs()
         self._started = time.perf_counter()
-        modules = (stage, *modules)
+        code = Code((code,)) if isinstance(code, str) else code
         commit, state = git_state()
         # Now, and not when a file is written: the sources may be edited while the work goes on.
         self._origin = {
-            "source": ", ".join(modules),
+            "source": ", ".join(code.roots),
+            "source_without": ", ".join(code.without),
+            "source_device": code.device,
             "git_commit": commit,
             "git_state": state,
-            "code_digest": digest.code_digest(*modules),
+            "code_digest": code.digest,
             "package_versions": package_versions(),
         }
         self._settings = json.loads(json.dumps(dict(settings), default=str))
@@ -159,6 +161,7 @@ class Provenance:
             "seeds": json.dumps(self._seeds),
             INPUTS: json.dumps(self.inputs.checksums(folder), sort_keys=True),
             "wall_seconds": round(time.perf_counter() - self._started, 3),
+            "peak_memory_mb": _peak_memory_mb(),
             "resumed": self._resumed,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
@@ -181,6 +184,13 @@ def _device() -> tuple[str, str]:
     return jax.default_backend(), jax.devices()[0].device_kind
 
 
+def _peak_memory_mb() -> float:
+    """The most memory that this process has held at one time, MB of 10⁶ bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in units of 1024 bytes, macOS in bytes.
+    return round(most * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
 def _require_stage(dataset: xr.Dataset, path: Path, stage: str) -> None:
     maker = str(dataset.attrs.get("source", "")).rpartition(".")[2]
     if maker != stage:
@@ -192,6 +202,15 @@ def _require_stage(dataset: xr.Dataset, path: Path, stage: str) -> None:
 
 def _command(stage: str) -> str:
     return stage.replace("_", "-")
+
+
+def code_of(attributes: Mapping[Any, Any]) -> Code:
+    """The code that a file's provenance names."""
+
+    def names(key: str) -> tuple[str, ...]:
+        return tuple(filter(None, str(attributes.get(key, "")).split(", ")))
+
+    return Code(names("source"), names("source_without"), str(attributes.get("source_device", "cpu")))
 
 
 def git_state() -> tuple[str, str]:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dynamical_loss.errors import ResultError, UnknownOriginError, UserError
-from dynamical_loss.results import digest, netcdf, recorded, sidecars
+from dynamical_loss.results import netcdf, recorded, sidecars
+from dynamical_loss.results.record import code_of
 
 Kind = Literal["damaged", "foreign", "stale", "unfinished"]
 
@@ -170,7 +171,7 @@ def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
 def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
     modules = source.split(", ")
     try:
-        same = digest.code_digest(*modules) == attributes.get("code_digest")
+        same = code_of(attributes).digest == attributes.get("code_digest")
     except ValueError:
         return f"was made by {modules[-1]}, which is gone"
     return "" if same else f"was made by other code than {modules[-1]} runs now"

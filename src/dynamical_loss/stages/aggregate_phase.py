@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dynamical_loss.analysis.phase import WANTED, PhaseDiagram
-from dynamical_loss.config.training import PhaseSettings
+from dynamical_loss.config.training import PhaseSettings, TrainingSettings
 from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.grid import Block
 from dynamical_loss.results import recorded
@@ -31,7 +32,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
         except ValueError as error:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
         stored = record.inputs.read(path, WANTED, made_by="train_phase_block")
-        if recorded.settings_of(stored) != {**settings.training.model_dump(mode="json"), "block": block.name}:
+        if not _made_with(settings.training, block, recorded.settings_of(stored)):
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
         if record.inputs.origins(path) != record.inputs.origins(blocks[0]):
             raise ResultError(f"{path} was trained on another dataset than {blocks[0]}", path)
@@ -64,3 +65,12 @@ def _resolved(settings: PhaseSettings, block: Path, inputs: Inputs) -> PhaseSett
         return settings.with_length(int(data["train_samples"]))
     except ValueError as error:
         raise UserError(f"{block}: {error}") from None
+
+
+def _made_with(training: TrainingSettings, block: Block, stated: Mapping[str, Any]) -> bool:
+    """Whether a block records these settings; a key that it lacks had its default."""
+    values = {name: value for name, value in stated.items() if name != "block"}
+    try:
+        return stated.get("block") == block.name and TrainingSettings.model_validate(values) == training
+    except ValueError:
+        return False

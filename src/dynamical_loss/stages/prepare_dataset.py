@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dynamical_loss.config import code
 from dynamical_loss.datasets.kind import DatasetSettings
 from dynamical_loss.results.record import Provenance
 
@@ -15,7 +16,7 @@ def run(settings: DatasetSettings, output: Path) -> None:
     Raises:
         UserError: if images are asked for that cannot be read, or are not there.
     """
-    record = Provenance(__name__, _without_place(settings), settings.seeds, settings.precision)
+    record = Provenance(code.dataset(settings), _without_place(settings), settings.seeds, settings.precision)
     record.write(settings.prepare(), output)
 
 

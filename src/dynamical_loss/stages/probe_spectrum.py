@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
+
+from dynamical_loss.config import code
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import loading
@@ -26,13 +29,13 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     origin = recorded.settings_of(stored)
     training = validate(
         TrainingSettings,
-        {name: origin[name] for name in TrainingSettings.model_fields},
+        {name: origin[name] for name in TrainingSettings.model_fields if name in origin},
         str(trajectory),
     )
     data = loading.load(dataset, inputs)
     inputs.require_made_from(trajectory, dataset)
     record = Provenance(
-        __name__,
+        code.probing(training, jax.default_backend()),
         {**settings.model_dump(), "trajectory": origin},
         [origin["seed"], settings.seed],
         training.precision,

@@ -16,6 +16,7 @@ import matplotlib
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.results import sidecars
+from dynamical_loss.results.digest import Code
 from dynamical_loss.results.record import Provenance
 
 _ALONG_ONE_RUN = (("spectrum", "trajectory"), ("instabilities", "trajectory"), ("instabilities", "spectrum"))
@@ -46,7 +47,7 @@ def run(
     unknown = [role for role in inputs if role not in roles]
     if unknown:
         raise UserError(f"figure {name} shows no --input {unknown[0]}=…; the roles are {', '.join(roles)}")
-    record = Provenance(__name__, {"figure": name, "options": options}, [], "float64", modules=[source])
+    record = Provenance(Code((__name__, source)), {"figure": name, "options": options}, [], "float64")
     datasets = {
         role: [record.inputs.read(path, asked.variables, asked.made_by) for path in inputs[role]]
         for role, asked in roles.items()

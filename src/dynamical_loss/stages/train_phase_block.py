@@ -37,7 +37,11 @@ def run(
     period = max(1, settings.steps // 2) if block.period is None else block.period
     end = problems.oscillation_end(settings, period)
     record = Provenance(
-        __name__, {**settings.model_dump(), "block": block.name}, block.seeds, settings.precision, inputs
+        problems.code_of("train_phase_block", settings, data),
+        {**settings.model_dump(), "block": block.name},
+        block.seeds,
+        settings.precision,
+        inputs,
     )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
     problem, parameters = problems.build(settings, data, seeds)

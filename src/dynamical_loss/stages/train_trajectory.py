@@ -31,7 +31,13 @@ def run(
     inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
     end = problems.oscillation_end(settings, settings.period)
-    record = Provenance(__name__, {**settings.model_dump(), "seed": seed}, [seed], settings.precision, inputs)
+    record = Provenance(
+        problems.code_of("train_trajectory", settings, data),
+        {**settings.model_dump(), "seed": seed},
+        [seed],
+        settings.precision,
+        inputs,
+    )
     problem, parameters = problems.build(settings, data, [seed])
     rates = [settings.learning_rate]
     runs = Runs(parameters, [settings.period], [settings.amplitude], rates, [end], [seed])

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jax
 
 from dynamical_loss import losses
+from dynamical_loss.config import code
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.datasets.loading import Data
@@ -18,6 +19,7 @@ from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.models.network import Parameters, initial_parameters, network
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
+from dynamical_loss.results.digest import Code
 from dynamical_loss.results.record import Inputs
 from dynamical_loss.training.checkpoint import FileCheckpoint
 from dynamical_loss.training.ensemble import train_ensemble
@@ -37,6 +39,18 @@ def load(settings: SettingsType, dataset: Path, inputs: Inputs) -> tuple[Setting
         return settings.for_data(data.shape), data
     except ValueError as error:
         raise UserError(f"{dataset}: {error}") from None
+
+
+def code_of(stage: str, settings: TrainingSettings, data: Data) -> Code:
+    """The code of a stage that trains here; see `config.code.training`.
+
+    Raises:
+        UserError: if the settings ask for an engine that does not cover the problem.
+    """
+    try:
+        return code.training(stage, settings, data.shape, jax.default_backend())
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple[Problem, Parameters]:
@@ -89,13 +103,10 @@ def train(
     """Train, with progress and the number of diverged runs on standard error.
 
     Raises:
-        UserError: if the settings ask for the fused loop and it does not cover the problem.
+        ValueError: if the settings ask for the fused loop and it does not cover the problem.
         Interrupted: if `checkpoint` was watching and the process was asked to stop.
     """
-    try:
-        engine = settings.trained_by(data.shape, jax.default_backend())
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    engine = settings.trained_by(data.shape, jax.default_backend())
     with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,

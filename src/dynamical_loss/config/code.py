@@ -1,0 +1,46 @@
+"""Which code a job runs, from its settings: what its digest covers.
+
+The Snakefile takes the digest as a trigger, and the job records it.
+"""
+
+from __future__ import annotations
+
+from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.results.digest import Code
+
+_OTHER_ENGINES = {"xla": ("dynamical_loss.training.fused",), "fused": ("dynamical_loss.training.xla",)}
+
+
+def stage(name: str, *modules: str, without: tuple[str, ...] = (), device: str = "cpu") -> Code:
+    """The code of a stage, and of modules that it uses without importing them by name."""
+    return Code((f"dynamical_loss.stages.{name}", *modules), without, device)
+
+
+def dataset(settings: DatasetSettings) -> Code:
+    """The code that prepares a dataset; that of other kinds does not count."""
+    return stage("prepare_dataset", type(settings).__module__)
+
+
+def training(name: str, settings: TrainingSettings, shape: Shape, device: str) -> Code:
+    """The code of a stage that trains; that of other networks and engines does not count.
+
+    Args:
+        name: of the stage.
+        settings: of the training.
+        shape: of its data.
+        device: ``cpu`` or ``gpu``.
+    """
+    engine = settings.trained_by(shape, device)
+    kind = type(settings.model).__module__
+    return stage(name, kind, without=_OTHER_ENGINES[engine], device=device)
+
+
+def probing(settings: TrainingSettings, device: str) -> Code:
+    """The code that probes a run with these settings; that of other networks does not count."""
+    return stage("probe_spectrum", type(settings.model).__module__, device=device)
+
+
+def figure(name: str) -> Code:
+    """The code that renders a figure; that of other figures does not count."""
+    return stage("render_figure", f"dynamical_loss.figures.{name}")
