@@ -192,7 +192,8 @@ def _peak_memory_mb() -> float:
 
 
 def _require_stage(dataset: xr.Dataset, path: Path, stage: str) -> None:
-    maker = str(dataset.attrs.get("source", "")).rpartition(".")[2]
+    # The first of the modules that made it; the others are its kinds.
+    maker = str(dataset.attrs.get("source", "")).partition(",")[0].rpartition(".")[2]
     if maker != stage:
         raise UserError(
             f"{path} is not a result of {_command(stage)} but of {_command(maker) or 'another program'}; "
