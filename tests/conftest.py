@@ -70,6 +70,22 @@ def undisturbed(finished, tmp_path_factory):
     return made_once(tmp_path_factory, "undisturbed", make)
 
 
+@pytest.fixture(scope="session")
+def published(finished, tmp_path_factory):
+    """Published results, and the figures that were made of them alone; not to be changed."""
+
+    def make(folder):
+        project = finished.copy(folder)
+        project.snakemake("publish")
+        shutil.rmtree(project.folder / "results")
+        overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
+        plan = project.plan(overlay=overlay)
+        assert set(plan.jobs) == {"render_figure"}  # nothing else runs
+        project.snakemake(overlay=overlay)
+
+    return made_once(tmp_path_factory, "published", make)
+
+
 @pytest.fixture
 def ready(finished, tmp_path):
     """A project whose results were removed, to be changed."""

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import time
 
@@ -334,26 +333,21 @@ def test_settings_on_the_command_line_work(empty):
         assert f"Training spiral_w100, {block}\n" in output
 
 
-def test_published_results_render_every_figure_and_nothing_else_runs(project, finished):
-    project.snakemake("publish")
-    kept = project.folder / "paper_figures" / "data"
+def test_published_results_render_every_figure(published, finished):
+    """Their fixture has seen that nothing else runs."""
+    kept = published.folder / "paper_figures" / "data"
     assert {path.name for path in kept.iterdir()} >= {"phase", "trajectory", "threshold.nc", "claims.csv"}
-    shutil.rmtree(project.folder / "results")
-    overlay = project.overlay("published: true")
-    assert project.plan(overlay=overlay).jobs == {"render_figure": len(FIGURES)}
-    project.snakemake(overlay=overlay)
-    pictures = {path.name for path in project.result("figures").glob("*.png")}
+    pictures = {path.name for path in (published.folder / "paper_figures").glob("*.png")}
     assert pictures == {f"{name}.png" for name in FIGURES}
     # Fig. 3 shows final accuracies, of which rounding takes nothing that a pixel could show.
-    picture = project.result("figures/fig3_phase_spiral.png").read_bytes()
+    picture = (published.folder / "paper_figures/fig3_phase_spiral.png").read_bytes()
     assert picture == finished.result("figures/fig3_phase_spiral.png").read_bytes()
 
 
-def test_published_results_keep_numbers_and_provenance(project):
-    project.snakemake("publish")
+def test_published_results_keep_numbers_and_provenance(published, finished):
     for name in ("phase/spiral_w100.nc", "trajectory/cascade_seed0.nc", "spectrum/cascade_seed0.nc"):
-        full = store.read(project.result(name))
-        small = store.read(project.folder / "paper_figures/data" / name)
+        full = store.read(finished.result(name))
+        small = store.read(published.folder / "paper_figures/data" / name)
         assert set(full.variables) - set(small.variables) <= {"parameters"}
         own = {store.CONTENT, store.ATTRIBUTES}
         assert small.attrs.items() >= {key: full.attrs[key] for key in set(full.attrs) - own}.items()

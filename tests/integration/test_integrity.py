@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import shutil
 
 import pytest
 
@@ -64,15 +63,11 @@ def test_an_edited_figure_is_stale_until_it_is_rendered(project):
     assert verified(project)[:2] == (0, [])
 
 
-def test_published_results_and_figures_of_them_are_sound(project):
-    project.snakemake("publish")
-    overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
-    shutil.rmtree(project.folder / "results")
-    project.snakemake(overlay=overlay)
-    status, problems, counts = verified(project)
+def test_published_results_and_figures_of_them_are_sound(published):
+    status, problems, counts = verified(published)
     assert (status, problems) == (0, [])
-    copies = len(list((project.folder / "paper_figures" / "data").rglob("*.nc"))) + 1  # and the claims
-    figures = len(list((project.folder / "paper_figures").glob("*.pdf")))
+    copies = len(list((published.folder / "paper_figures" / "data").rglob("*.nc"))) + 1  # and the claims
+    figures = len(list((published.folder / "paper_figures").glob("*.pdf")))
     assert copies > 10 and figures == 10
     assert counts.startswith(f"{copies + figures} results ({copies} published copies: content alone): ")
 
