@@ -103,6 +103,9 @@ def test_a_name_for_the_shell_is_one_word_of_every_command(empty):
     assert {
         message: [word.replace(ODD, "plain") for word in words] for message, words in odd.items()
     } == plain
+    for words in odd.values():
+        if "--settings" in words:
+            assert isinstance(json.loads(words[words.index("--settings") + 1]), dict)
     named = [message for message, words in odd.items() if any(ODD in word for word in words)]
     assert {message.split()[0] for message in named} == {"Preparing", "Rendering"}
 
