@@ -1,4 +1,4 @@
-"""Snakemake, imported once and forked for every run: a tenth of a dry run's time instead of half of it.
+"""Snakemake, imported once and forked for every run, which takes a third of a dry run's time.
 
 A run is asked for in one line of JSON on the standard input and answered there with its exit status on the
 standard output.  Nothing of the project is imported before the fork, so each run sees its own sources.
