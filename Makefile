@@ -1,4 +1,4 @@
-# make figures · make verify · make test · make test-slurm · make lint · make bench · make report
+# make figures · make verify · make check · make test · make test-slurm · make lint · make bench · make report
 # PYTHON: the interpreter that makes the environment (3.11 or newer).  ACCELERATOR=cuda: a GPU's packages.
 PYTHON ?= python3
 CORES ?= 2
@@ -7,8 +7,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := envs/$(ACCELERATOR).txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Two workers for two cores; a worker that has nothing left to do takes tests from the other.
+PYTEST := pytest --numprocesses 2 --dist worksteal
 
-.PHONY: figures verify test test-slurm lint bench report config lock clean
+.PHONY: figures verify check test test-slurm lint bench report config lock clean
 
 figures: $(VENV)/.runtime
 	snakemake --cores $(CORES)
@@ -17,8 +19,17 @@ figures: $(VENV)/.runtime
 verify: $(VENV)/.runtime
 	python -m dynamical_loss verify
 
+# Style, types and unit tests: no root, no Snakemake.
+check: $(VENV)/.tools
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+	$(PYTEST) tests/unit
+
+# Everything but the cluster.
 test: $(VENV)/.tools
-	pytest --cov=dynamical_loss --cov-report=term --cov-fail-under=90
+	$(PYTEST) --cov=dynamical_loss --cov-report=term --cov-fail-under=90
 
 # On a SLURM cluster of one node, which it installs (Debian), starts and stops; needs root.
 test-slurm: $(VENV)/.tools

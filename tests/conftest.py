@@ -1,18 +1,43 @@
-"""What tests share: one thread for XLA, and the project, copied and run by Snakemake."""
+"""What tests share: one thread for XLA, compiled programs, and the project, copied and run by Snakemake."""
 
+import fcntl
 import os
+import shutil
 import signal
 
 import pytest
 
-from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
+from dynamical_loss import cli
+from project import COMPILED, LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
 
 # A process that a shell has put into the background ignores SIGINT, and so does all that it starts: the tests
 # of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# As in every job of the pipeline: sums then run in one order everywhere.
-os.environ.setdefault("PJRT_NPROC", "1")
+# As in every job of the pipeline: one thread, for sums in one order everywhere, and compiled programs kept.
+os.environ["XDG_CACHE_HOME"] = str(COMPILED)
+cli._prepare_jax()
+
+
+def made_once(factory, name, make):
+    """A project that the first worker makes and the others wait for; each has a copy of its own.
+
+    Args:
+        factory: pytest's maker of temporary folders.
+        name: of the project's folder.
+        make: a function that makes the project in a folder.
+    """
+    common = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent  # each worker has a folder of its own in there
+    folder, done = common / f"made-{name}", common / f"{name}.done"
+    with (common / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            done.touch()
+    return Project(folder).copy(factory.mktemp(name) / "project")
 
 
 @pytest.fixture(scope="session")
@@ -24,23 +49,46 @@ def pristine(tmp_path_factory):
 @pytest.fixture(scope="session")
 def finished(pristine, tmp_path_factory):
     """The project with all results of the smoke scale; not to be changed."""
-    project = pristine.copy(tmp_path_factory.mktemp("finished") / "project")
-    project.snakemake()
-    return project
+
+    def make(folder):
+        project = pristine.copy(folder)
+        status, output = project.run_alone(*project.arguments(options=("--cores", "2")))
+        assert status == 0, output
+
+    return made_once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(finished, tmp_path_factory):
     """The long results, made without an accident; not to be changed."""
-    project = finished.without_results(tmp_path_factory.mktemp("undisturbed") / "project")
-    targets = (f"results/smoke/{name}" for name in (LONG_BLOCK, LONG_TRAJECTORY))
-    project.snakemake(*targets, overlay=project.overlay(LONG))
-    return project
+
+    def make(folder):
+        project = finished.without_results(folder)
+        targets = (f"results/smoke/{name}" for name in (LONG_BLOCK, LONG_TRAJECTORY))
+        project.snakemake(*targets, overlay=project.overlay(LONG))
+
+    return made_once(tmp_path_factory, "undisturbed", make)
+
+
+@pytest.fixture(scope="session")
+def published(finished, tmp_path_factory):
+    """Published results, and the figures that were made of them alone; not to be changed."""
+
+    def make(folder):
+        project = finished.copy(folder)
+        project.snakemake("publish")
+        shutil.rmtree(project.folder / "results")
+        overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
+        plan = project.plan(overlay=overlay)
+        assert set(plan.jobs) == {"render_figure"}  # nothing else runs
+        project.snakemake(overlay=overlay)
+
+    return made_once(tmp_path_factory, "published", make)
 
 
 @pytest.fixture
 def ready(finished, tmp_path):
-    """A project without results, but with compiled programs, to be changed."""
+    """A project whose results were removed, to be changed."""
     return finished.without_results(tmp_path / "project")
 
 

@@ -1,11 +1,15 @@
 """The project, copied to a folder where sources and results may be edited, and run by Snakemake."""
 
+import atexit
+import functools
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
 SMOKE = "workflow/scales/smoke.yaml"
 
+# Programs that JAX has compiled, kept from one run of the tests to the next.
+COMPILED = ROOT / ".pytest_cache" / "compiled"
+
 # An overlay of smoke.yaml whose jobs are long enough to be killed in the middle of, and what they make.
 LONG = """
 phase: {spiral_w100: {steps: 12000000, record_every: 12000}}
@@ -25,6 +32,51 @@ trajectories: {cascade: {model: {width: 1000}, steps: 400000, snapshots: {every:
 """
 LONG_BLOCK = "phase/spiral_w100/T20_A10_seeds0-1.nc"
 LONG_TRAJECTORY = "trajectory/cascade_seed0.nc"
+
+
+class Server:
+    """A process that has imported Snakemake and forks for each run."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("snakemake_server.py")],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        atexit.register(self.close)
+
+    def run(self, folder, environment, arguments):
+        """Run ``python -m snakemake …`` in a folder; returns exit status and all output."""
+        with tempfile.NamedTemporaryFile(prefix="snakemake-") as output:
+            request = {
+                "folder": str(folder),
+                "environment": environment,
+                "arguments": arguments,
+                "output": output.name,
+            }
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            status = int(self._process.stdout.readline())
+            return status, Path(output.name).read_text()
+
+    def close(self):
+        with self._process:
+            self._process.stdin.close()
+
+
+@functools.cache
+def server():
+    """The server of this worker, started when it is first needed."""
+    return Server()
+
+
+def environment():
+    """This process's environment without what the user, Snakemake or the tests have set for themselves."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "JAX_"))}
+    # The user's own caches must not decide a test.  Unfinished work is kept as often as its own rule allows.
+    return kept | {"XDG_CACHE_HOME": str(COMPILED), "DYNAMICAL_LOSS_CHECKPOINT_SECONDS": "0"}
 
 
 class Project:
@@ -40,7 +92,7 @@ class Project:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("*.pyc"))
             else:
                 shutil.copy2(source, folder / part)
         return cls(folder)
@@ -51,26 +103,24 @@ class Project:
         return Project(folder)
 
     def without_results(self, folder):
-        """A copy that has made nothing, but for the compiled programs that jobs would each wait for."""
+        """A copy that has made nothing."""
         project = self.copy(folder)
         for name in ("results", "logs", ".snakemake"):
             shutil.rmtree(project.folder / name)
         return project
 
     def environment(self):
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "JAX_"))
-        }
-        # Snakemake keeps copies of sources there; the user's own must not decide a test.
-        return kept | {
-            "XDG_CACHE_HOME": str(self.folder / ".cache"),
-            "PYTHONPATH": str(self.folder / "src"),
-            # Unfinished work is kept as often as its own rule allows.
-            "DYNAMICAL_LOSS_CHECKPOINT_SECONDS": "0",
-        }
+        return environment() | {"PYTHONPATH": str(self.folder / "src")}
 
     def run(self, *arguments):
         """Run ``python -m …`` here; returns exit status and all output."""
+        command, *rest = map(str, arguments)
+        if command == "snakemake":
+            return server().run(self.folder, self.environment(), rest)
+        return self.run_alone(command, *rest)
+
+    def run_alone(self, *arguments):
+        """The same in a process of its own, also for Snakemake."""
         done = subprocess.run(
             [sys.executable, "-m", *map(str, arguments)],
             cwd=self.folder,

@@ -1,7 +1,8 @@
 """Whole trees as the pipeline leaves them: sound, and told apart when something changes."""
 
 import json
-import shutil
+import re
+import shlex
 
 import pytest
 
@@ -62,15 +63,11 @@ def test_an_edited_figure_is_stale_until_it_is_rendered(project):
     assert verified(project)[:2] == (0, [])
 
 
-def test_published_results_and_figures_of_them_are_sound(project):
-    project.snakemake("publish")
-    overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
-    shutil.rmtree(project.folder / "results")
-    project.snakemake(overlay=overlay)
-    status, problems, counts = verified(project)
+def test_published_results_and_figures_of_them_are_sound(published):
+    status, problems, counts = verified(published)
     assert (status, problems) == (0, [])
-    copies = len(list((project.folder / "paper_figures" / "data").rglob("*.nc"))) + 1  # and the claims
-    figures = len(list((project.folder / "paper_figures").glob("*.pdf")))
+    copies = len(list((published.folder / "paper_figures" / "data").rglob("*.nc"))) + 1  # and the claims
+    figures = len(list((published.folder / "paper_figures").glob("*.pdf")))
     assert copies > 10 and figures == 10
     assert counts.startswith(f"{copies + figures} results ({copies} published copies: content alone): ")
 
@@ -81,6 +78,36 @@ def test_a_figures_folder_with_a_name_for_the_shell_is_a_folder(project):
     assert {path.suffix for path in (project.folder / ODD).iterdir()} == {".pdf", ".png", ".json"}
     assert not verify.examine([project.folder / ODD]).findings
     assert not [path for path in project.folder.rglob("*") if path.name in ("x", "y")]
+
+
+def commands(project, name):
+    """Words of every job's shell command, by the job's message, with a name for a folder and for a file."""
+    (project.folder / f"{name}.tar").touch()
+    source = {"kind": "cifar10", "source": f"{name}.tar"}
+    overlay = project.overlay(json.dumps({"figures": {"folder": name}, "datasets": {"images": source}}))
+    options = ("--dry-run", "--printshellcmds")
+    output = project.snakemake("all", "publish", options=options, overlay=overlay)
+    jobs = re.findall(r"^Job \d+: ([^\n]+)\n.*?^Shell command: ([^\n]+)", output, re.DOTALL | re.MULTILINE)
+    found = {}
+    for message, command in jobs:
+        words = shlex.shlex(command, posix=True, punctuation_chars=True)
+        words.whitespace_split, words.commenters = True, ""
+        found[message] = list(words)
+    return found
+
+
+def test_a_name_for_the_shell_is_one_word_of_every_command(empty):
+    """Commands with the odd name have the words that they have with a plain one, and no more."""
+    plain, odd = commands(empty, "plain"), commands(empty, ODD)
+    assert len(plain) > 50
+    assert {
+        message: [word.replace(ODD, "plain") for word in words] for message, words in odd.items()
+    } == plain
+    for words in odd.values():
+        if "--settings" in words:
+            assert isinstance(json.loads(words[words.index("--settings") + 1]), dict)
+    named = [message for message, words in odd.items() if any(ODD in word for word in words)]
+    assert {message.split()[0] for message in named} == {"Preparing", "Rendering"}
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_killed_writer_leaves_no_file_of_that_name(tmp_path):
     path = tmp_path / "file.nc"
     script = (
-        "import sys, time; from pathlib import Path; from dynamical_loss.store import atomic_path\n"
+        "import sys, time; from pathlib import Path; from dynamical_loss.results.files import atomic_path\n"
         f"with atomic_path(Path({str(path)!r})) as t:\n"
         "    t.write_text('half'); print('writing', flush=True); time.sleep(60)"
     )

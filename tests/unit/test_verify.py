@@ -150,7 +150,7 @@ def test_foreign_files_are_named(tree, tmp_path):
 
 def test_leftovers_are_named_and_no_failure(tree):
     script = (
-        "import os; from pathlib import Path; from dynamical_loss.store import atomic_path\n"
+        "import os; from pathlib import Path; from dynamical_loss.results.files import atomic_path\n"
         f"with atomic_path(Path({str(tree / 'dataset' / 'e.nc')!r})) as t:\n"
         "    t.write_text('half'); os.kill(os.getpid(), 9)"
     )

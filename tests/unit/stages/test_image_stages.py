@@ -83,8 +83,10 @@ def block(folder):
     return netcdf.read(folder / "T4_A5_A9_seeds3-4.nc")
 
 
-def loss_at(folder, class_weight, samples):
-    """The weighted loss as a function of the flat parameters, put together here once more."""
+@pytest.fixture(scope="module")
+def loss(folder):
+    """The weighted loss as a function of flat parameters and class weights, put together here once more."""
+    samples = 15
     data = loading.load(folder / "data.nc", Inputs())
     model = Myrtle5Settings(kind="myrtle5", channels=2).build(10)
     example = jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, (8, 8, 1), [0]))
@@ -92,9 +94,14 @@ def loss_at(folder, class_weight, samples):
     inputs = np.asarray(data.train_inputs[:samples], np.float64)
     targets = data.one_hot(data.train_labels)[:samples]
     apply = apply_function(model)
-    return lambda flat: losses.weighted_loss(
+    return lambda flat, class_weight: losses.weighted_loss(
         losses.cross_entropy, apply(unravel(flat), inputs), targets, class_weight
     )
+
+
+@pytest.fixture(scope="module")
+def dense_hessian(loss):
+    return jax.jit(jax.hessian(loss))
 
 
 def test_lengths_in_epochs_become_steps(folder):
@@ -132,25 +139,25 @@ def test_results_say_what_they_were_trained_on(folder, block):
         assert "33 + 21 images" in stored.attrs["dataset_description"]
 
 
-def test_records_look_at_the_samples_asked_for(folder):
-    stored = netcdf.read(folder / "trajectory.nc")
+def test_records_look_at_the_samples_asked_for(folder, loss):
+    stored, compiled = netcdf.read(folder / "trajectory.nc"), jax.jit(loss)
     for step in stored["snapshot_step"].values:
         here = stored.sel(step=step, snapshot_step=step)
         with jax.enable_x64(True):
             for name, weights in (("weighted_loss", here["class_weight"].values), ("loss", np.ones(10))):
-                expected = float(loss_at(folder, weights, 15)(here["parameters"].values))
+                expected = float(compiled(here["parameters"].values, weights))
                 assert float(here[name]) == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize("kind", ["", "_static"])
-def test_hessian_eigenvalues_in_parts_are_those_of_the_dense_hessian(folder, kind):
+def test_hessian_eigenvalues_in_parts_are_those_of_the_dense_hessian(folder, dense_hessian, kind):
     trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     assert trajectory.sizes["parameter"] == 9 * 2 + 3 * 9 * 4 + 20
     for step in (5, 10):
         here = trajectory.sel(step=step, snapshot_step=step)
         weights = np.ones(10) if kind else here["class_weight"].values
         with jax.enable_x64(True):
-            dense = jax.hessian(loss_at(folder, weights, 15))(here["parameters"].values)
+            dense = dense_hessian(here["parameters"].values, weights)
             values = np.linalg.eigvalsh(dense)
         found = spectrum.sel(snapshot_step=step)[f"hessian_eigenvalue{kind}"].values
         np.testing.assert_allclose(found, values[::-1][:2], rtol=1e-8)

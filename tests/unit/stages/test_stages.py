@@ -1,6 +1,7 @@
 """The stages through the command line, on small real input, against numbers computed another way."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -64,8 +65,12 @@ def folder(tmp_path_factory):
     return path
 
 
-def objective(folder, weights):
-    """The weighted loss as a function of the flat parameters, put together here once more."""
+@pytest.fixture(scope="module")
+def objective(folder):
+    """The weighted loss as a function of flat parameters and class weights, put together here once more.
+
+    With it come its Hessian and the network's outputs; all are compiled.
+    """
     data = loading.load(folder / "data.nc", Inputs())
     model = MLPSettings(width=6).build(3)
     example = jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, (2,), [0]))
@@ -73,11 +78,13 @@ def objective(folder, weights):
     targets = data.one_hot(data.train_labels)
     apply = apply_function(model)
 
-    def loss(flat):
-        logits = apply(unravel(flat), data.train_inputs)
-        return losses.weighted_loss(losses.cross_entropy, logits, targets, weights)
+    def outputs(flat):
+        return apply(unravel(flat), data.train_inputs)
 
-    return loss, lambda flat: apply(unravel(flat), data.train_inputs)
+    def loss(flat, weights):
+        return losses.weighted_loss(losses.cross_entropy, outputs(flat), targets, weights)
+
+    return SimpleNamespace(loss=jax.jit(loss), hessian=jax.jit(jax.hessian(loss)), outputs=jax.jit(outputs))
 
 
 def test_the_trajectory_follows_the_contract(folder):
@@ -95,40 +102,35 @@ def test_the_trajectory_follows_the_contract(folder):
     assert stored["weighted_loss"].dtype == np.float64
 
 
-def test_losses_belong_to_the_parameters_of_that_step(folder):
+def test_losses_belong_to_the_parameters_of_that_step(folder, objective):
     stored = netcdf.read(folder / "trajectory.nc")
     for step in (0, 55, 200):
         row = stored.sel(step=step, snapshot_step=step)
         with jax.enable_x64(True):
-            loss, _ = objective(folder, row["class_weight"].values)
-            assert float(loss(row["parameters"].values)) == pytest.approx(
-                float(row["weighted_loss"]), rel=1e-12
-            )
+            found = float(objective.loss(row["parameters"].values, row["class_weight"].values))
+            assert found == pytest.approx(float(row["weighted_loss"]), rel=1e-12)
 
 
 @pytest.mark.parametrize("suffix", ["", "_static"])
-def test_hessian_eigenvalues_are_those_of_the_dense_hessian(folder, suffix):
+def test_hessian_eigenvalues_are_those_of_the_dense_hessian(folder, objective, suffix):
     trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     for step in (20, 57, 200):
         row = trajectory.sel(step=step, snapshot_step=step)
         weights = row["class_weight"].values if suffix == "" else np.ones(3)
         with jax.enable_x64(True):
-            loss, _ = objective(folder, weights)
-            dense = np.linalg.eigvalsh(jax.hessian(loss)(row["parameters"].values))
+            dense = np.linalg.eigvalsh(objective.hessian(row["parameters"].values, weights))
         found = spectrum.sel(snapshot_step=step)
         np.testing.assert_allclose(found[f"hessian_eigenvalue{suffix}"], dense[::-1][:3], rtol=1e-9)
         assert float(found[f"hessian_min_eigenvalue{suffix}"]) == pytest.approx(dense[0], abs=1e-10)
         assert found[f"hessian_residual{suffix}"].max() < 1e-8
 
 
-def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder):
+def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder, objective):
     trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     for step in (0, 200):
         with jax.enable_x64(True):
-            _, function = objective(folder, np.ones(3))
-            jacobian = np.asarray(
-                jax.jacobian(function)(trajectory["parameters"].sel(snapshot_step=step).values)
-            )
+            flat = trajectory["parameters"].sel(snapshot_step=step).values
+            jacobian = np.asarray(jax.jacobian(objective.outputs)(flat))
         flat = jacobian.reshape(-1, jacobian.shape[-1])
         found = spectrum.sel(snapshot_step=step)
         assert found["ntk_eigenvalue"].dims == found["hessian_eigenvalue"].dims == ("mode",)

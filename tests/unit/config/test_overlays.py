@@ -1,0 +1,105 @@
+"""Mistakes in settings that are laid over config.yaml, told as the Snakefile tells them."""
+
+import pytest
+import yaml
+
+from dynamical_loss.config import document
+from dynamical_loss.config.study import load
+from dynamical_loss.errors import UserError
+from overlays import CONFIG, SCALES, merged, settings
+
+SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "line"),
+    [
+        (
+            "phase: {spiral_w100: {amplitude: [1, 2]}}",
+            "unknown key 'phase.spiral_w100.amplitude'; did you mean 'amplitudes'?",
+        ),
+        ("learning_rate: 1", "unknown key 'learning_rate'; the keys here are scale, published, datasets"),
+        (
+            "phase: {spiral_w100: {amplitudes: [1, 0.5]}}",
+            "key 'phase.spiral_w100.amplitudes.1': must be at least 1 (it is 0.5)",
+        ),
+        (
+            "phase: {spiral_w100: {periods: [0]}}",
+            "key 'phase.spiral_w100.periods.0': must be greater than 0 (it is 0)",
+        ),
+        (
+            "phase: {spiral_w100: {periods: [20, 101]}}",
+            "'phase.spiral_w100': periods: T = 101 leaves no static period at the end of 200 steps; "
+            "take T <= 100 or more steps",
+        ),
+        (
+            "threshold: {trajectory: {period: 150}}",
+            "'threshold.trajectory': period: T = 150 leaves no static period at the end of 200 steps",
+        ),
+        (
+            "phase: {spiral_w100: {periods: []}}",
+            "key 'phase.spiral_w100.periods': the list is empty; give at least one value",
+        ),
+        (
+            "phase: {spiral_w100: {periods: [20, 20]}}",
+            "key 'phase.spiral_w100.periods': lists a value twice; remove one",
+        ),
+        (
+            "figures: {phase_narrow: spiral_w10}",
+            "figures.phase_narrow: no 'spiral_w10' under `phase`; there is spiral_w100, spiral_w1000",
+        ),
+        ("figures: {cascade: cascad}", "figures.cascade: no 'cascad' under `trajectories`; there is cascade"),
+        ("phase: {spiral_w100: {dataset: spirl}}", "phase.spiral_w100.dataset: no 'spirl' under `datasets`"),
+        (
+            "trajectories: {cascade: {snapshots: {every: 4}}}",
+            "snapshots every 4 steps see only one branch of the period-2 oscillation; take an odd number",
+        ),
+        (
+            "phase: {spiral_w100: {optimiser: {kind: sgdd}}}",
+            "optax has no optimiser 'sgdd'; sgd, adam and rmsprop are examples",
+        ),
+        (
+            "phase: {spiral_w100: {optimiser: {arguments: {momentun: 0.9}}}}",
+            "optax.sgd takes no argument 'momentun'; it takes momentum",
+        ),
+        ("phase: [1]", "key 'phase': must be a group of `key: value` lines"),
+        ("scale: ../elsewhere", "key 'scale'"),
+        ('phase: {"a; touch x": {}}', "key 'phase.a; touch x"),
+        ("phase: {../spiral: {}}", "key 'phase.../spiral"),
+        ('datasets: {"$(touch x)": {}}', "key 'datasets.$(touch x)"),
+        ("datasets: {../spiral: {}}", "key 'datasets.../spiral"),
+        ('trajectories: {"a`touch x`": {}}', "key 'trajectories.a`touch x`"),
+        ("trajectories: {a/../../b: {}}", "key 'trajectories.a/../../b"),
+        ('figures: {folder: "{figure}"}', "key 'figures.folder': must have no braces"),
+        ('figures: {folder: "a\\nb"}', "key 'figures.folder': must have no control characters"),
+        ("figures: {folder: -rf}", "key 'figures.folder': must name a folder, and not begin with '-'"),
+        ('figures: {folder: ""}', "key 'figures.folder': must name a folder"),
+    ],
+)
+def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(overlay, line):
+    values = merged(settings(CONFIG), settings(SCALES / "smoke.yaml"), yaml.safe_load(overlay))
+    with pytest.raises(UserError) as error:
+        load(values, SOURCE).for_data()
+    message = str(error.value)
+    assert message.startswith(f"{SOURCE}: ") and "\n" not in message
+    assert line in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("points_per_class: 100", "points_per_clas: 100", "unknown key 'datasets.spiral.points_per_clas'"),
+        ("seeds: 10\n", "seeds: [10\n", ": not valid YAML; mend the syntax"),
+        ("seeds: 10\n", "\tseeds: 10\n", ": not valid YAML; mend the syntax"),
+    ],
+)
+def test_a_mistake_in_the_configuration_file_names_it(tmp_path, monkeypatch, old, new, line):
+    monkeypatch.chdir(tmp_path)
+    text = CONFIG.read_text()
+    assert old in text
+    (tmp_path / "config.yaml").write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError) as error:
+        document.read(tmp_path.joinpath("config.yaml").relative_to(tmp_path))
+    message = str(error.value)
+    assert message.startswith("config.yaml") and "\n" not in message
+    assert line in message
