@@ -19,7 +19,7 @@ from dynamical_loss.claims.cells import (
 from dynamical_loss.claims.criteria import Above, Below, GainBelow, Near
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.claims.protocol import require, require_dataset, require_recorded
-from dynamical_loss.datasets.kinds.cifar10 import OFFICIAL_SHA256
+from dynamical_loss.datasets.official import SHA256
 from dynamical_loss.image_protocol import (
     CHANNELS,
     EPOCHS,
@@ -113,7 +113,7 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
 def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
     """The same, with a remark on images that are not of an official archive, and on rounded products."""
     words = []
-    if item.attrs.get("dataset_source_sha256") not in OFFICIAL_SHA256.values():
+    if item.attrs.get("dataset_source_sha256") not in SHA256.values():
         if "jpeg" in str(item.attrs.get("dataset_description", "")).lower():
             words.append("from JPEG copies of the images, which are lossy")
         else:

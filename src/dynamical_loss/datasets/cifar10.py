@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dynamical_loss.datasets import archive, cifar10_binary, cifar10_python, image_folder
 from dynamical_loss.datasets.images import OFFICIAL_SPLIT, Images, Source, base_name
-from dynamical_loss.datasets.kinds.cifar10 import OFFICIAL_SHA256
+from dynamical_loss.datasets.official import SHA256
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import checksums
 
@@ -34,13 +34,13 @@ class Official(NamedTuple):
     read: Callable[[Path], tuple[Images, Images]]
 
 
-BINARY_SHA256 = OFFICIAL_SHA256["cifar-10-binary.tar.gz"]
+BINARY_SHA256 = SHA256["cifar-10-binary.tar.gz"]
 OFFICIAL = {
     "cifar-10-binary.tar.gz": Official(
         BINARY_SHA256, "official binary archive", cifar10_binary.FOLDER, cifar10_binary.read
     ),
     "cifar-10-python.tar.gz": Official(
-        OFFICIAL_SHA256["cifar-10-python.tar.gz"],
+        SHA256["cifar-10-python.tar.gz"],
         "official archive for Python",
         cifar10_python.FOLDER,
         cifar10_python.read,

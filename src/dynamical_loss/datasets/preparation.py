@@ -5,15 +5,19 @@ Training reads datasets and never makes them, so that a change here retrains not
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import xarray as xr
 
 from dynamical_loss.datasets.images import DESCRIPTION, Images, Source, sizes
-from dynamical_loss.datasets.kind import ImageSettings
 from dynamical_loss.datasets.normalisation import channel_statistics, whitening
 from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
+
+if TYPE_CHECKING:
+    from dynamical_loss.datasets.kind import ImageSettings
 
 
 def images(settings: ImageSettings, source: Source) -> xr.Dataset:

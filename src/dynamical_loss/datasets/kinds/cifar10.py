@@ -15,12 +15,6 @@ if TYPE_CHECKING:
 DOWNLOADED = Path("data", "cifar-10-binary.tar.gz")
 """Where CIFAR-10 is downloaded to, and read from where no source is given."""
 
-OFFICIAL_SHA256 = {
-    "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-    "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-}
-"""Checksums of CIFAR-10's official archives, by name."""
-
 
 class Cifar10Settings(ImageSettings):
     """CIFAR-10, 32×32 in colour."""
