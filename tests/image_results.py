@@ -8,8 +8,6 @@ from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Provenance
 
-JPEG = "CIFAR-10 from JPEG copies (lossy), 4 000 + 1 000 images"
-ORIGINAL = "CIFAR-10, 50 000 + 10 000 images"
 CLASSES = 10
 
 PROTOCOL = {
@@ -21,6 +19,20 @@ PROTOCOL = {
     "batch_size": 512,
 }
 REFERENCE = "Fig. 1"
+
+
+def data(*, dataset="CIFAR-10", copies="lossy", train_samples=4_000, validation_samples=1_000):
+    """Attributes that a result has of its images, which are of no official archive."""
+    title = f"{dataset} from JPEG copies (lossy)" if copies == "lossy" else dataset
+    sizes = f"{train_samples:,} + {validation_samples:,} images".replace(",", " ")
+    return {
+        "dataset": dataset,
+        "dataset_copies": copies,
+        "dataset_description": f"{title}, {sizes}",
+        "dataset_source_sha256": "0" * 64,
+        "train_samples": train_samples,
+        "validation_samples": validation_samples,
+    }
 
 
 def myrtle5(channels=16):
@@ -53,7 +65,6 @@ def phase(
     scatter=0.01,
     train_samples=4_000,
     curves=True,
-    description=JPEG,
     diverging=(),
 ):
     """A phase diagram with learning curves in which the dynamical loss is slower and gains `gain`.
@@ -110,8 +121,8 @@ def phase(
         "aggregate_phase",
         path,
         range(seeds),
-        dataset_description=description,
         steps_per_epoch=settings.steps_per_epoch(train_samples),
+        **data(train_samples=train_samples),
     )
 
 
@@ -159,7 +170,7 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     variables.add("oscillation_end", (), end, "first step of the static end", reference="Fig. S2")
     variables.add("diverged", (), False, "1 if it diverged", reference="Fig. S2")
     attributes = {
-        "dataset_description": JPEG,
+        **data(train_samples=train_samples),
         "steps_per_epoch": settings.steps_per_epoch(train_samples),
     }
     origin = {**settings.model_dump(mode="json"), "seed": 0}

@@ -13,12 +13,14 @@ from click.testing import CliRunner
 from scipy import stats
 
 from dynamical_loss import claims, cli
-from dynamical_loss.analysis.events import SHARPNESS_RULE
+from dynamical_loss.analysis import event_table
+from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
 from dynamical_loss.claims.cells import best_cell
 from dynamical_loss.claims.criteria import Above, Below, Equivalent, GainBelow, Near, Verdict
 from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.stages import evaluate_claims
@@ -27,8 +29,11 @@ SETTINGS = BootstrapSettings(resamples=4000, seed=1)
 DEFINITIONS = ["sharpness", "sharpness_starts", "loss"]
 
 
+SPIRAL = {"dataset": "spiral", "dataset_settings": SpiralSettings().model_dump_json()}
+
+
 def with_settings(dataset, settings):
-    return dataset.assign_attrs(settings=json.dumps(settings))
+    return dataset.assign_attrs(settings=json.dumps(settings), **SPIRAL)
 
 
 def phase(accuracy, *, width=100, seeds=10, periods=(50, 200, 2000), amplitudes=(1, 5, 20, 70), **changed):
@@ -57,14 +62,11 @@ def origin(*, width=100, rate=1.0, seed=0, amplitude=70.0, **changed):
 
 
 def event_columns(starts, *, period=5000, length=200):
-    starts = np.asarray(starts)
-    return {
-        "event_rule": ("event", np.full(starts.size, SHARPNESS_RULE)),
-        "event_start": ("event", starts),
-        "event_finish": ("event", starts + length),
-        "event_finished": ("event", np.ones(starts.size, dtype=np.int8)),
-        "event_period_index": ("event", starts // period),
-    }
+    events = [
+        Event(SHARPNESS_RULE, start, start + length, True, start // period)
+        for start in np.asarray(starts).tolist()
+    ]
+    return {name: ("event", values) for name, values in event_table.columns(events).items()}
 
 
 def starts_in(periods):
@@ -309,8 +311,8 @@ def test_the_wide_network_is_compared_seed_by_seed(gain, verdict):
     ],
 )
 def test_what_the_grid_cannot_tell_is_not_tested(changed, claim, reason):
-    recorded = ("steps", "learning_rate", "periods", "batch_size", "oscillation_stop")
-    settings = {key: changed[key] for key in recorded if key in changed}
+    names = ("steps", "learning_rate", "periods", "batch_size", "oscillation_stop")
+    settings = {key: changed[key] for key in names if key in changed}
     shape = {key: value for key, value in changed.items() if key not in settings or key == "periods"}
     dataset = phase(narrow_as_in_the_paper, **shape)
     row = rows(phase_narrow=with_settings(dataset, {**recorded.settings_of(dataset), **settings}))[claim]
@@ -321,8 +323,50 @@ def test_what_the_grid_cannot_tell_is_not_tested(changed, claim, reason):
 def test_a_spiral_s_claims_are_not_tested_on_digits():
     found = rows(phase_narrow=phase(narrow_as_in_the_paper).assign_attrs(dataset="digits"))
     assert "the dataset is digits, in the paper spiral" in found["static_narrow_fails"].rule
-    same = rows(phase_narrow=phase(narrow_as_in_the_paper).assign_attrs(dataset="spiral"))
-    assert same["static_narrow_fails"].verdict == Verdict.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"points_per_class": 50}, "dataset_settings.points_per_class is 50, in the paper 100"),
+        ({"turns": 1.0}, "dataset_settings.turns is 1.0, in the paper 2.0"),
+        ({"noise": 0.3}, "dataset_settings.noise is 0.3, in the paper 0.2"),
+        ({"train_seed": 5}, "dataset_settings.train_seed is 5, in the paper 0"),
+    ],
+)
+def test_another_spiral_is_not_the_paper_s(changed, reason):
+    other = {"dataset_settings": SpiralSettings(**changed).model_dump_json()}
+    found = rows(
+        phase_narrow=phase(narrow_as_in_the_paper).assign_attrs(other),
+        threshold=threshold_file().assign_attrs(other),
+    )
+    for name in ("static_narrow_fails", "threshold_width_sharpness"):
+        assert found[name].verdict == Verdict.NOT_TESTED
+        assert reason in found[name].rule
+    assert found["unstable_periods"].verdict == Verdict.NOT_TESTED
+
+
+def test_the_seed_of_the_validation_set_is_free():
+    other = {"dataset_settings": SpiralSettings(validation_seed=7).model_dump_json()}
+    found = rows(phase_narrow=phase(narrow_as_in_the_paper).assign_attrs(other))
+    assert found["static_narrow_fails"].verdict == Verdict.REPRODUCED
+
+
+def test_what_a_file_does_not_record_is_never_the_paper_s():
+    whole = phase(narrow_as_in_the_paper)
+    for attribute in SPIRAL:
+        item = whole.copy()
+        del item.attrs[attribute]
+        row = rows(phase_narrow=item)["static_narrow_fails"]
+        assert row.verdict == Verdict.NOT_TESTED
+        assert f"[not tested here: the file does not record {attribute}" in row.rule
+    settings = {key: value for key, value in recorded.settings_of(whole).items() if key != "batch_size"}
+    row = rows(phase_narrow=with_settings(whole, settings))["static_narrow_fails"]
+    assert row.rule.endswith("[not tested here: the file does not record batch_size]")
+    many = phase(narrow_as_in_the_paper, seeds=30)
+    for other, n in ((many, 30), (with_settings(many, settings), 10)):
+        found = rows(phase_narrow=whole, initialisation=other)
+        assert found["static_narrow_fails"].n == n
 
 
 def test_static_runs_of_another_training_do_not_stand_for_the_narrow_network():
@@ -352,7 +396,7 @@ def test_ten_unstable_periods_reproduce_and_two_do_not():
 
 
 def test_instabilities_that_never_end_are_not_reproduced():
-    found = rows(cascade=[cascade_file([0, 5, 12], seed=seed) for seed in range(3)])
+    found = rows(instabilities=[cascade_file([0, 5, 12], seed=seed) for seed in range(3)])
     assert found["instabilities_end"].measured_value == pytest.approx(13)
     assert found["instabilities_end"].verdict == Verdict.NOT_REPRODUCED
     assert found["unstable_periods"].measured_value == pytest.approx(3)
@@ -361,20 +405,20 @@ def test_instabilities_that_never_end_are_not_reproduced():
 def test_a_run_in_two_files_counts_once():
     found = rows(
         threshold=threshold_file(unstable=(10, 10, 9)),
-        cascade=cascade_file(range(10), seed=0, record_every=5),
+        instabilities=cascade_file(range(10), seed=0, record_every=5),
     )
     assert found["unstable_periods"].n == 3
-    assert rows(cascade=cascade_file(range(10)))["unstable_periods"].verdict == Verdict.NOT_TESTED
+    assert rows(instabilities=cascade_file(range(10)))["unstable_periods"].verdict == Verdict.NOT_TESTED
 
 
 def test_instabilities_after_the_oscillation_do_not_count():
-    found = rows(cascade=[cascade_file([0, 13], seed=seed) for seed in range(3)])
+    found = rows(instabilities=[cascade_file([0, 13], seed=seed) for seed in range(3)])
     assert found["instabilities_end"].measured_value == pytest.approx(1)
 
 
 def test_runs_without_instabilities_are_a_result():
     found = rows(
-        cascade=[cascade_file([], seed=seed) for seed in range(3)],
+        instabilities=[cascade_file([], seed=seed) for seed in range(3)],
         spectrum=[spectrum_file(np.ones_like, ntk=np.ones_like, seed=seed) for seed in range(3)],
     )
     assert found["unstable_periods"].measured_value == 0.0
@@ -390,7 +434,7 @@ def growing_then_dropping(steps):
 
 def test_the_kernel_grows_before_and_drops_in_a_cascade():
     found = rows(
-        cascade=cascade_file(range(1, 8)),
+        instabilities=cascade_file(range(1, 8)),
         spectrum=spectrum_file(np.ones_like, ntk=growing_then_dropping),
     )
     assert found["ntk_grows_before"].verdict == Verdict.REPRODUCED
@@ -402,7 +446,7 @@ def test_the_kernel_grows_before_and_drops_in_a_cascade():
 
 def test_a_kernel_that_does_the_opposite_is_not_reproduced():
     found = rows(
-        cascade=cascade_file(range(1, 8)),
+        instabilities=cascade_file(range(1, 8)),
         spectrum=spectrum_file(np.ones_like, ntk=lambda steps: 1e6 / growing_then_dropping(steps)),
     )
     assert found["ntk_grows_before"].verdict == Verdict.NOT_REPRODUCED
@@ -412,14 +456,14 @@ def test_a_kernel_that_does_the_opposite_is_not_reproduced():
 def test_three_runs_are_counted_as_runs():
     seeds = range(3)
     found = rows(
-        cascade=[cascade_file(range(1, 8), seed=seed) for seed in seeds],
+        instabilities=[cascade_file(range(1, 8), seed=seed) for seed in seeds],
         spectrum=[spectrum_file(np.ones_like, ntk=growing_then_dropping, seed=seed) for seed in seeds],
     )
     assert found["ntk_grows_before"].n == 3
 
 
 def test_without_a_probed_kernel_there_is_nothing_to_say():
-    found = rows(cascade=cascade_file(range(8)), spectrum=spectrum_file(np.ones_like))
+    found = rows(instabilities=cascade_file(range(8)), spectrum=spectrum_file(np.ones_like))
     assert found["ntk_grows_before"].verdict == Verdict.NOT_TESTED
 
 

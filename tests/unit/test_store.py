@@ -379,3 +379,18 @@ def test_a_changed_picture_or_sidecar_is_refused(pictures):
     pictures[1].unlink()
     with pytest.raises(UserError, match=r"fig\.png does not exist"):
         sidecars.read(sidecar)
+
+
+def test_what_files_do_not_agree_on_is_not_said_of_their_data():
+    same = {"dataset": "spiral", "train_samples": 30, "width": 7}
+    first, second, third = (
+        example().assign_attrs(attributes)
+        for attributes in (
+            same | {"steps_per_epoch": 1},
+            same | {"steps_per_epoch": 2},
+            {"dataset": "spiral"},
+        )
+    )
+    assert recorded.of_data(first) == {"dataset": "spiral", "train_samples": 30, "steps_per_epoch": 1}
+    assert recorded.of_data(first, second) == {"dataset": "spiral", "train_samples": 30}
+    assert recorded.of_data(first, second, third) == {"dataset": "spiral"}

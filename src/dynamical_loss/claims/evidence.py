@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import xarray as xr
 from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.claims.criteria import Criterion
 from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.paper.departures import Protocol, Sort, departures
 
 Inputs = Mapping[str, Sequence[xr.Dataset]]
 """Role → datasets; the roles are those of ``workflow/rules/shown.smk``, and any may be absent."""
@@ -77,6 +79,22 @@ def mean_of(
         return Measurement(mean, n=known.size)
     ends = np.clip(bootstrap_interval(known, resamples=settings.resamples, seed=[settings.seed, 0]), *bounds)
     return Measurement(mean, (float(ends[0]), float(ends[1])), known.size)
+
+
+def require(protocol: Protocol, facts: Mapping[str, Any], *, but: Collection[str] = ()) -> None:
+    """`UntestedError` unless a result follows the protocol, with as many seeds as it may have.
+
+    Fewer seeds widen an interval, which then says so itself.
+
+    Args:
+        protocol: the paper's.
+        facts: what the result records, see `departures.facts_of`.
+        but: keys that may differ from the paper's, where the claim says so in a remark; they must be known.
+    """
+    for departure in departures(protocol, facts):
+        allowed = departure.known and not set(but).isdisjoint(departure.keys)
+        if departure.sort is not Sort.SEEDS and not allowed:
+            raise UntestedError(departure.words)
 
 
 @dataclass(frozen=True)

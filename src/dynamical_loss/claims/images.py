@@ -17,18 +17,9 @@ from dynamical_loss.claims.cells import (
     static_accuracy,
 )
 from dynamical_loss.claims.criteria import Above, Below, GainBelow, Near
-from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
-from dynamical_loss.claims.protocol import require, require_dataset, require_recorded
-from dynamical_loss.datasets.official import SHA256
-from dynamical_loss.image_protocol import (
-    CHANNELS,
-    EPOCHS,
-    PEAK_EPOCH,
-    TRAIN_IMAGES,
-    VALIDATION_IMAGES,
-    WIDE_RESNET_EPOCHS,
-    departures,
-)
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.paper.departures import COPIES, EXACT, LOSSY, facts_of
+from dynamical_loss.paper.protocols import CHANNELS, EPOCHS, MYRTLE5, PEAK_EPOCH, WIDE_RESNET
 from dynamical_loss.results import recorded
 
 BEST_PERIOD, BEST_AMPLITUDE = 100, 50.0
@@ -48,55 +39,19 @@ MATTERING_GAIN = 0.01
 
 _WINDOW = 100  # 1/100 of the run either way: a moment, yet at T = 100 more than one cycle of all classes
 
-_RECORDED = (
-    "model__kind",
-    "optimiser__kind",
-    "optimiser__arguments",
-    "loss__kind",
-    "loss__waveform",
-    "batch_size",
-    "learning_rate",
-    "learning_rate_schedule",
-    "oscillation_stop",
-    "steps",
-    "evaluation_samples",
-    "arithmetic",
-)
-"""What a study of images has to say of itself: it is newer than all of these settings."""
+_COPY_REMARKS = {
+    LOSSY: "from lossy copies of the images",
+    EXACT: "from copies of the images, not from an official archive",
+}
 
 
 # Protocols and data --------------------------------------------------------------------------------
 
 
-def _require_run(item: xr.Dataset, epochs: int) -> None:
-    """`UntestedError` unless runs by the protocol saw all of CIFAR-10 so often, and records its test set."""
-    settings = recorded.settings_of(item)
-    require_recorded(settings, *_RECORDED)
-    if "dataset" not in item.attrs:
-        raise UntestedError("the file does not record its dataset")
-    require_dataset(item, "CIFAR-10")
-    if other := departures(settings):
-        raise UntestedError(other[0])
-    for name, images in (("train_samples", TRAIN_IMAGES), ("validation_samples", VALIDATION_IMAGES)):
-        found = item.attrs.get(name)
-        if found is None or int(found) != images:
-            raise UntestedError(f"{name} is {found}, in the paper {images}")
-    length = settings["steps"] / -(-TRAIN_IMAGES // settings["batch_size"])
-    if abs(length - epochs) > 0.01 * epochs:
-        raise UntestedError(f"runs of {length:g} epochs, in the paper {epochs}")
-    looked_at = settings["evaluation_samples"]
-    if looked_at is not None and looked_at < VALIDATION_IMAGES:
-        raise UntestedError(f"accuracies of {looked_at} images, the test set has {VALIDATION_IMAGES}")
-
-
 def _myrtle5(role: str, evidence: Evidence) -> xr.Dataset:
     """The study of a role; `UntestedError` unless it follows the protocol of Fig. 1."""
     item = evidence.files(role)[0]
-    settings = recorded.settings_of(item)
-    require(settings, model__kind="myrtle5")
-    require_recorded(settings, "model__channels")
-    require(settings, model__channels=CHANNELS)
-    _require_run(item, EPOCHS)
+    require(MYRTLE5, facts_of(item), but=[COPIES])
     return item
 
 
@@ -105,20 +60,16 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
     for item in evidence.files("wide_resnet"):
         model = recorded.settings_of(item).get("model", {})
         if model.get("kind") == "wide_resnet" and model.get("normalisation") == normalisation:
-            _require_run(item, WIDE_RESNET_EPOCHS)
+            require(WIDE_RESNET, facts_of(item), but=[COPIES])
             return item
     raise UntestedError(f"no study of a Wide ResNet with normalisation: {normalisation}")
 
 
 def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
     """The same, with a remark on images that are not of an official archive, and on rounded products."""
-    words = []
-    if item.attrs.get("dataset_source_sha256") not in SHA256.values():
-        if "jpeg" in str(item.attrs.get("dataset_description", "")).lower():
-            words.append("from JPEG copies of the images, which are lossy")
-        else:
-            words.append("from copies of the images, not from an official archive")
-    arithmetic = recorded.settings_of(item)["arithmetic"]
+    facts = facts_of(item)
+    words = [_COPY_REMARKS[facts[COPIES]]] if facts[COPIES] in _COPY_REMARKS else []
+    arithmetic = facts["arithmetic"]
     if arithmetic != "full":
         words.append(f"with {arithmetic} products")
     return replace(found, remark=f"here {', and '.join(words)}") if words else found

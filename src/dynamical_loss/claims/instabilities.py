@@ -16,16 +16,15 @@ from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, oscillating_periods, unstable_periods
 from dynamical_loss.claims.criteria import Above, Below, Near
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
-from dynamical_loss.claims.protocol import (
+from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.paper.departures import departures, facts_of
+from dynamical_loss.paper.protocols import (
+    CASCADE,
     CASCADE_AMPLITUDE,
     CASCADE_PERIOD,
     CASCADE_STEPS,
     NARROW,
-    require,
-    require_network,
-    require_steps,
 )
-from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.results import recorded
 
 Floats = npt.NDArray[np.float64]
@@ -42,15 +41,9 @@ def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[
     return steps[regular], spectrum[variable].values[regular, 0]
 
 
-def _is_cascade_run(origin: Mapping[str, Any]) -> bool:
-    """Whether a run follows the protocol of Fig. 4: width 100, η = 1, T = 5000, A = 70."""
-    try:
-        require_network(origin, NARROW)
-        require(origin, learning_rate=1.0, period=CASCADE_PERIOD, amplitude=CASCADE_AMPLITUDE)
-        require_steps(origin, CASCADE_STEPS)
-    except UntestedError:
-        return False
-    return True
+def _is_cascade_run(item: xr.Dataset, origin: Mapping[str, Any]) -> bool:
+    """Whether a run of a file follows the protocol of Fig. 4: width 100, η = 1, T = 5000, A = 70."""
+    return not departures(CASCADE, facts_of(item, origin))
 
 
 def _run_key(origin: Mapping[str, Any]) -> str:
@@ -66,7 +59,7 @@ def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     found: dict[str, npt.NDArray[np.bool_]] = {}
 
     def add(origin: Mapping[str, Any], table: xr.Dataset, **run: float) -> None:
-        if not _is_cascade_run(origin):
+        if not _is_cascade_run(table, origin):
             return
         period = origin["period"]
         # The last period is static (the paper's protocol), so it does not count.
@@ -115,7 +108,7 @@ def _ntk(part: str, evidence: Evidence) -> Measurement:
     for item in evidence.files("instabilities"):
         origin = recorded.settings_of(item)["trajectory"]
         probes = spectra.get(_run_key(origin))
-        if probes is None or not _is_cascade_run(origin):
+        if probes is None or not (_is_cascade_run(item, origin) and _is_cascade_run(probes, origin)):
             continue
         change = kernel.ntk_change(
             *regular_snapshots(probes, "ntk_eigenvalue"),

@@ -10,17 +10,10 @@ import xarray as xr
 
 from dynamical_loss.claims.cells import ACCURACY, best_cell, mean_accuracy, static_accuracy
 from dynamical_loss.claims.criteria import Above, Below, Near
-from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
-from dynamical_loss.claims.protocol import (
-    NARROW,
-    PHASE_STEPS,
-    WIDE,
-    require,
-    require_dataset,
-    require_network,
-    require_steps,
-)
-from dynamical_loss.results import recorded
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.paper.departures import facts_of
+from dynamical_loss.paper.protocols import NARROW, WIDE, phase_of_spiral
+from dynamical_loss.results.recorded import DATASET_SETTINGS
 
 NARROW_REGION = ((5.0, 20.0), 300)
 WIDE_REGION = ((5.0, 25.0), 700)
@@ -31,14 +24,21 @@ _REGIONS = {"phase_narrow": NARROW_REGION, "phase_wide": WIDE_REGION}
 TOO_LARGE = 60.0
 """Smallest A that may stand for "too large": twice the paper's optimum, A ~ 30."""
 
+_OF_TRAINING = (
+    DATASET_SETTINGS,
+    "model",
+    "loss",
+    "optimiser",
+    "batch_size",
+    "learning_rate",
+    "learning_rate_schedule",
+    "steps",
+)
+
 
 def _phase(evidence: Evidence, role: str) -> xr.Dataset:
     dataset = evidence.files(role)[0]
-    settings = recorded.settings_of(dataset)
-    require_dataset(dataset, "spiral")
-    require_network(settings, NARROW if role == "phase_narrow" else WIDE)
-    require(settings, learning_rate=1.0)
-    require_steps(settings, PHASE_STEPS)
+    require(phase_of_spiral(NARROW if role == "phase_narrow" else WIDE), facts_of(dataset))
     return dataset
 
 
@@ -50,16 +50,16 @@ def _static_narrow(variable: str, evidence: Evidence) -> Measurement:
     """The narrow network at A = 1, from whichever study of the same training has the most seeds."""
     main = _phase(evidence, "phase_narrow")
     training = _training(main)
+    # The main study records all of this, so that one which lacks some of it is not alike.
     others = [item for item in evidence.inputs.get("initialisation", ()) if _training(item) == training]
     largest = max([main, *others], key=lambda dataset: dataset.sizes["seed"])
     return evidence.mean(static_accuracy(largest[variable]), ACCURACY)
 
 
-def _training(item: xr.Dataset) -> list[Any]:
+def _training(item: xr.Dataset) -> dict[str, Any]:
     """What must be alike in studies for their static runs to be alike."""
-    settings = recorded.settings_of(item)
-    names = ("dataset", "model", "loss", "optimiser", "batch_size", "learning_rate", "steps")
-    return [settings.get(name) for name in names]
+    facts = facts_of(item)
+    return {name: facts[name] for name in _OF_TRAINING if name in facts}
 
 
 def _best(variable: str, evidence: Evidence) -> Measurement:

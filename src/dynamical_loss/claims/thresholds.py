@@ -18,31 +18,18 @@ from dynamical_loss.claims.evidence import (
     Evidence,
     Measurement,
     UntestedError,
+    require,
 )
 from dynamical_loss.claims.instabilities import regular_snapshots
-from dynamical_loss.claims.protocol import (
-    CASCADE_AMPLITUDE,
-    CASCADE_PERIOD,
-    CASCADE_STEPS,
-    NARROW,
-    PHASE_STEPS,
-    WIDE,
-    require,
-    require_network,
-    require_steps,
-)
+from dynamical_loss.paper.departures import facts_of
+from dynamical_loss.paper.protocols import NARROW, THRESHOLD, WIDE, static_run
 from dynamical_loss.results import recorded
 
 
 def _threshold_file(evidence: Evidence) -> xr.Dataset:
     item = evidence.files("threshold")[0]
     for origin in recorded.settings_of(item)["trajectories"]:
-        require_network(origin, origin["model"]["width"])
-        require(origin, amplitude=CASCADE_AMPLITUDE)
-        period = origin["learning_rate"] * origin["period"]
-        if abs(period / CASCADE_PERIOD - 1.0) > 0.01:
-            raise UntestedError(f"η × T is {period:g}, in the paper {CASCADE_PERIOD}")
-        require_steps(origin, CASCADE_STEPS)
+        require(THRESHOLD, facts_of(item, origin))
     return item
 
 
@@ -101,9 +88,7 @@ def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
     shares = []
     for item in evidence.files(role):
         origin = recorded.settings_of(item)["trajectory"]
-        require_network(origin, width)
-        require(origin, amplitude=1.0)
-        require_steps(origin, PHASE_STEPS)
+        require(static_run(width), facts_of(item, origin))
         rate = origin["learning_rate"]
         limit = math.nan
         if rate in values["learning_rate"].values:

@@ -108,15 +108,16 @@ def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
 def _from_images(path: Path) -> Source:
     found = image_folder.read(path, CLASS_NAMES, cifar10_binary.SIDE)
     formats = " and ".join(found.formats)
-    lossy = " (lossy)" if "JPEG" in found.formats else ""
+    lossy = "JPEG" in found.formats
     kind = "folder" if path.is_dir() else "tar"
-    return _source(
-        f"CIFAR-10 from {formats} copies{lossy}",
+    source = _source(
+        f"CIFAR-10 from {formats} copies{' (lossy)' if lossy else ''}",
         f"{base_name(path)} ({kind} of {formats} images)",
         found.sha256,
         found.train,
         found.test,
     )
+    return source._replace(copies="lossy" if lossy else "exact")
 
 
 def _source(title: str, origin: str, sha256: str, train: Images, test: Images) -> Source:

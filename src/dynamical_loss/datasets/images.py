@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ class Source(NamedTuple):
         train: the training images.
         validation: the validation images.
         class_names: C names, in the order of the labels.
+        copies: ``lossy`` if a file was of a format that changes intensities, else ``exact``.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class Source(NamedTuple):
     train: Images
     validation: Images
     class_names: tuple[str, ...]
+    copies: Literal["exact", "lossy"] = "exact"
 
 
 DESCRIPTION = "dataset_description"

@@ -56,6 +56,7 @@ def images(settings: ImageSettings, source: Source) -> xr.Dataset:
             "dataset": source.dataset,
             "dataset_source": source.origin,
             "dataset_source_sha256": source.sha256,
+            "dataset_copies": source.copies,
             "split": f"{sizes(*(len(part.labels) for part in official))} images, {source.split}",
             DESCRIPTION: f"{source.title}, {sizes(len(train.labels), len(validation.labels))} images",
             "dataset_normalisation": settings.normalisation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from dynamical_loss.figures import phase_plane, scale, style
+from dynamical_loss.figures import header_words, phase_plane, style
 
 ROLES = {"phase": style.Role("aggregate_phase")}
 
@@ -40,6 +40,6 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         if each is not None:
             axis.set_xlabel(f"period $T$ (steps; an epoch is {int(each)})")
     style.panel_letters(axes)
-    style.header(figure, scale.remarks(dataset))
+    style.header(figure, header_words.remarks(dataset))
     phase_plane.key(figure)
     return figure

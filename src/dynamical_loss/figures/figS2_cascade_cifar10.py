@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dynamical_loss.analysis import stability
-from dynamical_loss.figures import along_run, scale, style
+from dynamical_loss.figures import along_run, header_words, style
 from dynamical_loss.figures.along_run import Floats, Span
 from dynamical_loss.results import recorded
 
@@ -107,7 +107,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
 def _remarks(trajectory: xr.Dataset) -> str:
     samples = recorded.settings_of(trajectory).get("evaluation_samples")
     fixed = f"; loss, accuracies and Hessian of {samples} fixed images" if samples else ""
-    return scale.remarks(trajectory) + fixed
+    return header_words.remarks(trajectory) + fixed
 
 
 def _hessian(

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dynamical_loss.analysis.intervals import student_interval
-from dynamical_loss.figures import learning_curves, phase_plane, scale, style
+from dynamical_loss.figures import header_words, learning_curves, phase_plane, style
 from dynamical_loss.results import recorded
 
 ROLES = {"phase": style.Role("aggregate_phase", ("validation_accuracy_curve",))}
@@ -59,7 +59,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     axes[0].set_ylabel("Validation accuracy")
     _gains(axes[-1], studies, looks)
     style.panel_letters(axes)
-    style.header(figure, scale.remarks(*studies))
+    style.header(figure, header_words.remarks(*studies))
     _key(figure, axes, studies, looks)
     return figure
 
@@ -71,7 +71,7 @@ def _look(cells: Sequence[tuple[int, float]], rank: int) -> dict[str, Any]:
 
 def _name(study: xr.Dataset) -> str:
     """What tells the networks of the figure apart."""
-    return scale.network(recorded.settings_of(study)["model"])
+    return header_words.network(recorded.settings_of(study)["model"])
 
 
 def _cell_name(cell: tuple[int, float]) -> str:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import learning_curves, scale, style
+from dynamical_loss.figures import header_words, learning_curves, style
 from dynamical_loss.results import recorded
 
 ROLES = {"phase": style.Role("aggregate_phase", ("train_accuracy_curve", "validation_accuracy_curve"))}
@@ -70,7 +70,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     axes[2, 0].set_ylabel("η")
     style.panel_letters(axes[:2].flat)
     figure.align_ylabels(axes[:, 0])
-    style.header(figure, scale.remarks(dataset))
+    style.header(figure, header_words.remarks(dataset))
     _key(figure, axes[0, 0], dataset)
     return figure
 

@@ -16,8 +16,16 @@ INPUTS = "inputs"
 PUBLISHED, PUBLISHED_FROM = "published", "published_from"
 """Attributes of a small copy: what was left out, and the content's checksum of the result it shows."""
 
+COPIES = ("exact", "lossy")
+"""What the attribute ``dataset_copies`` says of images: whether their files keep every bit."""
+
+DATASET_SETTINGS = "dataset_settings"
+"""Attribute of a dataset, and of what is made from it: the settings of the dataset, as JSON."""
+
 _OF_DATA = (
     "dataset",
+    DATASET_SETTINGS,
+    "dataset_copies",
     "dataset_description",
     "dataset_source",
     "dataset_source_sha256",
@@ -33,13 +41,19 @@ def unsealed(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
     return {name: value for name, value in attributes.items() if name not in (CONTENT, ATTRIBUTES)}
 
 
-def of_data(dataset: xr.Dataset) -> dict[str, Any]:
-    """What a file says of the data that a network was trained on; results made from it say the same.
+def of_data(*datasets: xr.Dataset) -> dict[str, Any]:
+    """What files say of the data that networks were trained on; results made from them say the same.
 
     Returns:
-        global attributes by name; those that the file does not have are left out.
+        global attributes by name; those that a file does not have, or that the files do not agree on, are
+        left out.
     """
-    return {name: dataset.attrs[name] for name in _OF_DATA if name in dataset.attrs}
+    first, *others = (dataset.attrs for dataset in datasets)
+    return {
+        name: first[name]
+        for name in _OF_DATA
+        if name in first and all(name in other and other[name] == first[name] for other in others)
+    }
 
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:

@@ -86,4 +86,4 @@ def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output:
                 f"{text} of λ_max over events: {name.replace('_', ' ')}",
                 reference="Fig. 4e, horizontal dashed line",
             )
-    record.write(variables.dataset(), output)
+    record.write(variables.dataset().assign_attrs(recorded.of_data(path)), output)

@@ -33,4 +33,4 @@ def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> 
             f"{analyses[error.args[0]]} has the width, learning rate and seed of another analysis given; "
             "leave one out"
         ) from None
-    record.write(threshold_study.dataset(study), output)
+    record.write(threshold_study.dataset(study).assign_attrs(recorded.of_data(*stored)), output)

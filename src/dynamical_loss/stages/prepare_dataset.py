@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from dynamical_loss.config import code
 from dynamical_loss.datasets.kind import DatasetSettings
+from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Provenance
 
 
@@ -16,8 +18,10 @@ def run(settings: DatasetSettings, output: Path) -> None:
     Raises:
         UserError: if images are asked for that cannot be read, or are not there.
     """
-    record = Provenance(code.dataset(settings), _without_place(settings), settings.seeds, settings.precision)
-    record.write(settings.prepare(), output)
+    values = _without_place(settings)
+    record = Provenance(code.dataset(settings), values, settings.seeds, settings.precision)
+    own = {recorded.DATASET_SETTINGS: json.dumps(values, sort_keys=True)}
+    record.write(settings.prepare().assign_attrs(own), output)
 
 
 def _without_place(settings: DatasetSettings) -> dict[str, Any]:

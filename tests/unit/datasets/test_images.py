@@ -177,6 +177,8 @@ def test_a_file_of_images_says_all_that_is_asked_of_it(tmp_path, pictures):
     assert attributes["dataset"] == "CIFAR-10"
     assert attributes["dataset_source"] == "pictures.tar.gz (tar of JPEG images)"
     assert attributes["dataset_description"] == "CIFAR-10 from JPEG copies (lossy), 40 + 20 images"
+    assert attributes["dataset_copies"] == data.attributes["dataset_copies"] == "lossy"
+    assert attributes["dataset_settings"] == data.attributes["dataset_settings"] == attributes["settings"]
     assert attributes["split"].startswith("60 + 30 images, official;")
     assert attributes["source"] == "dynamical_loss.stages.prepare_dataset"
     # The place on this machine is nobody's business.

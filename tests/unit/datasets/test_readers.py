@@ -79,6 +79,7 @@ def test_an_official_archive_gives_its_images(tmp_path, name, files):
     assert_same_images(source)
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert source.title == source.dataset == "CIFAR-10"
+    assert source.copies == "exact"
     assert source.origin.startswith(f"{name} (official ") and str(tmp_path) not in source.origin
     assert source.class_names == tuple(sorted(source.class_names))
 
@@ -214,6 +215,7 @@ def test_a_tar_of_png_images_gives_them_exactly_by_class(tmp_path, mode, top):
     source = cifar10.read(path)
     assert_same_images(source, by_class(*TRAIN), by_class(*TEST))
     assert source.title == "CIFAR-10 from PNG copies"
+    assert source.copies == "exact"
     assert source.origin == "images.tar (tar of PNG images)"
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -239,6 +241,7 @@ def test_jpeg_images_come_out_as_pillow_decodes_them_and_are_called_lossy(tmp_pa
     files = image_files(TRAIN, TEST, "JPEG")
     source = cifar10.read(pack(tmp_path / "images.tar.gz", files))
     assert source.title == "CIFAR-10 from JPEG copies (lossy)"
+    assert source.copies == "lossy"
     decoded = [np.asarray(Image.open(io.BytesIO(content))) for content in files.values()]
     np.testing.assert_array_equal(source.train.pixels, by_class(np.stack(decoded[:50]), TRAIN[1])[0])
 
@@ -250,6 +253,7 @@ def test_one_lossy_image_makes_the_dataset_lossy_and_grey_ones_are_read(tmp_path
     files["test/airplane/0000.png"] = encoded(TEST[0][0], "JPEG")
     source = cifar10.read(pack(tmp_path / "images.tar.gz", files))
     assert source.title == "CIFAR-10 from JPEG and PNG copies (lossy)"
+    assert source.copies == "lossy"
     np.testing.assert_array_equal(source.train.pixels[0], np.stack([grey] * 3, axis=-1))
 
 

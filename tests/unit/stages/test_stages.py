@@ -186,6 +186,15 @@ def test_thresholds_are_gathered_by_learning_rate_width_and_seed(folder, tmp_pat
     assert (stored["event_width"] == 6).all() and stored.sizes["event"] == source.sizes["event"]
 
 
+def test_every_result_records_the_settings_of_its_data(folder, tmp_path):
+    command("fit-threshold", folder / "cascade.nc", "--output", tmp_path / "threshold.nc")
+    made = [folder / f"{name}.nc" for name in ("data", "trajectory", "spectrum", "cascade")]
+    for path in (*made, tmp_path / "threshold.nc"):
+        attributes = netcdf.read(path).attrs
+        assert attributes["dataset"] == "spiral"
+        assert attributes["dataset_settings"] == netcdf.read(made[0]).attrs["settings"]
+
+
 def block(folder, output, *options, **settings):
     command(
         "train-phase-block", "--dataset", folder / "data.nc", *options,

@@ -1,0 +1,231 @@
+"""The paper's protocols, as rules that a result is held against.
+
+Each says what a result must record to count as the paper's: settings, data, sizes and seeds.  Steps are those
+at η = 1: for other learning rates the paper scales times with 1/η.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from dynamical_loss.paper.departures import (
+    COPIES,
+    EXACT,
+    OFFICIAL,
+    Protocol,
+    Rule,
+    Sort,
+    close,
+    exactly,
+    recorded_at_all,
+)
+from dynamical_loss.results.recorded import DATASET_SETTINGS
+
+_LOSS = {"loss.kind": "cross_entropy", "loss.waveform": "triangle"}
+
+
+def _dataset(name: str) -> Rule:
+    words = "the dataset is {found}, in the paper {paper}"
+    return Rule(("dataset",), Sort.DATA, name, words=words)
+
+
+def _seeds(count: int) -> Rule:
+    return Rule(("seeds",), Sort.SEEDS, count, operator.ge)
+
+
+# The spiral ----------------------------------------------------------------------------------------
+
+NARROW, WIDE = 100, 1000
+"""Hidden units of the paper's two networks."""
+
+PHASE_STEPS, SPIRAL_SEEDS = 35_000, 50
+"""Of Fig. 3."""
+
+CASCADE_PERIOD, CASCADE_AMPLITUDE, CASCADE_STEPS = 5_000, 70.0, 70_000
+"""Of Fig. 4 and Fig. 5a."""
+
+SPIRAL = {"classes": 3, "points_per_class": 100, "turns": 2.0, "noise": 0.2, "train_seed": 0}
+"""The authors' training set; they do not publish the seed of their validation set."""
+
+_ROUNDING = 0.01  # of times: they are whole numbers of steps, which scaling by 1/η rounds
+
+_SPIRAL_DATA = (
+    _dataset("spiral"),
+    *exactly(Sort.DATA, {f"{DATASET_SETTINGS}.{key}": value for key, value in SPIRAL.items()}),
+)
+_GRADIENT_DESCENT = exactly(
+    Sort.PROTOCOL,
+    {
+        **_LOSS,
+        "model.kind": "mlp",
+        "model.depth": 1,
+        "optimiser.kind": "sgd",
+        "optimiser.arguments": {},
+        "batch_size": None,
+        "learning_rate_schedule": [],
+        "oscillation_stop": None,
+        "evaluation_samples": None,
+    },
+)
+
+
+def _perceptron(width: int) -> Protocol:
+    return (*_SPIRAL_DATA, *_GRADIENT_DESCENT, *exactly(Sort.SIZE, {"model.width": width}))
+
+
+def _training_time(steps: int) -> Rule:
+    """Longer runs count as well: what is looked at has settled by then."""
+    return Rule(
+        ("steps", "learning_rate"),
+        Sort.SIZE,
+        steps,
+        lambda found, paper: found >= (1 - _ROUNDING) * paper,
+        operator.mul,
+        "runs of η × steps = {found:g}, in the paper {paper}",
+    )
+
+
+def phase_of_spiral(width: int) -> Protocol:
+    """Of Fig. 3: a phase diagram of the network of that width."""
+    return (
+        *_perceptron(width),
+        *exactly(Sort.PROTOCOL, {"learning_rate": 1.0}),
+        _training_time(PHASE_STEPS),
+        _seeds(SPIRAL_SEEDS),
+    )
+
+
+CASCADE: Protocol = (
+    *_perceptron(NARROW),
+    *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, "period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}),
+    _training_time(CASCADE_STEPS),
+)
+"""Of Fig. 4: the run whose instabilities are followed."""
+
+THRESHOLD: Protocol = (
+    *_SPIRAL_DATA,
+    *_GRADIENT_DESCENT,
+    *recorded_at_all(Sort.SIZE, "model.width"),
+    *exactly(Sort.PROTOCOL, {"amplitude": CASCADE_AMPLITUDE}),
+    Rule(
+        ("period", "learning_rate"),
+        Sort.PROTOCOL,
+        CASCADE_PERIOD,
+        lambda found, paper: abs(found / paper - 1) <= _ROUNDING,
+        operator.mul,
+        "η × T is {found:g}, in the paper {paper}",
+    ),
+    _training_time(CASCADE_STEPS),
+)
+"""Of Fig. 5a: the same run at any learning rate and width."""
+
+
+def static_run(width: int) -> Protocol:
+    """Of Fig. 5b and 5c: a run with the static loss at any learning rate."""
+    return (
+        *_perceptron(width),
+        *exactly(Sort.PROTOCOL, {"amplitude": 1.0}),
+        _training_time(PHASE_STEPS),
+    )
+
+
+# Images --------------------------------------------------------------------------------------------
+
+TRAIN_IMAGES, VALIDATION_IMAGES = 50_000, 10_000
+"""Of CIFAR-10."""
+
+CHANNELS, BATCH, EPOCHS, IMAGE_SEEDS = 64, 512, 700, 30
+LEARNING_RATE, PEAK_EPOCH, FINAL_FACTOR = 0.02, 300, 0.1
+LEARNING_RATE_SCHEDULE = ((0.0, 0.0), (PEAK_EPOCH / EPOCHS, 1.0), (1.0, FINAL_FACTOR))
+OSCILLATION_EPOCHS = 600
+MOMENTUM = {"momentum": 0.9, "nesterov": True}
+"""Of Fig. 1, Myrtle5: the learning rate rises to its peak and falls to a tenth of it."""
+
+WIDE_RESNET_BATCH, WIDE_RESNET_EPOCHS = 1024, 200
+"""Of the supplement's Wide ResNet, as far as it is published."""
+
+_FRACTIONS = close(1e-3)  # of a run: less than an epoch, so that a configuration may round them
+
+
+def _epochs(steps: int, batch: int | None, images: int) -> float:
+    """Passes over the training set; the last batch of each may be smaller."""
+    return float(steps / -(-images // (batch or images)))
+
+
+def _cifar10(epochs: int) -> Protocol:
+    """How much is trained on, for how long, and what the images are."""
+    return (
+        *exactly(Sort.DATA, {"train_samples": TRAIN_IMAGES, "validation_samples": VALIDATION_IMAGES}),
+        Rule(
+            ("steps", "batch_size", "train_samples"),
+            Sort.SIZE,
+            epochs,
+            value=_epochs,
+            words="runs of {found:g} epochs, in the paper {paper}",
+        ),
+        # A lossless copy holds the same numbers as the official archives.
+        Rule((COPIES,), Sort.DATA, OFFICIAL, lambda found, paper: found in (OFFICIAL, EXACT)),
+    )
+
+
+_ACCURACIES = Rule(
+    ("evaluation_samples",),
+    Sort.PROTOCOL,
+    VALIDATION_IMAGES,
+    lambda found, paper: found is None or found >= paper,
+    words="accuracies of {found} images, the test set has {paper}",
+)
+
+MYRTLE5_RUN: Protocol = (
+    *exactly(Sort.SIZE, {"model.kind": "myrtle5", "model.channels": CHANNELS}),
+    _dataset("CIFAR-10"),
+    *exactly(
+        Sort.PROTOCOL,
+        {
+            **_LOSS,
+            "optimiser.kind": "sgd",
+            "optimiser.arguments": MOMENTUM,
+            "learning_rate": LEARNING_RATE,
+            "batch_size": BATCH,
+        },
+    ),
+    Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
+    Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
+    *_cifar10(EPOCHS),
+    *recorded_at_all(Sort.PROTOCOL, "arithmetic"),
+)
+"""Of a single run by the protocol of Fig. 1, which looks at a fixed part of the images (Fig. S2)."""
+
+MYRTLE5: Protocol = (*MYRTLE5_RUN, _ACCURACIES, _seeds(IMAGE_SEEDS))
+"""Of Fig. 1: a phase diagram."""
+
+WIDE_RESNET: Protocol = (
+    *exactly(Sort.SIZE, {"model.kind": "wide_resnet"}),
+    _dataset("CIFAR-10"),
+    *exactly(Sort.PROTOCOL, {**_LOSS, "batch_size": WIDE_RESNET_BATCH}),
+    *_cifar10(WIDE_RESNET_EPOCHS),
+    *recorded_at_all(
+        Sort.PROTOCOL,
+        "optimiser.kind",
+        "optimiser.arguments",
+        "learning_rate",
+        "learning_rate_schedule",
+        "oscillation_stop",
+        "arithmetic",
+    ),
+    _ACCURACIES,
+)
+"""Of the supplement, as far as it is published; neither the size of the network nor the seeds are."""
+
+
+def of_images(model: Any, has_seeds: bool) -> Protocol:
+    """The protocol that a result of images is held against.
+
+    Args:
+        model: settings of the network.
+        has_seeds: whether it is a study over seeds, and no single run.
+    """
+    if model["kind"] == "wide_resnet":
+        return WIDE_RESNET
+    return MYRTLE5 if has_seeds else MYRTLE5_RUN

@@ -1,0 +1,101 @@
+"""The published results: their records are complete, and the stored table of claims follows from them."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from dynamical_loss import claims
+from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.paper.departures import Sort, departures, facts_of
+from dynamical_loss.paper.protocols import (
+    CASCADE,
+    NARROW,
+    THRESHOLD,
+    WIDE,
+    of_images,
+    phase_of_spiral,
+    static_run,
+)
+from dynamical_loss.results import netcdf, recorded
+from dynamical_loss.stages import evaluate_claims
+
+DATA = Path(__file__).parents[3] / "paper_figures" / "data"
+
+INPUTS = {
+    "phase_images": ["phase/myrtle5.nc"],
+    "learning_curves": ["phase/myrtle5.nc"],
+    "wide_resnet": ["phase/wide_resnet_batch_norm.nc", "phase/wide_resnet_plain.nc"],
+    "phase_narrow": ["phase/spiral_w100.nc"],
+    "phase_wide": ["phase/spiral_w1000.nc"],
+    "initialisation": [f"phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")],
+    "threshold": ["threshold.nc"],
+    "spectrum": ["spectrum/cascade_seed0.nc"],
+    "instabilities": ["instabilities/cascade_seed0.nc"],
+    "static_narrow": [f"spectrum/static_w100_seed{seed}.nc" for seed in range(3)],
+    "static_wide": [f"spectrum/static_w1000_seed{seed}.nc" for seed in range(3)],
+}
+
+
+@pytest.fixture(name="stored", scope="module")
+def _stored():
+    return {path: netcdf.read(DATA / path) for paths in INPUTS.values() for path in paths}
+
+
+def test_the_stored_table_of_claims_follows_from_the_published_results(stored, tmp_path):
+    inputs = {role: [stored[path] for path in paths] for role, paths in INPUTS.items()}
+    evaluate_claims.write(claims.evaluate(inputs, BootstrapSettings(), INPUTS), tmp_path / "claims.csv")
+
+    def rows(path):
+        with open(path, encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    found, expected = rows(tmp_path / "claims.csv"), rows(DATA / "claims.csv")
+    # Where the files lay on the machine that evaluated them is the last column.
+    columns = [field.name for field in dataclasses.fields(claims.Row) if field.name != "file"]
+    assert [row["id"] for row in found] == [row["id"] for row in expected]
+    for row, wanted in zip(found, expected, strict=True):
+        assert {name: row[name] for name in columns} == {name: wanted[name] for name in columns}
+        names = [[Path(name).name for name in each["file"].split("; ")] for each in (row, wanted)]
+        assert names[0] == names[1]
+
+
+def test_published_studies_of_the_spiral_are_the_paper_s_but_for_seeds(stored):
+    cases = [
+        ("phase_narrow", phase_of_spiral(NARROW), None),
+        ("phase_wide", phase_of_spiral(WIDE), None),
+        ("threshold", THRESHOLD, "trajectories"),
+        ("spectrum", CASCADE, "trajectory"),
+        ("instabilities", CASCADE, "trajectory"),
+        ("static_narrow", static_run(NARROW), "trajectory"),
+        ("static_wide", static_run(WIDE), "trajectory"),
+    ]
+    for role, protocol, group in cases:
+        for path in INPUTS[role]:
+            item = stored[path]
+            origins = recorded.settings_of(item)[group] if group else None
+            for origin in origins if isinstance(origins, list) else [origins]:
+                found = departures(protocol, facts_of(item, origin))
+                assert {departure.sort for departure in found} <= {Sort.SEEDS}, path
+
+
+@pytest.mark.parametrize("path", ["phase/myrtle5.nc", "trajectory/cascade_images_seed0.nc"])
+def test_published_studies_of_images_say_all_that_is_asked_of_them(path):
+    item = netcdf.read(DATA / path)
+    facts = facts_of(item)
+    assert facts["dataset_copies"] == "lossy"
+    found = departures(of_images(facts["model"], "seed" in item.sizes), facts)
+    assert all(departure.known for departure in found)
+
+
+def test_completed_records_say_so_and_name_the_published_spiral():
+    spiral = recorded.settings_of(netcdf.read(DATA / "dataset" / "spiral.nc"))
+    for path in sorted(DATA.rglob("*.nc")):
+        attributes = netcdf.read(path).attrs
+        assert attributes["record_completed"].startswith("2026-11-25: ")
+        if attributes["dataset"] == "spiral":
+            assert json.loads(attributes["dataset_settings"]) == spiral, path
