@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from dynamical_loss.image_protocol import (
     CHANNELS,
@@ -16,6 +14,9 @@ from dynamical_loss.image_protocol import (
     departures,
 )
 from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _ORIGINAL = re.compile(r"CIFAR-10\b(?!.*(?:lossy|JPEG)).*\b50000 \+ 10000 images", re.IGNORECASE)
 _ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
