@@ -15,8 +15,7 @@ report: "workflow/report/front.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/shown.smk"
-include: "workflow/rules/mistakes.smk"
+include: "workflow/rules/check_files.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -56,22 +55,22 @@ if all(dataset.location is None for dataset in CONFIG.datasets.values()):
 rule all:
     default_target: True
     input:
-        figure_files(FIGURE_INPUTS),
-        claim_tables("claims"),
+        figure_files(),
+        claim_table("claims"),
 
 
 # The figures of the spiral alone, with their claims.
 rule spiral:
     input:
-        figure_files(SPIRAL_FIGURES),
-        claim_tables("spiral_claims"),
+        figure_files("spiral"),
+        claim_table("spiral_claims"),
 
 
 # The figures of images alone, with theirs.
 rule images:
     input:
-        figure_files(IMAGE_FIGURES),
-        claim_tables("image_claims"),
+        figure_files("images"),
+        claim_table("image_claims"),
 
 
 onstart:

@@ -410,11 +410,13 @@ def document_config(config: Path, schema: Path) -> None:
     """Check CONFIG, write its comments anew from the typed model, and write the JSON schema."""
     from dynamical_loss.config import document, meaning
     from dynamical_loss.config.study import Config
+    from dynamical_loss.figures.registry import FIGURES
     from dynamical_loss.results.files import atomic_path
 
-    text = document.commented(document.read(config))
+    text = document.commented(document.read(config, FIGURES))
+    # Without the keys of figures, which no job takes as settings.
     table = (meaning.FIRST_DEFAULTS, meaning.completed(Config))
-    for path, content in ((config, text), (schema, document.schema()), table):
+    for path, content in ((config, text), (schema, document.schema(FIGURES)), table):
         with atomic_path(path) as temporary:
             temporary.write_text(content)
 

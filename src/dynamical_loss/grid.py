@@ -140,3 +140,8 @@ def threshold_run(width: int, learning_rate: float, seed: int) -> str:
 def trajectory_run(study: str, seed: int) -> str:
     """Name of a run of a trajectory study."""
     return f"{study}_seed{seed}"
+
+
+def trajectory_runs(study: str, seeds: int) -> list[str]:
+    """Names of all runs of a trajectory study, seeds 0 … seeds−1."""
+    return [trajectory_run(study, seed) for seed in range(seeds)]

@@ -5,12 +5,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamical_loss import resources
-from dynamical_loss.config import study
+from dynamical_loss.config import document
 from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
 from dynamical_loss.config.training import (
     OptimiserSettings,
@@ -23,6 +22,7 @@ from dynamical_loss.datasets.kinds.cifar10 import Cifar10Settings
 from dynamical_loss.datasets.kinds.digits import DigitsSettings
 from dynamical_loss.datasets.kinds.fashion_mnist import FashionMnistSettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
+from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.grid import Block
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
@@ -32,7 +32,7 @@ from dynamical_loss.probes import spectra
 from dynamical_loss.training import xla
 from dynamical_loss.training.types import Schedule
 
-CONFIG = study.load(yaml.safe_load((Path(__file__).parents[2] / "config.yaml").read_text()))
+CONFIG = document.read(Path(__file__).parents[2] / "config.yaml", FIGURES)
 SPIRAL = CONFIG.datasets["spiral"]
 THRESHOLD = CONFIG.threshold.trajectory
 CASCADE = CONFIG.trajectories["cascade"]

@@ -1,11 +1,11 @@
 rule aggregate_phase:
     input:
         lambda wildcards: [
-            f"{RESULTS}/phase/{wildcards.study}/{block.name}.nc"
+            result(layout.phase_block(wildcards.study, block.name))
             for block in CONFIG.phase[wildcards.study].blocks
         ],
     output:
-        f"{RESULTS}/phase/{{study}}.nc",
+        result(layout.phase("{study}")),
     log:
         f"{LOGS}/aggregate_phase/{{study}}.log",
     cache: True
@@ -28,10 +28,10 @@ rule aggregate_phase:
 
 rule find_instabilities:
     input:
-        trajectory=f"{RESULTS}/trajectory/{{run}}.nc",
-        spectrum=f"{RESULTS}/spectrum/{{run}}.nc",
+        trajectory=result(layout.trajectory("{run}")),
+        spectrum=result(layout.spectrum("{run}")),
     output:
-        f"{RESULTS}/instabilities/{{run}}.nc",
+        result(layout.instabilities("{run}")),
     log:
         f"{LOGS}/find_instabilities/{{run}}.log",
     cache: True
@@ -54,9 +54,9 @@ rule find_instabilities:
 
 rule fit_threshold:
     input:
-        [instabilities_file(run) for run in THRESHOLD_RUNS],
+        [result(layout.instabilities(run)) for run in THRESHOLD_RUNS],
     output:
-        THRESHOLD,
+        result(layout.THRESHOLD),
     log:
         f"{LOGS}/fit_threshold.log",
     cache: True

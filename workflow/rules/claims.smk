@@ -1,3 +1,11 @@
+# Claims are computed from the files that figures declare as evidence (src/dynamical_loss/figures).  A
+# part's table holds the claims about that part of the study alone.
+CLAIM_INPUTS = {
+    table: results(registry.evidence(CONFIG, part))
+    for table, part in CLAIM_TABLES.items()
+}
+
+
 rule evaluate_claims:
     input:
         lambda wildcards: sum(CLAIM_INPUTS[wildcards.table].values(), []),

@@ -8,6 +8,8 @@ from dynamical_loss.config import code
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
+from dynamical_loss.figures import registry
+from dynamical_loss.results import layout
 
 # config.yaml has passed on its own, so what is wrong now came from the command line.
 OVERLAYS = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
@@ -16,7 +18,7 @@ if workflow.config_settings.config:
 
 try:
     CONFIG = configuration.load(
-        config, " + ".join(OVERLAYS) or "config.yaml"
+        config, " + ".join(OVERLAYS) or "config.yaml", FIGURES
     ).for_data()
 except UserError as error:
     stop(error)
@@ -24,7 +26,6 @@ except UserError as error:
 PUBLISHED = "paper_figures/data"
 RESULTS = PUBLISHED if CONFIG.published else f"results/{CONFIG.scale}"
 LOGS = f"logs/{CONFIG.scale}"
-FIGURES = CONFIG.figures.folder
 ENVIRONMENT = "../../envs/environment.yaml"
 
 
@@ -50,8 +51,14 @@ def as_json(settings):
     return json.dumps(meaning(settings))
 
 
-def dataset_file(name):
-    return f"{RESULTS}/dataset/{name}.nc"
+def result(path):
+    """A path of `layout`, below the folder of results."""
+    return f"{RESULTS}/{path}"
+
+
+def results(roles):
+    """The same for lists of paths by role."""
+    return {role: list(map(result, paths)) for role, paths in roles.items()}
 
 
 def dataset_source(wildcards):
@@ -71,23 +78,6 @@ def dataset_source(wildcards):
     return str(location)
 
 
-def phase_file(study):
-    return f"{RESULTS}/phase/{study}.nc"
-
-
-def trajectory_file(run):
-    return f"{RESULTS}/trajectory/{run}.nc"
-
-
-def spectrum_file(run):
-    return f"{RESULTS}/spectrum/{run}.nc"
-
-
-def instabilities_file(run):
-    return f"{RESULTS}/instabilities/{run}.nc"
-
-
-THRESHOLD = f"{RESULTS}/threshold.nc"
 THRESHOLD_RUNS = {
     grid.threshold_run(width, rate, seed): (width, rate, seed)
     for width, settings in CONFIG.threshold.widths.items()
@@ -148,6 +138,17 @@ def input_options(inputs):
         for path in paths
         for word in ("--input", f"{role}={path}")
     ]
+
+
+# Tables of claims, each about a part of the study or about all of it.
+CLAIM_TABLES = {"claims": None, "spiral_claims": "spiral", "image_claims": "images"}
+
+
+def claim_table(name):
+    """The table and its sidecar; published results have theirs."""
+    if CONFIG.published:
+        return []
+    return [f"{RESULTS}/{name}.{suffix}" for suffix in ("csv", "json")]
 
 
 # What a job may take.  Snakemake does not rerun a job because this changes.

@@ -2,7 +2,7 @@ rule prepare_dataset:
     input:
         dataset_source,
     output:
-        f"{RESULTS}/dataset/{{dataset}}.nc",
+        result(layout.dataset("{dataset}")),
     log:
         f"{LOGS}/prepare_dataset/{{dataset}}.log",
     cache: True

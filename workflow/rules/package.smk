@@ -21,6 +21,7 @@ first_in("PATH", os.path.dirname(sys.executable))
 from dynamical_loss import remedies
 from dynamical_loss.config import document
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures.registry import FIGURES
 
 
 def stop(error):
@@ -30,6 +31,6 @@ def stop(error):
 
 
 try:
-    document.read(Path("config.yaml"))
+    document.read(Path("config.yaml"), FIGURES)
 except UserError as error:
     stop(error)

@@ -1,9 +1,11 @@
 rule probe_spectrum:
     input:
-        trajectory=f"{RESULTS}/trajectory/{{run}}.nc",
-        dataset=lambda wildcards: dataset_file(run_settings(wildcards.run)[0].dataset),
+        trajectory=result(layout.trajectory("{run}")),
+        dataset=lambda wildcards: result(
+            layout.dataset(run_settings(wildcards.run)[0].dataset)
+        ),
     output:
-        f"{RESULTS}/spectrum/{{run}}.nc",
+        result(layout.spectrum("{run}")),
     log:
         f"{LOGS}/probe_spectrum/{{run}}.log",
     cache: True

@@ -1,8 +1,8 @@
 rule train_phase_block:
     input:
-        lambda wildcards: dataset_file(CONFIG.phase[wildcards.study].dataset),
+        lambda wildcards: result(layout.dataset(CONFIG.phase[wildcards.study].dataset)),
     output:
-        f"{RESULTS}/phase/{{study}}/{{block}}.nc",
+        result(layout.phase_block("{study}", "{block}")),
     log:
         f"{LOGS}/train_phase_block/{{study}}/{{block}}.log",
     cache: True
@@ -27,9 +27,9 @@ rule train_phase_block:
 
 rule train_trajectory:
     input:
-        lambda wildcards: dataset_file(run_settings(wildcards.run)[0].dataset),
+        lambda wildcards: result(layout.dataset(run_settings(wildcards.run)[0].dataset)),
     output:
-        f"{RESULTS}/trajectory/{{run}}.nc",
+        result(layout.trajectory("{run}")),
     log:
         f"{LOGS}/train_trajectory/{{run}}.log",
     cache: True

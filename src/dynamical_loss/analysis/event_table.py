@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from dynamical_loss.analysis.events import Event
 from dynamical_loss.analysis.records import column
-from dynamical_loss.results import netcdf
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dynamical_loss.results import netcdf
 
 PREFIX = "event_"
 """What the names of the columns begin with."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 Floats = npt.NDArray[np.float64]
+
+# SciPy is imported where it is used: it takes long to import, and declaring a figure needs no interval.
 
 
 def student_interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -24,6 +25,8 @@ def student_interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
         (mean, half the interval), both of shape (…); NaN where no value is known, and for the interval
         also where only one is.
     """
+    from scipy import stats
+
     given = np.asarray(values, dtype=np.float64)
     known = np.isfinite(given)
     n = known.sum(axis=-1)
@@ -46,6 +49,8 @@ def widening(n: int, freedom: int) -> float:
         n: values that are resampled, at least 2.
         freedom: degrees of freedom of their variance: n − 1, or more where it is pooled.
     """
+    from scipy import stats
+
     student = float(stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975))
     return student * math.sqrt(n / (n - 1))
 

@@ -17,7 +17,7 @@ from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.paper.departures import Protocol, Sort, departures
 
 Inputs = Mapping[str, Sequence[xr.Dataset]]
-"""Role → datasets; the roles are those of ``workflow/rules/shown.smk``, and any may be absent."""
+"""Role → datasets; figures declare the roles as `evidence`, and any may be absent."""
 
 MINIMUM_RUNS = 3
 """Fewer seeds, runs or events than this give no interval."""

@@ -5,8 +5,12 @@ The Snakefile takes the digest as a trigger, and the job records it.
 
 from __future__ import annotations
 
+import pkgutil
+
+from dynamical_loss import models
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.models.kinds import KINDS
 from dynamical_loss.results.digest import Code
 
 _OTHER_ENGINES = {"xla": ("dynamical_loss.training.fused",), "fused": ("dynamical_loss.training.xla",)}
@@ -42,5 +46,11 @@ def probing(settings: TrainingSettings, device: str) -> Code:
 
 
 def figure(name: str) -> Code:
-    """The code that renders a figure; that of other figures does not count."""
-    return stage("render_figure", f"dynamical_loss.figures.{name}")
+    """The code that renders a figure; that of other figures does not count.
+
+    Names of networks come from their kinds, and the networks that these build are not looked at.
+    """
+    kinds = (kind.__module__ for kind in KINDS)
+    networks = (f"{models.__name__}.{module.name}" for module in pkgutil.iter_modules(models.__path__))
+    without = tuple(module for module in networks if module != "dynamical_loss.models.kind")
+    return stage("render_figure", f"dynamical_loss.figures.{name}", *kinds, without=without)

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from dynamical_loss.config.study import Config, load
+from dynamical_loss.config.figures import FigureDeclaration
+from dynamical_loss.config.study import Config, load, model
 from dynamical_loss.errors import UserError
 
 _HEADER = """\
@@ -25,13 +26,18 @@ _HEADER = """\
 _WIDTH = 100
 
 
-def schema() -> str:
-    """The JSON schema of the configuration, as text."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+def schema(figures: Mapping[str, FigureDeclaration]) -> str:
+    """The JSON schema of the configuration with the keys of these figures, as text."""
+    values = model(figures).model_json_schema()
+    return json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def read(path: Path) -> Config:
+def read(path: Path, figures: Mapping[str, FigureDeclaration]) -> Config:
     """Read and check a configuration file.
+
+    Args:
+        path: the file.
+        figures: declarations of the figures by name.
 
     Raises:
         UserError: one line that names the file or the first offending key.
@@ -44,7 +50,7 @@ def read(path: Path) -> Config:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: not valid YAML; mend the syntax") from None
-    return load(values, str(path))
+    return load(values, str(path), figures)
 
 
 def commented(config: Config) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib import ticker
-from matplotlib.axes import Axes
 
 from dynamical_loss.figures import style
+from dynamical_loss.figures.deferred import mpl, ticker
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
 
 EVEN_COLOUR, ODD_COLOUR = "#0b3c5d", "#e58606"
 """The two branches of an alternation: dark and light, so that they part in grey too."""

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dynamical_loss.figures import header_words, phase_plane, style
+from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.figures import header_words, phase_plane, requirements, style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout
 
-ROLES = {"phase": style.Role("aggregate_phase")}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def _files(config: Configuration) -> Sequence[str]:
+    study = config.figures.phase_images
+    return [] if study is None else [layout.phase(study)]
+
+
+def _check(config: Configuration) -> None:
+    study = config.figures.phase_images
+    if study is not None:
+        requirements.require_both_losses(config, "phase_images", study)
+
+
+DECLARATION = Declaration(
+    part="images",
+    inputs={"phase": Role("aggregate_phase", _files)},
+    settings={
+        "phase_images": Setting(
+            str | None,
+            None,
+            "Fig. 1: a key of `phase`, of a study of images; null: no such figure",
+            names="phase",
+        )
+    },
+    check=_check,
+    evidence={"phase_images": Role("aggregate_phase", _files)},
+)
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
     """Final training (a) and validation accuracy (b) of one study of images.
 
     Panels are those of `phase_plane.draw_panel`, each with its own range of colours.

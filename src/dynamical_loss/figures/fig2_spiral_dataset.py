@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout
 
-ROLES = {"dataset": style.Role("prepare_dataset")}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _check(config: Configuration) -> None:
+    if config.datasets[config.figures.dataset].kind != "spiral":
+        raise ValueError("figures.dataset: Fig. 2 shows a spiral; name one")
+
+
+DECLARATION = Declaration(
+    part="spiral",
+    inputs={"dataset": Role("prepare_dataset", lambda config: [layout.dataset(config.figures.dataset)])},
+    settings={"dataset": Setting(str, "spiral", "Fig. 2: a key of `datasets`", names="datasets")},
+    check=_check,
+)
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Training (a) and validation points (b) in the plane, by class.
 
     Classes differ in colour and in marker, so the figure reads in grey too.

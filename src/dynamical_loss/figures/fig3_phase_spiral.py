@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import phase_plane, style
-from dynamical_loss.results import recorded
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout, recorded
 
-ROLES = {"narrow": style.Role("aggregate_phase"), "wide": style.Role("aggregate_phase")}
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def _check(config: Configuration) -> None:
+    for study in (config.figures.phase_narrow, config.figures.phase_wide):
+        if max(config.phase[study].amplitudes) == 1.0:
+            raise ValueError(f"phase.{study}.amplitudes: Fig. 3 needs one above 1; add it")
+
+
+_NARROW = Role("aggregate_phase", lambda config: [layout.phase(config.figures.phase_narrow)])
+_WIDE = Role("aggregate_phase", lambda config: [layout.phase(config.figures.phase_wide)])
+
+DECLARATION = Declaration(
+    part="spiral",
+    inputs={"narrow": _NARROW, "wide": _WIDE},
+    settings={
+        "phase_narrow": Setting(str, "spiral_w100", "Fig. 3a,b: a key of `phase`", names="phase"),
+        "phase_wide": Setting(str, "spiral_w1000", "Fig. 3c,d: a key of `phase`", names="phase"),
+    },
+    check=_check,
+    evidence={"phase_narrow": _NARROW, "phase_wide": _WIDE},
+)
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
     """Final accuracy of the narrow (a, b) and the wide network (c, d), training and validation.
 
     Panels are those of `phase_plane.draw_panel`. The narrow ones share one range of colours; the wide
@@ -28,10 +52,10 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     Raises:
         UserError: if a study has no amplitude above 1.
     """
-    for role in ROLES:
+    for role in DECLARATION.inputs:
         phase_plane.require_dynamical(inputs[role][0], "Fig. 3", role)
     figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 4.9), height_ratios=[1.35, 1.0])
-    for line, role in zip(axes, ROLES, strict=True):
+    for line, role in zip(axes, DECLARATION.inputs, strict=True):
         dataset = inputs[role][0]
         width = recorded.settings_of(dataset)["model"]["width"]
         phases = [phase_plane.statistics(dataset[variable]) for variable, _ in phase_plane.KINDS]

@@ -4,28 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
+from dynamical_loss import grid
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import LOSS_RULE, SHARPNESS_RULE, Event
-from dynamical_loss.figures import along_run, style
+from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.figures import along_run, cascade, style
 from dynamical_loss.figures.along_run import Floats, Span
-from dynamical_loss.results import recorded
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import mlines, mpatches, plt
+from dynamical_loss.results import layout, recorded
 
-ROLES = {
-    "trajectory": style.Role("train_trajectory"),
-    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
-    "instabilities": style.Role("find_instabilities"),
-}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _all_runs(config: Configuration) -> list[str]:
+    study = config.figures.trajectory
+    return grid.trajectory_runs(study, config.trajectories[study].seeds)
+
+
+DECLARATION = Declaration(
+    part="spiral",
+    inputs=cascade.INPUTS,
+    options={"zoom": lambda config: list(config.figures.trajectory_zoom)},
+    settings={
+        **cascade.SETTINGS,
+        "trajectory_zoom": Setting(tuple[int, int], (8_000, 10_500), "Fig. 4g-l: steps"),
+    },
+    check=cascade.check,
+    # The figure shows one seed; claims average over all.
+    evidence={
+        "spectrum": Role("probe_spectrum", lambda config: list(map(layout.spectrum, _all_runs(config)))),
+        "instabilities": Role(
+            "find_instabilities", lambda config: list(map(layout.instabilities, _all_runs(config)))
+        ),
+    },
+    made_from=cascade.MADE_FROM,
+)
 
 LOSS_RULE_COLOUR = "#dcdcdc"
 START_DASHES, FINISH_DASHES = (0, (5, 2)), (0, (1.6, 1.1))
@@ -41,7 +63,7 @@ def measured_threshold(table: xr.Dataset, rule: str) -> float:
     return math.nan
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Fig. 4: class weights, loss, its increments, accuracy, Hessian and NTK λ_max along one run.
 
     Args:
@@ -49,7 +71,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         options: `zoom`, [start, stop] in steps for panels g–l; without it, or where the run does
             not reach it, the second period.
     """
-    trajectory, spectrum, instabilities = (inputs[role][0] for role in ROLES)
+    trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
     rate, period = float(settings["learning_rate"]), float(settings["period"])
     step = trajectory["step"].values.astype(float)
@@ -162,10 +184,12 @@ def _key(figure: Figure, paper: Sequence[Event], second: Sequence[Event], switch
             (style.START_COLOUR, START_DASHES, "instability starts (paper's rule)"),
             (style.FINISH_COLOUR, FINISH_DASHES, "instability finishes"),
         ):
-            handles.append(Line2D([], [], color=colour, linewidth=0.9, linestyle=dashes, label=label))
+            handles.append(mlines.Line2D([], [], color=colour, linewidth=0.9, linestyle=dashes, label=label))
     if second:
-        handles.append(Patch(color=LOSS_RULE_COLOUR, alpha=0.55, label="g–l: loss alternates (loss rule)"))
+        handles.append(
+            mpatches.Patch(color=LOSS_RULE_COLOUR, alpha=0.55, label="g–l: loss alternates (loss rule)")
+        )
     if switched_off:
-        handles.append(Patch(color=along_run.STATIC_COLOUR, label="a–f: oscillation off"))
+        handles.append(mpatches.Patch(color=along_run.STATIC_COLOUR, label="a–f: oscillation off"))
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=4, handlelength=2.2)

@@ -4,26 +4,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib import colors, ticker
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from dynamical_loss import grid
 from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import style
-from dynamical_loss.results import recorded
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import mcolors, mlines, plt, ticker
+from dynamical_loss.results import layout, recorded
 
-ROLES = {
-    "threshold": style.Role("fit_threshold"),
-    "static_narrow": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
-    "static_wide": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
-}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+
+def _spectra(config: Configuration, study: str) -> Sequence[str]:
+    runs = grid.trajectory_runs(study, config.trajectories[study].seeds)
+    return list(map(layout.spectrum, runs))
+
+
+def _narrow(config: Configuration) -> Sequence[str]:
+    return _spectra(config, config.figures.static_narrow)
+
+
+def _wide(config: Configuration) -> Sequence[str]:
+    return _spectra(config, config.figures.static_wide)
+
+
+_THRESHOLD = Role("fit_threshold", lambda config: [layout.THRESHOLD])
+
+DECLARATION = Declaration(
+    part="spiral",
+    inputs={
+        "threshold": _THRESHOLD,
+        "static_narrow": Role("probe_spectrum", _narrow, ("hessian_eigenvalue",)),
+        "static_wide": Role("probe_spectrum", _wide, ("hessian_eigenvalue",)),
+    },
+    settings={
+        "static_narrow": Setting(
+            str, "static_w100", "Fig. 5b: a key of `trajectories`", names="trajectories"
+        ),
+        "static_wide": Setting(str, "static_w1000", "Fig. 5c: a key of `trajectories`", names="trajectories"),
+    },
+    evidence={
+        "threshold": _THRESHOLD,
+        "static_narrow": Role("probe_spectrum", _narrow),
+        "static_wide": Role("probe_spectrum", _wide),
+    },
+)
 
 PAPER, LOSS = "sharpness", "loss"
 """The paper's definition of the threshold, and the one from the alternation of the loss."""
@@ -76,7 +110,7 @@ def by_definition(threshold: xr.Dataset, definition: str) -> xr.DataArray | None
     return None
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Fig. 5: (a) λ_th against η with its power law; (b, c) λ_max of static runs against it.
 
     The strip below (a) shows the same points as ηλ_th, where a power of −1 is level and 2 is the
@@ -152,7 +186,7 @@ def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
                 law.plot(fitted, prefactor * fitted**exponent, zorder=2, **line)
                 strip.plot(fitted, prefactor * fitted ** (1 + exponent), zorder=2, **line)
             label = _in_words(width, points[:, 3].astype(int), fit)
-            fits[definition].append(Line2D([], [], label=label, **line | look))
+            fits[definition].append(mlines.Line2D([], [], label=label, **line | look))
     _threshold_legends(law, fits[PAPER], fits[LOSS])
     law.set_ylabel("Threshold λ$_{\\mathrm{th}}$")
     law.tick_params(labelbottom=False)
@@ -271,7 +305,7 @@ def _measured_at(threshold: xr.Dataset, rate: float, width: int) -> float:
 
 
 def _lighter(colour: str, fraction: float) -> tuple[float, float, float]:
-    red, green, blue = (part + (1 - part) * fraction for part in colors.to_rgb(colour))
+    red, green, blue = (part + (1 - part) * fraction for part in mcolors.to_rgb(colour))
     return red, green, blue
 
 

@@ -3,19 +3,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from pydantic import Field
 
 from dynamical_loss.analysis.intervals import bootstrap_interval
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
-from dynamical_loss.results import recorded
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout, recorded
 
-ROLES = {"study": style.Role("aggregate_phase")}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _check(config: Configuration) -> None:
+    for study in config.figures.initialisations:
+        if 1.0 not in config.phase[study].amplitudes:
+            raise ValueError(f"phase.{study}.amplitudes: Fig. S0 needs the static loss; add 1")
+
+
+_STUDIES = Role(
+    "aggregate_phase", lambda config: [layout.phase(study) for study in config.figures.initialisations]
+)
+
+DECLARATION = Declaration(
+    part="spiral",
+    inputs={"study": _STUDIES},
+    settings={
+        "initialisations": Setting(
+            Annotated[list[str], Field(min_length=1)],
+            ["initialisation_lecun", "initialisation_glorot", "initialisation_no_bias"],
+            "Fig. S0: keys of `phase`",
+            names="phase",
+        )
+    },
+    check=_check,
+    evidence={"initialisation": _STUDIES},
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,7 +118,7 @@ def _draw(axis: Axes, centre: float, values: Floats, colour: str, marker: str, l
     )
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Training (a) and validation accuracy (b) of the static and the dynamical loss.
 
     Every seed is a dot; bars are the mean and its 95 % bootstrap interval over seeds.

@@ -5,32 +5,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib import patheffects, ticker
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
-from dynamical_loss.figures import along_run, style
+from dynamical_loss.figures import along_run, cascade, style
 from dynamical_loss.figures.along_run import Floats, Span
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.deferred import cm, mcolors, mlines, mpatches, patheffects, plt, ticker
 from dynamical_loss.results import recorded
 
-ROLES = {
-    "trajectory": style.Role("train_trajectory"),
-    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue",)),
-    "instabilities": style.Role("find_instabilities"),
-}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+DECLARATION = Declaration(
+    part="spiral",
+    inputs=cascade.INPUTS,
+    settings=cascade.SETTINGS,
+    check=cascade.check,
+    made_from=cascade.MADE_FROM,
+)
 
 SMALLEST_COLOUR = style.CLASS_COLOURS[3]
 UNSTABLE_COLOUR = "#dcdcdc"
@@ -71,7 +71,7 @@ def smoothed_density(
     return np.asarray(density / np.hypot(points, scale))
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Fig. S1: top modes and smallest eigenvalue of the Hessian, and its spectral density.
 
     A row of the whole run and the largest instability for the weighted loss, one for the static
@@ -82,7 +82,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         options: none.
     """
     del options
-    trajectory, spectrum, instabilities = (inputs[role][0] for role in ROLES)
+    trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
     rate, period = float(settings["learning_rate"]), float(settings["period"])
     kinds = [
@@ -236,8 +236,8 @@ def _density_row(
 def _mode_bar(axis: Axes, shades: Sequence[Any]) -> None:
     """Which colour is which mode."""
     count = len(shades)
-    norm = BoundaryNorm(np.arange(0.5, count + 1), count)
-    ranks = ScalarMappable(norm, ListedColormap(list(shades)))
+    norm = mcolors.BoundaryNorm(np.arange(0.5, count + 1), count)
+    ranks = cm.ScalarMappable(norm, mcolors.ListedColormap(list(shades)))
     bar = plt.colorbar(ranks, cax=axis)
     bar.set_label("Mode (1 = largest)")
     bar.set_ticks(list(range(1, count + 1, math.ceil(count / 10))))
@@ -247,9 +247,9 @@ def _mode_bar(axis: Axes, shades: Sequence[Any]) -> None:
 
 def _key(figure: Figure, rate: float, unstable: bool) -> None:
     handles: list[Any] = [
-        Line2D([], [], color=SMALLEST_COLOUR, linewidth=0.9, label="smallest eigenvalue"),
-        Line2D([], [], color="black", linestyle=":", linewidth=0.9, label=f"2/η = {2 / rate:.3g}"),
+        mlines.Line2D([], [], color=SMALLEST_COLOUR, linewidth=0.9, label="smallest eigenvalue"),
+        mlines.Line2D([], [], color="black", linestyle=":", linewidth=0.9, label=f"2/η = {2 / rate:.3g}"),
     ]
     if unstable:
-        handles.append(Patch(color=UNSTABLE_COLOUR, label="unstable (paper's rule)"))
+        handles.append(mpatches.Patch(color=UNSTABLE_COLOUR, label="unstable (paper's rule)"))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)

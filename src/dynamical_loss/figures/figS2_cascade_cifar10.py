@@ -5,27 +5,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib import patheffects
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
+from dynamical_loss import grid
 from dynamical_loss.analysis import stability
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import along_run, header_words, style
 from dynamical_loss.figures.along_run import Floats, Span
-from dynamical_loss.results import recorded
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import mlines, mpatches, patheffects, plt
+from dynamical_loss.results import layout, recorded
 
-ROLES = {
-    "trajectory": style.Role("train_trajectory", ("learning_rate",)),
-    "spectrum": style.Role("probe_spectrum", ("hessian_eigenvalue", "hessian_residual")),
-}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _first_run(config: Configuration) -> list[str]:
+    study = config.figures.trajectory_images
+    return [] if study is None else [grid.trajectory_run(study, 0)]
+
+
+def _check(config: Configuration) -> None:
+    study = config.figures.trajectory_images
+    if study is None:
+        return
+    run = config.trajectories[study]
+    if run.record_every % 2 == 0:
+        raise ValueError(
+            f"trajectories.{study}.record_every: {run.record_every} hides the alternation of the loss in "
+            "Fig. S2; take 1 or another odd number"
+        )
+    if "weighted" not in run.probes.hessian.losses:
+        raise ValueError(f"trajectories.{study}: Fig. S2 needs the weighted loss; add it to hessian.losses")
+
+
+DECLARATION = Declaration(
+    part="images",
+    inputs={
+        "trajectory": Role(
+            "train_trajectory",
+            lambda config: [layout.trajectory(run) for run in _first_run(config)],
+            ("learning_rate",),
+        ),
+        "spectrum": Role(
+            "probe_spectrum",
+            lambda config: [layout.spectrum(run) for run in _first_run(config)],
+            ("hessian_eigenvalue", "hessian_residual"),
+        ),
+    },
+    settings={
+        "trajectory_images": Setting(
+            str | None,
+            None,
+            "Fig. S2: a key of `trajectories`, seed 0; null: no such figure",
+            names="trajectories",
+        )
+    },
+    check=_check,
+    made_from=(("spectrum", "trajectory"),),
+)
 
 BOUND_LOOKS: tuple[dict[str, Any], ...] = (
     {"color": "black", "linestyle": ":"},
@@ -54,7 +97,7 @@ def bounds(settings: dict[str, Any], learning_rate: npt.ArrayLike) -> dict[str, 
     return found
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Class weights, loss, its increments, accuracy and top Hessian eigenvalues along one run.
 
     Ritz values that are no eigenvalues to a per cent are left out. The bounds of stability follow the
@@ -66,7 +109,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
         options: `zoom`, [start, stop] in steps for a second column; no such column without it. Where the
             run does not reach it, the second period.
     """
-    trajectory, spectrum = (inputs[role][0] for role in ROLES)
+    trajectory, spectrum = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
     period = float(settings["period"])
     step = trajectory["step"].values.astype(float)
@@ -151,13 +194,13 @@ def _epochs_above(axis: Axes, trajectory: xr.Dataset) -> None:
 def _key(figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switched_off: bool) -> None:
     """What the lines of the lowest panels mean, below them."""
     handles: list[Any] = [
-        Line2D([], [], color=shades[rank], label=f"λ$_{{{rank + 1}}}$")
+        mlines.Line2D([], [], color=shades[rank], label=f"λ$_{{{rank + 1}}}$")
         for rank in sorted({0, len(shades) - 1})
     ]
     for name, look in zip(limits, BOUND_LOOKS, strict=False):
-        handles.append(Line2D([], [], **look, label=name))
+        handles.append(mlines.Line2D([], [], **look, label=name))
     if switched_off:
-        handles.append(Patch(color=along_run.STATIC_COLOUR, label="oscillation off"))
+        handles.append(mpatches.Patch(color=along_run.STATIC_COLOUR, label="oscillation off"))
     figure.legend(
         handles=handles,
         title="Eigenvalues known to 1 %. Bounds: where full-batch descent on a quadratic loses stability, at "

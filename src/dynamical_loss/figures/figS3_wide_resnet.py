@@ -4,21 +4,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from dynamical_loss.analysis.intervals import student_interval
-from dynamical_loss.figures import header_words, learning_curves, phase_plane, style
-from dynamical_loss.results import recorded
+from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.figures import header_words, learning_curves, phase_plane, requirements, style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import mlines, mpatches, plt
+from dynamical_loss.models.kinds import label_of
+from dynamical_loss.results import layout, recorded
 
-ROLES = {"phase": style.Role("aggregate_phase", ("validation_accuracy_curve",))}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _files(config: Configuration) -> Sequence[str]:
+    return [layout.phase(study) for study in config.figures.wide_resnet]
+
+
+def _check(config: Configuration) -> None:
+    for study in config.figures.wide_resnet:
+        requirements.require_learning_curves(config, "wide_resnet", study)
+
+
+DECLARATION = Declaration(
+    part="images",
+    inputs={"phase": Role("aggregate_phase", _files, ("validation_accuracy_curve",))},
+    settings={
+        "wide_resnet": Setting(
+            list[str],
+            [],
+            "Fig. S3: keys of `phase` that keep learning curves; none: no such figure",
+            names="phase",
+        )
+    },
+    check=_check,
+    evidence={"wide_resnet": Role("aggregate_phase", _files)},
+)
 
 CELL_COLOURS = tuple(style.CLASS_COLOURS[index] for index in (1, 2, 3, 4, 5, 7))
 """By rank of the cell; with more cells than these all share the first."""
@@ -28,7 +54,7 @@ CELL_MARKERS = ("o", "s", "^", "D", "v", "P")
 _WIDTH = 0.8  # of a network's group of cells, in networks
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Validation accuracy along the runs, a panel a network, and what the dynamical loss gains at the end.
 
     The last panel has the final differences dynamical − static, paired by seed: a dot each, and the mean
@@ -71,7 +97,7 @@ def _look(cells: Sequence[tuple[int, float]], rank: int) -> dict[str, Any]:
 
 def _name(study: xr.Dataset) -> str:
     """What tells the networks of the figure apart."""
-    return header_words.network(recorded.settings_of(study)["model"])
+    return label_of(recorded.settings_of(study)["model"])
 
 
 def _cell_name(cell: tuple[int, float]) -> str:
@@ -156,13 +182,13 @@ def _key(
     for axis in axes[:-1]:
         shown = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) | shown
     # The markers of the last panel too, so that cells are told apart without colours.
-    marked = {_cell_name(cell): Line2D([], [], **look, markersize=3.2) for cell, look in looks.items()}
+    marked = {_cell_name(cell): mlines.Line2D([], [], **look, markersize=3.2) for cell, look in looks.items()}
     shown = {name: marked.get(name, handle) for name, handle in shown.items()}
     handles, labels = list(shown.values()), list(shown)
     if max(study.sizes["seed"] for study in studies) >= learning_curves.FEWEST_SEEDS:
-        handles.append(Patch(color="0.8"))
+        handles.append(mpatches.Patch(color="0.8"))
         labels.append("95 % interval of the mean (Student)")
     if any(learning_curves.oscillation_stop(study) is not None for study in studies):
-        handles.append(Patch(color=learning_curves.OFF_COLOUR))
+        handles.append(mpatches.Patch(color=learning_curves.OFF_COLOUR))
         labels.append("oscillation off")
     figure.legend(handles, labels, loc="outside lower center", ncols=5, handlelength=2.2, borderpad=0)

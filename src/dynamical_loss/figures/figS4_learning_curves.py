@@ -3,25 +3,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
-import xarray as xr
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import header_words, learning_curves, style
-from dynamical_loss.results import recorded
+from dynamical_loss.figures import header_words, learning_curves, requirements, style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import mpatches, plt
+from dynamical_loss.results import layout, recorded
 
-ROLES = {"phase": style.Role("aggregate_phase", ("train_accuracy_curve", "validation_accuracy_curve"))}
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+
+def _files(config: Configuration) -> Sequence[str]:
+    study = config.figures.learning_curves
+    return [] if study is None else [layout.phase(study)]
+
+
+def _check(config: Configuration) -> None:
+    study = config.figures.learning_curves
+    if study is None:
+        return
+    requirements.require_learning_curves(config, "learning_curves", study)
+    period, amplitude = config.figures.learning_curves_cell
+    if period not in config.phase[study].periods or amplitude not in config.phase[study].amplitudes:
+        raise ValueError(
+            f"figures.learning_curves_cell: T = {period}, A = {amplitude:g} is no cell of phase.{study}; "
+            "name one"
+        )
+
+
+DECLARATION = Declaration(
+    part="images",
+    inputs={"phase": Role("aggregate_phase", _files, ("train_accuracy_curve", "validation_accuracy_curve"))},
+    options={"cell": lambda config: list(config.figures.learning_curves_cell)},
+    settings={
+        "learning_curves": Setting(
+            str | None,
+            None,
+            "Fig. S4: a key of `phase` that keeps learning curves; null: no such figure",
+            names="phase",
+        ),
+        "learning_curves_cell": Setting(
+            tuple[int, float],
+            (100, 50.0),
+            "Fig. S4: T and A of the cell that is held against the static loss",
+        ),
+    },
+    check=_check,
+    evidence={"learning_curves": Role("aggregate_phase", _files)},
+)
 
 _KINDS = (("train_accuracy_curve", "training"), ("validation_accuracy_curve", "validation"))
 _DIFFERENCE = {"color": "black", "linestyle": "-"}
 
 
-def render(inputs: style.Inputs, options: style.Options) -> Figure:
+def render(inputs: Inputs, options: Options) -> Figure:
     """Training (a) and validation accuracy (b) along the runs, and their differences from the static loss.
 
     Panels c and d show dynamical − static, paired by seed: its mean, 95 % interval and zero. The strips
@@ -75,7 +120,7 @@ def render(inputs: style.Inputs, options: style.Options) -> Figure:
     return figure
 
 
-def _cell(dataset: xr.Dataset, options: style.Options) -> tuple[int, float]:
+def _cell(dataset: xr.Dataset, options: Options) -> tuple[int, float]:
     wanted = options.get("cell")
     if wanted is None:
         return int(dataset["period"].min()), float(dataset["amplitude"].max())
@@ -100,7 +145,7 @@ def _key(figure: Figure, axis: Axes, dataset: xr.Dataset) -> None:
     handles: list[Line2D | Patch] = [*axis.get_legend_handles_labels()[0]]  # type: ignore[list-item]
     seeds = dataset.sizes["seed"]
     if seeds >= learning_curves.FEWEST_SEEDS:
-        handles.append(Patch(color="0.8", label="95 % interval of the mean (Student)"))
+        handles.append(mpatches.Patch(color="0.8", label="95 % interval of the mean (Student)"))
     if any(patch.get_gid() == "off" for patch in axis.patches):
-        handles.append(Patch(color=learning_curves.OFF_COLOUR, label="oscillation off"))
+        handles.append(mpatches.Patch(color=learning_curves.OFF_COLOUR, label="oscillation off"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.2, borderpad=0)

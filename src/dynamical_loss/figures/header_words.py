@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
+from dynamical_loss.models.kinds import label_of
 from dynamical_loss.paper.departures import Departure, Sort, departures, facts_of
 from dynamical_loss.paper.protocols import (
     CHANNELS,
@@ -17,19 +16,10 @@ from dynamical_loss.paper.protocols import (
 )
 from dynamical_loss.results import recorded
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 _ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
-_NORMALISATION = {"batch": "with batch norm", "none": "without batch norm"}
-
-
-def network(model: Mapping[str, Any]) -> str:
-    """A network's name and size, from its settings."""
-    if model["kind"] == "myrtle5":
-        return f"Myrtle5, {model['channels']} channels"
-    if model["kind"] == "wide_resnet":
-        name = f"Wide ResNet {model['depth']}-{model['widening']}"
-        return f"{name} {_NORMALISATION[model['normalisation']]}"
-    layers = f" in each of {model['depth']} layers" if model["depth"] > 1 else ""
-    return f"perceptron, {model['width']} hidden units{layers}"
 
 
 def _epochs(dataset: xr.Dataset) -> float | None:
@@ -53,7 +43,7 @@ def remarks(*datasets: xr.Dataset) -> str:
     """
     settings = [recorded.settings_of(dataset) for dataset in datasets]
     facts = (
-        _distinct(network(item["model"]) for item in settings),
+        _distinct(label_of(item["model"]) for item in settings),
         _distinct(str(dataset.attrs.get("dataset_description", "")) for dataset in datasets),
         _distinct(map(_length, datasets)),
         _distinct(map(_runs, datasets)),

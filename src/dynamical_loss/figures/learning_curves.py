@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib.axes import Axes
 
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
 
 STATIC_LOOK: dict[str, Any] = {"color": style.CLASS_COLOURS[0], "linestyle": (0, (4, 1.5))}
 DYNAMICAL_LOOK: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "linestyle": "-"}

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures.deferred import mcolors, mlines, mpl
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
 
 COLOURS = "viridis"
 """Perceptually uniform, and readable with any kind of colour vision."""
@@ -111,14 +113,14 @@ def colour_range(phases: Sequence[Phase]) -> Normalize:
     shown = np.append(usual, references)
     shown = shown[np.isfinite(shown)]
     if not shown.size:
-        return Normalize(0.0, 1.0)
+        return mcolors.Normalize(0.0, 1.0)
     low, high = float(shown.min()), float(shown.max())
     spread = max(high - low, _LEAST_RANGE)
     step = next(unit for unit in (0.1, 0.05, 0.02, 0.01, 0.005) if 4 * unit <= spread or unit == 0.005)
     # Rounding errors must not push a mean that lies on a step to the next one.
     high = min(math.ceil(high / step - 1e-9) * step, 1.0)
     low = math.floor(low / step + 1e-9) * step
-    return Normalize(min(low, high - _LEAST_RANGE), high)
+    return mcolors.Normalize(min(low, high - _LEAST_RANGE), high)
 
 
 def _ink(colour: tuple[float, float, float, float]) -> str:
@@ -224,7 +226,9 @@ def draw_panel(figure: Figure, axis: Axes, phase: Phase, norm: Normalize, words:
 def key(figure: Figure) -> None:
     """What numbers and marks in the cells mean, below all panels."""
     marks = [
-        Line2D([], [], marker=marker, color="black", markersize=3.5, markeredgewidth=0, linestyle="none")
+        mlines.Line2D(
+            [], [], marker=marker, color="black", markersize=3.5, markeredgewidth=0, linestyle="none"
+        )
         for marker in "^v"
     ]
     figure.legend(

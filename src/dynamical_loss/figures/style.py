@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING
 
-import matplotlib
-import seaborn as sns
-import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-
+from dynamical_loss.figures.deferred import mlines, mpl, sns
 from dynamical_loss.results.files import atomic_path
 
-Inputs = Mapping[str, Sequence[xr.Dataset]]
-"""Role → files of that role, in the order given; most roles have one."""
-
-
-class Role(NamedTuple):
-    """What a figure asks of the files of one role.
-
-    Attributes:
-        made_by: the stage that makes them.
-        variables: those that not every result of that stage has.
-    """
-
-    made_by: str
-    variables: tuple[str, ...] = ()
-
-
-Options = Mapping[str, Any]
-"""A figure's own options, e.g. the zoom of Fig. 4."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMN = 3.35
 """Width of one column of the paper, inches."""
@@ -43,7 +22,20 @@ PAGE = 6.9
 
 _HEADER_CHARACTERS = 112  # that fit on the page at the header's size
 
-CLASS_COLOURS: tuple[str, ...] = tuple(sns.color_palette("colorblind", 10).as_hex())
+CLASS_COLOURS = (
+    "#0173b2",
+    "#de8f05",
+    "#029e73",
+    "#d55e00",
+    "#cc78bc",
+    "#ca9161",
+    "#fbafe4",
+    "#949494",
+    "#ece133",
+    "#56b4e9",
+)
+"""Seaborn's palette "colorblind"."""
+
 TRAIN_COLOUR, VALIDATION_COLOUR = CLASS_COLOURS[0], CLASS_COLOURS[1]
 START_COLOUR, FINISH_COLOUR = "#2a9d4a", "#c8323c"
 THEORY_COLOUR, MEASURED_COLOUR = "#555555", "#7b2d8b"
@@ -74,7 +66,7 @@ def style() -> Iterator[None]:
         "figure.constrained_layout.use": True,
         "font.sans-serif": ["DejaVu Sans"],
     }
-    with matplotlib.rc_context(settings):
+    with mpl.rc_context(settings):
         yield
 
 
@@ -101,7 +93,7 @@ def header(figure: Figure, text: str) -> None:
             lines[-1] += f"; {piece}" if lines[-1] else piece
     first, *others = lines
     legend = figure.legend(
-        [Line2D([], [], linestyle="none")] if others else [],
+        [mlines.Line2D([], [], linestyle="none")] if others else [],
         ["\n".join(others)] if others else [],
         title=first,
         title_fontproperties={"weight": "bold", "size": 7},

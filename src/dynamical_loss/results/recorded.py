@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from dynamical_loss.errors import UnknownOriginError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CONTENT, ATTRIBUTES = "content_checksum", "attributes_checksum"
 INPUTS = "inputs"

@@ -11,23 +11,9 @@ from pathlib import Path
 from dynamical_loss import claims
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures import registry
 from dynamical_loss.results import files, sidecars
 from dynamical_loss.results.record import Provenance
-
-_STAGES = {
-    "phase_images": "aggregate_phase",
-    "learning_curves": "aggregate_phase",
-    "wide_resnet": "aggregate_phase",
-    "phase_narrow": "aggregate_phase",
-    "phase_wide": "aggregate_phase",
-    "initialisation": "aggregate_phase",
-    "threshold": "fit_threshold",
-    "spectrum": "probe_spectrum",
-    "instabilities": "find_instabilities",
-    "static_narrow": "probe_spectrum",
-    "static_wide": "probe_spectrum",
-}
-"""Which stage makes the files of a role."""
 
 
 def run(
@@ -40,7 +26,7 @@ def run(
 
     Args:
         settings: of the bootstrap behind the intervals.
-        inputs: files by role, those of ``workflow/rules/shown.smk``; a claim whose role is absent is
+        inputs: files by role; figures declare the roles as `evidence`. A claim whose role is absent is
             written as not tested.
         output: the CSV file.
         given_only: leave out claims of which no role is given.
@@ -54,8 +40,9 @@ def run(
     unknown = [role for role in inputs if role not in known]
     if unknown:
         raise UserError(f"no claim looks at --input {unknown[0]}=…; the roles are {', '.join(sorted(known))}")
+    roles = registry.roles_of_claims()
     datasets = {
-        role: [record.inputs.read(path, made_by=_STAGES[role]) for path in paths]
+        role: [record.inputs.read(path, roles[role].variables, roles[role].made_by) for path in paths]
         for role, paths in inputs.items()
     }
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}

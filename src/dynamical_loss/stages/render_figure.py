@@ -13,14 +13,12 @@ from typing import Any
 
 import matplotlib
 
+from dynamical_loss.config import code
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
+from dynamical_loss.figures.declaration import Declaration
 from dynamical_loss.results import sidecars
-from dynamical_loss.results.digest import Code
 from dynamical_loss.results.record import Provenance
-
-_ALONG_ONE_RUN = (("spectrum", "trajectory"), ("instabilities", "trajectory"), ("instabilities", "spectrum"))
-"""Roles of which the first is made from the second, where a figure shows both."""
 
 
 def run(
@@ -38,23 +36,23 @@ def run(
     source = f"dynamical_loss.figures.{name}"
     try:
         module = importlib.import_module(source)
-        roles: dict[str, style.Role] = module.ROLES
+        declaration: Declaration = module.DECLARATION
     except (ImportError, AttributeError):
         raise UserError(f"there is no figure '{name}'; see the table of figures in the README") from None
+    roles = declaration.inputs
     missing = [role for role in roles if not inputs.get(role)]
     if missing:
         raise UserError(f"figure {name} needs --input {missing[0]}=FILE")
     unknown = [role for role in inputs if role not in roles]
     if unknown:
         raise UserError(f"figure {name} shows no --input {unknown[0]}=…; the roles are {', '.join(roles)}")
-    record = Provenance(Code((__name__, source)), {"figure": name, "options": options}, [], "float64")
+    record = Provenance(code.figure(name), {"figure": name, "options": options}, [], "float64")
     datasets = {
         role: [record.inputs.read(path, asked.variables, asked.made_by) for path in inputs[role]]
         for role, asked in roles.items()
     }
-    for result, made_from in _ALONG_ONE_RUN:
-        if {result, made_from} <= set(roles):
-            record.inputs.require_made_from(inputs[result][0], inputs[made_from][0])
+    for result, origin in declaration.made_from:
+        record.inputs.require_made_from(inputs[result][0], inputs[origin][0])
     matplotlib.use("agg")
     with style.style():
         figure = module.render(datasets, options)

@@ -10,13 +10,18 @@ import pytest
 import yaml
 
 from dynamical_loss.config import document
-from dynamical_loss.config.study import load
+from dynamical_loss.config import study as configuration
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures.registry import FIGURES
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def load(values, source="the configuration"):
+    return configuration.load(values, source, FIGURES)
 
 
 def merged(base, overlay):
@@ -163,12 +168,12 @@ def test_missing_keys_are_named():
 
 def test_schema_on_disk_is_that_of_the_model():
     path = ROOT / "workflow" / "schemas" / "config.schema.json"
-    assert path.read_text() == document.schema(), "run `make config`"
+    assert path.read_text() == document.schema(FIGURES), "run `make config`"
 
 
 def test_comments_of_config_yaml_are_those_of_the_model():
     path = ROOT / "config.yaml"
-    assert path.read_text() == document.commented(document.read(path)), "run `make config`"
+    assert path.read_text() == document.commented(document.read(path, FIGURES)), "run `make config`"
 
 
 @pytest.mark.parametrize("overlays", [[], ["smoke"], ["paper"], ["published"], ["paper", "gpu"]])
@@ -178,7 +183,7 @@ def test_every_scale_is_valid_for_model_and_schema(overlays):
         values = merged(values, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text()))
     assert load(values).scale == (overlays[0] if overlays else "laptop")
     # JSON knows only string keys; YAML's integer widths become them.
-    jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema()))
+    jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema(FIGURES)))
 
 
 def test_commented_yaml_holds_the_same_configuration():
@@ -225,7 +230,7 @@ def test_unreadable_files_are_named(tmp_path, content, message):
     if content is not None:
         path.write_text(content)
     with pytest.raises(UserError, match=message) as error:
-        document.read(path)
+        document.read(path, FIGURES)
     assert str(path) in str(error.value)
 
 

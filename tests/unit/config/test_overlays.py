@@ -6,6 +6,7 @@ import yaml
 from dynamical_loss.config import document
 from dynamical_loss.config.study import load
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures.registry import FIGURES
 from overlays import CONFIG, SCALES, merged, settings
 
 SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
@@ -48,7 +49,10 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
             "figures: {phase_narrow: spiral_w10}",
             "figures.phase_narrow: no 'spiral_w10' under `phase`; there is spiral_w100, spiral_w1000",
         ),
-        ("figures: {cascade: cascad}", "figures.cascade: no 'cascad' under `trajectories`; there is cascade"),
+        (
+            "figures: {trajectory: cascad}",
+            "figures.trajectory: no 'cascad' under `trajectories`; there is cascade",
+        ),
         ("phase: {spiral_w100: {dataset: spirl}}", "phase.spiral_w100.dataset: no 'spirl' under `datasets`"),
         (
             "trajectories: {cascade: {snapshots: {every: 4}}}",
@@ -79,7 +83,7 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
 def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(overlay, line):
     values = merged(settings(CONFIG), settings(SCALES / "smoke.yaml"), yaml.safe_load(overlay))
     with pytest.raises(UserError) as error:
-        load(values, SOURCE).for_data()
+        load(values, SOURCE, FIGURES).for_data()
     message = str(error.value)
     assert message.startswith(f"{SOURCE}: ") and "\n" not in message
     assert line in message
@@ -99,7 +103,7 @@ def test_a_mistake_in_the_configuration_file_names_it(tmp_path, monkeypatch, old
     assert old in text
     (tmp_path / "config.yaml").write_text(text.replace(old, new, 1))
     with pytest.raises(UserError) as error:
-        document.read(tmp_path.joinpath("config.yaml").relative_to(tmp_path))
+        document.read(tmp_path.joinpath("config.yaml").relative_to(tmp_path), FIGURES)
     message = str(error.value)
     assert message.startswith("config.yaml") and "\n" not in message
     assert line in message

@@ -592,7 +592,7 @@ def test_figures_of_a_study_are_rendered_from_its_file(tmp_path, name, options):
 
 def test_figs2_is_rendered_from_the_files_of_one_run(tmp_path):
     image_results.run(tmp_path, epochs=4)
-    inputs = {role: [tmp_path / f"{role}.nc"] for role in figS2_cascade_cifar10.ROLES}
+    inputs = {role: [tmp_path / f"{role}.nc"] for role in figS2_cascade_cifar10.DECLARATION.inputs}
     output = tmp_path / "made.png"
     render_figure.run("figS2_cascade_cifar10", inputs, {"zoom": [8, 16]}, [output])
     assert output.read_bytes().startswith(b"\x89PNG")
@@ -600,7 +600,7 @@ def test_figs2_is_rendered_from_the_files_of_one_run(tmp_path):
 
 def test_figs2_refuses_a_run_without_learning_rates(tmp_path):
     image_results.run(tmp_path, epochs=4, without="learning_rate")
-    inputs = {role: [tmp_path / f"{role}.nc"] for role in figS2_cascade_cifar10.ROLES}
+    inputs = {role: [tmp_path / f"{role}.nc"] for role in figS2_cascade_cifar10.DECLARATION.inputs}
     with pytest.raises(UserError, match="has no variable 'learning_rate'"):
         render_figure.run("figS2_cascade_cifar10", inputs, {}, [tmp_path / "made.png"])
 

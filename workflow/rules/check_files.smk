@@ -1,4 +1,4 @@
-# Mistakes that Snakemake itself would tell late: its jobs start, and one fails after an hour.
+# Files that are damaged or cannot be written: Snakemake itself would notice only when a job fails.
 
 
 def check_inputs(jobs):

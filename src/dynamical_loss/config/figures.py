@@ -1,0 +1,144 @@
+"""Settings of the figures: each figure declares its own keys, and the groups of keys are joined here.
+
+The figures themselves are not imported: whoever loads a configuration hands their declarations over.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from pydantic import AfterValidator, Field, create_model
+
+from dynamical_loss.settings import Settings, require_plain
+
+
+def _usable(folder: str) -> str:
+    """A folder's name as Snakemake wants it, without ``./`` or double slashes.
+
+    Raises:
+        ValueError: if Snakemake or a command would take it for something else.
+    """
+    require_plain(folder)
+    normal = posixpath.normpath(folder)
+    if normal == "." or normal.startswith("-"):
+        raise ValueError("must name a folder, and not begin with '-'; choose another")
+    return normal
+
+
+Folder = Annotated[str, AfterValidator(_usable)]
+
+
+class FigureSettings(Settings):
+    """Which studies the figures show."""
+
+    folder: Folder = Field("paper_figures", description="where figures go")
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """A key that a figure declares."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key that a figure adds to the group `figures` of the configuration.
+
+    Attributes:
+        type: as an annotation that pydantic understands.
+        default: the value where the key is left out.
+        description: the comment in ``config.yaml``.
+        names: the group of which the value, or each item of a list, must be a key; None if it names
+            nothing. A value of null names nothing either.
+    """
+
+    type: Any
+    default: Any
+    description: str
+    names: Literal["datasets", "phase", "trajectories"] | None = None
+
+
+class Configuration(Protocol):
+    """What a figure may ask of a checked configuration."""
+
+    @property
+    def datasets(self) -> Mapping[str, Any]:
+        """Settings of the datasets, by name."""
+
+    @property
+    def phase(self) -> Mapping[str, Any]:
+        """Phase-diagram studies, by name."""
+
+    @property
+    def trajectories(self) -> Mapping[str, Any]:
+        """Trajectory studies, by name."""
+
+    @property
+    def figures(self) -> Any:
+        """The keys that the figures declare."""
+
+
+class FigureDeclaration(Protocol):
+    """What the configuration asks of a figure's declaration."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """Keys under `figures`, by name."""
+
+    @property
+    def check(self) -> Callable[[Configuration], None]:
+        """Raises a ValueError of one line if a study lacks what the figure shows."""
+
+
+def settings_model(figures: Mapping[str, FigureDeclaration]) -> type[FigureSettings]:
+    """The settings class with the keys of all figures; two figures may share a key.
+
+    Raises:
+        ValueError: if two figures declare one key differently.
+    """
+    declared: dict[str, Setting] = {}
+    for name, figure in figures.items():
+        for key, setting in figure.settings.items():
+            if declared.setdefault(key, setting) != setting or key in FigureSettings.model_fields:
+                raise ValueError(f"{name} declares the key '{key}' again and differently")
+    fields: dict[str, Any] = {
+        key: (setting.type, Field(setting.default, description=setting.description))
+        for key, setting in declared.items()
+    }
+    return create_model(
+        FigureSettings.__name__, __base__=FigureSettings, __doc__=FigureSettings.__doc__, **fields
+    )
+
+
+def require_figures(config: Configuration, figures: Mapping[str, FigureDeclaration]) -> None:
+    """Refuse a configuration whose figures name studies that do not exist or cannot be shown.
+
+    Raises:
+        ValueError: one line that names the key.
+    """
+    for figure in figures.values():
+        for key, setting in figure.settings.items():
+            if setting.names is not None:
+                value = getattr(config.figures, key)
+                for name in value if isinstance(value, list) else [] if value is None else [value]:
+                    require_name(name, getattr(config, setting.names), f"figures.{key}", setting.names)
+    for figure in figures.values():
+        figure.check(config)
+
+
+def require_name(name: str, known: Mapping[str, Any], where: str, section: str) -> None:
+    """Refuse a name that is no key of a group of the configuration.
+
+    Args:
+        name: what was given.
+        known: the group.
+        where: the key that gives the name.
+        section: what the group is called.
+
+    Raises:
+        ValueError: one line that names `where` and what there is.
+    """
+    if name not in known:
+        raise ValueError(f"{where}: no '{name}' under `{section}`; there is {', '.join(known)}")

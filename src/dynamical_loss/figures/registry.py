@@ -1,0 +1,48 @@
+"""All figures by name, and which files of a configuration they show: a new module is found by itself."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from dynamical_loss import figures
+from dynamical_loss.config.figures import Configuration
+from dynamical_loss.figures.declaration import Declaration, Part, Role
+
+FIGURES: dict[str, Declaration] = {
+    module.name: importlib.import_module(f"{figures.__name__}.{module.name}").DECLARATION
+    for module in pkgutil.iter_modules(figures.__path__)
+    if module.name.startswith("fig")
+}
+"""Declarations by the name of the figure, in alphabetical order."""
+
+
+def roles_of_claims(part: Part | None = None) -> dict[str, Role]:
+    """The roles that claims may look at; of one part of the study, or of all.
+
+    Raises:
+        ValueError: if two figures declare one role.
+    """
+    roles: dict[str, Role] = {}
+    for name, figure in FIGURES.items():
+        twice = roles.keys() & figure.evidence.keys()
+        if twice:
+            raise ValueError(f"{name}: another figure declares the evidence '{min(twice)}' too")
+        if part in (None, figure.part):
+            roles.update(figure.evidence)
+    return roles
+
+
+def shown(config: Configuration, part: Part | None = None) -> dict[str, dict[str, list[str]]]:
+    """The files of each figure that is made, by figure and role, relative to the folder of results."""
+    return {
+        name: figure.files(config)
+        for name, figure in FIGURES.items()
+        if part in (None, figure.part) and figure.is_made(config)
+    }
+
+
+def evidence(config: Configuration, part: Part | None = None) -> dict[str, list[str]]:
+    """The files that claims may look at, by role, relative to the folder of results."""
+    files = {role: list(asked.files(config)) for role, asked in roles_of_claims(part).items()}
+    return {role: paths for role, paths in files.items() if paths}

@@ -1,0 +1,37 @@
+"""What several figures require of the studies of images that they show."""
+
+from __future__ import annotations
+
+from dynamical_loss.config.figures import Configuration
+
+
+def require_both_losses(config: Configuration, key: str, study: str) -> None:
+    """Refuse a phase study that lacks the static or the dynamical loss.
+
+    Args:
+        config: the configuration.
+        key: the key under `figures` that names the study.
+        study: its name.
+
+    Raises:
+        ValueError: one line that names the key to change.
+    """
+    amplitudes = config.phase[study].amplitudes
+    if 1.0 not in amplitudes or max(amplitudes) == 1.0:
+        raise ValueError(f"phase.{study}.amplitudes: figures.{key} needs 1 and one above 1; add them")
+
+
+def require_learning_curves(config: Configuration, key: str, study: str) -> None:
+    """Refuse a phase study that lacks one of the losses or does not keep accuracies along its runs.
+
+    Args:
+        config: the configuration.
+        key: the key under `figures` that names the study.
+        study: its name.
+
+    Raises:
+        ValueError: one line that names the key to change.
+    """
+    require_both_losses(config, key, study)
+    if not config.phase[study].learning_curves:
+        raise ValueError(f"phase.{study}.learning_curves: figures.{key} shows them; set it to true")

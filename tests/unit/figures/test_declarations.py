@@ -1,0 +1,230 @@
+"""What figures declare: the files that they show, the keys that they add, and how fast that can be read."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import seaborn as sns
+import yaml
+
+from dynamical_loss.claims import CLAIMS
+from dynamical_loss.config import document, study
+from dynamical_loss.config.figures import Setting, settings_model
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import registry, style
+from dynamical_loss.figures.declaration import Declaration, Role
+from dynamical_loss.figures.registry import FIGURES
+from dynamical_loss.results import digest
+
+ROOT = Path(__file__).parents[3]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+CONFIG = document.read(ROOT / "config.yaml", FIGURES).for_data()
+
+SPIRAL_FIGURES = {
+    "fig2_spiral_dataset": {"dataset": ["dataset/spiral.nc"]},
+    "fig3_phase_spiral": {"narrow": ["phase/spiral_w100.nc"], "wide": ["phase/spiral_w1000.nc"]},
+    "fig4_cascade": {
+        "trajectory": ["trajectory/cascade_seed0.nc"],
+        "spectrum": ["spectrum/cascade_seed0.nc"],
+        "instabilities": ["instabilities/cascade_seed0.nc"],
+    },
+    "fig5_threshold_scaling": {
+        "threshold": ["threshold.nc"],
+        "static_narrow": [f"spectrum/static_w100_seed{seed}.nc" for seed in range(3)],
+        "static_wide": [f"spectrum/static_w1000_seed{seed}.nc" for seed in range(3)],
+    },
+    "figS0_initialisation": {
+        "study": [f"phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")]
+    },
+    "figS1_hessian_modes": {
+        "trajectory": ["trajectory/cascade_seed0.nc"],
+        "spectrum": ["spectrum/cascade_seed0.nc"],
+        "instabilities": ["instabilities/cascade_seed0.nc"],
+    },
+}
+IMAGE_FIGURES = {
+    "fig1_phase_cifar10": {"phase": ["phase/myrtle5.nc"]},
+    "figS2_cascade_cifar10": {
+        "trajectory": ["trajectory/cascade_images_seed0.nc"],
+        "spectrum": ["spectrum/cascade_images_seed0.nc"],
+    },
+    "figS3_wide_resnet": {"phase": ["phase/wide_resnet_batch_norm.nc", "phase/wide_resnet_plain.nc"]},
+    "figS4_learning_curves": {"phase": ["phase/myrtle5.nc"]},
+}
+SPIRAL_EVIDENCE = {
+    "phase_narrow": ["phase/spiral_w100.nc"],
+    "phase_wide": ["phase/spiral_w1000.nc"],
+    "initialisation": SPIRAL_FIGURES["figS0_initialisation"]["study"],
+    "threshold": ["threshold.nc"],
+    "spectrum": [f"spectrum/cascade_seed{seed}.nc" for seed in range(3)],
+    "instabilities": [f"instabilities/cascade_seed{seed}.nc" for seed in range(3)],
+    "static_narrow": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_narrow"],
+    "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
+}
+IMAGE_EVIDENCE = {
+    "phase_images": ["phase/myrtle5.nc"],
+    "learning_curves": ["phase/myrtle5.nc"],
+    "wide_resnet": ["phase/wide_resnet_batch_norm.nc", "phase/wide_resnet_plain.nc"],
+}
+
+
+def configured(**figures):
+    """The default configuration with other keys under `figures`."""
+    values = copy.deepcopy(DEFAULT)
+    values["figures"] |= figures
+    return study.load(values, "config.yaml", FIGURES)
+
+
+# What is shown -------------------------------------------------------------------------------------
+
+
+def test_figures_show_these_files():
+    assert registry.shown(CONFIG, "spiral") == SPIRAL_FIGURES
+    assert registry.shown(CONFIG, "images") == IMAGE_FIGURES
+    assert registry.shown(CONFIG) == SPIRAL_FIGURES | IMAGE_FIGURES
+    assert registry.shown(CONFIG).keys() == FIGURES.keys()
+
+
+def test_figures_show_as_many_seeds_as_there_are():
+    """The smoke scale has one seed of each trajectory."""
+    values = copy.deepcopy(DEFAULT)
+    for name in ("cascade", "static_w100", "static_w1000"):
+        values["trajectories"][name]["seeds"] = 1
+    config = study.load(values, "smoke.yaml", FIGURES)
+    assert registry.shown(config) == {
+        **SPIRAL_FIGURES,
+        **IMAGE_FIGURES,
+        "fig5_threshold_scaling": {
+            "threshold": ["threshold.nc"],
+            "static_narrow": ["spectrum/static_w100_seed0.nc"],
+            "static_wide": ["spectrum/static_w1000_seed0.nc"],
+        },
+    }
+    assert registry.evidence(config)["instabilities"] == ["instabilities/cascade_seed0.nc"]
+
+
+def test_claims_look_at_these_files():
+    assert registry.evidence(CONFIG, "spiral") == SPIRAL_EVIDENCE
+    assert registry.evidence(CONFIG, "images") == IMAGE_EVIDENCE
+    assert registry.evidence(CONFIG) == SPIRAL_EVIDENCE | IMAGE_EVIDENCE
+
+
+def test_every_role_that_a_claim_looks_at_is_given_and_no_other():
+    assert registry.roles_of_claims().keys() == {role for claim in CLAIMS for role in claim.roles}
+
+
+def test_options_are_those_of_the_configuration():
+    found = {name: figure.option_values(CONFIG) for name, figure in FIGURES.items() if figure.options}
+    assert found == {"fig4_cascade": {"zoom": [8000, 10500]}, "figS4_learning_curves": {"cell": [100, 50.0]}}
+
+
+@pytest.mark.parametrize(
+    ("key", "nothing", "figure", "role"),
+    [
+        ("phase_images", None, "fig1_phase_cifar10", {"phase_images"}),
+        ("trajectory_images", None, "figS2_cascade_cifar10", set()),
+        ("wide_resnet", [], "figS3_wide_resnet", {"wide_resnet"}),
+        ("learning_curves", None, "figS4_learning_curves", {"learning_curves"}),
+    ],
+)
+def test_a_figure_of_images_is_made_if_its_study_is_named(key, nothing, figure, role):
+    config = configured(**{key: nothing})
+    assert registry.shown(config).keys() == FIGURES.keys() - {figure}
+    assert registry.evidence(config).keys() == registry.evidence(CONFIG).keys() - role
+
+
+def test_files_are_of_the_stage_that_makes_them():
+    stages = {
+        "dataset": "prepare_dataset",
+        "phase": "aggregate_phase",
+        "trajectory": "train_trajectory",
+        "spectrum": "probe_spectrum",
+        "instabilities": "find_instabilities",
+        "threshold.nc": "fit_threshold",
+    }
+    for figure in FIGURES.values():
+        for role in (*figure.inputs.values(), *figure.evidence.values()):
+            assert {stages[path.split("/")[0]] for path in role.files(CONFIG)} == {role.made_by}
+
+
+def test_pairs_of_results_are_roles_of_the_figure():
+    for figure in FIGURES.values():
+        assert {role for pair in figure.made_from for role in pair} <= figure.inputs.keys()
+
+
+# What is required ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("record_every", [2, 5])
+def test_the_run_of_figure_4_is_analysed_whichever_it_is(record_every):
+    values = copy.deepcopy(DEFAULT)
+    values["trajectories"]["other"] = {"record_every": record_every}
+    values["figures"]["trajectory"] = "other"
+    with pytest.raises(UserError, match=r"trajectories\.other\.record_every: instabilities show from step"):
+        study.load(values, "config.yaml", FIGURES)
+
+
+def test_a_study_that_no_figure_shows_is_free():
+    values = copy.deepcopy(DEFAULT)
+    values["trajectories"]["other"] = {"record_every": 10, "probes": {"hessian": {"losses": ["static"]}}}
+    values["phase"]["other"] = {"amplitudes": [5]}
+    study.load(values, "config.yaml", FIGURES)
+
+
+def test_without_figures_there_are_no_keys_but_the_folder():
+    values = {**DEFAULT, "figures": {"folder": "pictures"}}
+    assert study.load(values, "config.yaml", {}).figures.folder == "pictures"
+    with pytest.raises(UserError, match=r"unknown key 'figures\.\w+'; the keys here are folder"):
+        study.load(DEFAULT, "config.yaml", {})
+
+
+def figure(**parts):
+    return Declaration(part="spiral", inputs={}, **parts)
+
+
+def test_figures_may_share_a_key_but_not_declare_it_differently():
+    same, other = Setting(str, "a", "a key"), Setting(str, "b", "a key")
+    model = settings_model({"fig1": figure(settings={"key": same}), "fig2": figure(settings={"key": same})})
+    assert model().key == "a"
+    for first, second in ((same, other), (other, same)):
+        figures = {"fig1": figure(settings={"key": first}), "fig2": figure(settings={"key": second})}
+        with pytest.raises(ValueError, match="fig2 declares the key 'key' again and differently"):
+            settings_model(figures)
+    with pytest.raises(ValueError, match="fig1 declares the key 'folder'"):
+        settings_model({"fig1": figure(settings={"folder": same})})
+
+
+def test_two_figures_cannot_give_one_role_to_claims(monkeypatch):
+    role = Role("fit_threshold", lambda config: [])
+    monkeypatch.setitem(FIGURES, "fig9", figure(evidence={"threshold": role}))
+    with pytest.raises(ValueError, match="fig9: another figure declares the evidence 'threshold' too"):
+        registry.roles_of_claims()
+
+
+# How it is read ------------------------------------------------------------------------------------
+
+
+def test_declarations_are_read_without_what_draws():
+    """The Snakefile reads them each time it is run."""
+    script = "import sys, dynamical_loss.figures.registry; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"matplotlib", "seaborn", "pandas", "xarray", "netCDF4", "scipy", "jax"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_a_figures_digest_covers_what_draws_it_and_no_other_figure():
+    for name in FIGURES:
+        covered = set(digest.imported_modules([f"dynamical_loss.figures.{name}"]))
+        assert {"dynamical_loss.figures.style", "dynamical_loss.figures.declaration"} <= covered
+        assert not covered & {f"dynamical_loss.figures.{other}" for other in FIGURES.keys() - {name}}
+        assert not covered & {"dynamical_loss.figures.registry", "dynamical_loss.config.study"}
+
+
+def test_a_figures_digest_covers_the_versions_of_what_is_imported_later():
+    assert {"matplotlib", "seaborn"} <= digest._parsed("dynamical_loss.figures.deferred").packages
+
+
+def test_colours_of_classes_are_seaborns():
+    assert list(style.CLASS_COLOURS) == sns.color_palette("colorblind", 10).as_hex()
