@@ -21,10 +21,20 @@ def remedy(path: Path) -> str:
     if ("paper_figures", "data") in itertools.pairwise(parts[:-1]):
         return f"restore it with: git checkout -- {shown}"
     if parts[-2:-1] == ("paper_figures",):
-        return f"make it with: snakemake --cores 1 --force {shown}"
+        return f"{_without_entry(path)}make it with: snakemake --cores 1 --force {shown}"
     if "results" not in parts[:-2]:
         return "name another file, or write it anew"
     # A scale's results are made with the overlay of that name, where there is one.
     overlay = Path("workflow", "scales", f"{parts[parts.index('results') + 1]}.yaml")
     configfile = f" --configfile {shlex.quote(str(overlay))}" if overlay.is_file() else ""
-    return f"make it with: snakemake --cores 1 --force {shown}{configfile}"
+    return f"{_without_entry(path)}make it with: snakemake --cores 1 --force {shown}{configfile}"
+
+
+def _without_entry(path: Path) -> str:
+    """What has to be removed first: the entry of a cache that a result is a link to.
+
+    Snakemake would take a damaged entry again, even with ``--force``.
+    """
+    if not path.is_symlink() or not path.exists():
+        return ""
+    return f"remove the cache's entry with: rm {shlex.quote(str(path.resolve()))}; then "

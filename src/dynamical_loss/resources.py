@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
-from dynamical_loss.datasets.kind import DatasetSettings, ImageSettings, Shape
+from dynamical_loss.datasets.image_kind import ImageSettings
+from dynamical_loss.datasets.kind import DatasetSettings, Shape
 from dynamical_loss.grid import Block
 from dynamical_loss.models.kind import NetworkSize
 

@@ -17,7 +17,7 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
 
 if TYPE_CHECKING:
-    from dynamical_loss.datasets.kind import ImageSettings
+    from dynamical_loss.datasets.image_kind import ImageSettings
 
 
 def images(settings: ImageSettings, source: Source) -> xr.Dataset:

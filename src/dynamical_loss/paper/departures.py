@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from dynamical_loss.datasets.official import SHA256
 from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 OFFICIAL, EXACT, LOSSY = "official", *recorded.COPIES
 """What the images may be, as `facts_of` says: of an official archive, or copies of either kind."""

@@ -26,6 +26,7 @@ Kind = Literal["damaged", "foreign", "stale", "unfinished"]
 
 # Names that `files.atomic_path` gives, and training to its checkpoints.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.(nc|csv|json|pdf|png)")
+_CACHED = re.compile(r"[0-9a-f]{64}(_\w+)?\.(nc|csv|json|pdf|png)")
 _CHECKPOINT = re.compile(r"\..+\.checkpoint\.nc")
 _SOURCE = re.compile(r"dynamical_loss\.stages\.\w+(, dynamical_loss(\.\w+)+)*")
 _WITH_SIDECAR = (".csv", ".pdf", ".png")
@@ -69,7 +70,7 @@ class Report:
 
 
 def examine(folders: Iterable[Path]) -> Report:
-    """Check every file below `folders`; links are not followed.
+    """Check every file below `folders`; links are not followed, but for those into a cache of Snakemake.
 
     Raises:
         UserError: if one of `folders` does not exist.
@@ -81,7 +82,7 @@ def examine(folders: Iterable[Path]) -> Report:
             raise UserError(f"there is no folder {folder}; name one that holds results")
         unreadable: list[OSError] = []
         for path in _files(folder, unreadable):
-            if path.is_symlink():
+            if path.is_symlink() and not _is_cached(path):
                 findings += _link(path, folder)
             elif path.name.startswith("."):
                 findings += _leftover(path)
@@ -114,6 +115,11 @@ def _files(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = sorted(set(folders).difference(links))
         yield from sorted(Path(parent, name) for name in (*names, *links))
+
+
+def _is_cached(path: Path) -> bool:
+    """Whether a link leads to an entry of Snakemake's cache, which is then checked in its place."""
+    return path.is_file() and _CACHED.fullmatch(path.resolve().name) is not None
 
 
 def _link(path: Path, folder: Path) -> Iterator[Finding]:

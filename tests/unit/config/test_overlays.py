@@ -19,7 +19,10 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
             "phase: {spiral_w100: {amplitude: [1, 2]}}",
             "unknown key 'phase.spiral_w100.amplitude'; did you mean 'amplitudes'?",
         ),
-        ("learning_rate: 1", "unknown key 'learning_rate'; the keys here are scale, published, datasets"),
+        (
+            "learning_rate: 1",
+            "unknown key 'learning_rate'; the keys here are scale, published, devices, datasets",
+        ),
         (
             "phase: {spiral_w100: {amplitudes: [1, 0.5]}}",
             "key 'phase.spiral_w100.amplitudes.1': must be at least 1 (it is 0.5)",

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import cli, losses
 from dynamical_loss.analysis import threshold
+from dynamical_loss.analysis.events import SHARPNESS_RULE, events_from_sharpness
 from dynamical_loss.config.analysis import InstabilitySettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import loading
@@ -155,23 +156,23 @@ def test_density_is_that_of_the_nearest_snapshots(folder):
 
 
 def test_events_are_those_of_the_rules(folder):
-    trajectory, spectrum, events = (
+    trajectory, spectrum, table = (
         netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum", "cascade")
     )
     regular = spectrum["snapshot_step"].values % 5 == 0
-    found = events.events_from_sharpness(
+    found = events_from_sharpness(
         spectrum["snapshot_step"].values[regular],
         spectrum["hessian_eigenvalue"].values[regular, 0],
         period=40,
         tolerance=InstabilitySettings().tolerance / 1.5,
         oscillation_end=160,
     )
-    mine = events["event_rule"].values == events.SHARPNESS_RULE
-    assert events["event_start"].values[mine].tolist() == [event.start for event in found]
+    mine = table["event_rule"].values == SHARPNESS_RULE
+    assert table["event_start"].values[mine].tolist() == [event.start for event in found]
     assert len(found) > 0
     expected = threshold.threshold(found)
-    assert float(events["threshold_all"].sel(rule="sharpness")) == pytest.approx(expected.all.mean)
-    assert events["unstable_period"].shape == (2, 4)
+    assert float(table["threshold_all"].sel(rule="sharpness")) == pytest.approx(expected.all.mean)
+    assert table["unstable_period"].shape == (2, 4)
     assert trajectory.attrs["seeds"] == "[3]"
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from dynamical_loss.datasets.kind import ImageSettings, Place, Shape
+from dynamical_loss.datasets.image_kind import ImageSettings, Place
+from dynamical_loss.datasets.kind import Shape
 
 if TYPE_CHECKING:
     from dynamical_loss.datasets.images import Source

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from dynamical_loss.datasets.kind import ImageSettings, Shape
+from dynamical_loss.datasets.image_kind import ImageSettings
+from dynamical_loss.datasets.kind import Shape
 
 if TYPE_CHECKING:
     from dynamical_loss.datasets.images import Source

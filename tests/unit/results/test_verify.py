@@ -11,7 +11,7 @@ import netCDF4
 import numpy as np
 import pytest
 
-from dynamical_loss import cli
+from dynamical_loss import cli, remedies
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import digest, netcdf, sidecars, verify
 from dynamical_loss.results.record import Provenance
@@ -67,10 +67,8 @@ def test_an_input_with_other_numbers_makes_stale_what_was_made_from_it_and_no_mo
     report = verify.examine([tree])
     (finding,) = report.findings
     assert (finding.path, finding.kind) == (tree / "trajectory" / "t.nc", "stale")
-    assert (
-        f"was made from {tree / 'dataset' / 'd.nc'}, whose content has changed; make it with: "
-        in finding.message
-    )
+    words = f"was made from {tree / 'dataset' / 'd.nc'}, whose content has changed; make it with: "
+    assert words in remedies.in_words(finding.problem)
     assert report.failed
 
 
@@ -87,7 +85,7 @@ def test_an_input_made_again_with_equal_numbers_makes_nothing_stale(tree):
 def test_an_input_that_is_gone_is_named(tree):
     (tree / "spectrum" / "s.nc").unlink()
     assert found(tree) == [("figures/f.json", "stale")]
-    assert "s.nc, which is gone" in verify.examine([tree]).findings[0].message
+    assert "s.nc, which is gone" in verify.examine([tree]).findings[0].problem.args[0]
 
 
 def test_an_input_that_cannot_be_read_is_named_on_both_sides(tree):
@@ -99,14 +97,14 @@ def test_other_code_makes_stale_but_not_a_published_copy(tree, tmp_path, monkeyp
     package = tmp_path / "src" / "dynamical_loss"
     shutil.copytree(digest.PACKAGE, package)
     monkeypatch.setattr(digest, "PACKAGE", package)
-    lock_files = [digest.REPOSITORY / name for name in digest.LOCK_FILES]
-    monkeypatch.setattr(digest, "LOCK_FILES", lock_files)
-    digest._imports.cache_clear()
+    digest._parsed.cache_clear()
     assert found(tree) == []
     with (package / "stages" / "probe_spectrum.py").open("a") as stream:
-        stream.write("\n# edited\n")
+        stream.write("\nEDITED = True\n")
+    digest._parsed.cache_clear()
     assert found(tree) == [("spectrum/s.nc", "stale")]
     (package / "stages" / "render_figure.py").unlink()
+    digest._parsed.cache_clear()
     assert found(tree) == [("figures/f.json", "stale"), ("spectrum/s.nc", "stale")]
 
 
@@ -201,10 +199,10 @@ def test_what_is_recorded_is_plain_json(tree):
 def test_a_checkpoint_beside_its_output_may_go(tree):
     left = tree / "trajectory" / ".t.checkpoint.nc"
     left.write_bytes(b"half a training")
-    (told,) = [item.message for item in verify.examine([tree]).findings if item.path == left]
+    (told,) = [item.problem.args[0] for item in verify.examine([tree]).findings if item.path == left]
     assert f"of no use any more, as t.nc is there: rm {left}" in told
     left.rename(tree / "trajectory" / ".u.checkpoint.nc")
-    (told,) = [item.message for item in verify.examine([tree]).findings if item.kind == "unfinished"]
+    (told,) = [item.problem.args[0] for item in verify.examine([tree]).findings if item.kind == "unfinished"]
     assert f"make {tree / 'trajectory' / 'u.nc'} with snakemake to go on from it" in told
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from dynamical_loss.analysis.branches import branch_gap, branch_mean, loss_alternation
 from dynamical_loss.analysis.event_table import columns as events_table
+from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import (
     LOSS_RULE,
     SHARPNESS_RULE,
@@ -385,12 +386,16 @@ def test_table_has_every_field_with_equal_lengths():
     names = [field.name for field in dataclasses.fields(Event)]
     for events in ([], [make_event(), make_event(onset=7)]):
         table = events_table(events)
-        assert sorted(table) == sorted(names)
+        assert sorted(table) == sorted(f"event_{name}" for name in names)
         assert {column.shape for column in table.values()} == {(len(events),)}
-    assert table["onset"].tolist() == [-1, 7]
-    assert table["start"].dtype == np.int64
-    assert table["finished"].dtype == np.bool_
-    assert events_table([])["peak_sharpness"].dtype == np.float64
+    assert table["event_onset"].tolist() == [-1, 7]
+    assert table["event_start"].dtype == np.int64
+    assert table["event_finished"].dtype == np.bool_
+    # Read back, they are the same events again, in order of time.
+    two = [make_event(start=50), make_event(start=7, onset=3, period_index=-1)]
+    assert repr(events_of(events_table(two))) == repr(sorted(two, key=lambda event: event.start))
+    assert events_of(events_table(two), LOSS_RULE) == []
+    assert events_table([])["event_peak_sharpness"].dtype == np.float64
 
 
 def test_power_law_is_recovered_exactly_without_scatter():

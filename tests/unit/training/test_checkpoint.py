@@ -89,7 +89,7 @@ def test_other_work_starts_anew(tmp_path, capsys, changes, name):
 
 def test_other_code_starts_anew(tmp_path, capsys, monkeypatch):
     checkpoint(tmp_path).offer(lambda: ARRAYS)
-    monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_: "0" * 16)
+    monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_, **__: "0" * 16)
     assert checkpoint(tmp_path).restore() is None
     assert "work with another 'code_digest'" in capsys.readouterr().err
 
@@ -122,7 +122,7 @@ def test_an_edit_during_the_work_is_not_part_of_it(tmp_path, monkeypatch):
     """The sources are those of the start: what is kept after an edit still states the code that ran."""
     first = checkpoint(tmp_path)
     before = digest.code_digest(STAGE)
-    monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_: "0" * 16)
+    monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_, **__: "0" * 16)
     first.offer(lambda: ARRAYS)
     assert netcdf.read(first.path).attrs["code_digest"] == before
     assert checkpoint(tmp_path).restore() is None

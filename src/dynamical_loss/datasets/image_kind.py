@@ -1,0 +1,96 @@
+"""What every kind of dataset of images says of itself, beside what `kind` asks of all."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.settings import Count, Seed, require_plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dynamical_loss.datasets.images import Source
+
+
+def _readable(source: str) -> str:
+    """A file or folder as it was given.
+
+    Raises:
+        ValueError: if Snakemake would take it for something else, or it begins with a home that is none.
+    """
+    if not source:
+        raise ValueError("must name a file or folder; choose one")
+    require_plain(source)
+    try:
+        Path(source).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with the home folder of a user who is not known; write it out") from None
+    return source
+
+
+Place = Annotated[str, AfterValidator(_readable)]
+
+
+class ImageSettings(DatasetSettings):
+    """What all sets of images share.
+
+    Attributes:
+        whole: sizes of the set of which a part may be taken.
+    """
+
+    precision = "float32"
+    whole: ClassVar[Shape]
+
+    train_samples: Count | None = Field(
+        None, description="training images, as many of each class as of the others; null: all"
+    )
+    validation_samples: Count | None = Field(None, description="likewise of the official test set")
+    sample_seed: Seed = Field(0, description="seed of the order of the images, and of which are taken")
+    normalisation: Literal["standard", "zca", "none"] = Field(
+        "standard",
+        description="standard: training mean 0 and standard deviation 1 in each channel; zca: whitened; "
+        "none: 0 to 1",
+    )
+    zca_regularisation: Annotated[float, Field(gt=0)] = Field(
+        0.1, description="of zca: added to every variance, in units of their mean"
+    )
+
+    @abstractmethod
+    def read(self) -> Source:
+        """All images of the set.
+
+        Raises:
+            UserError: if they cannot be read, or are not there.
+        """
+
+    def prepare(self) -> xr.Dataset:
+        """See `DatasetSettings`."""
+        from dynamical_loss.datasets.preparation import images
+
+        return images(self, self.read())
+
+    @property
+    def seeds(self) -> list[int]:
+        """See `DatasetSettings`."""
+        return [self.sample_seed]
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of what these settings make."""
+        return self.whole._replace(
+            train_samples=self.train_samples or self.whole.train_samples,
+            validation_samples=self.validation_samples or self.whole.validation_samples,
+        )
+
+    @field_validator("train_samples", "validation_samples")
+    @classmethod
+    def _are_there(cls, samples: int | None, info: ValidationInfo) -> int | None:
+        most: int = getattr(cls.whole, str(info.field_name))
+        if samples is not None and samples > most:
+            raise ValueError(f"must be at most {most}, as many as the set has; take fewer, or null for all")
+        return samples
