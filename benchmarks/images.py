@@ -27,13 +27,13 @@ from image_training import Call, Case
 from jax.lax import Precision
 from machine import Measurement, measurement
 
-from dynamical_loss import training
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.datasets import loading
 from dynamical_loss.datasets.kinds.digits import DigitsSettings
 from dynamical_loss.results.record import Inputs
 from dynamical_loss.stages import prepare_dataset
 from dynamical_loss.training import problem as problems
+from dynamical_loss.training import types, xla
 from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.types import Problem, Schedule
 
@@ -86,17 +86,17 @@ class Convolutions:
 def stretch_length(case: Case) -> int:
     """Steps between two reports of the engine's progress."""
     problem, _ = image_training.build(case)
-    return training._stretch_length(problem, 1)
+    return xla._stretch_length(problem, 1)
 
 
-def _on_device(problem: Problem) -> training.Data:
+def _on_device(problem: Problem) -> types.Data:
     arrays = (
         problem.train_inputs,
         problem.train_targets,
         problem.validation_inputs,
         problem.validation_targets,
     )
-    return training.Data(*(jnp.asarray(array, jnp.float32) for array in arrays))
+    return types.Data(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
 
 def step_times(case: Case, repetitions: int) -> tuple[dict[str, list[float]], float]:
@@ -182,8 +182,8 @@ def stretch_program(case: Case, length: int) -> tuple[Callable[..., Any], tuple[
     first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), run.parameters)
     state = (first, problem.optimiser(jnp.float32(image_training.LEARNING_RATE)).init(first), {})
     schedule = Schedule((0, length))
-    stops = training._stops(schedule, schedule.stretches(length)[0], 2)
-    program = jax.jit(training._stretch_program(problem, np.dtype("float32"), 1, length))
+    stops = xla._stops(schedule, schedule.stretches(length)[0], 2)
+    program = jax.jit(xla._stretch_program(problem, np.dtype("float32"), 1, length))
     return program, (_on_device(problem), run, state, stops)
 
 

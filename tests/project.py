@@ -112,11 +112,11 @@ class Project:
     def environment(self):
         return environment() | {"PYTHONPATH": str(self.folder / "src")}
 
-    def run(self, *arguments):
-        """Run ``python -m …`` here; returns exit status and all output."""
+    def run(self, *arguments, **environment):
+        """Run ``python -m …`` here, with more in the environment; returns exit status and all output."""
         command, *rest = map(str, arguments)
         if command == "snakemake":
-            return server().run(self.folder, self.environment(), rest)
+            return server().run(self.folder, self.environment() | environment, rest)
         return self.run_alone(command, *rest)
 
     def run_alone(self, *arguments):
@@ -187,12 +187,16 @@ class Project:
         return path.name
 
     def edit(self, module):
-        """Change the source of a module of the package."""
+        """Change what a module of the package does, as far as a digest can tell."""
         with (self.folder / "src" / "dynamical_loss" / module).open("a") as stream:
-            stream.write("\n# edited\n")
+            stream.write("\nEDITED = True\n")
 
     def settings(self, name):
         return yaml.safe_load((self.folder / name).read_text())
+
+    def write(self, name, settings):
+        """Replace a file of settings."""
+        (self.folder / name).write_text(yaml.safe_dump(settings))
 
     def checkpoint(self, name):
         """Where the unfinished work of a result is kept."""

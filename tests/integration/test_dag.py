@@ -1,5 +1,6 @@
 """The pipeline as Snakemake runs it: what is made, what an edit remakes, and that numbers never move."""
 
+import ast
 import csv
 import json
 import math
@@ -13,23 +14,12 @@ import numpy as np
 import pytest
 
 from dynamical_loss.claims import CLAIMS
-from dynamical_loss.results import digest, netcdf, recorded
+from dynamical_loss.figures.registry import FIGURES as REGISTRY
+from dynamical_loss.results import netcdf, record, recorded
 from project import assert_same, numbers
 
-SPIRAL_FIGURES = {
-    "fig2_spiral_dataset",
-    "fig3_phase_spiral",
-    "fig4_cascade",
-    "fig5_threshold_scaling",
-    "figS0_initialisation",
-    "figS1_hessian_modes",
-}
-IMAGE_FIGURES = {
-    "fig1_phase_cifar10",
-    "figS2_cascade_cifar10",
-    "figS3_wide_resnet",
-    "figS4_learning_curves",
-}
+SPIRAL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "spiral"}
+IMAGE_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "images"}
 FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES
 CURVATURE_FIGURES = {"fig4_cascade", "fig5_threshold_scaling", "figS1_hessian_modes", "figS2_cascade_cifar10"}
 GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
@@ -148,7 +138,7 @@ def test_every_file_says_where_it_came_from(finished):
         assert isinstance(json.loads(attributes["settings"]), dict)
         assert all(isinstance(seed, int) for seed in json.loads(attributes["seeds"]))
         # The copied sources are those of this repository, so the digests must agree.
-        assert attributes["code_digest"] == digest.code_digest(attributes["source"]), path
+        assert attributes["code_digest"] == record.code_of(attributes).digest, path
         for name, given in variables.items():
             assert {"long_name", "units", "reference"} <= given, (path, name)
 
@@ -158,11 +148,29 @@ def test_every_file_says_where_it_came_from(finished):
 # --------------------------------------------------------------------------------------------------
 
 
-def test_touching_a_source_remakes_nothing(project):
-    """Digests are of content: a checkout that changes times only costs nothing."""
+def test_touching_and_rewording_sources_remakes_nothing(project):
+    """Digests are of what computes: other times, comments, formats and docstrings cost nothing."""
     for path in (project.folder / "src").rglob("*.py"):
-        path.touch()
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                node.value = ast.Constant("Other words.")
+        path.write_text(f"# A comment.\n{ast.unparse(tree)}\n")
     assert project.plan().jobs == {}
+
+
+def test_a_new_settings_key_with_a_default_remakes_nothing(project):
+    path = project.folder / "src/dynamical_loss/config/training.py"
+    text = path.read_text()
+    field = '    another: int = Field(7, description="new")'
+    for group in ("TrainingSettings", "PhaseSettings", "SnapshotSettings", "OptimiserSettings"):
+        text = re.sub(rf'(class {group}\(.*?\):\n    """.*?"""\n)', rf"\1\n{field}\n", text)
+    assert text.count("another") == 4
+    path.write_text(text)
+    assert project.plan().jobs == {}
+    # It is there, and counts where it is set.
+    overlay = project.overlay("phase: {spiral_w100: {another: 8}}")
+    assert project.plan(overlay=overlay).jobs == {"train_phase_block": 2, **AFTER_PHASE}
 
 
 def test_editing_a_figure_renders_that_figure_only(project):
@@ -192,14 +200,44 @@ def test_editing_the_shared_style_renders_all_figures_and_nothing_else(project):
     assert plan.starting("Rendering") == FIGURES
 
 
-def test_editing_the_training_step_retrains_everything(project, whole):
-    project.edit("training.py")
+def after_training(whole, **training):
+    """The plan that makes everything anew from these training jobs on."""
+    kept = {rule: count for rule, count in whole.jobs.items() if rule not in TRAINING}
+    del kept["prepare_dataset"]
+    return {**kept, **training}
+
+
+TRAINING = ("train_phase_block", "train_trajectory")
+
+
+def test_editing_what_engines_share_retrains_everything(project, whole):
+    project.edit("training/ensemble.py")
     plan = project.plan()
-    expected = dict(whole.jobs)
-    del expected["prepare_dataset"]
-    expected["render_figure"] -= 1
-    assert plan.jobs == expected
+    expected = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
+    assert plan.jobs == expected | {"render_figure": len(FIGURES) - 1}
     assert plan.starting("Rendering") == FIGURES - {"fig2_spiral_dataset"}
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "dataset"),
+    [
+        ("xla.py", "rate / max(operations, 1.0)", "rate / max(operations, 2.0)", "images"),
+        ("fused_loop.py", "_LANES = 64 ", "_LANES = 128 ", "spiral"),
+    ],
+)
+def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, module, old, new, dataset):
+    """Networks of convolutions are XLA's, and the perceptrons of the spiral the fused loop's."""
+    path = project.folder / "src/dynamical_loss/training" / module
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    plan = project.plan()
+    config = project.settings("config.yaml")
+    of_images = {name for name, study in config["phase"].items() if study.get("dataset") == "images"}
+    studies = {text.partition(",")[0] for text in plan.starting("Training") if "," in text}
+    assert studies == (of_images if dataset == "images" else set(config["phase"]) - of_images)
+    runs = {text.removeprefix("the trajectory ") for text in plan.starting("Training") if "," not in text}
+    assert all(run.startswith("cascade_images") == (dataset == "images") for run in runs) and runs
 
 
 def test_editing_a_probe_never_retrains(project, whole):
@@ -224,10 +262,19 @@ def test_editing_the_front_door_remakes_nothing(project):
     assert project.plan().jobs == {}
 
 
-def test_a_new_lock_file_remakes_everything(project, whole):
-    with (project.folder / "envs" / "cpu.txt").open("a") as stream:
-        stream.write("# another version\n")
-    assert project.plan().jobs == whole.jobs
+@pytest.mark.parametrize("package", ["jax", "matplotlib", "snakemake"])
+def test_another_version_of_a_package_remakes_what_it_computes(project, whole, package):
+    lock = project.folder / "envs" / "cpu.txt"
+    text, count = re.subn(rf"^{package}==", f"{package}==0", lock.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    lock.write_text(text)
+    trained = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
+    expected = {
+        "jax": trained | {"render_figure": len(FIGURES) - 1},
+        "matplotlib": {"render_figure": len(FIGURES)},
+        "snakemake": {},
+    }
+    assert project.plan().jobs == expected[package]
 
 
 # --------------------------------------------------------------------------------------------------
