@@ -2,7 +2,8 @@
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+# The first whose cache between workflows takes rules with several outputs.
+min_version("9.19")
 
 
 include: "workflow/rules/package.smk"

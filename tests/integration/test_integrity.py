@@ -111,6 +111,24 @@ def test_a_name_for_the_shell_is_one_word_of_every_command(empty):
     assert {message.split()[0] for message in named} == {"Preparing", "Rendering"}
 
 
+def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
+    """As Snakemake has loaded them, those included that a study needs rarely, such as the download."""
+    asking = empty.folder / "asking.smk"
+    asking.write_text(
+        'include: "Snakefile"\n'
+        "found = {rule.name: [rule.shellcmd, rule.norun] for rule in workflow.rules}\n"
+        'print("rules:", json.dumps(found))\n'
+    )
+    output = empty.snakemake(options=("--dry-run", "--snakefile", asking.name))
+    rules = json.loads(re.search(r"^rules: (.+)$", output, re.MULTILINE)[1])
+    assert "download_dataset" in rules and len(rules) > 14
+    for name, (command, runs_nothing) in rules.items():
+        # Neither Python of its own, nor a script, a notebook or a wrapper.
+        assert (command is None) == runs_nothing == (name in ("all", "spiral", "images", "publish")), name
+        fields = re.findall(r"(?<!{){([^{}]*)}", command or "")
+        assert all(field.endswith(":q") for field in fields), name
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -9,7 +9,7 @@ from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.figures import registry
-from dynamical_loss.results import layout
+from dynamical_loss.results import layout, listing
 
 # config.yaml has passed on its own, so what is wrong now came from the command line.
 OVERLAYS = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
@@ -62,7 +62,7 @@ def results(roles):
 
 
 def dataset_source(wildcards):
-    """The file that a dataset is made from, so that another file makes it anew; folders are not watched."""
+    """The file that a dataset is made from, so that another file makes it anew; of folders see `folder_content`."""
     settings = CONFIG.datasets[wildcards.dataset]
     location = settings.location
     if location is None or location.is_dir():
@@ -76,6 +76,17 @@ def dataset_source(wildcards):
             "that exists (docs/data.md)"
         )
     return str(location)
+
+
+def folder_content(wildcards):
+    """What a dataset's folder holds, as far as a look tells: Snakemake takes files alone for inputs.
+
+    Names and sizes of all files; of a few files, as those of Fashion-MNIST, also what is in them.
+    """
+    location = CONFIG.datasets[wildcards.dataset].location
+    if location is None or not location.is_dir():
+        return ""
+    return listing.of_folder(location)
 
 
 THRESHOLD_RUNS = {

@@ -13,7 +13,7 @@ from dynamical_loss import grid
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import LOSS_RULE, SHARPNESS_RULE, Event
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import along_run, cascade, style
+from dynamical_loss.figures import along_run, followed_run, style
 from dynamical_loss.figures.along_run import Floats, Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mlines, mpatches, plt
@@ -32,13 +32,13 @@ def _all_runs(config: Configuration) -> list[str]:
 
 DECLARATION = Declaration(
     part="spiral",
-    inputs=cascade.INPUTS,
+    inputs=followed_run.INPUTS,
     options={"zoom": lambda config: list(config.figures.trajectory_zoom)},
     settings={
-        **cascade.SETTINGS,
+        **followed_run.SETTINGS,
         "trajectory_zoom": Setting(tuple[int, int], (8_000, 10_500), "Fig. 4g-l: steps"),
     },
-    check=cascade.check,
+    check=followed_run.check,
     # The figure shows one seed; claims average over all.
     evidence={
         "spectrum": Role("probe_spectrum", lambda config: list(map(layout.spectrum, _all_runs(config)))),
@@ -46,7 +46,7 @@ DECLARATION = Declaration(
             "find_instabilities", lambda config: list(map(layout.instabilities, _all_runs(config)))
         ),
     },
-    made_from=cascade.MADE_FROM,
+    made_from=followed_run.MADE_FROM,
 )
 
 LOSS_RULE_COLOUR = "#dcdcdc"

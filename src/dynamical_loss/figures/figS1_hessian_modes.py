@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
-from dynamical_loss.figures import along_run, cascade, style
+from dynamical_loss.figures import along_run, followed_run, style
 from dynamical_loss.figures.along_run import Floats, Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import cm, mcolors, mlines, mpatches, patheffects, plt, ticker
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 DECLARATION = Declaration(
     part="spiral",
-    inputs=cascade.INPUTS,
-    settings=cascade.SETTINGS,
-    check=cascade.check,
-    made_from=cascade.MADE_FROM,
+    inputs=followed_run.INPUTS,
+    settings=followed_run.SETTINGS,
+    check=followed_run.check,
+    made_from=followed_run.MADE_FROM,
 )
 
 SMALLEST_COLOUR = style.CLASS_COLOURS[3]

@@ -1,4 +1,4 @@
-"""The run with cascades of instabilities: what the declarations of Fig. 4 and Fig. S1 share."""
+"""The run that Fig. 4 and Fig. S1 follow through its cascades: what their declarations share."""
 
 from __future__ import annotations
 

@@ -1,0 +1,38 @@
+"""What a folder holds, told without reading all of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from pathlib import Path
+
+_READ = 16  # files that are read as a whole; of more, names and sizes tell enough
+
+
+@functools.cache
+def of_folder(folder: Path) -> str:
+    """Digest of the names and sizes of all files below a folder; of a few files, of their content too.
+
+    Files of one size are common where a format fixes it: MNIST and Fashion-MNIST differ in nothing
+    but their content.  Of thousands of compressed images, sizes are never all the same by chance.
+
+    Args:
+        folder: its hidden files do not count.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    files = sorted(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")
+    )
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        if len(files) <= _READ:
+            with open(path, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,87 @@
+"""Settings without their defaults: the same settings again, and new keys that change nothing."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field
+
+from dynamical_loss.config import meaning as module
+from dynamical_loss.config.meaning import FIRST_DEFAULTS, completed, meaning
+from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
+from dynamical_loss.config.study import Config, load
+from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
+from dynamical_loss.datasets.kinds import KINDS as DATASETS
+from dynamical_loss.figures.registry import FIGURES
+from dynamical_loss.models.kinds.mlp import MLPSettings
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load(yaml.safe_load((ROOT / "config.yaml").read_text()), "config.yaml", FIGURES).for_data()
+
+
+def groups(config):
+    for study in config.phase.values():
+        yield from (study, study.training)
+    for study in config.trajectories.values():
+        yield from (study.training, study.probes)
+    yield config.threshold.trajectory.at_learning_rate(0.25, 1000)
+    yield from config.datasets.values()
+
+
+def test_what_is_left_is_the_same_settings(config):
+    found = list(groups(config))
+    assert len(found) > 25
+    for settings in found:
+        assert type(settings).model_validate(meaning(settings)) == settings
+
+
+@given(
+    st.integers(1, 10**6), st.sampled_from(["float32", "float64"]), st.sampled_from(["lecun", "glorot"]),
+    st.none() | st.builds(NTKSettings, modes=st.integers(1, 24)),
+)  # fmt: skip
+def test_any_settings_come_back(steps, precision, initialisation, ntk):
+    run = TrajectorySettings(
+        steps=2 * steps, period=steps, precision=precision, model={"initialisation": initialisation}
+    )
+    assert TrajectorySettings.model_validate(meaning(run)) == run
+    probes = ProbeSettings(ntk=ntk)
+    assert ProbeSettings.model_validate(meaning(probes)) == probes
+
+
+def test_defaults_go_without_saying():
+    assert meaning(TrainingSettings()) == {}
+    assert meaning(TrainingSettings(model=MLPSettings(width=7), loss={})) == {"model": {"width": 7}}
+    assert meaning(ProbeSettings(ntk=NTKSettings())) == {"ntk": {}}
+    assert meaning(ProbeSettings(hessian=HessianSettings())) == {}
+    # A kind that is not the default one is always named.
+    assert meaning(TrainingSettings(model={"kind": "myrtle5"})) == {"model": {"kind": "myrtle5"}}
+    assert [meaning(kind.model_validate({"kind": name})) for kind, name in kinds()] == [
+        {} if name == "spiral" else {"kind": name} for _, name in kinds()
+    ]
+
+
+def kinds():
+    return [(kind, kind.model_fields["kind"].annotation.__args__[0]) for kind in DATASETS]
+
+
+def test_a_new_key_is_left_out_and_a_key_with_another_default_never_again(monkeypatch):
+    class Grown(TrainingSettings):
+        another: int = Field(7, description="new")
+
+    assert meaning(Grown()) == {}
+    assert meaning(Grown(another=8)) == {"another": 8}
+    # What `TrainingSettings.steps: {}` meant before must not be taken for what it means now.
+    monkeypatch.setattr(module, "first_defaults", lambda: {"TrainingSettings.steps": 20_000})
+    assert meaning(TrainingSettings()) == {"steps": 35_000}
+    assert meaning(TrainingSettings(steps=20_000)) == {"steps": 20_000}
+    assert meaning(PhaseSettings()) == {}  # a class of its own
+
+
+def test_the_table_of_first_defaults_has_every_key():
+    assert completed(Config) == FIRST_DEFAULTS.read_text(encoding="utf-8"), "run `make config`"

@@ -1,0 +1,26 @@
+"""Digests of folders: names and sizes, and the content of a few files."""
+
+import pytest
+
+from dynamical_loss.results import listing
+
+
+def folder(path, files):
+    for name, content in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
+    listing.of_folder.cache_clear()
+    return listing.of_folder(path)
+
+
+@pytest.mark.parametrize("count", [4, 40])
+def test_names_and_sizes_count_and_of_few_files_the_content(tmp_path, count):
+    files = {f"train/{number}.bin": bytes([number] * 9) for number in range(count)}
+    first = folder(tmp_path / "a", files)
+    assert folder(tmp_path / "b", files | {".hidden": b"x"}) == first
+    other = {"a name": files | {"test/0.bin": b""}, "a size": files | {"train/0.bin": b"00"}}
+    for number, (_, changed) in enumerate(other.items()):
+        assert folder(tmp_path / f"c{number}", changed) != first
+    # MNIST and Fashion-MNIST differ in nothing else.
+    same_sizes = folder(tmp_path / "d", files | {"train/0.bin": b"123456789"})
+    assert (same_sizes == first) == (count > 16)
