@@ -1,6 +1,7 @@
 """Digests: of what computes, in a package copied and edited for the test."""
 
 import ast
+import functools
 import os
 import re
 import shutil
@@ -9,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import xarray as xr
 
 from dynamical_loss.config import code
 from dynamical_loss.config.training import TrainingSettings
@@ -56,9 +56,18 @@ PROBES = {"probe", "probe_images"}
 FIGURES = {"fig3", "fig4"}
 
 
+@functools.cache
+def unedited(device="cpu"):
+    """Digests of the package as it is."""
+    return {name: item.digest for name, item in jobs(device).items()}
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A copy of the package and of the lock files to edit; asked for digests, it reads them anew."""
+    """A copy of the package and of the lock files to edit; what is edited is parsed anew."""
+    parsed, versions, edited = digest._parsed, digest._versions, set()
+    for device in digest.LOCK_FILES:
+        unedited(device)  # now, while the original is read
 
     class Package:
         folder = tmp_path / "src" / "dynamical_loss"
@@ -68,25 +77,32 @@ def package(tmp_path, monkeypatch):
             file = self.folder / path
             text = file.read_text()
             assert len(re.findall(old, text)) == 1, (path, old)
-            file.write_text(re.sub(old, new, text))
+            self.write(file, re.sub(old, new, text))
+
+        def write(self, file, text):
+            file.write_text(text)
+            parts = file.relative_to(self.folder.parent).with_suffix("").parts
+            edited.add(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
 
         def digests(self, device="cpu"):
-            digest._parsed.cache_clear()
-            digest._versions.cache_clear()
             return {name: item.digest for name, item in jobs(device).items()}
 
-    shutil.copytree(digest.PACKAGE, Package.folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(digest.REPOSITORY / "envs", Package.locks)
-    monkeypatch.setattr(digest, "PACKAGE", Package.folder)
+    made = Package()
+    shutil.copytree(digest.PACKAGE, made.folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(digest.REPOSITORY / "envs", made.locks)
+    monkeypatch.setattr(digest, "PACKAGE", made.folder)
     monkeypatch.setattr(digest, "REPOSITORY", tmp_path)
-    yield Package()
-    digest._parsed.cache_clear()
-    digest._versions.cache_clear()
+    monkeypatch.setattr(
+        digest, "_parsed", lambda name: (parsed.__wrapped__ if name in edited else parsed)(name)
+    )
+    monkeypatch.setattr(digest, "_versions", versions.__wrapped__)
+    return made
 
 
-def changed(package, before):
-    after = package.digests()
-    return {name for name in after if after[name] != before[name]}
+def changed(package, device="cpu"):
+    """Jobs whose digests are others than those of the package as it is."""
+    after = package.digests(device)
+    return {name for name in after if after[name] != unedited(device)[name]}
 
 
 # --------------------------------------------------------------------------------------------------
@@ -149,9 +165,8 @@ def test_an_unknown_module_is_refused():
     ],
 )  # fmt: skip
 def test_an_edit_changes_the_digests_of_what_it_computes_for(package, path, old, new, expected):
-    before = package.digests()
     package.edit(path, old, new)
-    assert changed(package, before) == expected
+    assert changed(package) == expected
 
 
 # --------------------------------------------------------------------------------------------------
@@ -174,32 +189,29 @@ class Reworded(ast.NodeTransformer):
 
 def test_words_and_formatting_change_no_digest(package):
     """Every module without its comments, in another format, and with other docstrings."""
-    before = package.digests()
     for path in package.folder.rglob("*.py"):
         tree = Reworded().visit(ast.parse(path.read_text()))
-        path.write_text("# A comment.\n" + ast.unparse(ast.fix_missing_locations(tree)) + "\n")
-    assert changed(package, before) == set()
+        package.write(path, "# A comment.\n" + ast.unparse(ast.fix_missing_locations(tree)) + "\n")
+    assert changed(package) == set()
 
 
 def test_the_words_of_an_error_change_no_digest_and_its_condition_does(package):
-    before = package.digests()
     package.edit("training/ensemble.py", "batches need seeds of their order", "where are the seeds?")
-    assert changed(package, before) == set()
+    assert changed(package) == set()
     package.edit("training/ensemble.py", r"if runs\.seed is None:", "if runs.seed is not None:")
-    assert changed(package, before) == TRAINING
+    assert changed(package) == TRAINING
 
 
 def test_a_new_settings_key_with_a_default_changes_no_digest(package):
-    before = package.digests()
     for path, field in (
         ("config/training.py", "    dataset: str = Field"),
         ("models/kinds/mlp.py", "    width: Count = Field"),
         ("config/probes.py", "    seed: Seed = Field"),
     ):
         package.edit(path, re.escape(field), f'    new: int = Field(7, description="new")\n{field}')
-    assert changed(package, before) == set()
+    assert changed(package) == set()
     package.edit("config/training.py", r"_SUMS = 24", "_SUMS = 25")
-    assert changed(package, before) >= TRAINING
+    assert changed(package) >= TRAINING
 
 
 @pytest.mark.parametrize(
@@ -215,24 +227,21 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
     ],
 )
 def test_of_the_lock_file_the_versions_of_what_computes_count(package, name, expected):
-    before = package.digests()
     lock = package.locks / "cpu.txt"
     text = lock.read_text()
     assert len(re.findall(rf"^{name}==", text, re.M)) == 1
     lock.write_text(re.sub(rf"^{name}==\S+", f"{name}==999.0", text, flags=re.M))
-    assert changed(package, before) == expected
+    assert changed(package) == expected
 
 
 def test_hashes_of_the_lock_file_do_not_count_and_a_gpu_has_its_own(package):
-    before = package.digests(), package.digests("gpu")
     lock = package.locks / "cpu.txt"
     lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
-    assert (package.digests(), package.digests("gpu")) == before
+    assert changed(package) == changed(package, "gpu") == set()
     lock = package.locks / "cuda.txt"
     lock.write_text(re.sub(r"^jaxlib==\S+", "jaxlib==999.0", lock.read_text(), flags=re.M))
-    assert package.digests() == before[0]
-    after = package.digests("gpu")
-    assert {name for name in ALL if after[name] != before[1][name]} == {*TRAINING, *PROBES}
+    assert changed(package) == set()
+    assert changed(package, "gpu") == {*TRAINING, *PROBES}
 
 
 def other_interpreters():
@@ -255,122 +264,6 @@ def test_the_digest_is_the_same_on_every_version_of_python(interpreter):
     done = subprocess.run([interpreter, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == code_digest(*names)
-
-
-# --------------------------------------------------------------------------------------------------
-# What is left out does no harm
-# --------------------------------------------------------------------------------------------------
-
-STUBS = {
-    "errors.py": "class UserError(Exception): pass\n"
-    "class ResultError(UserError):\n    def __init__(self, message, path): pass\n"
-    "class UnknownOriginError(ResultError): pass\nclass Interrupted(Exception): pass\n",
-    "progress.py": "import contextlib\n@contextlib.contextmanager\n"
-    "def report(*_): yield lambda fraction: None\n",
-    "kinds.py": "import importlib, pkgutil\ndef kinds_in(package, base):\n"
-    "    for item in pkgutil.iter_modules(package.__path__):\n"
-    "        importlib.import_module(package.__name__ + '.' + item.name)\n"
-    "    kinds = [k for k in base.__subclasses__() + [l for k in base.__subclasses__() for l in "
-    "k.__subclasses__()] if 'kind' in k.__annotations__]\n"
-    "    return sorted(kinds, key=lambda kind: kind.model_fields['kind'].is_required())\n",
-    "settings.py": "from typing import Any, Union\nfrom pydantic import BaseModel, TypeAdapter\n"
-    "Count = Seed = int\nSettings = BaseModel\n"
-    "def require_plain(path): pass\ndef kind_of(model): return ''\ndef names_of(models): return ''\n"
-    "def one_of(*models): return Union[models]\ndef members(annotation): return []\n"
-    "def validate(model, values, where): return TypeAdapter(model).validate_python(values)\n",
-    "models/kinds/__init__.py": None,
-    "datasets/kinds/__init__.py": None,
-    "config/code.py": "def stage(*_, **__): return 'code'\ndataset = training = probing = stage\n",
-    "results/digest.py": "class Code: pass\n",
-    "results/checksums.py": "def of_content(*_): return '0' * 64\nof_attributes = of_file = of_content\n",
-    "results/files.py": "import contextlib\nfrom dynamical_loss.errors import ResultError\n"
-    "@contextlib.contextmanager\ndef atomic_path(path):\n"
-    "    path.parent.mkdir(exist_ok=True)\n    yield path\n"
-    "def bring_back(*_): pass\ndef damaged(*_): return ResultError('', '')\ndiffers = missing = damaged\n",
-    "results/sidecars.py": "",
-    "results/record.py": "import json\nfrom dynamical_loss.results import netcdf\n"
-    "class Inputs:\n    paths = ()\n"
-    "    def read(self, path, variables=(), made_by=None): return netcdf.read(path)\n"
-    "    def require_made_from(self, *_): pass\n    def origins(self, path): return None\n"
-    "class Provenance:\n"
-    "    def __init__(self, code, settings, seeds, precision, inputs=None):\n"
-    "        self.inputs, self.settings = inputs or Inputs(), settings\n"
-    "    def resume(self, attributes): pass\n"
-    "    def attributes(self, folder):\n"
-    "        return {'settings': json.dumps(self.settings, default=str), 'device': 'x'}\n"
-    "    def write(self, dataset, path):\n"
-    "        netcdf.write(dataset.assign_attrs(self.attributes(path.parent)), path)\n",
-}
-
-WORK = """
-from pathlib import Path
-from dynamical_loss.analysis.intervals import bootstrap_interval
-from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
-from dynamical_loss.config.probes import ProbeSettings
-from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
-from dynamical_loss.datasets.kinds.digits import DigitsSettings
-from dynamical_loss.datasets.kinds.spiral import SpiralSettings
-from dynamical_loss.grid import Block
-from dynamical_loss.stages import (
-    aggregate_phase, find_instabilities, fit_threshold, prepare_dataset, probe_spectrum, train_phase_block,
-    train_trajectory,
-)
-made = Path("made")
-made.mkdir()
-prepare_dataset.run(SpiralSettings(points_per_class=10), made / "spiral.nc")
-digits = DigitsSettings(kind="digits", train_samples=30, validation_samples=20)
-prepare_dataset.run(digits, made / "images.nc")
-block = Block(20, (5.0,), 0, 1)
-for engine in ("xla", "fused"):
-    settings = dict(model={"kind": "mlp", "width": 5}, steps=60, record_every=10, engine=engine)
-    part = made / engine / f"{block.name}.nc"
-    train_phase_block.run(TrainingSettings(**settings), block, made / "spiral.nc", part, 60)
-phase = PhaseSettings(**settings, periods=[20], amplitudes=[5.0], seeds=2)
-aggregate_phase.run(phase, [part], made / "phase.nc")
-network = dict(model={"kind": "wide_resnet", "depth": 10, "widening": 1}, steps=2, record_every=1)
-network |= dict(batch_size=7, oscillation_stop=1.0)
-train_phase_block.run(TrainingSettings(**network), block, made / "images.nc", made / "images" / "b.nc", 60)
-run = TrajectorySettings(model={"kind": "mlp", "width": 5}, period=20, steps=100, snapshots={"every": 5})
-train_trajectory.run(run, 3, made / "spiral.nc", made / "trajectory.nc", 60)
-probes = ProbeSettings(hessian={"modes": 2, "order": 6}, ntk={"modes": 1, "order": 4})
-probe_spectrum.run(probes, made / "trajectory.nc", made / "spiral.nc", made / "spectrum.nc")
-events = made / "events.nc"
-find_instabilities.run(InstabilitySettings(), made / "trajectory.nc", made / "spectrum.nc", events)
-fit_threshold.run(BootstrapSettings(), [events], made / "threshold.nc")
-"""
-
-
-def test_with_what_is_left_out_stubbed_the_numbers_are_equal(tmp_path):
-    """Every module of `LEFT_OUT` is replaced by one that says, checks and records next to nothing."""
-    names = {
-        "dynamical_loss." + name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        for name in STUBS
-    }
-    assert names == digest.LEFT_OUT - {"dynamical_loss.remedies"}  # which no stage imports
-    found = {}
-    for kind in ("real", "stubbed"):
-        folder = tmp_path / kind
-        package = folder / "src" / "dynamical_loss"
-        shutil.copytree(digest.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-        for name, source in STUBS.items() if kind == "stubbed" else ():
-            if source is not None:
-                (package / name).write_text(source)
-        done = subprocess.run(
-            [sys.executable, "-c", WORK],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(folder / "src")},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        made = sorted((folder / "made").rglob("*.nc"))
-        found[kind] = {
-            path.relative_to(folder).as_posix(): xr.load_dataset(path).drop_attrs() for path in made
-        }
-    assert len(found["real"]) == 10
-    assert found["real"].keys() == found["stubbed"].keys()
-    for name, dataset in found["real"].items():
-        xr.testing.assert_identical(dataset, found["stubbed"][name])
 
 
 def test_settings_digest_ignores_order_and_sees_values():
