@@ -12,7 +12,12 @@ from dynamical_loss.config import meaning as module
 from dynamical_loss.config.meaning import FIRST_DEFAULTS, completed, meaning
 from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
 from dynamical_loss.config.study import Config, load
-from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
+from dynamical_loss.config.training import (
+    PhaseSettings,
+    SnapshotSettings,
+    TrainingSettings,
+    TrajectorySettings,
+)
 from dynamical_loss.datasets.kinds import KINDS as DATASETS
 from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.models.kinds.mlp import MLPSettings
@@ -83,5 +88,30 @@ def test_a_new_key_is_left_out_and_a_key_with_another_default_never_again(monkey
     assert meaning(PhaseSettings()) == {}  # a class of its own
 
 
-def test_the_table_of_first_defaults_has_every_key():
+def test_a_default_that_was_no_group_or_another_one_is_written(monkeypatch):
+    """Else nothing would tell a kernel that is probed now from one that was not."""
+
+    class Changed(ProbeSettings):
+        ntk: NTKSettings | None = Field(NTKSettings(), description="probed by default")
+
+    monkeypatch.setattr(module, "first_defaults", lambda: {"Changed.ntk": None})
+    assert meaning(Changed()) == {"ntk": {}}
+    monkeypatch.setattr(module, "first_defaults", lambda: {"Changed.ntk": "<NTKSettings>"})
+    assert meaning(Changed()) == {}
+    assert meaning(Changed(ntk=None)) == {"ntk": None}
+    monkeypatch.setattr(module, "first_defaults", lambda: {"ProbeSettings.hessian": "<LanczosSettings>"})
+    assert meaning(ProbeSettings()) == {"hessian": {}}
+
+
+def test_groups_in_lists_leave_out_their_defaults_too():
+    snapshots = SnapshotSettings(windows=[{"start": 0, "stop": 10}])
+    assert meaning(snapshots) == {"windows": [{"start": 0, "stop": 10}]}
+    assert SnapshotSettings.model_validate(meaning(snapshots)) == snapshots
+
+
+def test_the_table_of_first_defaults_has_every_key(config):
     assert completed(Config) == FIRST_DEFAULTS.read_text(encoding="utf-8"), "run `make config`"
+    table = module.first_defaults()
+    for settings in groups(config):
+        for name, field in type(settings).model_fields.items():
+            assert field.is_required() or f"{type(settings).__name__}.{name}" in table
