@@ -23,17 +23,15 @@ from dynamical_loss.analysis.records import (
 
 @dataclass(frozen=True)
 class Summary:
-    """A mean with its standard error.
+    """Mean and median of some values.
 
     Attributes:
         mean: NaN if n = 0.
-        standard_error: sample standard deviation over √n; NaN if n < 2.
         median: NaN if n = 0.
         n: how many values.
     """
 
     mean: float
-    standard_error: float
     median: float
     n: int
 
@@ -43,9 +41,8 @@ class Summary:
         known = np.asarray(values, dtype=np.float64)
         known = known[~np.isnan(known)]
         if known.size == 0:
-            return cls(math.nan, math.nan, math.nan, 0)
-        error = float(np.std(known, ddof=1)) / math.sqrt(known.size) if known.size > 1 else math.nan
-        return cls(float(np.mean(known)), error, float(np.median(known)), int(known.size))
+            return cls(math.nan, math.nan, 0)
+        return cls(float(np.mean(known)), float(np.median(known)), int(known.size))
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,7 @@ class Threshold:
             the one to hold against 2/η. Prefer its median: sudden bursts are read too high.
         branch_mean_finishes: mean over finishes of the branch-averaged sharpness.
 
-    Events of one run follow each other and are not independent, so the standard errors describe
-    the scatter inside a run; for an uncertainty across runs use several seeds.
+    Events of one run follow each other and are not independent: an uncertainty needs several seeds.
     """
 
     all: Summary
@@ -106,7 +102,6 @@ class PowerLaw:
         prefactor: c; 2 in theory.
         prefactor_interval: 95 % interval, NaNs where it cannot be had.
         n: points used.
-        n_learning_rates: distinct learning rates among them.
     """
 
     exponent: float
@@ -114,7 +109,6 @@ class PowerLaw:
     prefactor: float
     prefactor_interval: tuple[float, float]
     n: int
-    n_learning_rates: int
 
 
 def fit_power_law(
@@ -160,7 +154,7 @@ def fit_power_law(
     nowhere = (math.nan, math.nan)
     distinct = np.unique(rates)
     if distinct.size < 2:
-        return PowerLaw(math.nan, nowhere, math.nan, nowhere, int(rates.size), int(distinct.size))
+        return PowerLaw(math.nan, nowhere, math.nan, nowhere, int(rates.size))
 
     x, y = np.log(rates), np.log(values)
     centred = x - x.mean()
@@ -190,7 +184,6 @@ def fit_power_law(
         prefactor=math.exp(intercept),
         prefactor_interval=prefactor_interval,
         n=int(rates.size),
-        n_learning_rates=int(distinct.size),
     )
 
 
@@ -203,58 +196,37 @@ class AboveThreshold:
         fraction_of_branch_mean: the same for the average of the two branches. Where λ_max
             alternates across the threshold, `fraction` is near one half and this one tells on
             which side the run sits.
-        crossing_rate: crossings of the threshold per pair of neighbouring snapshots. Near 1: the
-            run alternates about the threshold; near 0: it stays on one side.
-        median_sharpness: over the same snapshots.
-        n: snapshots used.
     """
 
     fraction: float
     fraction_of_branch_mean: float
-    crossing_rate: float
-    median_sharpness: float
-    n: int
 
 
-def fraction_above(
-    snapshot_step: ArrayLike,
-    sharpness: ArrayLike,
-    threshold: float,
-    *,
-    after_step: float | None = None,
-) -> AboveThreshold:
-    """How much of a run λ_max spends above a threshold, after a transient (Fig. 5b, 5c).
+def fraction_above(snapshot_step: ArrayLike, sharpness: ArrayLike, threshold: float) -> AboveThreshold:
+    """How much of the second half of a run λ_max spends above a threshold (Fig. 5b, 5c).
 
     Args:
         snapshot_step: shape (n,), increasing, odd spacings.
         sharpness: λ_max, shape (n,). Values that are not finite, as in a diverged run, end the
             record.
         threshold: in units of sharpness; 2/η, or what `threshold` measured.
-        after_step: end of the transient; None is the middle of the recorded steps.
 
     Returns:
-        Fractions of the snapshots at or after `after_step`; NaN with n = 0 if there are none.
+        Fractions of the snapshots from the middle of the recorded steps on; NaN if there are none.
 
     Raises:
         ValueError: shapes differ, steps do not increase, or a spacing is even.
     """
     step, values = checked_snapshots(snapshot_step, sharpness)
-    if after_step is None:
-        after_step = 0.5 * (step[0] + step[-1]) if step.size else 0.0
+    middle = 0.5 * (step[0] + step[-1]) if step.size else 0.0
     finite = finite_length(values)
     step, values = step[:finite], values[:finite]
-    used = step >= after_step
-    n = int(np.count_nonzero(used))
-    if n == 0:
-        return AboveThreshold(math.nan, math.nan, math.nan, math.nan, 0)
-    above = values[used] > threshold
-    mean_above = branch_mean(step, values)[used] > threshold
+    used = step >= middle
+    if not used.any():
+        return AboveThreshold(math.nan, math.nan)
     return AboveThreshold(
-        fraction=float(np.mean(above)),
-        fraction_of_branch_mean=float(np.mean(mean_above)),
-        crossing_rate=float(np.mean(above[1:] != above[:-1])) if n > 1 else math.nan,
-        median_sharpness=float(np.median(values[used])),
-        n=n,
+        fraction=float(np.mean(values[used] > threshold)),
+        fraction_of_branch_mean=float(np.mean(branch_mean(step, values)[used] > threshold)),
     )
 
 

@@ -106,7 +106,7 @@ def spectral_density(
 ) -> Quadrature:
     """The Hessian's whole spectrum by stochastic Lanczos quadrature.
 
-    Pass the result to :func:`dynamical_loss.probes.lanczos.smoothed_density` for a curve.
+    Fig. S1 draws it as a curve.
 
     Args:
         loss: scalar function of the flat parameters, (parameter,) -> ().

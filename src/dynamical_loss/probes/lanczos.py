@@ -7,7 +7,6 @@ setting, because the TF32 default of some accelerators would leave three digits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -166,34 +165,6 @@ def stochastic_lanczos_quadrature(
     # One after the other: a batch would evaluate both branches of the breakdown test every time.
     quadrature: Quadrature = jax.lax.map(one, jax.random.split(key, probes))
     return quadrature
-
-
-def smoothed_density(quadrature: Quadrature, grid: jax.Array, *, width: float) -> jax.Array:
-    """The spectral density as a sum of Gaussians, averaged over probes.
-
-    It integrates to 1 over the real line; over a grid it does as far as the grid covers the nodes by
-    a few widths at a spacing below the width.  It is not rescaled: missing mass is mass off the grid.
-
-    Args:
-        quadrature: nodes and weights, each (probe, order).
-        grid: where to evaluate, (grid,); units of the operator.
-        width: standard deviation of the Gaussians; units of the operator.
-
-    Returns:
-        (grid,), in inverse units of the operator.
-
-    Raises:
-        ValueError: if `width` is not positive.
-    """
-    if not width > 0:
-        raise ValueError(f"width must be positive, got {width}")
-
-    def at(point: jax.Array) -> jax.Array:
-        gaussian = jnp.exp(-0.5 * ((point - quadrature.node) / width) ** 2)
-        return jnp.mean(jnp.sum(quadrature.weight * gaussian, axis=-1))
-
-    unscaled: jax.Array = jax.lax.map(at, grid)
-    return unscaled / (width * math.sqrt(2 * math.pi))
 
 
 def _completed(

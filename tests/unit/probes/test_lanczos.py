@@ -13,11 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamical_loss.probes.lanczos import (
-    Quadrature,
     Ritz,
     lanczos,
     residual_norm,
-    smoothed_density,
     stochastic_lanczos_quadrature,
 )
 
@@ -216,33 +214,6 @@ def test_quadrature_of_a_degenerate_matrix_keeps_its_mass() -> None:
     np.testing.assert_allclose(rule.weight.sum(axis=1), 1.0, rtol=1e-12)
 
 
-def test_density_integrates_to_one_and_has_the_moments_of_the_rule() -> None:
-    matrix = jnp.asarray(with_spectrum(np.linspace(-2.0, 4.0, 40)))
-    rule = stochastic_lanczos_quadrature(lambda v: matrix @ v, dimension=40, order=10, probes=20, key=KEY)
-    grid = jnp.linspace(-5.0, 7.0, 2001)
-    density = smoothed_density(rule, grid, width=0.2)
-    assert density.shape == grid.shape and np.all(np.asarray(density) >= 0)
-    np.testing.assert_allclose(np.trapezoid(density, grid), 1.0, atol=1e-12)
-    mean = float(jnp.mean(jnp.sum(rule.weight * rule.node, axis=1)))
-    np.testing.assert_allclose(np.trapezoid(density * grid, grid), mean, atol=1e-10)
-
-
-@settings(max_examples=30, deadline=None)
-@given(center=st.floats(-10.0, 10.0), width=st.floats(0.05, 2.0), share=st.floats(0.0, 1.0))
-def test_density_of_two_nodes_is_two_gaussians(center: float, width: float, share: float) -> None:
-    with jax.enable_x64(True):
-        rule = Quadrature(jnp.array([[center, -1.0]]), jnp.array([[share, 1.0 - share]]))
-        grid = np.linspace(-35.0, 35.0, 4001)
-        density = np.asarray(smoothed_density(rule, jnp.asarray(grid), width=width))
-    normal = np.exp(-0.5 * ((grid[:, None] - [center, -1.0]) / width) ** 2)
-    expected = normal @ [share, 1.0 - share] / (width * np.sqrt(2 * np.pi))
-    np.testing.assert_allclose(density, expected, rtol=1e-10, atol=1e-300)
-    np.testing.assert_allclose(np.trapezoid(density, grid), 1.0, atol=1e-9)
-
-
-def test_density_and_quadrature_refuse_what_makes_no_sense() -> None:
-    rule = Quadrature(jnp.zeros((1, 1)), jnp.ones((1, 1)))
-    with pytest.raises(ValueError, match="width must be positive"):
-        smoothed_density(rule, jnp.zeros(3), width=0.0)
+def test_a_quadrature_without_probes_is_refused() -> None:
     with pytest.raises(ValueError, match="probes must be positive"):
         stochastic_lanczos_quadrature(lambda v: v, dimension=3, order=2, probes=0, key=KEY)
