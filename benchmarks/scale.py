@@ -27,6 +27,7 @@ _LONG, _SHORT = ("10", "12", "14"), ("10",)  # amplitudes of the jobs that tell 
 
 # The log of a rule that may be cached: its name without the suffix, and what follows it.
 _CACHED = re.compile(r'(f"[^"\n]+)\.log(",\n)    cache: True\n')
+_MEASURED = r'\1.log\2    benchmark:\n        \1.tsv"\n'
 
 # Noise takes the longest to write, as nothing in it can be compressed.
 STUB = '''
@@ -121,7 +122,7 @@ class Copy:
         path = self.folder / "src/dynamical_loss/training/ensemble.py"
         path.write_text(path.read_text() + STUB)
         for path in (self.folder / "workflow/rules").glob("*.smk"):
-            path.write_text(_CACHED.sub(r"\1.log\2    benchmark:\n        \1.tsv\"\n", path.read_text()))
+            path.write_text(_CACHED.sub(_MEASURED, path.read_text()))
 
     def seconds(self, rule: str) -> list[float]:
         """Wall time of each job's command, as Snakemake measured it."""
