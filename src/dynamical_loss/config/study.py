@@ -93,7 +93,8 @@ class Config(Settings):
         ):
             require_name(runs.dataset, self.datasets, f"{where}.dataset", "datasets")
             try:
-                runs.for_data(self.datasets[runs.dataset].shape)
+                shape = self.datasets[runs.dataset].shape
+                runs.for_data(shape).trained_by(shape, self.devices.training)
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
         for name, probed in self.trajectories.items():

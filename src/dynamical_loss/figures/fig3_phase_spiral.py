@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import phase_plane, style
+from dynamical_loss.figures import phase_plane, requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout, recorded
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def _check(config: Configuration) -> None:
-    for study in (config.figures.phase_narrow, config.figures.phase_wide):
+    for key in ("phase_narrow", "phase_wide"):
+        study = getattr(config.figures, key)
+        requirements.require_setting(config, key, "phase", study, "width")
         if max(config.phase[study].amplitudes) == 1.0:
             raise ValueError(f"phase.{study}.amplitudes: Fig. 3 needs one above 1; add it")
 

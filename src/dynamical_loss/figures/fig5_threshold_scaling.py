@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dynamical_loss import grid
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import style
+from dynamical_loss.figures import requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mcolors, mlines, plt, ticker
 from dynamical_loss.results import layout, recorded
@@ -37,6 +37,12 @@ def _wide(config: Configuration) -> Sequence[str]:
     return _spectra(config, config.figures.static_wide)
 
 
+def _check(config: Configuration) -> None:
+    for key in ("static_narrow", "static_wide"):
+        study = getattr(config.figures, key)
+        requirements.require_setting(config, key, "trajectories", study, "width")
+
+
 _THRESHOLD = Role("fit_threshold", lambda config: [layout.THRESHOLD])
 
 DECLARATION = Declaration(
@@ -52,6 +58,7 @@ DECLARATION = Declaration(
         ),
         "static_wide": Setting(str, "static_w1000", "Fig. 5c: a key of `trajectories`", names="trajectories"),
     },
+    check=_check,
     evidence={
         "threshold": _THRESHOLD,
         "static_narrow": Role("probe_spectrum", _narrow),

@@ -12,7 +12,7 @@ from pydantic import Field
 from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import style
+from dynamical_loss.figures import requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout, recorded
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def _check(config: Configuration) -> None:
     for study in config.figures.initialisations:
+        requirements.require_setting(config, "initialisations", "phase", study, "initialisation")
         if 1.0 not in config.phase[study].amplitudes:
             raise ValueError(f"phase.{study}.amplitudes: Fig. S0 needs the static loss; add 1")
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dynamical_loss.models.kinds import label_of
-from dynamical_loss.paper.departures import Departure, Sort, departures, facts_of
+from pydantic import TypeAdapter, ValidationError
+
+from dynamical_loss.models.kind import ModelSettings
+from dynamical_loss.models.kinds import AnyModel
+from dynamical_loss.paper.departures import Departure, Protocol, Sort, departures, facts_of
 from dynamical_loss.paper.protocols import (
     CHANNELS,
     EPOCHS,
     IMAGE_SEEDS,
+    WIDE_RESNET,
     WIDE_RESNET_EPOCHS,
     of_images,
 )
@@ -20,6 +24,18 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
+
+
+def label_of(model: Mapping[str, Any]) -> str:
+    """Name and size of a network for the readers of a figure, from its recorded settings.
+
+    Of a kind that is gone, or that takes other settings now, the name of the kind is all that is known.
+    """
+    try:
+        settings: ModelSettings = TypeAdapter(AnyModel).validate_python(dict(model))
+    except ValidationError:
+        return str(model.get("kind", "a network"))
+    return settings.label
 
 
 def _epochs(dataset: xr.Dataset) -> float | None:
@@ -65,9 +81,12 @@ def remarks(*datasets: xr.Dataset) -> str:
     return line
 
 
+def _protocol(dataset: xr.Dataset) -> Protocol:
+    return of_images(recorded.settings_of(dataset)["model"], "seed" in dataset.sizes)
+
+
 def _departures(dataset: xr.Dataset) -> list[Departure]:
-    facts = facts_of(dataset)
-    return departures(of_images(facts["model"], "seed" in dataset.sizes), facts)
+    return departures(_protocol(dataset), facts_of(dataset))
 
 
 def _distinct(words: Iterable[str]) -> str:
@@ -92,13 +111,9 @@ def _rounding(settings: Mapping[str, Any]) -> str:
     return "" if arithmetic == "full" else f"convolutions in {_ARITHMETIC[arithmetic]}"
 
 
-def _is_wide_resnet(dataset: xr.Dataset) -> bool:
-    return bool(recorded.settings_of(dataset)["model"]["kind"] == "wide_resnet")
-
-
 def _size(dataset: xr.Dataset) -> str:
     """The paper's."""
-    if _is_wide_resnet(dataset):
+    if _protocol(dataset) is WIDE_RESNET:
         return f"all of CIFAR-10, {WIDE_RESNET_EPOCHS} epochs"
     seeds = f", {IMAGE_SEEDS} seeds" if "seed" in dataset.sizes else ""
     return f"Myrtle5 of {CHANNELS} channels, all of CIFAR-10, {EPOCHS} epochs{seeds}"

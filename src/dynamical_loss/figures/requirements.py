@@ -1,8 +1,29 @@
-"""What several figures require of the studies of images that they show."""
+"""What several figures require of the studies that they show."""
 
 from __future__ import annotations
 
 from dynamical_loss.config.figures import Configuration
+
+
+def require_setting(config: Configuration, key: str, section: str, study: str, setting: str) -> None:
+    """Refuse a study whose kind of network does not have a setting that a figure tells networks apart by.
+
+    Args:
+        config: the configuration.
+        key: the key under `figures` that names the study.
+        section: ``phase`` or ``trajectories``.
+        study: its name.
+        setting: of the network, e.g. ``width``.
+
+    Raises:
+        ValueError: one line that names the key to change.
+    """
+    model = getattr(config, section)[study].model
+    if setting not in type(model).model_fields:
+        raise ValueError(
+            f"{section}.{study}.model: figures.{key} tells networks apart by their {setting}, and a "
+            f"{model.kind} has none; name another study"
+        )
 
 
 def require_both_losses(config: Configuration, key: str, study: str) -> None:

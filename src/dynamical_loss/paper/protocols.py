@@ -222,6 +222,8 @@ WIDE_RESNET: Protocol = (
 def of_images(model: Any, has_seeds: bool) -> Protocol:
     """The protocol that a result of images is held against.
 
+    A network of another kind is held against that of Fig. 1, from which its kind is a departure.
+
     Args:
         model: settings of the network.
         has_seeds: whether it is a study over seeds, and no single run.

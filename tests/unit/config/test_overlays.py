@@ -56,6 +56,18 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
             "figures: {trajectory: cascad}",
             "figures.trajectory: no 'cascad' under `trajectories`; there is cascade",
         ),
+        (
+            "figures: {phase_narrow: myrtle5}",
+            "phase.myrtle5.model: figures.phase_narrow tells networks apart by their width, and",
+        ),
+        (
+            "figures: {static_wide: cascade_images}",
+            "trajectories.cascade_images.model: figures.static_wide tells networks apart by their width",
+        ),
+        (
+            "phase: {myrtle5: {engine: fused}}",
+            "phase.myrtle5.engine: fused trains one hidden layer by full-batch sgd without",
+        ),
         ("phase: {spiral_w100: {dataset: spirl}}", "phase.spiral_w100.dataset: no 'spirl' under `datasets`"),
         (
             "trajectories: {cascade: {snapshots: {every: 4}}}",

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from dynamical_loss.kinds import kinds_in
 from dynamical_loss.models.kind import ModelSettings
@@ -26,15 +23,3 @@ if TYPE_CHECKING:
 else:
     AnyModel = one_of(*KINDS)
 """Settings of one network, told apart by `kind`; the perceptron where that is left out."""
-
-
-def label_of(model: Mapping[str, Any]) -> str:
-    """Name and size of a network for the readers of a figure, from its recorded settings.
-
-    Of a kind that is gone, or that takes other settings now, the name of the kind is all that is known.
-    """
-    try:
-        settings: ModelSettings = TypeAdapter(AnyModel).validate_python(dict(model))
-    except ValidationError:
-        return str(model.get("kind", "a network"))
-    return settings.label
