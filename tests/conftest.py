@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from dynamical_loss import cli
+from dynamical_loss import environment
 from project import COMPILED, LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
 
 # A process that a shell has put into the background ignores SIGINT, and so does all that it starts: the tests
@@ -16,7 +16,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As in every job of the pipeline: one thread, for sums in one order everywhere, and compiled programs kept.
 os.environ["XDG_CACHE_HOME"] = str(COMPILED)
-cli._prepare_jax()
+environment.prepare()
 
 
 def made_once(factory, name, make):

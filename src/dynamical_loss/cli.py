@@ -7,10 +7,9 @@ its default, and ``--help`` lists them.
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
 import os
-import platform
 import signal
 import sys
 from collections import Counter
@@ -19,17 +18,17 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
-import platformdirs
 import yaml
 from pydantic import BaseModel
 
-from dynamical_loss import remedies
+from dynamical_loss import environment, remedies
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import AnyDataset
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.errors import Interrupted, UserError
+from dynamical_loss.results.digest import expecting
 from dynamical_loss.settings import Settings, members, validate
 
 Command = Callable[..., None]
@@ -72,6 +71,11 @@ def _parse(text: str, source: str) -> Any:
     Raises:
         UserError: if `text` is neither.
     """
+    try:
+        # YAML would take numbers such as 1e-7 for text.
+        return json.loads(text)
+    except ValueError:
+        pass
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -151,12 +155,19 @@ _DEVICE = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def commands() -> None:
+@click.option(
+    "--code",
+    default=None,
+    help="Digest of the code that the work was planned with; leave out for whatever it is now.",
+)
+@click.pass_context
+def commands(context: click.Context, code: str | None) -> None:
     """Dynamical loss functions: datasets, training, curvature probes, analysis, figures, claims.
 
     Times are in minimisation steps, accuracies fractions of 1, losses in nats (cross-entropy).
     Computation uses one thread, so that results do not depend on the machine's core count.
     """
+    context.with_resource(expecting(code))
 
 
 @commands.command()
@@ -441,32 +452,9 @@ def _use(device: str | None) -> None:
         )
 
 
-def _prepare_jax() -> None:
-    """Set what JAX reads when it is imported; values that the user has set stay."""
-    # One thread a job, for equal numbers on every machine and no oversubscription.
-    os.environ.setdefault("PJRT_NPROC", "1")
-    # Jobs by the hundred compile the same few programs.  They are machine code, and a home folder may be
-    # shared between machines: each kind of processor has its own.
-    processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    folder = platformdirs.user_cache_path("dynamical-loss") / f"jax-{processor}"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-    # Small ones too: together they take a tenth of a job's start.
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-
-
-def _processor() -> str:
-    """Model and instruction set of this machine's processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.platform() + platform.processor()
-    told = {line.partition(":")[0].strip(): line for line in lines}
-    return "".join(told.get(name, "") for name in ("model name", "flags", "CPU part", "Features"))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake ends with one line and exit status 2."""
-    _prepare_jax()
+    environment.prepare()
     # JAX computes in one long call that Python cannot interrupt; files are only ever whole anyway.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:

@@ -7,6 +7,8 @@ import signal
 import pytest
 
 from dynamical_loss import cli
+from dynamical_loss.config import code
+from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.results import netcdf
 
 SPIRAL = "results/smoke/dataset/spiral.nc"
@@ -146,3 +148,14 @@ def test_settings_may_come_from_a_file(command, tmp_path):
     (tmp_path / "mine.yaml").write_text("points_per_class: 7\n")
     assert command("prepare-dataset", "--settings", "mine.yaml", "--output", "made.nc") == (0, "")
     assert netcdf.read(tmp_path / "made.nc").sizes["train_sample"] == 21
+
+
+def test_work_is_refused_whose_code_was_edited_since_it_was_planned(command, tmp_path):
+    status, output = command("--code", "0" * 12, "prepare-dataset", "--output", "made.nc")
+    assert status == 2
+    assert output == "error: the code was edited after this work was planned; run the same command again\n"
+    assert not (tmp_path / "made.nc").exists()
+    planned = code.dataset(SpiralSettings()).digest
+    assert command("--code", planned, "prepare-dataset", "--output", "made.nc") == (0, "")
+    # What was expected once is not expected of later work.
+    assert command("prepare-dataset", "--output", "made.nc") == (0, "")

@@ -22,7 +22,7 @@ rule aggregate_phase:
     message:
         "Aggregating the phase diagram {wildcards.study}"
     shell:
-        "python -m dynamical_loss aggregate-phase --settings {params.settings:q} --output {output:q} {input:q}"
+        "python -m dynamical_loss --code {params.code:q} aggregate-phase --settings {params.settings:q} --output {output:q} {input:q}"
         " > {log:q} 2>&1"
 
 
@@ -48,7 +48,7 @@ rule find_instabilities:
     message:
         "Looking for instabilities along {wildcards.run}"
     shell:
-        "python -m dynamical_loss find-instabilities --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
+        "python -m dynamical_loss --code {params.code:q} find-instabilities --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
@@ -72,5 +72,5 @@ rule fit_threshold:
     message:
         "Fitting the threshold of instability against the learning rate"
     shell:
-        "python -m dynamical_loss fit-threshold --settings {params.settings:q} --output {output:q} {input:q}"
+        "python -m dynamical_loss --code {params.code:q} fit-threshold --settings {params.settings:q} --output {output:q} {input:q}"
         " > {log:q} 2>&1"

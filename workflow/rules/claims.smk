@@ -31,5 +31,5 @@ rule evaluate_claims:
     message:
         "Holding the paper's claims against the results: {wildcards.table}"
     shell:
-        "python -m dynamical_loss evaluate-claims {params.arguments:q} {params.part:q}"
+        "python -m dynamical_loss --code {params.code:q} evaluate-claims {params.arguments:q} {params.part:q}"
         " --settings {params.settings:q} --output {output.table:q} > {log:q} 2>&1"

@@ -86,7 +86,13 @@ def folder_content(wildcards):
     location = CONFIG.datasets[wildcards.dataset].location
     if location is None or not location.is_dir():
         return ""
-    return listing.of_folder(location)
+    try:
+        return listing.of_folder(location)
+    except OSError as error:
+        stop(
+            f"datasets.{wildcards.dataset}.source: {error.filename} cannot be read ({error.strerror}); "
+            "mend or remove it"
+        )
 
 
 THRESHOLD_RUNS = {
@@ -160,6 +166,45 @@ def claim_table(name):
     if CONFIG.published:
         return []
     return [f"{RESULTS}/{name}.{suffix}" for suffix in ("csv", "json")]
+
+
+FIGURE_INPUTS = {name: results(roles) for name, roles in registry.shown(CONFIG).items()}
+SHOWN_FILES = sorted(
+    {
+        path
+        for roles in FIGURE_INPUTS.values()
+        for paths in roles.values()
+        for path in paths
+    }
+)
+ABSENT = [path for path in SHOWN_FILES if not os.path.isfile(path)]
+if CONFIG.published and ABSENT:
+    stop(
+        f"published: there is no {ABSENT[0]}; what is published are the studies that config.yaml came "
+        "with; for others set published to false"
+    )
+
+
+def figure_files(part=None):
+    """All files of the figures of a part of the study, or of all figures."""
+    return [
+        f"{CONFIG.figures.folder}/{name}.{suffix}"
+        for name in registry.shown(CONFIG, part)
+        for suffix in ("pdf", "png", "json")
+    ]
+
+
+def figure_arguments(wildcards):
+    """Inputs and options of a figure, as the command takes them."""
+    options = FIGURES[wildcards.figure].option_values(CONFIG)
+    return [
+        *input_options(FIGURE_INPUTS[wildcards.figure]),
+        *(
+            word
+            for key, value in options.items()
+            for word in ("--option", f"{key}={json.dumps(value)}")
+        ),
+    ]
 
 
 # What a job may take.  Snakemake does not rerun a job because this changes.

@@ -19,4 +19,4 @@ rule prepare_dataset:
     message:
         "Preparing the dataset {wildcards.dataset}"
     shell:
-        "python -m dynamical_loss prepare-dataset --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        "python -m dynamical_loss --code {params.code:q} prepare-dataset --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

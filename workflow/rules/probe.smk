@@ -26,5 +26,5 @@ rule probe_spectrum:
     message:
         "Probing the curvature along {wildcards.run}"
     shell:
-        "python -m dynamical_loss probe-spectrum --trajectory {input.trajectory:q} --dataset {input.dataset:q}"
+        "python -m dynamical_loss --code {params.code:q} probe-spectrum --trajectory {input.trajectory:q} --dataset {input.dataset:q}"
         " --settings {params.settings:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ rule train_phase_block:
     message:
         "Training {wildcards.study}, {wildcards.block}"
     shell:
-        "python -m dynamical_loss train-phase-block --dataset {input:q} --settings {params.settings:q}"
+        "python -m dynamical_loss --code {params.code:q} train-phase-block --dataset {input:q} --settings {params.settings:q}"
         " {params.block:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"
 
 
@@ -52,5 +52,5 @@ rule train_trajectory:
     message:
         "Training the trajectory {wildcards.run}"
     shell:
-        "python -m dynamical_loss train-trajectory --dataset {input:q} --settings {params.settings:q}"
+        "python -m dynamical_loss --code {params.code:q} train-trajectory --dataset {input:q} --settings {params.settings:q}"
         " --seed {params.seed:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"

@@ -13,6 +13,9 @@ from dynamical_loss.datasets.kind import DatasetSettings, Shape
 from dynamical_loss.models.kinds import KINDS
 from dynamical_loss.results.digest import Code
 
+_ENVIRONMENT = "dynamical_loss.environment"
+"""What the command line sets before any of it is imported."""
+
 _OTHER_ENGINES = {"xla": ("dynamical_loss.training.fused",), "fused": ("dynamical_loss.training.xla",)}
 
 
@@ -34,15 +37,18 @@ def training(name: str, settings: TrainingSettings, shape: Shape, device: str) -
         settings: of the training.
         shape: of its data.
         device: ``cpu`` or ``gpu``.
+
+    Raises:
+        ValueError: if the settings ask for an engine that does not cover the problem.
     """
     engine = settings.trained_by(shape, device)
     kind = type(settings.model).__module__
-    return stage(name, kind, without=_OTHER_ENGINES[engine], device=device)
+    return stage(name, kind, _ENVIRONMENT, without=_OTHER_ENGINES[engine], device=device)
 
 
 def probing(settings: TrainingSettings, device: str) -> Code:
     """The code that probes a run with these settings; that of other networks does not count."""
-    return stage("probe_spectrum", type(settings.model).__module__, device=device)
+    return stage("probe_spectrum", type(settings.model).__module__, _ENVIRONMENT, device=device)
 
 
 def figure(name: str) -> Code:

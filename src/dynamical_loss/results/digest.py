@@ -1,8 +1,9 @@
 """Digests of the code and of the settings behind a result: what triggers that it is made anew.
 
-A digest of code is one of what computes.  It is taken from the syntax tree, so that comments, formatting,
-docstrings, annotations of functions and the words of errors do not count, and it is the same on every version
-of Python.  Of a group of settings the fields do not count either: their values are triggers of their own.
+A digest of code covers only code that can change a number.  It is taken from the syntax tree, so that
+comments, formatting, docstrings, annotations of functions and the words of errors do not count, and it is the
+same on every version of Python.  Of a group of settings the fields do not count either: their values are
+triggers of their own.
 Modules that cannot change a number are left out, and of the lock file all but the versions of packages that
 the code imports and that compute.
 
@@ -17,6 +18,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +49,9 @@ LEFT_OUT = frozenset(
 )
 """Modules that cannot change a number: messages, progress, checksums, provenance and atomic writing.  Some of
 them check settings, which are triggers themselves, or look for kinds, of which a job names its own."""
+
+ALWAYS = ("dynamical_loss.results.netcdf",)
+"""Modules that read and write the numbers of every result, on behalf of one that is left out."""
 
 _COMPUTING = {
     "jax": ("jax", "jaxlib"),
@@ -87,6 +93,24 @@ class Code(NamedTuple):
         return code_digest(*self.roots, without=self.without, device=self.device)
 
 
+_expected: ContextVar[str | None] = ContextVar("expected digest of the code", default=None)
+
+
+@contextmanager
+def expecting(code: str | None) -> Iterator[None]:
+    """While this lasts, work is refused whose code has another digest; None: any will do."""
+    token = _expected.set(code)
+    try:
+        yield
+    finally:
+        _expected.reset(token)
+
+
+def expected() -> str | None:
+    """The digest that the caller of this work expects; None if it expects none."""
+    return _expected.get()
+
+
 def _path(module: str) -> Path | None:
     """The file of a module of this package, or None if there is none."""
     relative = Path(*module.split(".")[1:])
@@ -122,6 +146,10 @@ def _parsed(module: str) -> _Module:
             packages.add(name.split(".")[0])
         elif _path(name):
             imports.add(name)
+    if "importlib" in packages:
+        # What is imported by a name that is put together.
+        constants = {str(node.value) for node in _walk(tree) if isinstance(node, ast.Constant)}
+        packages |= constants & set(_COMPUTING)
     text = "".join(_text(tree))
     return _Module(frozenset(imports), frozenset(packages), hashlib.sha256(text.encode()).hexdigest())
 
@@ -161,12 +189,9 @@ def _counts(node: ast.AST) -> bool:
     """Whether a statement can change a number."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return False  # a docstring, of an attribute too
-    # A field of a group of settings.
-    return not (
-        isinstance(node, ast.AnnAssign)
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) == "Field"
-    )
+    # A field of a group of settings; the measured cost of a network, which only a scheduler is told of.
+    value = getattr(node, "value", None) if isinstance(node, ast.AnnAssign | ast.Assign) else None
+    return not (isinstance(value, ast.Call) and ast.unparse(value.func) in ("Field", "Cost"))
 
 
 # Not written by `ast.dump`, whose text differs between versions of Python.
@@ -250,7 +275,7 @@ def code_digest(*roots: str, without: Iterable[str] = (), device: str = "cpu") -
     """
     digest = hashlib.sha256()
     packages: set[str] = set()
-    for module in imported_modules(roots, (*without, *LEFT_OUT)):
+    for module in imported_modules((*roots, *ALWAYS), (*without, *LEFT_OUT)):
         parsed = _parsed(module)
         digest.update(f"{module} {parsed.digest}\n".encode())
         packages |= parsed.packages

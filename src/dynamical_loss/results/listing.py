@@ -18,19 +18,20 @@ def of_folder(folder: Path) -> str:
     but their content.  Of thousands of compressed images, sizes are never all the same by chance.
 
     Args:
-        folder: its hidden files do not count.
+        folder: its hidden files and folders do not count.
 
     Returns:
         16 hexadecimal digits.
+
+    Raises:
+        OSError: if a file is a broken link or cannot be read.
     """
-    files = sorted(
-        Path(parent, name)
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if not name.startswith(".")
-    )
+    files = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
     digest = hashlib.sha256()
-    for path in files:
+    for path in sorted(files):
         digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
         if len(files) <= _READ:
             with open(path, "rb") as stream:

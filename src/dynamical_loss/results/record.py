@@ -122,10 +122,17 @@ class Provenance:
             seeds: the random seeds used, as given by the user.
             precision: ``float32`` or ``float64``.
             inputs: what has been read already, where the settings depend on it.
+
+        Raises:
+            UserError: if another digest of the code is expected, see `digest.expecting`.
         """
         self.inputs = inputs or Inputs()
         self._started = time.perf_counter()
         code = Code((code,)) if isinstance(code, str) else code
+        digest_now = code.digest
+        if digest.expected() not in (None, digest_now):
+            # It would be kept, maybe in a cache that others use, under the name of what was planned.
+            raise UserError("the code was edited after this work was planned; run the same command again")
         commit, state = git_state()
         # Now, and not when a file is written: the sources may be edited while the work goes on.
         self._origin = {
@@ -134,7 +141,7 @@ class Provenance:
             "source_device": code.device,
             "git_commit": commit,
             "git_state": state,
-            "code_digest": code.digest,
+            "code_digest": digest_now,
             "package_versions": package_versions(),
         }
         self._settings = json.loads(json.dumps(dict(settings), default=str))

@@ -29,6 +29,7 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.(nc|csv|json|pdf|png)")
 _CACHED = re.compile(r"[0-9a-f]{64}(_\w+)?\.(nc|csv|json|pdf|png)")
 _CHECKPOINT = re.compile(r"\..+\.checkpoint\.nc")
 _SOURCE = re.compile(r"dynamical_loss\.stages\.\w+(, dynamical_loss(\.\w+)+)*")
+_FIGURES = "dynamical_loss.figures."
 _WITH_SIDECAR = (".csv", ".pdf", ".png")
 _DOCUMENTS = ("README.md",)
 
@@ -176,11 +177,13 @@ def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
 
 def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
     modules = source.split(", ")
+    # The stage; of a figure, its own module, which follows the one that renders it.
+    maker = next((module for module in modules if module.startswith(_FIGURES)), modules[0])
     try:
         same = code_of(attributes).digest == attributes.get("code_digest")
     except ValueError:
-        return f"was made by {modules[-1]}, which is gone"
-    return "" if same else f"was made by other code than {modules[-1]} runs now"
+        return f"was made by {maker}, or by a module that it used, which is gone"
+    return "" if same else f"was made by other code than {maker} runs now"
 
 
 def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:

@@ -8,8 +8,8 @@ side by side.  Either way a run's numbers do not depend on which others are in t
 A step takes the whole training set, or a batch of it: each epoch in a new random order that the seed
 alone decides, drawn on the device, where the data stay for the whole run.
 
-The paper's own perceptrons are trained by :mod:`dynamical_loss.fused` on a CPU, several times faster; all
-others, and all on an accelerator, by XLA.
+The paper's own perceptrons are trained by :mod:`dynamical_loss.training.fused` on a CPU, several times
+faster; all others, and all on an accelerator, by XLA.
 
 A run is cut into stretches of steps.  Between two of them its state can be copied to the host and kept,
 and training can go on from there; that changes no number, as the cuts are always the same.

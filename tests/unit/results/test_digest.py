@@ -140,6 +140,9 @@ def test_an_unknown_module_is_refused():
         ("training/ensemble.py", r"total = -\(-count", "total = -(-1 * count", TRAINING),
         ("losses/weights.py", r"phase >= 0\.25", "phase >= 0.26", TRAINING),
         ("losses/__init__.py", r"0\.5 \*", "0.6 *", TRAINING | PROBES),
+        ("environment.py", r'"PJRT_NPROC", "1"', '"PJRT_NPROC", "2"', TRAINING | PROBES),
+        ("results/netcdf.py", r"GranularBitRound", "BitGroom", ALL),
+        ("models/kinds/mlp.py", r"Cost\(1\.0e-4", "Cost(2.0e-4", set()),
         # One network, one dataset, one figure alone.
         ("models/wide_resnet.py", r"momentum=0\.9", "momentum=0.8", {"wide_resnet"}),
         ("models/myrtle5.py", r"\(False, True, True, False\)", "(True, True, True, False)",
@@ -219,9 +222,11 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
     [
         ("jax", {*TRAINING, *PROBES, "aggregate_phase"}),  # whose settings name an optimiser
         ("numba", {"fused"}),
+        ("matfree", PROBES),
+        ("neural-tangents", PROBES),  # imported by a name that is put together
         ("matplotlib", FIGURES),
         ("pillow", {"cifar10"}),
-        ("netcdf4", ALL - {"evaluate_claims"} - FIGURES),
+        ("netcdf4", ALL),
         ("snakemake", set()),
         ("tqdm", set()),
     ],
