@@ -1,4 +1,4 @@
-"""Kinds of a thing that a configuration chooses between, each a module of its own, found by looking."""
+"""Kinds of a thing that a configuration chooses between: each is a module, found by listing its package."""
 
 from __future__ import annotations
 

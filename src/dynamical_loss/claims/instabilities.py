@@ -54,7 +54,7 @@ def _run_key(origin: Mapping[str, Any]) -> str:
 def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     """For each run of Fig. 4's protocol, which oscillating periods were unstable.
 
-    The same run may stand in a cascade file and in ``threshold.nc``; it counts once.
+    The same run may stand in a file of instabilities and in ``threshold.nc``; it counts once.
     """
     found: dict[str, npt.NDArray[np.bool_]] = {}
 

@@ -18,9 +18,10 @@ _HEADER = """\
 # The default study, sized for a laptop: all figures in about twenty minutes on two cores.
 #
 # Values are yours to change; the comments are generated from the typed model in
-# src/dynamical_loss/config (`make config` writes them anew and leaves the values alone).  A group of
-# settings is commented where it first appears, with all its keys; later groups of the same kind list
-# only what differs from the defaults, which are the paper's settings.  Overlays with other sizes:
+# src/dynamical_loss: config/, models/kinds/, datasets/kinds/ and figures/fig*.py (`make config`
+# writes them anew and leaves the values alone).  A group of settings is commented where it first
+# appears, with all its keys; later groups of the same kind list only what differs from the
+# defaults, which are the paper's settings.  Overlays with other sizes:
 # workflow/scales/{smoke,cifar10,headline,paper,published,gpu}.yaml, used with --configfile.
 """
 _WIDTH = 100

@@ -1,4 +1,4 @@
-"""Download CIFAR-10: before the first room of the pipeline, for those who have no copy."""
+"""Download CIFAR-10: before the first step of the pipeline, for those who have no copy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make a dataset: the first room of the pipeline."""
+"""Make a dataset: the first step of the pipeline."""
 
 from __future__ import annotations
 
