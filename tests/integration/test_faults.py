@@ -32,7 +32,7 @@ def trainer_of(project):
             continue
         if (
             words[1:3] == [b"-m", b"dynamical_loss"]
-            and words[3].startswith(b"train-")
+            and any(word.startswith(b"train-") for word in words)
             and folder == project.folder
         ):
             return int(process.name)
