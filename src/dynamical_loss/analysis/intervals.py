@@ -55,6 +55,13 @@ def widening(n: int, freedom: int) -> float:
     return student * math.sqrt(n / (n - 1))
 
 
+def student_factor(n: int) -> float:
+    """Half the 95 % interval of the mean of n values, over their standard deviation; n at least 2."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, n - 1)) / math.sqrt(n)
+
+
 def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence[int]) -> Floats:
     """Deviations of resampled means from the mean, widened for small n; see `widening`.
 

@@ -1,10 +1,11 @@
 """The paper's claims against what was measured: one registry, one row a claim.
 
-Each claim says what is measured, over what it is averaged and by which criterion it counts as
-reproduced.  The criteria and their numbers were fixed before any result was looked at (rows added
-later say so), and the words of a rule are written from the same numbers that decide, so that the two
-cannot drift apart.  A claim that does not reproduce is a result; a claim that the grid, the seeds or
-the protocol at hand cannot speak on is *not tested at this scale*, and its rule says why.
+Each claim says what is measured, over what it is averaged and for which values it holds.  These limits
+were fixed before any result was looked at (rows added or changed later say so), and the words of a rule
+are written from the same numbers that decide, so that the two cannot drift apart.  A contradicted claim
+is a result.  Where the interval contains a limit the claim is *undecided*, and the row says how many runs
+would decide it.  A claim that the grid, the seeds or the protocol at hand cannot speak on is *not tested
+at this scale*, and its rule says why.
 
 Nothing here reads a file: datasets by role in, rows out.
 """
@@ -28,6 +29,9 @@ from dynamical_loss.claims.evidence import (
 )
 from dynamical_loss.config.analysis import BootstrapSettings
 
+EXPECTED_FALSE = "expected_false_verdicts"
+"""Id of the closing row, which says how many verdicts may be expected to be false."""
+
 CLAIMS: tuple[Claim, ...] = (
     *images.CLAIMS,
     *spiral.CLAIMS,
@@ -41,7 +45,23 @@ CLAIMS: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Row:
-    """One row of ``claims.csv``; fields in the order of its columns.  NaN is written as empty."""
+    """One row of ``claims.csv``; fields in the order of its columns.  NaN and None are written as empty.
+
+    Attributes:
+        id: short name of the claim.
+        source: where the paper makes it.
+        statement: the claim.
+        paper_value: the paper's (or the theory's) number.
+        measured_value: in the units of the claim.
+        interval_lower: lower end of its 95 % interval.
+        interval_upper: upper end.
+        n: seeds, runs or events behind it.
+        runs_to_decide: about how many of them would decide an undecided claim, if they were like these.
+        verdict: what became of the claim; empty in the row `EXPECTED_FALSE`.
+        chance_of_error: how often such a verdict is false, at most; NaN if the claim was not tested.
+        rule: the rule behind the verdict.
+        file: what it was computed from.
+    """
 
     id: str
     source: str
@@ -51,7 +71,9 @@ class Row:
     interval_lower: float
     interval_upper: float
     n: int
-    verdict: Verdict
+    runs_to_decide: int | None
+    verdict: Verdict | None
+    chance_of_error: float
     rule: str
     file: str
 
@@ -65,8 +87,7 @@ def _judge(claim: Claim, evidence: Evidence) -> tuple[Measurement, Verdict, str]
         return found, Verdict.NOT_TESTED, f"n = {found.n}"
     if not all(map(math.isfinite, (found.value, *found.interval))):
         return found, Verdict.NOT_TESTED, "no interval"
-    verdict, reason = claim.criterion.decide(*found.interval)
-    return found, verdict, reason
+    return found, claim.criterion.decide(*found.interval), ""
 
 
 def evaluate(
@@ -103,9 +124,42 @@ def evaluate(
                     interval_lower=found.interval[0],
                     interval_upper=found.interval[1],
                     n=found.n,
+                    runs_to_decide=claim.criterion.runs_to_decide(found.value, found.interval, found.n)
+                    if verdict is Verdict.UNDECIDED
+                    else None,
                     verdict=verdict,
+                    chance_of_error=math.nan
+                    if verdict is Verdict.NOT_TESTED
+                    else claim.criterion.chance_of_error,
                     rule=f"{claim.rule} [not tested here: {reason}]" if reason else claim.rule,
                     file="; ".join(names),
                 )
             )
     return rows
+
+
+def expected_false(rows: Sequence[Row]) -> Row:
+    """The closing row of a table: how many of its verdicts may be expected to be false.
+
+    The chances of all tests add up, whether the tests are independent or not.
+
+    Args:
+        rows: as `evaluate` gives them, or some of them.
+    """
+    tested = [row for row in rows if row.verdict is not Verdict.NOT_TESTED]
+    return Row(
+        id=EXPECTED_FALSE,
+        source="all rows",
+        statement="of the n claims that were tested, at most so many are expected to have a false verdict",
+        paper_value=math.nan,
+        measured_value=math.fsum(row.chance_of_error for row in tested),
+        interval_lower=math.nan,
+        interval_upper=math.nan,
+        n=len(tested),
+        runs_to_decide=None,
+        verdict=None,
+        chance_of_error=math.nan,
+        rule="2.5 % for each tested row with one limit and 5 % for each with two: a 95 % interval lies "
+        "beyond the truth so often",
+        file="",
+    )

@@ -1,133 +1,123 @@
-"""What became of a claim, and by which criterion."""
+"""What became of a claim: one rule for all, by which an interval decides or does not."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+
+from dynamical_loss.analysis.intervals import student_factor
 
 
 class Verdict(StrEnum):
     """What became of a claim."""
 
     REPRODUCED = "reproduced"
-    NOT_REPRODUCED = "not reproduced"
+    CONTRADICTED = "contradicted"
+    UNDECIDED = "undecided"
     NOT_TESTED = "not tested at this scale"
 
 
-class Criterion(Protocol):
-    """How an interval decides, and the same in words."""
+_MOST = 10**9  # runs; a study that needs more of them decides nothing for anybody
+_ONE_SIDE = 0.025  # how often a 95 % interval lies wholly on the wrong side of a limit, at most
 
-    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
-        """Verdict on an interval, and the reason if it is `Verdict.NOT_TESTED`."""
-        ...
+
+@dataclass(frozen=True)
+class Range:
+    """Values for which a claim holds: a band with both its limits, or what lies above or below one limit.
+
+    This is equivalence testing: an interval that lies inside reproduces the claim, one that lies outside
+    contradicts it, and one that contains a limit decides nothing.
+
+    Attributes:
+        low: the lower limit; −∞ for none.
+        high: the upper limit; ∞ for none.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
+            raise ValueError(f"no interval can lie both inside and outside {self.low} to {self.high}")
+
+    def __contains__(self, value: float) -> bool:
+        return self._holds(value, value)
+
+    @property
+    def _is_band(self) -> bool:
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def _holds(self, lower: float, upper: float) -> bool:
+        if self._is_band:
+            return self.low <= lower and upper <= self.high
+        # No gain is no improvement: the limit of a half-line is not part of it.
+        return self.low < lower and upper < self.high
+
+    def _excludes(self, lower: float, upper: float) -> bool:
+        if self._is_band:
+            return upper < self.low or lower > self.high
+        return upper <= self.low or lower >= self.high
+
+    def decide(self, lower: float, upper: float) -> Verdict:
+        """Verdict of an interval; never `Verdict.NOT_TESTED`."""
+        if self._holds(lower, upper):
+            return Verdict.REPRODUCED
+        return Verdict.CONTRADICTED if self._excludes(lower, upper) else Verdict.UNDECIDED
+
+    def runs_to_decide(self, value: float, interval: tuple[float, float], n: int) -> int | None:
+        """About how many runs would decide, if they were like the n at hand.
+
+        The ends of the interval draw near to the value as Student's quantile over √n.
+
+        Args:
+            value: what was measured.
+            interval: (lower, upper), 95 %.
+            n: runs behind it, at least 2.
+
+        Returns:
+            the smallest number, rounded up to two digits; None if the value lies on a limit, so that no
+            number of such runs decides.
+        """
+
+        def decides(runs: int) -> bool:
+            shrunk = student_factor(runs) / student_factor(n)
+            lower, upper = (value + shrunk * (end - value) for end in interval)
+            return self.decide(lower, upper) is not Verdict.UNDECIDED
+
+        if not decides(_MOST):
+            return None
+        few, enough = 1, 2
+        while not decides(enough):
+            few, enough = enough, 2 * enough
+        while enough - few > 1:
+            middle = (few + enough) // 2
+            few, enough = (few, middle) if decides(middle) else (middle, enough)
+        unit = int(10 ** max(len(str(enough)) - 2, 0))
+        return -(-enough // unit) * unit
+
+    @property
+    def chance_of_error(self) -> float:
+        """How often its verdict is false at most, if the interval holds the truth 95 times in 100.
+
+        A half-line is missed on one side alone, a band on both.
+        """
+        return 2 * _ONE_SIDE if self._is_band else _ONE_SIDE
 
     def words(self) -> str:
         """The criterion as the end of the sentence "reproduced if …"."""
-        ...
+        if self._is_band:
+            where = f"inside {self.low:g} to {self.high:g}"
+        else:
+            where = f"above {self.low:g}" if math.isinf(self.high) else f"below {self.high:g}"
+        return f"the 95 % interval lies {where}, contradicted if it lies outside, undecided otherwise"
 
 
-def _if(holds: bool) -> tuple[Verdict, str]:
-    return (Verdict.REPRODUCED if holds else Verdict.NOT_REPRODUCED), ""
+def above(limit: float) -> Range:
+    """Values above `limit`."""
+    return Range(low=limit)
 
 
-@dataclass(frozen=True)
-class Above:
-    """The whole interval lies above `limit`."""
-
-    limit: float
-
-    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
-        """See `Criterion`."""
-        return _if(lower > self.limit)
-
-    def words(self) -> str:
-        """See `Criterion`."""
-        return f"the 95 % interval lies above {self.limit:g}"
-
-
-@dataclass(frozen=True)
-class Below:
-    """The whole interval lies below `limit`."""
-
-    limit: float
-
-    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
-        """See `Criterion`."""
-        return _if(upper < self.limit)
-
-    def words(self) -> str:
-        """See `Criterion`."""
-        return f"the 95 % interval lies below {self.limit:g}"
-
-
-@dataclass(frozen=True)
-class Near:
-    """The interval meets the band [low, high], and is no wider than `widest`.
-
-    The paper gives most numbers with a "~": the band is what rounds to them.  An interval that misses
-    the band decides however wide it is; a wide one that meets it tells nothing.
-    """
-
-    low: float
-    high: float
-    widest: float
-
-    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
-        """See `Criterion`."""
-        if upper < self.low or lower > self.high:
-            return Verdict.NOT_REPRODUCED, ""
-        if upper - lower > self.widest:
-            return Verdict.NOT_TESTED, f"the interval is {upper - lower:.2g} wide"
-        return Verdict.REPRODUCED, ""
-
-    def words(self) -> str:
-        """See `Criterion`."""
-        band = f"contains {self.low:g}" if self.low == self.high else f"meets {self.low:g} to {self.high:g}"
-        return f"the 95 % interval {band} (not tested if it does and is wider than {self.widest:g})"
-
-
-@dataclass(frozen=True)
-class Equivalent:
-    """The interval lies inside [low, high], a band about `null` too narrow to matter."""
-
-    low: float
-    high: float
-    null: float
-
-    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
-        """See `Criterion`."""
-        if self.low <= lower and upper <= self.high:
-            return Verdict.REPRODUCED, ""
-        if upper < self.null or lower > self.null:
-            return Verdict.NOT_REPRODUCED, ""
-        return Verdict.NOT_TESTED, "the interval contains both equality and differences that matter"
-
-    def words(self) -> str:
-        """See `Criterion`."""
-        return (
-            f"the 95 % interval lies inside {self.low:g} to {self.high:g} "
-            f"(not reproduced if it is not and excludes {self.null:g}, else not tested)"
-        )
-
-
-@dataclass(frozen=True)
-class GainBelow:
-    """The whole interval of a gain lies below `limit`, the smallest gain that matters."""
-
-    limit: float
-
-    def decide(self, lower: float, upper: float) -> tuple[Verdict, str]:
-        """See `Criterion`."""
-        if upper < self.limit:
-            return Verdict.REPRODUCED, ""
-        if lower > 0:
-            return Verdict.NOT_REPRODUCED, ""
-        return Verdict.NOT_TESTED, "the interval contains both no gain and gains that matter"
-
-    def words(self) -> str:
-        """See `Criterion`."""
-        return (
-            f"the 95 % interval lies below {self.limit:g} (not reproduced if it does not and lies above 0, "
-            "else not tested)"
-        )
+def below(limit: float) -> Range:
+    """Values below `limit`."""
+    return Range(high=limit)

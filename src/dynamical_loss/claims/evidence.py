@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.analysis.intervals import bootstrap_interval
-from dynamical_loss.claims.criteria import Criterion
+from dynamical_loss.claims.criteria import Range
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.paper.departures import Protocol, Sort, departures
 
@@ -132,7 +132,7 @@ class Claim:
         statement: the claim.
         paper_value: the paper's (or the theory's) number; NaN if it gives none.
         measured: what is measured, in words, with the unit that n counts.
-        criterion: when it counts as reproduced.
+        criterion: the values for which it holds.
         roles: files it is computed from.
         measure: does so; may raise `UntestedError`.
     """
@@ -142,7 +142,7 @@ class Claim:
     statement: str
     paper_value: float
     measured: str
-    criterion: Criterion
+    criterion: Range
     roles: tuple[str, ...]
     measure: Callable[[Evidence], Measurement]
 

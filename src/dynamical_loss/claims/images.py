@@ -16,7 +16,7 @@ from dynamical_loss.claims.cells import (
     mean_accuracy,
     static_accuracy,
 )
-from dynamical_loss.claims.criteria import Above, Below, GainBelow, Near
+from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import COPIES, EXACT, LOSSY, facts_of
 from dynamical_loss.paper.protocols import CHANNELS, EPOCHS, MYRTLE5, PEAK_EPOCH, WIDE_RESNET
@@ -146,7 +146,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"Myrtle5 ({CHANNELS} channels) learns CIFAR-10 with the static loss (A = 1): training accuracy ~1",
         1.0,
         "mean final training accuracy at A = 1 over n seeds",
-        Above(0.95),
+        above(0.95),
         ("phase_images",),
         partial(_static, "train_accuracy"),
     ),
@@ -156,7 +156,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its validation accuracy at A = 1 is ~0.73",
         0.73,
         "mean final validation accuracy at A = 1 over n seeds",
-        Near(0.725, 0.735, 0.02),
+        Range(0.725, 0.735),
         ("phase_images",),
         partial(_static, "validation_accuracy"),
     ),
@@ -167,7 +167,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.79,
         "final validation accuracy in the cell with A > 1 that is best on the even seeds, mean over the n "
         "odd ones (in a grid with one such cell: over all n seeds)",
-        Near(0.785, 0.795, 0.02),
+        Range(0.785, 0.795),
         ("phase_images",),
         _best,
     ),
@@ -178,7 +178,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.06,
         f"final validation accuracy at T = {BEST_PERIOD}, A = {BEST_AMPLITUDE:g} minus that of the same seed "
         "at A = 1, mean over n seeds",
-        Above(0.0),
+        above(0.0),
         ("phase_images",),
         _cell_improvement,
     ),
@@ -189,7 +189,7 @@ CLAIMS: tuple[Claim, ...] = (
         math.nan,
         "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
         f"{_REGION_WORDS} (at least {REGION_CELLS}), then over n seeds",
-        Above(0.0),
+        above(0.0),
         ("phase_images",),
         _region_improvement,
     ),
@@ -206,7 +206,7 @@ SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
         f"validation accuracy at T = {BEST_PERIOD}, A = {BEST_AMPLITUDE:g} minus that of the same seed at "
         f"A = 1, mean over the records within 1 % of the run (at least {WINDOW_RECORDS}) about epoch "
         f"{PEAK_EPOCH} of {EPOCHS}, where the learning rate peaks, then over n seeds",
-        Below(0.0),
+        below(0.0),
         ("learning_curves",),
         _slower,
     ),
@@ -217,7 +217,7 @@ SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
         "from the dynamical loss",
         0.0,
         _GAIN_WORDS,
-        GainBelow(MATTERING_GAIN),
+        below(MATTERING_GAIN),
         ("wide_resnet",),
         partial(_gain, "batch"),
     ),
@@ -228,7 +228,7 @@ SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
         "of the paper)",
         math.nan,
         _GAIN_WORDS,
-        Above(0.0),
+        above(0.0),
         ("wide_resnet",),
         partial(_gain, "none"),
     ),

@@ -14,7 +14,7 @@ import xarray as xr
 from dynamical_loss.analysis import kernel
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, oscillating_periods, unstable_periods
-from dynamical_loss.claims.criteria import Above, Below, Near
+from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.paper.departures import departures, facts_of
@@ -134,7 +134,7 @@ CLAIMS: tuple[Claim, ...] = (
         10.0,
         "number of oscillating periods with an instability by the paper's rule (width 100, η = 1, T = 5000, "
         "A = 70), mean over n runs",
-        Near(8.0, 12.0, 8.0),
+        Range(8.0, 12.0),
         ("threshold", "instabilities"),
         _unstable_count,
     ),
@@ -145,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
         10.0,
         "number of the last unstable period (counted from 1; 13 oscillate) by the paper's rule, same runs, "
         "mean over n runs",
-        Near(8.0, 12.0, 8.0),
+        Range(8.0, 12.0),
         ("threshold", "instabilities"),
         _last_unstable,
     ),
@@ -170,10 +170,10 @@ KERNEL_CLAIMS: tuple[Claim, ...] = (
                 "grows_before",
                 "grows until an instability",
                 "from the beginning of the period to the start of the instability",
-                Above(0.0),
+                above(0.0),
                 "before",
             ),
-            ("drops_during", "drops in an instability", "from its start to its finish", Below(0.0), "during"),
+            ("drops_during", "drops in an instability", "from its start to its finish", below(0.0), "during"),
         )
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 
 from dynamical_loss.claims.cells import ACCURACY, best_cell, mean_accuracy, static_accuracy
-from dynamical_loss.claims.criteria import Above, Below, Near
+from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.protocols import NARROW, WIDE, phase_of_spiral
@@ -101,7 +101,7 @@ CLAIMS: tuple[Claim, ...] = (
         "the narrow network (width 100) does not learn the spiral with the static loss (A = 1)",
         0.65,
         f"mean final training accuracy at A = 1 over {_SEEDS}",
-        Below(0.8),
+        below(0.8),
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "train_accuracy"),
     ),
@@ -111,7 +111,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its training accuracy at A = 1 is ~0.65",
         0.65,
         f"mean final training accuracy at A = 1 over {_SEEDS}",
-        Near(0.6, 0.7, 0.2),
+        Range(0.6, 0.7),
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "train_accuracy"),
     ),
@@ -121,7 +121,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its validation accuracy at A = 1 is ~0.65",
         0.65,
         f"mean final validation accuracy at A = 1 over {_SEEDS}",
-        Near(0.6, 0.7, 0.2),
+        Range(0.6, 0.7),
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "validation_accuracy"),
     ),
@@ -132,7 +132,7 @@ CLAIMS: tuple[Claim, ...] = (
         "accuracy ~1",
         1.0,
         f"final training accuracy, mean over the grid's cells with {_NARROW_WORDS}, then over {_SEEDS}",
-        Above(0.95),
+        above(0.95),
         ("phase_narrow",),
         partial(_region, "phase_narrow", "train_accuracy"),
     ),
@@ -142,7 +142,7 @@ CLAIMS: tuple[Claim, ...] = (
         "in the same region its validation accuracy is ~0.9",
         0.9,
         f"final validation accuracy, mean over the grid's cells with {_NARROW_WORDS}, then over {_SEEDS}",
-        Above(0.85),
+        above(0.85),
         ("phase_narrow",),
         partial(_region, "phase_narrow", "validation_accuracy"),
     ),
@@ -153,7 +153,7 @@ CLAIMS: tuple[Claim, ...] = (
         0.25,
         "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
         f"{_NARROW_WORDS}, then over {_SEEDS}",
-        Above(0.0),
+        above(0.0),
         ("phase_narrow",),
         partial(_improvement, "phase_narrow", "validation_accuracy"),
     ),
@@ -165,7 +165,7 @@ CLAIMS: tuple[Claim, ...] = (
             "(row added after a first look at results)",
             paper,
             "final accuracy in the cell that is best on the even seeds, mean over the n odd ones",
-            Above(limit),
+            above(limit),
             ("phase_narrow",),
             partial(_best, variable),
         )
@@ -180,7 +180,7 @@ CLAIMS: tuple[Claim, ...] = (
         "the wide network (width 1000) learns the spiral with the static loss: training accuracy ~1",
         1.0,
         f"mean final training accuracy at A = 1 over {_SEEDS}",
-        Above(0.95),
+        above(0.95),
         ("phase_wide",),
         partial(_static, "phase_wide", "train_accuracy"),
     ),
@@ -191,7 +191,7 @@ CLAIMS: tuple[Claim, ...] = (
         math.nan,
         "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
         f"{_WIDE_WORDS}, then over {_SEEDS}",
-        Above(0.0),
+        above(0.0),
         ("phase_wide",),
         partial(_improvement, "phase_wide", "validation_accuracy"),
     ),
@@ -203,7 +203,7 @@ CLAIMS: tuple[Claim, ...] = (
         math.nan,
         "final validation accuracy minus that at A = 1 in the cell that is best on the even seeds, "
         "mean over the n odd ones",
-        Above(0.0),
+        above(0.0),
         ("phase_wide",),
         partial(_best_improvement, "validation_accuracy"),
     ),
@@ -215,7 +215,7 @@ CLAIMS: tuple[Claim, ...] = (
             math.nan,
             f"final {words} accuracy at the grid's largest A (at least {TOO_LARGE:g}, T <= 300) minus that "
             f"of the same seed over the cells with {_NARROW_WORDS}, mean over {_SEEDS}",
-            Below(0.0),
+            below(0.0),
             ("phase_narrow",),
             partial(_harm, f"{short}_accuracy"),
         )

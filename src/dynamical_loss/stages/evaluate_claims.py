@@ -22,7 +22,9 @@ def run(
     output: Path,
     given_only: bool = False,
 ) -> None:
-    """Write ``claims.csv``: one row a claim, UTF-8, numbers with 6 significant digits; and its sidecar.
+    """Write ``claims.csv``, UTF-8, numbers with 6 significant digits, and its sidecar.
+
+    There is one row a claim, and a closing one with the expected number of false verdicts.
 
     Args:
         settings: of the bootstrap behind the intervals.
@@ -47,12 +49,13 @@ def run(
     }
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
     rows = claims.evaluate(datasets, settings, names)
-    write([row for row in rows if row.file] if given_only else rows, output)
+    shown = [row for row in rows if row.file] if given_only else rows
+    write([*shown, claims.expected_false(shown)], output)
     sidecars.write([output], record.attributes(output.parent), record.inputs.paths)
 
 
 def write(rows: Iterable[claims.Row], output: Path) -> None:
-    """Write rows as CSV: whole or not at all, NaN as an empty field."""
+    """Write rows as CSV: whole or not at all, NaN and None as empty fields."""
     columns = [field.name for field in dataclasses.fields(claims.Row)]
     with (
         files.atomic_path(output) as temporary,
@@ -63,7 +66,9 @@ def write(rows: Iterable[claims.Row], output: Path) -> None:
         writer.writerows([_text(getattr(row, name)) for name in columns] for row in rows)
 
 
-def _text(value: float | str) -> str:
+def _text(value: float | str | None) -> str:
+    if value is None:
+        return ""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return str(value)
