@@ -1,7 +1,6 @@
 """Settings of the repository's YAML files, laid over each other."""
 
-import yaml
-
+from dynamical_loss.config import reading
 from project import ROOT
 
 CONFIG = ROOT / "config.yaml"
@@ -9,14 +8,8 @@ SCALES = ROOT / "workflow" / "scales"
 
 
 def settings(path):
-    return yaml.safe_load(path.read_text())
+    return reading.read(path)
 
 
 def merged(*layers):
-    """Deep merge of settings, each over those before; tests/integration holds it against Snakemake's own."""
-    result = {}
-    for layer in layers:
-        for key, value in layer.items():
-            both = isinstance(value, dict) and isinstance(result.get(key), dict)
-            result[key] = merged(result[key], value) if both else value
-    return result
+    return reading.merged(layers)

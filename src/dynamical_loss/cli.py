@@ -7,7 +7,6 @@ its default, and ``--help`` lists them.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
-import yaml
 from pydantic import BaseModel
 
 from dynamical_loss import environment, remedies
+from dynamical_loss.config import reading
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
@@ -29,10 +28,21 @@ from dynamical_loss.datasets.kinds import AnyDataset
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.errors import Interrupted, UserError
 from dynamical_loss.results.digest import expecting
-from dynamical_loss.settings import Settings, members, validate
+from dynamical_loss.settings import Settings, located, members, validate
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
+
+
+class _UserPath(click.Path):
+    """A path in which ``~`` stands for the home folder, also where the shell leaves it, as after ``=``."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """The path."""
+        return Path(os.fsdecode(super().convert(os.path.expanduser(value), param, ctx)))
+
+
+_PATH = _UserPath()
 
 
 class SettingsType(click.ParamType[Settings]):
@@ -51,37 +61,14 @@ class SettingsType(click.ParamType[Settings]):
         """
         if isinstance(value, Settings):
             return value
-        source = "--settings"
-        text = value
-        if not value.lstrip().startswith("{"):
-            source = value
-            try:
-                text = Path(value).read_text()
-            except OSError:
-                raise UserError(
-                    f"--settings: '{value}' is neither JSON nor a file that can be read"
-                ) from None
-        settings: Settings = validate(self.model, _parse(text, source), source)
+        if value.lstrip().startswith("{"):
+            source, values = "--settings", reading.parse(value, "--settings")
+        else:
+            if not located(value).is_file():
+                raise UserError(f"--settings: '{value}' is neither JSON nor a file")
+            source, values = value, reading.read(located(value))
+        settings: Settings = validate(self.model, values, source)
         return settings
-
-
-def _parse(text: str, source: str) -> Any:
-    """Values from YAML or JSON.
-
-    Raises:
-        UserError: if `text` is neither.
-    """
-    try:
-        # YAML would take numbers such as 1e-7 for text.
-        return json.loads(text)
-    except ValueError:
-        pass
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise UserError(f"{source}{line}: not valid YAML or JSON; mend the syntax") from None
 
 
 def settings_help(model: Any, indent: str = "") -> list[str]:
@@ -130,14 +117,14 @@ def _settings(model: Any) -> Decorator:
 
 
 def _file(name: str, text: str) -> Decorator:
-    return click.option(f"--{name}", required=True, type=click.Path(path_type=Path), help=text)
+    return click.option(f"--{name}", required=True, type=_PATH, help=text)
 
 
 _OUTPUT = _file("output", "NetCDF file to write; it appears only when it is whole.")
 _DATASET = _file("dataset", "NetCDF file made by prepare-dataset.")
 _CHECKPOINT = click.option(
     "--checkpoint-seconds",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=86_400 * 365),
     default=60.0,
     show_default=True,
     envvar="DYNAMICAL_LOSS_CHECKPOINT_SECONDS",
@@ -183,7 +170,7 @@ def prepare_dataset(settings: AnyDataset, output: Path) -> None:
 @commands.command()
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     default=DOWNLOADED,
     show_default=True,
     help="File to write; it appears only when it is whole.",
@@ -250,7 +237,7 @@ def train_phase_block(
 
 
 @commands.command()
-@click.argument("blocks", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("blocks", nargs=-1, required=True, type=_PATH)
 @_OUTPUT
 @_settings(PhaseSettings)
 def aggregate_phase(settings: PhaseSettings, blocks: tuple[Path, ...], output: Path) -> None:
@@ -311,7 +298,7 @@ def find_instabilities(settings: InstabilitySettings, trajectory: Path, spectrum
 
 
 @commands.command()
-@click.argument("analyses", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("analyses", nargs=-1, required=True, type=_PATH)
 @_OUTPUT
 @_settings(BootstrapSettings)
 def fit_threshold(settings: BootstrapSettings, analyses: tuple[Path, ...], output: Path) -> None:
@@ -342,7 +329,7 @@ def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:
     "outputs",
     multiple=True,
     required=True,
-    type=click.Path(path_type=Path),
+    type=_PATH,
     help="Picture to write, .pdf or .png; repeatable.",
 )
 def render_figure(
@@ -353,8 +340,8 @@ def render_figure(
 
     files: dict[str, list[Path]] = {}
     for role, path in _pairs(inputs, "--input"):
-        files.setdefault(role, []).append(Path(path))
-    values = {key: _parse(text, f"--option {key}") for key, text in _pairs(options, "--option")}
+        files.setdefault(role, []).append(located(path))
+    values = {key: reading.parse(text, f"--option {key}") for key, text in _pairs(options, "--option")}
     stage.run(name, files, values, outputs)
 
 
@@ -373,7 +360,7 @@ def evaluate_claims(
 
     files: dict[str, list[Path]] = {}
     for role, path in _pairs(inputs, "--input"):
-        files.setdefault(role, []).append(Path(path))
+        files.setdefault(role, []).append(located(path))
     stage.run(settings, files, output, given_only)
 
 
@@ -388,7 +375,7 @@ def publish_result(result: Path, output: Path) -> None:
 
 
 @commands.command()
-@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("folders", nargs=-1, type=_PATH)
 def verify(folders: tuple[Path, ...]) -> None:
     """Compare all results below FOLDERS with their checksums, their inputs and the present code.
 
@@ -409,10 +396,10 @@ def verify(folders: tuple[Path, ...]) -> None:
 
 
 @commands.command()
-@click.argument("config", type=click.Path(path_type=Path), default=Path("config.yaml"))
+@click.argument("config", type=_PATH, default=Path("config.yaml"))
 @click.option(
     "--schema",
-    type=click.Path(path_type=Path),
+    type=_PATH,
     default=Path("workflow/schemas/config.schema.json"),
     show_default=True,
     help="JSON schema to write.",

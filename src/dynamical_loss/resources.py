@@ -11,9 +11,11 @@ import math
 from typing import NamedTuple
 
 from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.study import Config
 from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.image_kind import ImageSettings
 from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
 from dynamical_loss.models.kind import NetworkSize
 
@@ -133,7 +135,7 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSett
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes
     values = (kept + order) * network.parameters + shape.classes * (run.steps // run.record_every + kept)
-    samples = _looked_at(run, shape.train_samples)
+    samples = run.looked_at(shape.train_samples)
     # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.
     whole = not run.model.convolutional or settings.ntk is not None
     at_once = samples if whole else min(samples, _PROBED)
@@ -143,6 +145,49 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSett
         _data_bytes(run, shape) + activations,
         products * samples * _step_us(run, network) * run.model.cost.probe[run.precision],
     )
+
+
+def require_within_limits(config: Config) -> None:
+    """Refuse a study of which a job would take more than the limits that it states.
+
+    Args:
+        config: with `steps` worked out, see `Config.for_data`.
+
+    Raises:
+        UserError: one line that names the study, what it would take, and the limit.
+    """
+    for name, study in config.phase.items():
+        where, data = f"phase.{name}", config.datasets[study.dataset]
+        _require_steps(where, study, config)
+        # A job's demand depends on how many runs it has, and on nothing else that differs between blocks.
+        largest = max(study.blocks, key=lambda block: len(block.amplitudes) * len(block.seeds))
+        advice = "fewer seeds_per_block or amplitudes_per_block"
+        _require_memory(f"{where}: a training job", phase_block(study, data, largest), config, advice)
+    for where, _, probes, run in config.probed_runs():
+        data = config.datasets[run.dataset]
+        _require_steps(where, run, config)
+        advice = "fewer snapshots or records"
+        _require_memory(f"{where}: a training job", trajectory(run, data), config, advice)
+        _require_memory(f"{where}: a probing job", probe(probes, run, data), config, advice)
+    for name, settings in config.datasets.items():
+        demand = dataset(settings)
+        _require_memory(f"datasets.{name}: preparing it", demand, config, "another normalisation")
+
+
+def _require_steps(where: str, settings: TrainingSettings, config: Config) -> None:
+    if settings.steps > config.limits.steps:
+        raise UserError(
+            f"{where}: a run would have {settings.steps} steps, and limits.steps is {config.limits.steps}; "
+            "take fewer, or raise the limit"
+        )
+
+
+def _require_memory(what: str, demand: Demand, config: Config, advice: str) -> None:
+    if demand.mem_mb > config.limits.memory_mb:
+        raise UserError(
+            f"{what} would take about {demand.mem_mb} MB, and limits.memory_mb is {config.limits.memory_mb}; "
+            f"take {advice}, or raise the limit"
+        )
 
 
 def snapshots(settings: TrajectorySettings) -> int:
@@ -155,15 +200,10 @@ def snapshots(settings: TrajectorySettings) -> int:
     )
 
 
-def _looked_at(settings: TrainingSettings, samples: int) -> int:
-    """How many of so many samples records and probes look at."""
-    return min(settings.evaluation_samples or samples, samples)
-
-
 def _training_us(settings: TrainingSettings, shape: Shape, network: NetworkSize, records: int) -> float:
     """Microseconds of one run."""
     cost = settings.model.cost
-    evaluated = _looked_at(settings, shape.train_samples) + _looked_at(settings, shape.validation_samples)
+    evaluated = settings.looked_at(shape.train_samples) + settings.looked_at(shape.validation_samples)
     trained = settings.steps * (settings.batch_size or shape.train_samples)
     samples = trained + cost.record * records * evaluated
     return samples * _step_us(settings, network)
@@ -186,7 +226,7 @@ def _step_bytes(settings: TrainingSettings, shape: Shape, network: NetworkSize) 
     """What one run holds in a training step or in a record, whichever is more."""
     step = _STEP_ARRAYS * (settings.batch_size or shape.train_samples) * network.activations
     samples = max(shape.train_samples, shape.validation_samples)
-    evaluated = min(_looked_at(settings, samples), _EVALUATED)
+    evaluated = min(settings.looked_at(samples), _EVALUATED)
     return max(step, _EVALUATION_ARRAYS * evaluated * network.widest) * _BYTES[settings.precision]
 
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar, Union
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from dynamical_loss.errors import UserError
 
@@ -17,19 +29,59 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Settings(BaseModel):
     """A group of settings: unknown keys are refused and values cannot change once checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Infinity and what is no number compare with nothing, so they would pass through to the results.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Python counts with true and false as 1 and 0; `seeds: yes` is a mistake all the same."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if _holds_truth(value) and not _mentions(annotation, bool):
+            raise ValueError("must not be true, false, yes, no, on or off")
+        return value
 
 
-def require_plain(path: str) -> None:
-    """Refuse a path that Snakemake would take for something else.
+def _holds_truth(value: Any) -> bool:
+    """Whether a value, or one in its lists, is true or false."""
+    return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
+
+
+def _mentions(annotation: Any, wanted: type) -> bool:
+    """Whether a type is part of an annotation."""
+    return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
+
+
+def number(value: float) -> str:
+    """The shortest text that reads back as the same number, without a trailing ``.0``."""
+    return repr(value).removesuffix(".0")
+
+
+def _usable(path: str) -> str:
+    """A path as it was given.
 
     Raises:
-        ValueError: one line without the key.
+        ValueError: one line without the key, if it is none, Snakemake would take it for something else, or it
+            begins with a home folder that is not known.
     """
+    if not path:
+        raise ValueError("must name a file or folder; choose one")
     if not path.isprintable() or path != path.strip():
         raise ValueError("must have no control characters, and no spaces at its ends; choose another")
-    if set(path) & set("{}"):
-        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
+    try:
+        located(path)
+    except RuntimeError:
+        raise ValueError("begins with the home folder of a user who is not known; write it out") from None
+    return path
+
+
+Place = Annotated[str, AfterValidator(_usable)]
+"""A file or folder, as it was written; see `located`."""
+
+
+def located(place: str) -> Path:
+    """Where a place is: ``~`` stands for the home folder."""
+    return Path(place).expanduser()
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
@@ -94,18 +146,23 @@ def validate(model: type[SettingsType], values: Any, where: str) -> SettingsType
         raise UserError(f"{where}: {_one_line(model, error)}") from None
 
 
+_BRANCHES = ("float", "int", "bool", "str")
+
 _MESSAGES = {
     "too_short": "the list is empty; give at least one value",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "finite_number": "must be a finite number",
     "dict_type": "must be a group of `key: value` lines",
     "model_type": "must be a group of `key: value` lines",
 }
 
 
 def _one_line(model: Any, error: ValidationError) -> str:
-    details = error.errors()
+    details = _without_branches(error.errors())
     # An unknown key is usually the cause of whatever else is wrong (a required key then seems absent).
     first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_TAG)) or "(top level)"
@@ -118,10 +175,24 @@ def _one_line(model: Any, error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"key '{key}' is missing; add it{more}"
     message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
-    message = message.format(**first.get("ctx", {})) if first["type"] in _MESSAGES else message
+    if first["type"] in _MESSAGES:
+        context = first.get("ctx", {})
+        message = message.format(
+            **{key: number(value) if isinstance(value, float) else value for key, value in context.items()}
+        )
     given = first["input"]
     shown = "" if isinstance(given, dict | BaseModel) else f" (it is {given!r})"
     return f"key '{key}': {message}{shown}{more}" if first["loc"] else f"{message}{more}"
+
+
+def _without_branches(details: list[Any]) -> list[Any]:
+    """Errors, of which one stands for all that the members of one union have to say."""
+    branches = [str(detail["loc"][-1]) in _BRANCHES for detail in details if detail["loc"]]
+    if len(details) < 2 or len(branches) < len(details) or not all(branches):
+        return details
+    if len({detail["loc"][:-1] for detail in details}) > 1:
+        return details
+    return [{**details[0], "loc": details[0]["loc"][:-1]}]
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:

@@ -50,13 +50,40 @@ def test_a_mistake_in_an_overlay_stops_before_any_job(untouched, overlay, line):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "paper", "gpu", "headline", "cifar10", "published"])
-def test_overlays_are_merged_in_unit_tests_as_snakemake_merges_them(scale):
+def test_overlays_are_merged_as_snakemake_merges_them(scale):
     theirs = settings(CONFIG)
     extra = {"phase": {"spiral_w100": {"amplitudes": [3]}, "another": {"model": {"width": 5}}}, "scale": "x"}
     layers = (settings(SCALES / f"{scale}.yaml"), extra, {"phase": 3}, {"phase": {"again": {}}})
     for layer in layers:
         update_config(theirs, layer)
     assert merged(settings(CONFIG), *layers) == theirs
+
+
+@pytest.mark.parametrize(
+    ("overlay", "config", "words"),
+    [
+        ("phase: {}\nscale: x\nphase: {}\n", "", "overlay.yaml, line 3: the key 'phase' is given twice"),
+        ("phase: {spiral_w100: {seeds: 010}}", "", "overlay.yaml, line 1: 010 may be a decimal or an octal"),
+        ("{}", "threshold={widths: {100: {}, 1_00: {}}}", "--config: the key '100' is given twice"),
+        ("{}", "scale=a scale=b", "--config: the key 'scale' is given twice"),
+        ("{}", "phase={spiral_w100: {seeds: 010}}", "--config: 010 may be a decimal or an octal number"),
+    ],
+)
+def test_nothing_that_is_given_is_dropped_in_silence(untouched, overlay, config, words):
+    options = ["--cores", "1"]
+    pairs = shlex.split(config) if " scale=" in config else [config] if config else []
+    arguments = untouched.arguments(overlay=untouched.overlay(overlay), config=(), options=options)
+    if pairs:
+        arguments = [*arguments, "--config", *pairs]
+    assert refused(*untouched.run(*arguments)).startswith(f"error: {words}")
+
+
+@pytest.mark.parametrize("spelling", ["100", '"100"', "1_00"])
+def test_an_overlay_reaches_a_group_in_every_spelling_of_its_key(pristine, untouched, spelling):
+    """One more seed at one width and one learning rate: the other keys of the group stay as they were."""
+    overlay = untouched.overlay(f"threshold: {{widths: {{{spelling}: {{seeds: 2}}}}}}")
+    plain = pristine.plan("results/smoke/threshold.nc").jobs["train_trajectory"]
+    assert untouched.plan("results/smoke/threshold.nc", overlay=overlay).jobs["train_trajectory"] == plain + 1
 
 
 def test_a_scale_on_the_command_line_stays_in_its_folder(untouched):
@@ -72,7 +99,7 @@ def test_a_mistake_in_the_configuration_file_names_it(pristine, tmp_path):
     path.write_text(path.read_text().replace("seeds: 10\n", "\tseeds: 10\n", 1))
     found = refused(*project.run(*project.arguments(options=("--cores", "1"))))
     assert found.startswith("error: config.yaml")
-    assert ": not valid YAML; mend the syntax" in found
+    assert ": not valid YAML or JSON; mend the syntax" in found
 
 
 def test_broken_yaml_in_an_overlay_is_told_by_snakemake(untouched):

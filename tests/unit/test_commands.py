@@ -53,14 +53,14 @@ def settings(values):
             "--settings: unknown key 'turn'; did you mean 'turns'?",
         ),
         (["prepare-dataset", *settings({"turns": 0})], "--settings: key 'turns': must be greater than 0"),
-        (["prepare-dataset", *settings([1])], "'[1]' is neither JSON nor a file that can be read"),
+        (["prepare-dataset", *settings([1])], "'[1]' is neither JSON nor a file"),
         (
             ["prepare-dataset", "--output", "made.nc", "--settings", '{"turns": '],
             "--settings, line 1: not valid YAML or JSON; mend the syntax",
         ),
         (
             ["prepare-dataset", "--output", "made.nc", "--settings", "nothing.yaml"],
-            "--settings: 'nothing.yaml' is neither JSON nor a file that can be read",
+            "--settings: 'nothing.yaml' is neither JSON nor a file",
         ),
         (
             ["prepare-dataset", "--output", "made.nc", "--settings", "text.yaml"],

@@ -4,22 +4,37 @@ import json
 from typing import NamedTuple
 
 from dynamical_loss import grid, resources
-from dynamical_loss.config import code
+from dynamical_loss.config import code, reading
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.figures import registry
-from dynamical_loss.results import layout, listing
+from dynamical_loss.results import checksums, layout, listing
 
-# config.yaml has passed on its own, so what is wrong now came from the command line.
-OVERLAYS = [os.path.relpath(path) for path in workflow.config_settings.configfiles]
-if workflow.config_settings.config:
-    OVERLAYS.append("--config")
+GIVEN = workflow.config_settings
+OVERLAYS = [os.path.relpath(path) for path in GIVEN.configfiles]
+
+
+def layers():
+    """All settings in the order in which they are laid over each other.
+
+    Files are read anew: Snakemake's own reader takes the last of two equal keys, and joins groups before
+    `100:` and `"100":` are known to be one key.
+    """
+    if not GIVEN.replace_workflow_config:
+        yield reading.read(Path("config.yaml"))
+    yield from (reading.read(Path(path)) for path in OVERLAYS)
+    yield reading.normalised(GIVEN.config, "--config")
+
 
 try:
+    reading.require_once(sys.argv[1:])
+    # config.yaml has passed on its own, so what is wrong now came from the command line.
+    SOURCES = [*OVERLAYS, *(["--config"] if GIVEN.config else [])]
     CONFIG = configuration.load(
-        config, " + ".join(OVERLAYS) or "config.yaml", FIGURES
+        reading.merged(layers()), " + ".join(SOURCES) or "config.yaml", FIGURES
     ).for_data()
+    resources.require_within_limits(CONFIG)
 except UserError as error:
     stop(error)
 
@@ -62,7 +77,7 @@ def results(roles):
 
 
 def dataset_source(wildcards):
-    """The file that a dataset is made from, so that another file makes it anew; of folders see `folder_content`."""
+    """The file that a dataset is made from, so that another file makes it anew; else see `source_content`."""
     settings = CONFIG.datasets[wildcards.dataset]
     location = settings.location
     if location is None or location.is_dir():
@@ -75,19 +90,28 @@ def dataset_source(wildcards):
             f"datasets.{wildcards.dataset}.source: there is no {settings.source}; name a file or folder "
             "that exists (docs/data.md)"
         )
-    return str(location)
+    return [] if hidden(location) else str(location)
 
 
-def folder_content(wildcards):
-    """What a dataset's folder holds, as far as a look tells: Snakemake takes files alone for inputs.
+def hidden(location):
+    """Whether Snakemake would take a path for a pattern; it knows no way to write a brace."""
+    return bool(set(str(location)) & set("{}"))
 
-    Names and sizes of all files; of a few files, as those of Fashion-MNIST, also what is in them.
+
+def source_content(wildcards):
+    """What a dataset's source holds where it cannot be an input: Snakemake takes no folders, and no braces.
+
+    Of a folder, names and sizes of all files; of a few files, as those of Fashion-MNIST, also what is in them.
     """
     location = CONFIG.datasets[wildcards.dataset].location
-    if location is None or not location.is_dir():
+    if location is None or not (location.is_dir() or hidden(location)):
         return ""
     try:
-        return listing.of_folder(location)
+        return (
+            listing.of_folder(location)
+            if location.is_dir()
+            else checksums.of_file(location)
+        )
     except OSError as error:
         stop(
             f"datasets.{wildcards.dataset}.source: {error.filename} cannot be read ({error.strerror}); "

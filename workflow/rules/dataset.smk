@@ -14,7 +14,7 @@ rule prepare_dataset:
         runtime=lambda wildcards, attempt: dataset_demand(wildcards).at(attempt).runtime,
     params:
         settings=lambda wildcards: as_json(CONFIG.datasets[wildcards.dataset]),
-        folder=folder_content,
+        folder=source_content,
         code=lambda wildcards: code.dataset(CONFIG.datasets[wildcards.dataset]).digest,
     message:
         "Preparing the dataset {wildcards.dataset}"

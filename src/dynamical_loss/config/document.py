@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from dynamical_loss.config import reading
 from dynamical_loss.config.figures import FigureDeclaration
 from dynamical_loss.config.study import Config, load, model
-from dynamical_loss.errors import UserError
 
 _HEADER = """\
 # The default study, sized for a laptop: all figures in about twenty minutes on two cores.
@@ -43,15 +43,7 @@ def read(path: Path, figures: Mapping[str, FigureDeclaration]) -> Config:
     Raises:
         UserError: one line that names the file or the first offending key.
     """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError:
-        raise UserError(f"{path} cannot be read; name an existing configuration file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not valid YAML; mend the syntax") from None
-    return load(values, str(path), figures)
+    return load(reading.read(path), str(path), figures)
 
 
 def commented(config: Config) -> str:

@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, Field, create_model
 
-from dynamical_loss.settings import Settings, require_plain
+from dynamical_loss.settings import Place, Settings, located
 
 
-def _usable(folder: str) -> str:
-    """A folder's name as Snakemake wants it, without ``./`` or double slashes.
+def _normal(folder: str) -> str:
+    """A folder's name as Snakemake wants it, without ``~``, ``./`` or double slashes.
 
     Raises:
         ValueError: if Snakemake or a command would take it for something else.
     """
-    require_plain(folder)
-    normal = posixpath.normpath(folder)
+    if set(folder) & set("{}"):
+        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
+    normal = posixpath.normpath(located(folder).as_posix())
     if normal == "." or normal.startswith("-"):
         raise ValueError("must name a folder, and not begin with '-'; choose another")
     return normal
 
 
-Folder = Annotated[str, AfterValidator(_usable)]
+Folder = Annotated[Place, AfterValidator(_normal)]
 
 
 class FigureSettings(Settings):

@@ -57,3 +57,35 @@ class ProbeSettings(Settings):
     hessian: HessianSettings = Field(HessianSettings(), description="Hessian eigenvalues")
     ntk: NTKSettings | None = Field(None, description="NTK eigenvalues; null: not probed")
     density: DensitySettings | None = Field(None, description="Hessian density; null: not probed")
+
+    def require_possible(self, *, parameters: int, samples: int, classes: int, steps: int) -> None:
+        """Refuse probes that ask a run for more than there is.
+
+        Args:
+            parameters: of the network.
+            samples: training samples that the probes look at.
+            classes: C; the kernel has a row for each logit of each sample.
+            steps: of the run.
+
+        Raises:
+            ValueError: one line that names the key.
+        """
+        if self.hessian.modes > parameters:
+            raise ValueError(
+                f"hessian.modes: the network has no more than {parameters} parameters; take fewer"
+            )
+        if self.ntk is not None:
+            rank = min(samples * classes, parameters)
+            if self.ntk.modes > rank:
+                raise ValueError(
+                    f"ntk.modes: the kernel has no more than {rank} eigenvalues that are not zero; take fewer"
+                )
+            if (self.ntk.notebook_samples or 0) > samples:
+                raise ValueError(
+                    f"ntk.notebook_samples: there are no more than {samples} samples; take fewer"
+                )
+        for step in self.density.steps if self.density else ():
+            if step > steps:
+                raise ValueError(
+                    f"density.steps: {step} lies beyond the run of {steps} steps; take earlier ones"
+                )

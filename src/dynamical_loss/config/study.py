@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings, require_analysable
 from dynamical_loss.config.figures import (
@@ -20,7 +20,7 @@ from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import NAMES, AnyDataset
 from dynamical_loss.errors import UserError
-from dynamical_loss.settings import Count, Settings, validate
+from dynamical_loss.settings import Count, Settings, number, validate
 
 # Short, as a cluster's logs have folders named after study and block together.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
@@ -66,6 +66,13 @@ class DeviceSettings(Settings):
     probes: Literal["cpu", "gpu"] = Field("cpu", description="of all curvature probes: cpu or gpu")
 
 
+class LimitSettings(Settings):
+    """What a job may take at most; a study that would take more is refused before any work starts."""
+
+    steps: Count = Field(10_000_000, description="minimisation steps of a run; the paper has up to 700 000")
+    memory_mb: Count = Field(32_000, description="memory of a job, MB, as it is reckoned from the settings")
+
+
 class Config(Settings):
     """Everything that decides what is computed; how it runs is the profile's business."""
 
@@ -74,6 +81,7 @@ class Config(Settings):
         False, description="render figures from the results kept in paper_figures/data, computing nothing"
     )
     devices: DeviceSettings = Field(DeviceSettings(), description="what kind of device computes")
+    limits: LimitSettings = Field(LimitSettings(), description="what a job may take at most")
     datasets: dict[Name, AnyDataset] = Field(
         min_length=1, description=f"datasets, by name of your choice, each of the kind {NAMES}"
     )
@@ -97,23 +105,47 @@ class Config(Settings):
                 runs.for_data(shape).trained_by(shape, self.devices.training)
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
-        for name, probed in self.trajectories.items():
-            parameters = probed.model.size(self.datasets[probed.dataset].shape).parameters
-            if probed.probes.hessian.modes > parameters:
-                raise ValueError(
-                    f"trajectories.{name}.probes.hessian.modes: the network has no more than {parameters} "
-                    "parameters; take fewer"
-                )
         threshold = self.threshold
         require_analysable(
             "threshold.trajectory", threshold.trajectory.record_every, threshold.probes.hessian.losses
         )
         if "width" not in type(threshold.trajectory.model).model_fields:
             raise ValueError("threshold.trajectory.model: this kind has no width; take one that has, as mlp")
+        for _, where, probes, run in self.probed_runs():
+            shape = self.datasets[run.dataset].shape
+            try:
+                probes.require_possible(
+                    parameters=run.model.size(shape).parameters,
+                    samples=run.looked_at(shape.train_samples),
+                    classes=shape.classes,
+                    steps=run.with_length(shape.train_samples).steps,
+                )
+            except ValueError as error:
+                raise ValueError(f"{where}.{error}") from None
         clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
         if clash:
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
         return self
+
+    def probed_runs(self) -> Iterator[tuple[str, str, ProbeSettings, TrajectorySettings]]:
+        """Every kind of run that is probed: where it is set, where its probes are, these, and the run.
+
+        Raises:
+            ValueError: one line that names the key, if a learning rate leaves no run.
+        """
+        for name, study in self.trajectories.items():
+            yield f"trajectories.{name}", f"trajectories.{name}.probes", study.probes, study
+        for width, runs in self.threshold.widths.items():
+            for rate in runs.learning_rates:
+                where = f"threshold.widths.{width}.learning_rates: η = {number(rate)}"
+                try:
+                    run = self.threshold.trajectory.at_learning_rate(rate, width)
+                except ValidationError as error:
+                    raise ValueError(
+                        f"{where} leaves no run, as steps and T scale with 1/η ({error.errors()[0]['msg']}); "
+                        "take another"
+                    ) from None
+                yield where, "threshold.probes", self.threshold.probes, run
 
     def for_data(self) -> Config:
         """The same with every length of a run in steps, as stages take it."""

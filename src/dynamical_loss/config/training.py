@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dynamical_loss import grid
+from dynamical_loss.config.reading import scalar
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.grid import Block
 from dynamical_loss.models.kinds import DEFAULT as DEFAULT_MODEL
@@ -15,9 +17,10 @@ from dynamical_loss.models.kinds import NAMES, AnyModel
 from dynamical_loss.settings import Count, Settings
 
 Period = Annotated[int, Field(gt=0)]
-Amplitude = Annotated[float, Field(ge=1, allow_inf_nan=False)]
-LearningRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Steps = Annotated[int, Field(ge=1, lt=2**31)]  # the engines count them with 32 bits
+Amplitude = Annotated[float, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -43,6 +46,14 @@ class OptimiserSettings(Settings):
         default_factory=dict,
         description="its other arguments, e.g. {momentum: 0.9, nesterov: true}",
     )
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _numbers_as_text(cls, arguments: Any) -> Any:
+        """An argument may be text, so a number in quotes would be left as text."""
+        if not isinstance(arguments, Mapping):
+            return arguments
+        return {key: scalar(value) if isinstance(value, str) else value for key, value in arguments.items()}
 
     @model_validator(mode="after")
     def _exists(self) -> OptimiserSettings:
@@ -94,7 +105,7 @@ class TrainingSettings(Settings):
     oscillation_stop: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="fraction of the run after which Γ = 1; null: the last period is static"
     )
-    steps: Count = Field(35_000, description="minimisation steps; the paper has 35 000 in Fig. 3")
+    steps: Steps = Field(35_000, description="minimisation steps; the paper has 35 000 in Fig. 3")
     epochs: Count | None = Field(
         None, description="length of the run in passes over the training set, in place of steps"
     )
@@ -131,6 +142,10 @@ class TrainingSettings(Settings):
         """Whether every step takes all samples and the same learning rate."""
         return self.batch_size is None and not self.learning_rate_schedule
 
+    def looked_at(self, samples: int) -> int:
+        """How many of so many samples records and probes look at."""
+        return min(self.evaluation_samples or samples, samples)
+
     @property
     def is_resolved(self) -> bool:
         """Whether `steps` is the length of the run."""
@@ -152,6 +167,11 @@ class TrainingSettings(Settings):
         if self.evaluation_samples is not None and len(shape.sample) != 3:
             raise ValueError(
                 f"evaluation_samples: '{self.dataset}' is no set of images in random order; leave it out"
+            )
+        most = max(shape.train_samples, shape.validation_samples)
+        if (self.evaluation_samples or 0) > most:
+            raise ValueError(
+                f"evaluation_samples: '{self.dataset}' has no more than {most} samples in a set; take fewer"
             )
         self.trained_by(shape)
         return self.with_length(shape.train_samples)
@@ -322,7 +342,7 @@ class TrajectorySettings(TrainingSettings):
     )
     period: Period = Field(5_000, description="T, steps")
     amplitude: Amplitude = Field(70.0, description="A >= 1; A = 1 is the static loss")
-    steps: Count = Field(70_000, description="minimisation steps; the last period is static")
+    steps: Steps = Field(70_000, description="minimisation steps; the last period is static")
     record_every: Count = Field(
         1, description="steps between records; 1 is needed to see the period-2 oscillation"
     )
@@ -334,6 +354,16 @@ class TrajectorySettings(TrainingSettings):
     def _leaves_a_static_period(self) -> TrajectorySettings:
         if self.is_resolved and self.oscillation_stop is None:
             require_static_period(self.period, self.steps, "period")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_windows(self) -> TrajectorySettings:
+        for window in self.snapshots.windows if self.is_resolved else ():
+            if window.stop > self.steps:
+                raise ValueError(
+                    f"snapshots.windows: {window.start} to {window.stop} ends beyond the run of {self.steps} "
+                    "steps; end it earlier"
+                )
         return self
 
     def at_learning_rate(self, learning_rate: float, width: int) -> TrajectorySettings:

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from dynamical_loss.datasets.kind import DatasetSettings, Shape
-from dynamical_loss.settings import Count, Seed, require_plain
+from dynamical_loss.settings import Count, Seed
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from dynamical_loss.datasets.images import Source
-
-
-def _readable(source: str) -> str:
-    """A file or folder as it was given.
-
-    Raises:
-        ValueError: if Snakemake would take it for something else, or it begins with a home that is none.
-    """
-    if not source:
-        raise ValueError("must name a file or folder; choose one")
-    require_plain(source)
-    try:
-        Path(source).expanduser()
-    except RuntimeError:
-        raise ValueError("begins with the home folder of a user who is not known; write it out") from None
-    return source
-
-
-Place = Annotated[str, AfterValidator(_readable)]
 
 
 class ImageSettings(DatasetSettings):

@@ -2,19 +2,24 @@
 
 import copy
 import json
+import math
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import numpy as np
 import pytest
 import yaml
+from pydantic import ValidationError
 
+from dynamical_loss import resources
 from dynamical_loss.config import document
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures.registry import FIGURES
+from dynamical_loss.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -42,6 +47,7 @@ def changed(path, value):
 
 
 W100 = ["phase", "spiral_w100"]
+S1 = ["trajectories", "cascade"]
 S2 = ["trajectories", "cascade_images"]
 MYRTLE5 = ["phase", "myrtle5"]
 IMAGES = ["datasets", "images"]
@@ -94,7 +100,6 @@ IMAGES = ["datasets", "images"]
         (IMAGES, {"kind": "fashion_mnist", "source": ""}, ["datasets.images.source", "must name a file"]),
         (IMAGES, {"kind": "cifar10", "source": "a\nb"}, ["datasets.images.source", "no control characters"]),
         (IMAGES, {"kind": "cifar10", "source": "a\0b"}, ["datasets.images.source", "no control characters"]),
-        (IMAGES, {"kind": "cifar10", "source": "{a}.tar"}, ["datasets.images.source", "no braces"]),
         (IMAGES, {"kind": "cifar10", "source": "~nobody-here/a"}, ["images.source", "who is not known"]),
         ([*MYRTLE5, "model", "channels"], 0, ["phase.myrtle5.model.channels'", "at least 1 (it is 0)"]),
         ([*MYRTLE5, "model", "width"], 5, ["unknown key 'phase.myrtle5.model.width'", "kind, channels"]),
@@ -142,6 +147,38 @@ IMAGES = ["datasets", "images"]
         (["figures", "wide_resnet"], ["x"], ["figures.wide_resnet", "no 'x'"]),
         (["figures", "dataset"], "images", ["figures.dataset", "Fig. 2 shows a spiral"]),
         (["threshold", "trajectory", "model"], {"kind": "myrtle5"}, ["threshold.trajectory.model"]),
+        # The same rules for every group of a kind.
+        (
+            ["threshold", "probes", "hessian"],
+            {"modes": 9000, "order": 9000},
+            ["threshold.probes.hessian.modes", "603 parameters", "fewer"],
+        ),
+        (
+            ["threshold", "probes", "ntk"],
+            {"modes": 604, "order": 700},
+            ["threshold.probes.ntk.modes", "no more than 603", "fewer"],
+        ),
+        ([*S1, "probes", "ntk"], {"modes": 700, "order": 700}, ["cascade.probes.ntk.modes", "eigenvalues"]),
+        ([*S1, "probes", "ntk"], {"notebook_samples": 301}, ["cascade.probes.ntk.notebook_samples", "300"]),
+        (
+            [*S1, "probes", "density"],
+            {"steps": [0, 70_001]},
+            ["cascade.probes.density.steps: 70001", "run of 70000 steps"],
+        ),
+        (
+            [*S1, "snapshots", "windows"],
+            [{"start": 5, "stop": 70_001}],
+            ["trajectories.cascade", "snapshots.windows: 5 to 70001", "run of 70000 steps"],
+        ),
+        ([*MYRTLE5, "evaluation_samples"], 1501, ["phase.myrtle5.evaluation_samples", "no more than 1500"]),
+        (
+            ["threshold", "widths", 100, "learning_rates"],
+            [1e-8],
+            ["threshold.widths.100.learning_rates: η = 1e-08 leaves no run", "less than 2147483648"],
+        ),
+        (["datasets", "spiral", "noise"], math.inf, ["datasets.spiral.noise", "must be a finite number"]),
+        ([*W100, "seeds"], True, ["phase.spiral_w100.seeds", "must not be true, false"]),
+        ([*W100, "learning_rate"], math.nan, ["phase.spiral_w100.learning_rate", "must be a finite number"]),
     ],
 )
 def test_mistakes_are_one_line_that_names_the_key(path, value, words):
@@ -151,6 +188,68 @@ def test_mistakes_are_one_line_that_names_the_key(path, value, words):
     assert message.startswith("config.yaml: ") and "\n" not in message
     for word in words:
         assert word in message
+
+
+def every_settings_class():
+    found = [Settings]
+    for kind in found:
+        found += [other for other in kind.__subclasses__() if other not in found]
+    return found
+
+
+def holds_numbers(annotation):
+    return annotation is float or any(map(holds_numbers, get_args(annotation)))
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_setting_takes_infinity_or_what_is_no_number(value):
+    """Every field that holds numbers, as a number, in a list, in pairs and in a group."""
+    tried = 0
+    for kind in every_settings_class():
+        for name, field in kind.model_fields.items():
+            if holds_numbers(field.annotation):
+                for given in (value, [value], [[0.0, value], [1.0, 1.0]], {"x": value}):
+                    with pytest.raises(ValidationError) as caught:
+                        kind.model_validate({name: given})
+                    assert name in {error["loc"][0] for error in caught.value.errors()}, (kind, name)
+                tried += 1
+    assert tried > 12
+
+
+def test_a_study_that_is_larger_than_its_limits_is_refused():
+    rates = ["threshold", "widths", 100, "learning_rates"]
+    cases = [
+        (rates, [1e-3], ["threshold.widths.100.learning_rates: η = 0.001", "70000000 steps", "10000000"]),
+        (
+            [*W100, "seeds_per_block"],
+            10**7,
+            ["phase.spiral_w100: a training job", "MB", "32000", "fewer seeds"],
+        ),
+        ([*S1, "snapshots", "every"], 1, ["trajectories.cascade: a training job", "fewer snapshots"]),
+        (["limits"], {"steps": 100}, ["would have", "limits.steps is 100"]),
+        (["limits"], {"memory_mb": 900}, ["MB", "limits.memory_mb is 900"]),
+    ]
+    for path, value, words in cases:
+        values = changed(path, value)
+        if path[-1] == "every":
+            values["trajectories"]["cascade"]["model"] = {"width": 10_000}
+        with pytest.raises(UserError) as error:
+            resources.require_within_limits(load(values).for_data())
+        assert "\n" not in str(error.value)
+        for word in words:
+            assert word in str(error.value)
+    resources.require_within_limits(load(DEFAULT).for_data())
+
+
+@pytest.mark.parametrize("given", ["~/figs", "~/a//b/../figs/"])
+def test_a_path_may_begin_with_the_home_folder(given, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert load(changed(["figures", "folder"], given)).figures.folder in (
+        "/home/someone/figs",
+        "/home/someone/a/figs",
+    )
+    settings = load(changed(IMAGES, {"kind": "cifar10", "source": given})).datasets["images"]
+    assert (settings.source, settings.location) == (given, Path("/home/someone") / given[2:])
 
 
 def test_a_window_that_ends_before_it_starts_is_refused():
@@ -223,7 +322,7 @@ def test_changing_probes_or_grid_leaves_what_training_depends_on():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "cannot be read"), ("a: [1", "line 1: not valid YAML"), ("- 1\n", "group of")],
+    [(None, "does not exist"), ("a: [1", "line 1: not valid YAML or JSON"), ("- 1\n", "group of")],
 )
 def test_unreadable_files_are_named(tmp_path, content, message):
     path = tmp_path / "x.yaml"

@@ -21,7 +21,7 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
         ),
         (
             "learning_rate: 1",
-            "unknown key 'learning_rate'; the keys here are scale, published, devices, datasets",
+            "unknown key 'learning_rate'; the keys here are scale, published, devices, limits",
         ),
         (
             "phase: {spiral_w100: {amplitudes: [1, 0.5]}}",
@@ -92,7 +92,7 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
         ('figures: {folder: "{figure}"}', "key 'figures.folder': must have no braces"),
         ('figures: {folder: "a\\nb"}', "key 'figures.folder': must have no control characters"),
         ("figures: {folder: -rf}", "key 'figures.folder': must name a folder, and not begin with '-'"),
-        ('figures: {folder: ""}', "key 'figures.folder': must name a folder"),
+        ('figures: {folder: ""}', "key 'figures.folder': must name a file or folder"),
     ],
 )
 def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(overlay, line):
@@ -108,8 +108,8 @@ def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(overlay, line):
     ("old", "new", "line"),
     [
         ("points_per_class: 100", "points_per_clas: 100", "unknown key 'datasets.spiral.points_per_clas'"),
-        ("seeds: 10\n", "seeds: [10\n", ": not valid YAML; mend the syntax"),
-        ("seeds: 10\n", "\tseeds: 10\n", ": not valid YAML; mend the syntax"),
+        ("seeds: 10\n", "seeds: [10\n", ": not valid YAML or JSON; mend the syntax"),
+        ("seeds: 10\n", "\tseeds: 10\n", ": not valid YAML or JSON; mend the syntax"),
     ],
 )
 def test_a_mistake_in_the_configuration_file_names_it(tmp_path, monkeypatch, old, new, line):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from dynamical_loss.datasets.image_kind import ImageSettings, Place
+from dynamical_loss.datasets.image_kind import ImageSettings
 from dynamical_loss.datasets.kind import Shape
+from dynamical_loss.settings import Place, located
 
 if TYPE_CHECKING:
     from dynamical_loss.datasets.images import Source
@@ -32,7 +33,7 @@ class Cifar10Settings(ImageSettings):
     @property
     def location(self) -> Path:
         """The file or folder that the images are read from."""
-        return DOWNLOADED if self.source is None else Path(self.source).expanduser()
+        return DOWNLOADED if self.source is None else located(self.source)
 
     def read(self) -> Source:
         """See `ImageSettings`."""
