@@ -379,8 +379,8 @@ def publish_result(result: Path, output: Path) -> None:
 def verify(folders: tuple[Path, ...]) -> None:
     """Compare all results below FOLDERS with their checksums, their inputs and the present code.
 
-    Without FOLDERS: results and paper_figures.  Names what is damaged, foreign, stale or unfinished, and
-    what to do about it; the exit status is 1 if there is any of the first three.
+    Without FOLDERS: results and paper_figures.  Names what is damaged, unreadable, foreign, stale or
+    unfinished, and what to do about it; the exit status is 1 if there is any of the first four.
     """
     from dynamical_loss.results import verify as results
 

@@ -19,6 +19,20 @@ class ResultError(UserError):
         self.path = path
 
 
+class UnreadableError(UserError):
+    """A file that the system, or a library, would not let us read; the file itself may be good.
+
+    Nothing is to be made anew for that: it would destroy a good result.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, message: str, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class UnknownOriginError(ResultError):
     """A file that no command of this package made, or an older version of it did."""
 

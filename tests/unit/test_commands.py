@@ -79,7 +79,10 @@ def settings(values):
             f"{SPIRAL} does not exist; make it with: "
             f"snakemake --cores 1 --force {SPIRAL} --configfile workflow/scales/smoke.yaml",
         ),
-        (["train-trajectory", "--dataset", "text.yaml", "--output", "made.nc"], "text.yaml is damaged ("),
+        (
+            ["train-trajectory", "--dataset", "text.yaml", "--output", "made.nc"],
+            "text.yaml is no NetCDF-4 file; name",
+        ),
         (
             ["train-phase-block", "--dataset", "nothing.nc", "--period", "0", "--output", "made.nc"],
             "Invalid value for '--period': 0 is not in the range x>=1",

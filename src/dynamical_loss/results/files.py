@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dynamical_loss.errors import ResultError, UserError
+from dynamical_loss.errors import ResultError, UnreadableError, UserError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -71,15 +71,52 @@ def bring_back(inputs: Iterable[Path]) -> None:
                 os.utime(path, (now, now))
 
 
-def damaged(path: Path, error: Exception) -> ResultError:
-    """What to raise of a file that cannot be read; the first line of `error` is the reason."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return ResultError(f"{path} is damaged ({reason.splitlines()[0]})", path)
+def damaged(path: Path, reason: str) -> ResultError:
+    """What to raise of a file that is not what was written, as its checksum tells."""
+    return ResultError(f"{path} is damaged ({reason})", path)
 
 
 def differs(path: Path) -> ResultError:
     """What to raise of a file that was read and is not what was written."""
-    return damaged(path, ValueError("it differs from its checksum"))
+    return damaged(path, "it differs from its checksum")
+
+
+def unreadable(path: Path, error: Exception) -> UnreadableError:
+    """What to raise where the system does not let us read a file; whether it is good is not known."""
+    return UnreadableError(
+        f"{path} cannot be read ({_reason(error)}); mend its permissions, or the disk or network behind it",
+        path,
+    )
+
+
+def not_understood(path: Path, error: Exception) -> UnreadableError:
+    """What to raise of a file that is as it was written, and that the library cannot read all the same."""
+    return UnreadableError(
+        f"{path} is as it was written, but the NetCDF library cannot read it ({_reason(error)}); "
+        "mend the installation (make clean; make figures), or give the job more memory",
+        path,
+    )
+
+
+def _reason(error: Exception) -> str:
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(words).splitlines()[0]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """While a file's bytes are read: what the system says against it becomes one line.
+
+    Raises:
+        ResultError: if there is no such file.
+        UnreadableError: if the system does not let us read it.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise missing(path) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def missing(path: Path) -> ResultError:

@@ -7,10 +7,15 @@ made from with theirs.  What does not agree with its checksums is refused when i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+# HDF5 reads this once, when it is loaded.  A file has its name only when it is whole, so no lock is needed,
+# and file systems of clusters often have none.
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 
 import netCDF4
 import numpy as np
@@ -19,12 +24,20 @@ import xarray as xr
 
 from dynamical_loss.errors import ResultError, UnknownOriginError
 from dynamical_loss.results import checksums
-from dynamical_loss.results.files import atomic_path, bring_back, damaged, differs, missing
+from dynamical_loss.results.files import (
+    atomic_path,
+    bring_back,
+    damaged,
+    differs,
+    not_understood,
+    reading,
+    unreadable,
+)
 from dynamical_loss.results.recorded import ATTRIBUTES, CONTENT, unsealed
 
 _END = b"\nsha256 of all before: "
 
-# What the NetCDF and HDF5 libraries and xarray raise on content that makes no sense.
+# What the NetCDF and HDF5 libraries and xarray raise of what they cannot read.
 _UNREADABLE = (
     OSError,
     RuntimeError,
@@ -36,6 +49,7 @@ _UNREADABLE = (
 )
 
 _PROBE_BYTES = 2**20
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
 
 
 class Variables:
@@ -186,18 +200,27 @@ def check(path: Path) -> None:
 
     Raises:
         ResultError: if it is missing, damaged or without checksums.
+        UnreadableError: if the system does not let us read it.
     """
-    if not path.is_file():
-        raise missing(path)
-    try:
+    with reading(path):
         if _end(path)[1]:
             return
+        with open(path, "rb") as stream:
+            begin = stream.read(len(_HDF5))
+    if not begin:
+        raise damaged(path, "it is empty")
+    if begin != _HDF5:
+        raise UnknownOriginError(f"{path} is no NetCDF-4 file", path)
+    try:
         with netCDF4.Dataset(path) as opened:
             sealed = {CONTENT, ATTRIBUTES} <= set(opened.ncattrs())
     except _UNREADABLE as error:
-        raise damaged(path, error) from None
+        if isinstance(error, OSError) and (error.errno or 0) > 0:
+            raise unreadable(path, error) from None
+        # HDF5 knows how long a file has to be.
+        sealed = True
     if sealed:
-        raise damaged(path, ValueError("its end is missing"))
+        raise damaged(path, "its end is missing")
     raise UnknownOriginError(
         f"{path} has no checksum; it was made by another program or an older version", path
     )
@@ -206,11 +229,9 @@ def check(path: Path) -> None:
 def _check_bytes(path: Path) -> None:
     """`check`, after a look at all bytes."""
     check(path)
-    try:
+    with reading(path):
         size, stated = _end(path)
         same = stated == checksums.of_file(path, size).encode()
-    except OSError as error:
-        raise damaged(path, error) from None
     if not same:
         raise differs(path)
 
@@ -224,6 +245,7 @@ def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
 
     Raises:
         ResultError: if it is missing, damaged, without checksums or without one of `variables`.
+        UnreadableError: if the system or the library cannot read it, though it may be good.
     """
     _check_bytes(path)
     try:
@@ -232,7 +254,7 @@ def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
             dataset = stored.load()
         content, attributes = checksums.of_content(dataset), _attributes_checksum(dataset.attrs)
     except _UNREADABLE as error:
-        raise damaged(path, error) from None
+        raise not_understood(path, error) from None
     dataset.encoding["source"] = str(path)
     if (content, attributes) != (dataset.attrs[CONTENT], dataset.attrs[ATTRIBUTES]):
         raise differs(path)
@@ -249,13 +271,14 @@ def checksum(path: Path) -> str:
 
     Raises:
         ResultError: if the file is missing, damaged or without checksums.
+        UnreadableError: if the system or the library cannot read it, though it may be good.
     """
     _check_bytes(path)
     try:
         with netCDF4.Dataset(path) as opened:
             return str(opened.getncattr(CONTENT))
     except _UNREADABLE as error:
-        raise damaged(path, error) from None
+        raise not_understood(path, error) from None
 
 
 def require_variables(dataset: xr.Dataset, path: Path, variables: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dynamical_loss.errors import UnknownOriginError
 from dynamical_loss.results import checksums
-from dynamical_loss.results.files import atomic_path, bring_back, damaged, differs, missing
+from dynamical_loss.results.files import atomic_path, bring_back, damaged, differs, reading
 from dynamical_loss.results.recorded import ATTRIBUTES, unsealed
 
 FILES = "files"
@@ -50,25 +50,23 @@ def read(path: Path) -> dict[str, Any]:
 
     Raises:
         ResultError: if it is missing, no such file or damaged, or one of its results is.
+        UnreadableError: if the system does not let us read one of them.
     """
+    with reading(path):
+        text = path.read_bytes()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise missing(path) from None
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from None
+        content = json.loads(text.decode())
+    except ValueError:
+        # Its checksum cannot be found in it any more.
+        raise damaged(path, "it is no JSON") from None
     if not isinstance(content, dict) or not isinstance(content.get(FILES), dict):
         raise UnknownOriginError(f"{path} names no results and was made by another program", path)
     if content.get(ATTRIBUTES) != _checksum(content):
         raise differs(path)
     for name, checksum in content[FILES].items():
         result = path.parent / Path(name).name
-        if not result.is_file():
-            raise missing(result)
-        try:
+        with reading(result):
             same = checksums.of_file(result) == checksum
-        except OSError as error:
-            raise damaged(result, error) from None
         if not same:
             raise differs(result)
     return content

@@ -1,4 +1,4 @@
-"""Look through trees of results for what is damaged, foreign, stale or unfinished.
+"""Look through trees of results for what is damaged, unreadable, foreign, stale or unfinished.
 
 A result is stale when one of its inputs states another checksum than the one it was made from, or when the
 code of its stage has changed since.  What was made from a stale result is not stale for that alone: where
@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dynamical_loss.errors import ResultError, UnknownOriginError, UserError
+from dynamical_loss.errors import ResultError, UnknownOriginError, UnreadableError, UserError
 from dynamical_loss.results import netcdf, recorded, sidecars
 from dynamical_loss.results.record import code_of
 
-Kind = Literal["damaged", "foreign", "stale", "unfinished"]
+Kind = Literal["damaged", "unreadable", "foreign", "stale", "unfinished"]
 
 # Names that `files.atomic_path` gives, and training to its checkpoints.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.(nc|csv|json|pdf|png)")
@@ -95,6 +95,8 @@ def examine(folders: Iterable[Path]) -> Report:
                     findings += _stale(path, attributes)
                 except UnknownOriginError as error:
                     findings.append(Finding(path, "foreign", error))
+                except UnreadableError as error:
+                    findings.append(Finding(path, "unreadable", error))
                 except UserError as error:
                     findings.append(Finding(path, "damaged", error))
             elif path.suffix in _WITH_SIDECAR:
@@ -106,7 +108,7 @@ def examine(folders: Iterable[Path]) -> Report:
             message = (
                 f"{failure.filename} cannot be looked into ({failure.strerror}); mend its permissions or disk"
             )
-            findings.append(Finding(Path(failure.filename), "damaged", UserError(message)))
+            findings.append(Finding(Path(failure.filename), "unreadable", UserError(message)))
     return Report(results, published, tuple(findings))
 
 
@@ -163,7 +165,7 @@ def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
     """The first reason why a whole file would come out otherwise today.
 
     Raises:
-        UserError: if its provenance is not that of this package.
+        UserError: if its provenance is not that of this package, or what it was made from cannot be read.
     """
     source = str(attributes.get("source", ""))
     if not _SOURCE.fullmatch(source):
@@ -189,12 +191,11 @@ def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
 def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
     for name, checksum in recorded.recorded(attributes, recorded.INPUTS, path).items():
         made_from = Path(os.path.normpath(path.parent / name))
-        if not made_from.is_file():
-            return f"was made from {made_from}, which is gone"
         try:
             present = netcdf.checksum(made_from)
-        except UserError:
-            return f"was made from {made_from}, which cannot be read"
+        except ResultError:
+            state = "damaged" if os.path.exists(made_from) else "gone"
+            return f"was made from {made_from}, which is {state}"
         if present != checksum:
             return f"was made from {made_from}, whose content has changed"
     return ""

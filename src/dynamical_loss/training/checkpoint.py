@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dynamical_loss.errors import Interrupted, UserError
+from dynamical_loss.errors import Interrupted, ResultError, UserError
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Provenance
 
@@ -79,13 +79,16 @@ class FileCheckpoint:
         """What was kept by an earlier attempt at the same work, or None.
 
         A file that is damaged or belongs to other work is not taken up, with a line that says so: starting
-        anew is always right.
+        anew is always right.  One that cannot be read now may be good, and is not thrown away.
+
+        Raises:
+            UnreadableError: if the system or the library cannot read it.
         """
         if not self.path.is_file():
             return None
         try:
             kept = netcdf.read(self.path)
-        except UserError as error:
+        except ResultError as error:
             _say(f"starting anew: {str(error).partition(';')[0]}")
             return None
         present = self._record.attributes(self.path.parent)

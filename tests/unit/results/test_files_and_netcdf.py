@@ -1,5 +1,6 @@
 """Files: whole or absent, checked, and saying where they came from."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 
 from dynamical_loss import remedies
-from dynamical_loss.errors import UserError
+from dynamical_loss.errors import UnknownOriginError, UnreadableError, UserError
 from dynamical_loss.results import checksums, digest, files, netcdf, recorded, sidecars
 from dynamical_loss.results.record import Inputs, Provenance
+from privileges import open_to_all, without_permission
 
 STAGE = "dynamical_loss.stages.prepare_dataset"
 
@@ -121,6 +123,75 @@ def test_a_truncated_file_is_named_with_the_command_that_rebuilds_it(tmp_path, k
     assert words.startswith(f"{path} is damaged (")
     assert words.endswith(f"; make it with: snakemake --cores 1 --force {path}")
     assert "\n" not in words
+
+
+def refused_without_a_command(call):
+    """The one line of a refusal that gives no advice to make the file anew."""
+    with pytest.raises(UnreadableError) as error:
+        call()
+    words = remedies.in_words(error.value)
+    assert "\n" not in words
+    assert "damaged" not in words and "snakemake" not in words
+    return words
+
+
+@pytest.mark.parametrize("look", [netcdf.read, netcdf.check, netcdf.checksum])
+def test_a_good_file_without_permission_is_not_called_damaged(tmp_path, look):
+    path = tmp_path / "results" / "laptop" / "file.nc"
+    record().write(example(), path)
+    open_to_all(path.parent)
+    for closed in (path, path.parent):
+        with without_permission(closed):
+            words = refused_without_a_command(lambda: look(path))
+        assert words.startswith(f"{path} cannot be read (Permission denied); mend its permissions")
+    assert look(path) is not False
+
+
+def test_an_error_of_the_disk_is_not_damage(tmp_path):
+    """Linux answers a read of the first page of a process with an input/output error."""
+    path = tmp_path / "file.nc"
+    path.symlink_to("/proc/self/mem")
+    words = refused_without_a_command(lambda: netcdf.read(path))
+    assert words.startswith(f"{path} cannot be read (Input/output error); mend its permissions, or the disk")
+
+
+def test_what_the_library_cannot_read_is_told_with_its_own_words(tmp_path):
+    """Bytes that agree with their checksum, and are no NetCDF."""
+    path = tmp_path / "results" / "laptop" / "file.nc"
+    record().write(example(), path)
+    content = bytearray(path.read_bytes()[: -len(checksums.of_file(path)) - 24])
+    content[:8] = b"nonsense"
+    path.write_bytes(bytes(content))
+    end = b"\nsha256 of all before: " + checksums.of_file(path).encode()
+    path.write_bytes(bytes(content) + end)
+    words = refused_without_a_command(lambda: netcdf.read(path))
+    assert words.startswith(f"{path} is as it was written, but the NetCDF library cannot read it (NetCDF: ")
+
+
+def test_locks_of_others_hinder_neither_reading_nor_writing(tmp_path):
+    path = tmp_path / "file.nc"
+    record().write(example(), path)
+    with open(path, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert netcdf.read(path).sizes["step"] == 2000
+        netcdf.seal(path)
+    strict = "import netCDF4, sys; netCDF4.Dataset(sys.argv[1])"
+    with open(path, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        locked = subprocess.run(
+            [sys.executable, "-c", strict, path],
+            env=os.environ | {"HDF5_USE_FILE_LOCKING": "TRUE"},
+            capture_output=True,
+        )
+    assert locked.returncode != 0, "nothing was locked, so that the test above could not fail"
+
+
+@pytest.mark.parametrize("content", [b"words: 1\n", b"CDF\x01 an older format", b"\x00" * 99])
+def test_another_format_is_foreign_and_not_damaged(tmp_path, content):
+    path = tmp_path / "file.nc"
+    path.write_bytes(content)
+    with pytest.raises(UnknownOriginError, match="is no NetCDF-4 file"):
+        netcdf.read(path)
 
 
 def test_a_flipped_byte_in_the_data_is_noticed(tmp_path):
@@ -380,6 +451,12 @@ def test_a_changed_picture_or_sidecar_is_refused(pictures):
     pictures[1].write_bytes(b"fig.pnG")
     with pytest.raises(UserError, match=r"fig\.png is damaged \(it differs from its checksum\)"):
         sidecars.read(sidecar)
+    pictures[1].unlink()
+    pictures[1].write_bytes(b"fig.png")
+    open_to_all(sidecar.parent)
+    for closed in (sidecar, pictures[1]):
+        with without_permission(closed):
+            refused_without_a_command(lambda: sidecars.read(sidecar))
     pictures[1].unlink()
     with pytest.raises(UserError, match=r"fig\.png does not exist"):
         sidecars.read(sidecar)

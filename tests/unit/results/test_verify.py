@@ -16,6 +16,7 @@ from dynamical_loss import cli, remedies
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import digest, netcdf, sidecars, verify
 from dynamical_loss.results.record import Provenance
+from privileges import open_to_all, without_permission
 
 STAGES = "dynamical_loss.stages."
 
@@ -183,7 +184,8 @@ def test_the_command_lists_problems_counts_them_and_fails(tree, monkeypatch, cap
             cli.commands.main(["verify", *arguments], standalone_mode=False)
         return stop.value.code, capsys.readouterr().out.splitlines()
 
-    counts = "5 results (1 published copies: content alone): 0 damaged, 0 foreign, 0 stale, 0 unfinished"
+    kinds = "0 damaged, 0 unreadable, 0 foreign, 0 stale, 0 unfinished"
+    counts = f"5 results (1 published copies: content alone): {kinds}"
     assert command() == (0, [counts])
     write(Path("results/dataset/d.nc"), "prepare_dataset", 1.5)
     status, (line, last) = command("results", "paper_figures")
@@ -208,14 +210,13 @@ def test_a_checkpoint_beside_its_output_may_go(tree):
     assert f"make {tree / 'trajectory' / 'u.nc'} with snakemake to go on from it" in told
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tree, monkeypatch):
-    real = os.scandir
-
-    def scandir(folder):
-        if os.fspath(folder) == str(tree / "spectrum"):
-            raise PermissionError(13, "Permission denied", os.fspath(folder))
-        return real(folder)
-
-    monkeypatch.setattr("os.scandir", scandir)
-    found = [(item.path, item.kind) for item in verify.examine([tree]).findings]
-    assert (tree / "spectrum", "damaged") in found
+@pytest.mark.parametrize("name", ["spectrum", "trajectory/t.nc", "dataset"])
+def test_what_cannot_be_read_is_not_called_damaged(tree, name):
+    open_to_all(tree)
+    with without_permission(tree / name):
+        findings = verify.examine([tree]).findings
+    assert {item.kind for item in findings} == {"unreadable"}
+    for item in findings:
+        words = remedies.in_words(item.problem)
+        assert "Permission denied" in words
+        assert "snakemake" not in words
