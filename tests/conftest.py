@@ -14,7 +14,8 @@ from project import COMPILED, LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
 # of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# As in every job of the pipeline: one thread, for sums in one order everywhere, and compiled programs kept.
+# As in every job of the pipeline: one thread, for sums in one order everywhere, compiled programs kept, and
+# no variable that is left over from other work.
 os.environ["XDG_CACHE_HOME"] = str(COMPILED)
 environment.prepare()
 

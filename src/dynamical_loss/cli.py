@@ -420,19 +420,30 @@ def document_config(config: Path, schema: Path) -> None:
 
 
 def _use(device: str | None) -> None:
-    """Compute on a device of that kind; before JAX is imported.
+    """Compute on a device of that kind, whatever JAX_PLATFORMS says; before JAX is imported.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or JAX_PLATFORMS names one that is not there.
     """
-    if device is None:
-        return
     if device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
         return
+    if device == "gpu":
+        os.environ.pop("JAX_PLATFORMS", None)
     import jax
 
-    if jax.default_backend() != device:
+    try:
+        found = jax.default_backend()
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        platforms = os.environ.get("JAX_PLATFORMS")
+        if platforms is None:
+            raise UserError(f"JAX finds no device to compute on ({reason}); take --device cpu") from None
+        raise UserError(
+            f"JAX_PLATFORMS is {platforms}, and JAX cannot compute there ({reason}); unset it, or take "
+            "--device cpu"
+        ) from None
+    if device is not None and found != device:
         raise UserError(
             "--device gpu: JAX finds no GPU here; install its packages (make figures ACCELERATOR=cuda), or "
             "set `devices` to cpu"
@@ -441,10 +452,10 @@ def _use(device: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; a user's mistake ends with one line and exit status 2."""
-    environment.prepare()
     # JAX computes in one long call that Python cannot interrupt; files are only ever whole anyway.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
+        environment.prepare()
         commands.main(args=arguments, prog_name="python -m dynamical_loss", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

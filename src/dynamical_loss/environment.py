@@ -1,32 +1,196 @@
-"""What a process sets before JAX is imported; numbers depend on it."""
+"""What surrounds a process and could change its numbers: set in one place, or recorded.
+
+JAX, XLA, numba, numpy and the libraries below them read environment variables when they are imported.  A
+variable that is left over from other work would change what a seed means, and no file would say so.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import platform
+import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import platformdirs
 
+from dynamical_loss.errors import UserError
+
+PINNED = {
+    # One thread a job, for sums in one order on every machine, and no oversubscription.
+    "PJRT_NPROC": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+"""Values that are the same for everybody."""
+
+_OURS = (
+    "JAX",
+    "EAGER_CONSTANT_FOLDING",
+    "CHECK_VMA",
+    "MOCK_NUM_GPU_PROCESSES",
+    "FLAX_",
+    "NNX_",
+    "NUMBA_",
+    "NPY_",
+    "NUMPY_",
+    "OMP_",
+    "OPENBLAS_",
+    "GOTO_",
+    "MKL_",
+    "BLIS_",
+    "KMP_",
+)
+"""Families of variables that decide numbers, and that nobody needs: what is not listed below is removed."""
+
+_OTHERS = (
+    "XLA_",
+    "PJRT_",
+    "TF_",
+    "LIBTPU_",
+    "NVIDIA_",
+    "CUDA_",
+    "CUBLAS_",
+    "CUDNN_",
+    "ROCM_",
+    "HIP_",
+    "MIOPEN_",
+)
+"""Families that a machine may need, to find or mend its device: what is not listed below is recorded."""
+
+_HARMLESS = (
+    # Which device computes is recorded itself.
+    "JAX_PLATFORMS",
+    "JAX_CUDA_VISIBLE_DEVICES",
+    "JAX_ROCM_VISIBLE_DEVICES",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "HIP_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_REQUIRE_*",
+    "NVIDIA_PRODUCT_NAME",
+    # Where things are, and where compiled programs are kept.
+    "CUDA_HOME",
+    "CUDA_PATH",
+    "CUDA_ROOT",
+    "CUDA_VERSION",
+    "CUDA_CACHE_*",
+    "ROCM_PATH",
+    "ROCM_HOME",
+    "NUMBA_CACHE_DIR",
+    "JAX_COMPILATION_CACHE_DIR",
+    "JAX_COMPILATION_CACHE_MAX_SIZE",
+    "JAX_ENABLE_COMPILATION_CACHE",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
+    # How much memory is taken at once, and what is told of the work.
+    "XLA_PYTHON_CLIENT_*",
+    "TF_CPP_*",
+    "JAX_LOG_COMPILES",
+    "JAX_LOGGING_LEVEL",
+    "JAX_EXPLAIN_CACHE_MISSES",
+    "JAX_TRACEBACK_FILTERING",
+)
+"""Variables of these families that change no number; a star stands for any ending."""
+
+JAX_SETTINGS = {
+    "jax_allow_f16_reductions": True,
+    "jax_debug_infs": False,
+    "jax_debug_nans": False,
+    "jax_default_device": None,
+    "jax_default_matmul_precision": None,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_disable_jit": False,
+    "jax_disable_most_optimizations": False,
+    "jax_enable_custom_prng": False,
+    "jax_enable_x64": False,
+    "jax_exec_time_optimization_effort": 0.0,
+    "jax_high_dynamic_range_gumbel": False,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_numpy_rank_promotion": "allow",
+    "jax_random_seed_offset": 0,
+    "jax_softmax_custom_jvp": False,
+    "jax_threefry_gpu_kernel_lowering": False,
+    "jax_threefry_partitionable": True,
+}
+"""Settings of JAX that decide numbers, with the values that all results are computed with."""
+
 
 def prepare() -> None:
-    """Set what JAX reads when it is imported; values that the user has set stay."""
-    # One thread a job, for equal numbers on every machine and no oversubscription.
-    os.environ.setdefault("PJRT_NPROC", "1")
-    # Jobs by the hundred compile the same few programs.  They are machine code, and a home folder may be
-    # shared between machines: each kind of processor has its own.
+    """Set what numbers depend on, before anything that reads it is imported.
+
+    Raises:
+        UserError: if a file in the working folder would change what numba compiles.
+    """
+    for name in [name for name in os.environ if _of(name, _OURS) and not _is_harmless(name)]:
+        del os.environ[name]
+    os.environ.update(PINNED)
+    _keep_compiled(os.environ)
+    if Path(".numba_config.yaml").exists():
+        raise UserError(
+            ".numba_config.yaml in this folder would change what numba compiles; move it elsewhere"
+        )
+
+
+def _keep_compiled(variables: MutableMapping[str, str]) -> None:
+    """Say where JAX keeps compiled programs; jobs by the hundred compile the same few."""
+    # They are machine code, and a home folder may be shared between machines: each kind of processor has its
+    # own.
     processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
     folder = platformdirs.user_cache_path("dynamical-loss") / f"jax-{processor}"
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
+    variables.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
     # Small ones too: together they take a tenth of a job's start.
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    variables.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+def recorded() -> dict[str, str]:
+    """Variables that are set, may decide numbers and are left as they are; usually none.
+
+    They are part of what a result is known by.
+    """
+    return {name: value for name, value in sorted(os.environ.items()) if _counts(name)}
+
+
+def _counts(name: str) -> bool:
+    return _of(name, _OTHERS) and name not in PINNED and not _is_harmless(name)
+
+
+def require_pinned() -> None:
+    """Refuse to compute with other settings of JAX than all results are computed with.
+
+    Who calls the package from a program of their own may have changed them.
+
+    Raises:
+        UserError: one line that names the first.
+    """
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return
+    for name, value in JAX_SETTINGS.items():
+        found = getattr(jax.config, name, value)
+        found = getattr(found, "value", found)
+        if found != value:
+            raise UserError(
+                f"JAX's setting {name} is {found!r}, and results are computed with {value!r}; "
+                f"call jax.config.update({name!r}, {value!r}) first"
+            )
+
+
+def _of(name: str, families: tuple[str, ...]) -> bool:
+    return name.startswith(families)
+
+
+def _is_harmless(name: str) -> bool:
+    return any(name.startswith(known[:-1]) if known.endswith("*") else name == known for known in _HARMLESS)
 
 
 def _processor() -> str:
     """Model and instruction set of this machine's processor, as far as the system tells."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.platform() + platform.processor()
     told = {line.partition(":")[0].strip(): line for line in lines}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,12 +38,16 @@ def optimiser(name: str, arguments: Mapping[str, float | bool | str]) -> Optimis
     def factory(learning_rate: jax.Array | float) -> optax.GradientTransformation:
         return create(learning_rate, **arguments)
 
-    try:
+    def step(parameter: jax.Array) -> Any:
         transform = factory(0.1)
-        parameter = np.zeros(1)
-        transform.update(parameter, transform.init(parameter), parameter)
-    except Exception as error:
-        # Whatever optax raises for a value it cannot use, or an optimiser that wants more than gradients.
+        return transform.update(parameter, transform.init(parameter), parameter)
+
+    parameter = jax.ShapeDtypeStruct((1,), np.float32)  # type: ignore[no-untyped-call]
+    try:
+        # Traced alone: nothing is computed, so it does not matter which devices there are.
+        jax.eval_shape(step, parameter)
+    except (TypeError, ValueError, AttributeError, LookupError, AssertionError, NotImplementedError) as error:
+        # What optax raises for a value it cannot use, or an optimiser that wants more than gradients.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"optax.{name} cannot be used with {dict(arguments)} ({reason})") from None
     return factory

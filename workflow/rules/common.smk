@@ -58,6 +58,11 @@ def training_code(name, training):
     return code.training(name, training, shape, CONFIG.devices.training).digest
 
 
+# Variables of the environment that may decide numbers and are not ours to set; usually none.  They are a
+# trigger, and part of a cached result's name, as the settings are.
+SURROUNDINGS = environment.recorded()
+
+
 def as_json(settings):
     """Settings as one line of plain JSON: what the command takes and what triggers a rerun.
 

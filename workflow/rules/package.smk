@@ -18,7 +18,7 @@ first_in("PYTHONPATH", os.path.join(workflow.basedir, "src"))
 # not.  Written into the commands instead, its path would retrain everything in a moved environment.
 first_in("PATH", os.path.dirname(sys.executable))
 
-from dynamical_loss import remedies
+from dynamical_loss import environment, remedies
 from dynamical_loss.config import document
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures.registry import FIGURES
@@ -31,6 +31,8 @@ def stop(error):
 
 
 try:
+    # Snakemake's own process looks at optimisers, and its jobs inherit what is set here.
+    environment.prepare()
     document.read(Path("config.yaml"), FIGURES)
 except UserError as error:
     stop(error)

@@ -20,6 +20,7 @@ rule probe_spectrum:
         settings=lambda wildcards: as_json(run_settings(wildcards.run)[1]),
         run=lambda wildcards: wildcards.run,
         device=CONFIG.devices.probes,
+        surroundings=SURROUNDINGS,
         code=lambda wildcards: code.probing(
             run_settings(wildcards.run)[0], CONFIG.devices.probes
         ).digest,

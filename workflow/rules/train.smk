@@ -17,6 +17,7 @@ rule train_phase_block:
         settings=lambda wildcards: PHASE_TRAINING[wildcards.study].settings,
         block=block_options,
         device=CONFIG.devices.training,
+        surroundings=SURROUNDINGS,
         code=lambda wildcards: PHASE_TRAINING[wildcards.study].code,
     message:
         "Training {wildcards.study}, {wildcards.block}"
@@ -46,6 +47,7 @@ rule train_trajectory:
         settings=lambda wildcards: as_json(run_settings(wildcards.run)[0]),
         seed=lambda wildcards: run_settings(wildcards.run)[2],
         device=CONFIG.devices.training,
+        surroundings=SURROUNDINGS,
         code=lambda wildcards: training_code(
             "train_trajectory", run_settings(wildcards.run)[0]
         ),

@@ -16,6 +16,7 @@ from typing import Any
 
 import xarray as xr
 
+from dynamical_loss import environment
 from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.results import digest, netcdf
 from dynamical_loss.results.digest import Code
@@ -143,6 +144,7 @@ class Provenance:
             "git_state": state,
             "code_digest": digest_now,
             "package_versions": package_versions(),
+            "surroundings": json.dumps(environment.recorded()),
         }
         self._settings = json.loads(json.dumps(dict(settings), default=str))
         self._seeds = [int(seed) for seed in seeds]
@@ -155,7 +157,12 @@ class Provenance:
         self._resumed = int(attributes["resumed"]) + 1
 
     def attributes(self, folder: Path) -> dict[str, Any]:
-        """Global attributes of a file finished now in `folder`."""
+        """Global attributes of a file finished now in `folder`.
+
+        Raises:
+            UserError: if JAX computes with other settings than it should, see `environment.require_pinned`.
+        """
+        environment.require_pinned()
         backend, device = _device()
         return {
             "Conventions": "CF-1.10",

@@ -30,6 +30,7 @@ _IDENTITY = (
     "settings",
     "inputs",
     "package_versions",
+    "surroundings",
     "backend",
     "device",
     "precision",

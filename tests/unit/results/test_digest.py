@@ -140,7 +140,7 @@ def test_an_unknown_module_is_refused():
         ("training/ensemble.py", r"total = -\(-count", "total = -(-1 * count", TRAINING),
         ("losses/weights.py", r"phase >= 0\.25", "phase >= 0.26", TRAINING),
         ("losses/__init__.py", r"0\.5 \*", "0.6 *", TRAINING | PROBES),
-        ("environment.py", r'"PJRT_NPROC", "1"', '"PJRT_NPROC", "2"', TRAINING | PROBES),
+        ("environment.py", r'"PJRT_NPROC": "1"', '"PJRT_NPROC": "2"', TRAINING | PROBES),
         ("results/netcdf.py", r"GranularBitRound", "BitGroom", ALL),
         ("models/kinds/mlp.py", r"Cost\(1\.0e-4", "Cost(2.0e-4", set()),
         # One network, one dataset, one figure alone.

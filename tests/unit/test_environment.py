@@ -1,0 +1,182 @@
+"""What surrounds a process: no variable decides a number in silence, over the whole list that there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from dynamical_loss import environment
+from dynamical_loss.errors import UserError
+from dynamical_loss.optimisers import optimiser
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Provenance
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+
+SETTINGS_SEEN = """
+import json
+from dynamical_loss import environment
+environment.prepare()
+import flax, jax, numba
+print(json.dumps({
+    "jax": {name: str(getattr(jax.config, name, value)) for name, value in jax.config.values.items()},
+    "flax": {name: str(getattr(flax.config, name)) for name in sorted(flax.config._values)},
+    "numba": {name: str(value) for name, value in vars(numba.config).items() if name.isupper()},
+}))
+"""
+
+
+def in_surroundings(variables, *arguments, **options):
+    """A Python process whose environment has other variables too; its standard output."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": SOURCE, **variables},
+        capture_output=True,
+        text=True,
+        **options,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def seen(variables):
+    status, output, error = in_surroundings(variables, "-c", SETTINGS_SEEN)
+    assert status == 0, error
+    return json.loads(output)
+
+
+def harmless(name):
+    return any(name.startswith(known.rstrip("*")) for known in environment._HARMLESS)
+
+
+@pytest.fixture(name="clean", scope="module")
+def _clean():
+    return seen({})
+
+
+def test_no_variable_reaches_a_setting_of_jax_flax_or_numba(clean):
+    """Every setting that these libraries list, by the variable that they would read it from."""
+    names = [
+        *(name.upper() for name in clean["jax"]),
+        *(name.upper() for name in clean["flax"]),
+        *(f"NUMBA_{name}" for name in clean["numba"]),
+    ]
+    assert len(names) > 150
+    # Values that are no boolean, number or choice of any setting: whoever still read one would fail.
+    foreign = {name: "perturbed" for name in names if not harmless(name)}
+    assert seen(foreign) == clean
+    # The same with values that are fit for many of them.
+    assert seen(dict.fromkeys(foreign, "1")) == clean
+
+
+def test_results_in_foreign_surroundings_have_equal_numbers(tmp_path):
+    dataset = tmp_path / "spiral.nc"
+    command = ["-m", "dynamical_loss"]
+    status, _, error = in_surroundings({}, *command, "prepare-dataset", "--output", str(dataset))
+    assert status == 0, error
+    foreign = {
+        "JAX_DEFAULT_PRNG_IMPL": "rbg",
+        "JAX_THREEFRY_PARTITIONABLE": "0",
+        "JAX_ENABLE_X64": "1",
+        "JAX_DEFAULT_MATMUL_PRECISION": "bfloat16",
+        "JAX_DEBUG_NANS": "1",
+        "JAX_RANDOM_SEED_OFFSET": "7",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+        "FLAX_FIX_RNG_SEPARATOR": "1",
+        "NUMBA_DISABLE_JIT": "1",
+        "OMP_NUM_THREADS": "7",
+        "PJRT_NPROC": "2",
+        "JAX_PLATFORMS": "cuda",
+    }
+    checksums = []
+    for number, variables in enumerate(({}, foreign)):
+        output = tmp_path / f"{number}.nc"
+        settings = json.dumps({"engine": "xla", "steps": 40, "record_every": 10, "model": {"width": 7}})
+        arguments = ["--dataset", str(dataset), "--settings", settings, "--output", str(output)]
+        arguments += ["--period", "20", "--amplitude", "5", "--device", "cpu"]
+        status, _, error = in_surroundings(variables, *command, "train-phase-block", *arguments)
+        assert status == 0, error
+        checksums.append(netcdf.checksum(output))
+    assert checksums[0] == checksums[1]
+
+
+def test_what_is_left_alone_is_recorded_and_what_is_harmless_is_not(monkeypatch):
+    for name in [name for name in os.environ if environment._of(name, environment._OTHERS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PJRT_NPROC", "1")
+    assert environment.recorded() == {}
+    for name in ("XLA_PYTHON_CLIENT_PREALLOCATE", "CUDA_VISIBLE_DEVICES", "TF_CPP_MIN_LOG_LEVEL", "PATH"):
+        monkeypatch.setenv(name, "1")
+    assert environment.recorded() == {}
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    expected = {"NVIDIA_TF32_OVERRIDE": "1", "XLA_FLAGS": "--xla_cpu_enable_fast_math=true"}
+    assert environment.recorded() == expected
+    record = Provenance("dynamical_loss.stages.prepare_dataset", {}, [0], "float64")
+    assert json.loads(record.attributes(Path())["surroundings"]) == expected
+
+
+def test_the_pinned_settings_of_jax_are_its_own_defaults(clean):
+    for name, value in environment.JAX_SETTINGS.items():
+        assert name in jax.config.values
+        assert str(value).lower() in clean["jax"][name].lower()
+    environment.require_pinned()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jax_threefry_partitionable", False),
+        ("jax_enable_x64", True),
+        ("jax_default_prng_impl", "rbg"),
+        ("jax_default_matmul_precision", "bfloat16"),
+        ("jax_numpy_dtype_promotion", "strict"),
+    ],
+)
+def test_a_program_that_changed_jax_is_refused_in_one_line(name, value):
+    record = Provenance("dynamical_loss.stages.prepare_dataset", {}, [0], "float64")
+    before = jax.config.values[name]
+    jax.config.update(name, value)
+    try:
+        with pytest.raises(UserError, match=f"JAX's setting {name} is '?{value}'?, and results are") as error:
+            record.attributes(Path())
+    finally:
+        jax.config.update(name, getattr(before, "value", before))
+    assert "\n" not in str(error.value)
+
+
+def test_numba_s_file_of_settings_is_refused(tmp_path):
+    (tmp_path / ".numba_config.yaml").write_text("disable_jit: 1\n", encoding="utf-8")
+    status, _, error = in_surroundings({}, "-m", "dynamical_loss", "verify", cwd=tmp_path)
+    assert status == 2
+    assert error.splitlines() == [
+        "error: .numba_config.yaml in this folder would change what numba compiles; move it elsewhere"
+    ]
+
+
+def test_a_device_that_is_not_there_is_told_by_the_variable_that_asks_for_it(tmp_path):
+    arguments = ["train-trajectory", "--dataset", "d.nc", "--output", "o.nc"]
+    foreign = {"JAX_PLATFORMS": "rocm"}
+    status, _, error = in_surroundings(foreign, "-m", "dynamical_loss", *arguments, cwd=tmp_path)
+    assert status == 2
+    (line,) = [line for line in error.splitlines() if not line.startswith(("WARNING", "I0", "W0", "E0"))]
+    assert line.startswith("error: JAX_PLATFORMS is rocm, and JAX cannot compute there (")
+    assert line.endswith("); unset it, or take --device cpu")
+
+
+CHECK = """
+from dynamical_loss.optimisers import optimiser
+optimiser("sgd", {"momentum": 0.9, "nesterov": True})
+"""
+
+
+def test_optimisers_are_checked_whatever_devices_there_are():
+    status, _, error = in_surroundings({"JAX_PLATFORMS": "cuda"}, "-c", CHECK)
+    assert status == 0, error
+    with pytest.raises(ValueError, match=r"optax\.lbfgs cannot be used"):
+        optimiser("lbfgs", {})
