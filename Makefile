@@ -58,11 +58,20 @@ config: $(VENV)/.runtime
 lock: $(VENV)/.tools
 	cd envs && ./lock.sh
 
+# The package is found by a path relative to the environment: pip would write the whole path in the locale's
+# encoding, and where it cannot be written so, Python would not start.
+define LINK
+import os, pathlib, sysconfig
+packages = pathlib.Path(sysconfig.get_path("purelib"))
+(packages / "dynamical_loss.pth").write_text(os.path.relpath("src", packages) + "\n", encoding="ascii")
+endef
+export LINK
+
 $(VENV)/.runtime: $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -c "$$LINK"
 	touch $@
 
 $(VENV)/.tools: $(VENV)/.runtime envs/dev.txt

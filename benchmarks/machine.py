@@ -24,7 +24,9 @@ SPREAD = {"median", "minimum", "maximum", "repetitions"}
 def processor() -> str:
     """Name of the processor as its maker gives it."""
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        found = re.search(
+            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE
+        )
     except OSError:
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()
@@ -42,7 +44,9 @@ def caches() -> dict[str, str]:
     found = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
-            level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+            level, kind, size = (
+                (index / name).read_text(encoding="utf-8").strip() for name in ("level", "type", "size")
+            )
         except OSError:
             continue
         letter = {"Data": "d", "Instruction": "i"}.get(kind, "")
@@ -85,7 +89,11 @@ def peak_memory() -> float:
     """Largest resident memory of this process so far, MB."""
     status = Path("/proc/self/status")
     # Linux keeps ru_maxrss across exec: a child would report what its parent had in memory.
-    found = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE) if status.exists() else None
+    found = (
+        re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
+        if status.exists()
+        else None
+    )
     if found:
         return int(found[1]) * 1024 / 1e6
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     result = machine.description() | {"quick": options.quick, "measurements": []}
     own = table.RESULTS / f"{machine.label()}.json"
-    stored = json.loads(own.read_text()) if options.update and own.exists() else None
+    stored = json.loads(own.read_text(encoding="utf-8")) if options.update and own.exists() else None
     if options.update and (stored is None or stored["software"] != result["software"]):
         sys.exit(f"error: {own} does not exist or is of other packages; measure all of it first")
     began = time.perf_counter()
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result = merged(stored, result)
     output = options.output or own
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    output.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if options.only is None or "growth" in options.only:
         picture = output.with_suffix(".png") if options.output else FOLDER / "growth.png"
         growth.draw(result["measurements"], picture)

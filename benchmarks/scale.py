@@ -111,7 +111,9 @@ class Copy:
     def snakemake(self, amplitudes_per_block: int, *options: str) -> tuple[float, str, float]:
         """`measured` of the study with so many amplitudes a job."""
         phase = {"spiral_w100": self.study.settings(amplitudes_per_block)}
-        (self.folder / "overlay.json").write_text(json.dumps({"scale": NAME, "phase": phase}))
+        (self.folder / "overlay.json").write_text(
+            json.dumps({"scale": NAME, "phase": phase}), encoding="utf-8"
+        )
         return self.measured("snakemake", *options, "--configfile", "overlay.json", "--", TARGET)
 
     def replace_training(self) -> None:
@@ -120,15 +122,15 @@ class Copy:
         It does not measure rules that its cache between workflows may serve.
         """
         path = self.folder / "src/dynamical_loss/training/ensemble.py"
-        path.write_text(path.read_text() + STUB)
+        path.write_text(path.read_text(encoding="utf-8") + STUB, encoding="utf-8")
         for path in (self.folder / "workflow/rules").glob("*.smk"):
-            path.write_text(_CACHED.sub(_MEASURED, path.read_text()))
+            path.write_text(_CACHED.sub(_MEASURED, path.read_text(encoding="utf-8")), encoding="utf-8")
 
     def seconds(self, rule: str) -> list[float]:
         """Wall time of each job's command, as Snakemake measured it."""
         found = []
         for path in sorted((self.folder / "logs" / NAME / rule).rglob("*.tsv")):
-            with open(path, newline="") as stream:
+            with open(path, encoding="utf-8", newline="") as stream:
                 found += [float(row["s"]) for row in csv.DictReader(stream, delimiter="\t")]
         return found
 

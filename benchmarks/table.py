@@ -386,7 +386,7 @@ def headline(results: Sequence[dict[str, Any]]) -> str:
 
 def stored() -> list[dict[str, Any]]:
     """The stored results, by name of the machine."""
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
 
 
 def updated(readme: str) -> str:
@@ -398,7 +398,7 @@ def updated(readme: str) -> str:
 def write() -> None:
     """Write the tables of both files."""
     for path in (README, FRONT):
-        path.write_text(updated(path.read_text()))
+        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

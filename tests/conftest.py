@@ -32,7 +32,7 @@ def made_once(factory, name, make):
     if "PYTEST_XDIST_WORKER" in os.environ:
         common = common.parent  # each worker has a folder of its own in there
     folder, done = common / f"made-{name}", common / f"{name}.done"
-    with (common / f"{name}.lock").open("w") as lock:
+    with (common / f"{name}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)

@@ -59,7 +59,7 @@ class Server:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             status = int(self._process.stdout.readline())
-            return status, Path(output.name).read_text()
+            return status, Path(output.name).read_text(encoding="utf-8")
 
     def close(self):
         with self._process:
@@ -117,14 +117,14 @@ class Project:
         command, *rest = map(str, arguments)
         if command == "snakemake":
             return server().run(self.folder, self.environment() | environment, rest)
-        return self.run_alone(command, *rest)
+        return self.run_alone(command, *rest, **environment)
 
-    def run_alone(self, *arguments):
+    def run_alone(self, *arguments, **environment):
         """The same in a process of its own, also for Snakemake."""
         done = subprocess.run(
             [sys.executable, "-m", *map(str, arguments)],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment() | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -138,7 +138,7 @@ class Project:
         Whatever it has said so far is in `output`; at the end of the block it is killed if it still runs.
         """
         selection.setdefault("options", ("--cores", "1"))
-        with self._output.open("w") as output:
+        with self._output.open("w", encoding="utf-8") as output:
             running = subprocess.Popen(
                 [sys.executable, "-m", *self.arguments(*targets, **selection)],
                 cwd=self.folder,
@@ -161,7 +161,7 @@ class Project:
     @property
     def output(self):
         """What the Snakemake that was started last has said."""
-        return self._output.read_text()
+        return self._output.read_text(encoding="utf-8")
 
     @staticmethod
     def arguments(*targets, overlay=None, config=(SMOKE,), options=()):
@@ -183,20 +183,20 @@ class Project:
     def overlay(self, text):
         """A file with settings, to be laid over those of the smoke scale."""
         path = self.folder / "overlay.yaml"
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         return path.name
 
     def edit(self, module):
         """Change what a module of the package does, as far as a digest can tell."""
-        with (self.folder / "src" / "dynamical_loss" / module).open("a") as stream:
+        with (self.folder / "src" / "dynamical_loss" / module).open("a", encoding="utf-8") as stream:
             stream.write("\nEDITED = True\n")
 
     def settings(self, name):
-        return yaml.safe_load((self.folder / name).read_text())
+        return yaml.safe_load((self.folder / name).read_text(encoding="utf-8"))
 
     def write(self, name, settings):
         """Replace a file of settings."""
-        (self.folder / name).write_text(yaml.safe_dump(settings))
+        (self.folder / name).write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     def checkpoint(self, name):
         """Where the unfinished work of a result is kept."""

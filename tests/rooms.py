@@ -80,4 +80,4 @@ def updated(text):
 
 
 if __name__ == "__main__":
-    PICTURE.write_text(updated(PICTURE.read_text()))
+    PICTURE.write_text(updated(PICTURE.read_text(encoding="utf-8")), encoding="utf-8")

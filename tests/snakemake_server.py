@@ -12,7 +12,6 @@ import warnings
 # What the package needs of others, and none of the sources under test.
 import optax  # noqa: F401
 import pydantic  # noqa: F401
-import snakemake.api
 import snakemake.cli
 import xarray  # noqa: F401
 

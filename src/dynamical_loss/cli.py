@@ -416,7 +416,7 @@ def document_config(config: Path, schema: Path) -> None:
     table = (meaning.FIRST_DEFAULTS, meaning.completed(Config))
     for path, content in ((config, text), (schema, document.schema(FIGURES)), table):
         with atomic_path(path) as temporary:
-            temporary.write_text(content)
+            temporary.write_text(content, encoding="utf-8")
 
 
 def _use(device: str | None) -> None:
@@ -478,6 +478,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _report(_out_of_memory(error))
+    except UnicodeEncodeError as error:
+        # What the libraries below Python make of a name that the locale cannot write.
+        _report(
+            f"{error.object!a} cannot be written in {error.encoding}; name files and folders in UTF-8, "
+            "and take a locale of UTF-8 (LC_ALL=C.UTF-8)"
+        )
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _report(f"{where}{error.strerror or error}; check the path and the disk")

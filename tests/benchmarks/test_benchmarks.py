@@ -224,7 +224,7 @@ def test_numbers_in_tables(value, text):
 
 def test_the_readme_shows_the_stored_results():
     for path, marker in ((table.README, "<!-- table -->"), (table.FRONT, "<!-- speed -->")):
-        readme = path.read_text()
+        readme = path.read_text(encoding="utf-8")
         assert marker in readme
         assert table.updated(readme) == readme, "run python benchmarks/table.py"
     for result in table.stored():
@@ -309,7 +309,7 @@ def test_quick_run(tmp_path):
     assert done.returncode == 0, done.stderr
     assert table.README.read_bytes() == readme
     assert output.with_suffix(".png").stat().st_size > 1000
-    result = json.loads(output.read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    result = json.loads(output.read_text(encoding="utf-8"), parse_constant=pytest.fail)  # NaN is no JSON
     assert result["quick"] and result["machine"]["cores"] >= 1 and len(result["git_commit"]) in (7, 40)
     entries = result["measurements"]
     identities = [json.dumps({k: e[k] for k in sorted(e.keys() - machine.SPREAD)}) for e in entries]

@@ -170,7 +170,7 @@ def test_quick_run(tmp_path):
         env={name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")},
     )
     assert done.returncode == 0, done.stderr
-    result = json.loads(output.read_text(), parse_constant=pytest.fail)  # NaN is no JSON
+    result = json.loads(output.read_text(encoding="utf-8"), parse_constant=pytest.fail)  # NaN is no JSON
     entries = result["measurements"]
     assert {entry["section"] for entry in entries} == {"images"}
     identities = [json.dumps({k: e[k] for k in sorted(e.keys() - machine.SPREAD)}) for e in entries]

@@ -47,7 +47,7 @@ def check():
     if _missing() and shutil.which("apt-get", path=SEARCH) is None:
         raise UserError(f"{_missing()[0]} is not installed, and apt-get, which would install it, is not here")
     if CONFIGURATION.exists():
-        ours = CONFIGURATION.read_text().startswith(MARK)
+        ours = CONFIGURATION.read_text(encoding="utf-8").startswith(MARK)
     else:  # a node may get its configuration from elsewhere
         ours = not RESOURCES.exists() and not processes("slurmd") and not processes("slurmctld")
     if not ours:
@@ -79,7 +79,7 @@ def running():
     if _missing():
         raise UserError(f"{_missing()[0]} is not installed; make test-slurm installs it")
     CONFIGURATION.parent.mkdir(exist_ok=True)
-    with LOCK.open("w") as lock:
+    with LOCK.open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -97,7 +97,7 @@ def running():
 def _remove_stale():
     """Stop what a killed run has left; the lock says that it runs no more."""
     if CONFIGURATION.exists():
-        folder = Path(CONFIGURATION.read_text().splitlines()[0].removeprefix(MARK))
+        folder = Path(CONFIGURATION.read_text(encoding="utf-8").splitlines()[0].removeprefix(MARK))
         if not folder.name.startswith(PREFIX) or not folder.is_absolute():
             raise UserError(f"{CONFIGURATION} names no folder of these tests; remove it")
         Cluster(folder).stop()
@@ -130,10 +130,11 @@ class Cluster:
             os.mknod(self.folder / f"run/gpu{number}", 0o20666, os.makedev(1, 3))
         host = socket.gethostname().split(".")[0]
         written = CONFIGURATION.with_suffix(".new")
-        written.write_text(_configuration(self.folder, host))
+        written.write_text(_configuration(self.folder, host), encoding="utf-8")
         written.replace(CONFIGURATION)  # whole or not at all: half of it would look like a real cluster's
         RESOURCES.write_text(
-            f"AutoDetect=off\nNodeName={host} Name=gpu File={self.folder}/run/gpu[0-{GPUS - 1}]\n"
+            f"AutoDetect=off\nNodeName={host} Name=gpu File={self.folder}/run/gpu[0-{GPUS - 1}]\n",
+            encoding="utf-8",
         )
         self._daemon(
             "munged",
@@ -157,7 +158,7 @@ class Cluster:
 
     def _log(self, name):
         path = self.folder / "log" / f"{name}.log"
-        return path.read_text()[-2000:] if path.exists() else ""
+        return path.read_text(encoding="utf-8")[-2000:] if path.exists() else ""
 
     def stop(self):
         """Cancel all jobs, end the daemons and remove what they have written."""
@@ -177,7 +178,7 @@ class Cluster:
     def _process(self, name):
         """A daemon's process, None if it has ended; its number may be another program's by now."""
         try:
-            number = int((self.folder / "run" / f"{name}.pid").read_text())
+            number = int((self.folder / "run" / f"{name}.pid").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return number if number in processes(name) else None
@@ -255,7 +256,7 @@ def processes(name):
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it may end just now
-            number, _, rest = path.read_text().partition(" (")
+            number, _, rest = path.read_text(encoding="utf-8").partition(" (")
             called, _, state = rest.rpartition(") ")
             # In a container nobody may collect daemons that have ended: they stay as zombies.
             if called == name and not state.startswith("Z"):

@@ -12,11 +12,11 @@ from dynamical_loss.errors import UserError
 
 def test_a_real_clusters_node_is_left_alone(tmp_path, monkeypatch):
     path = tmp_path / "slurm.conf"
-    path.write_text("ClusterName=university\n")
+    path.write_text("ClusterName=university\n", encoding="utf-8")
     monkeypatch.setattr(slurm, "CONFIGURATION", path)
     with pytest.raises(UserError, match="belongs to a real SLURM cluster"), slurm.running():
         pass
-    assert path.read_text() == "ClusterName=university\n"
+    assert path.read_text(encoding="utf-8") == "ClusterName=university\n"
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next_and_by_none_while_it_runs():

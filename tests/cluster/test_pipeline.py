@@ -64,7 +64,9 @@ def test_the_cluster_computes_the_same_numbers(clustered, finished):
     names = {path.name for path in project.result("figures").iterdir()}
     assert names == {path.name for path in finished.result("figures").iterdir()}
     claims = "claims.csv"
-    assert project.result(claims).read_text() == finished.result(claims).read_text()
+    assert project.result(claims).read_text(encoding="utf-8") == finished.result(claims).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_training_and_probes_run_on_nodes_and_the_rest_beside_snakemake(clustered, pristine):
@@ -133,7 +135,7 @@ def test_a_job_above_its_memory_is_killed_and_told(ready):
     assert "Error in rule train_phase_block" in output
     log = f"logs/slurm/rule_train_phase_block/spiral_w100_static_seeds0-1/{number}.log"
     assert log in output
-    assert "exceeded memory limit" in (ready.folder / log).read_text()
+    assert "exceeded memory limit" in (ready.folder / log).read_text(encoding="utf-8")
 
 
 def test_a_second_attempt_gets_more_memory(ready):
@@ -191,9 +193,9 @@ def test_partition_gpu_and_time_of_the_profile_reach_slurm(ready):
     """The lines that a newcomer edits, with their comment signs taken off."""
     path = ready.folder / "workflow/profiles/slurm/config.yaml"
     keys = "default-resources|set-resources|train_phase_block|slurm_partition|gpu|runtime"
-    text, lines = re.subn(rf"^# ( *(?:{keys}):)", r"\1", path.read_text(), flags=re.MULTILINE)
+    text, lines = re.subn(rf"^# ( *(?:{keys}):)", r"\1", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert lines == 7
-    path.write_text(re.sub(r"(slurm_partition): \w+", r"\1: main", text))
+    path.write_text(re.sub(r"(slurm_partition): \w+", r"\1: main", text), encoding="utf-8")
     (number,) = submitted(ready.snakemake(BLOCK, options=options()))
     job = slurm.jobs()[number]
     assert job["TresPerJob"] == "gres:gpu:1"

@@ -94,9 +94,9 @@ def test_a_study_under_another_name_shares_its_blocks(first, cache, empty):
 def test_an_edited_training_step_misses_the_cache(first, cache, empty):
     """The edit changes no number, so that what it makes can be compared."""
     path = empty.folder / "src/dynamical_loss/training/fused.py"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count("state = state.copy()") == 1
-    path.write_text(text.replace("state = state.copy()", "state = 1 * state"))
+    path.write_text(text.replace("state = state.copy()", "state = 1 * state"), encoding="utf-8")
     before = entries(cache)
     made(empty, cache, BLOCK)
     assert computed(empty, before) == [Path(BLOCK).name]  # the dataset comes from the cache

@@ -164,22 +164,22 @@ def test_every_file_says_where_it_came_from(finished):
 def test_touching_and_rewording_sources_remakes_nothing(project):
     """Digests are of what computes: other times, comments, formats and docstrings cost nothing."""
     for path in (project.folder / "src").rglob("*.py"):
-        tree = ast.parse(path.read_text())
+        tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 node.value = ast.Constant("Other words.")
-        path.write_text(f"# A comment.\n{ast.unparse(tree)}\n")
+        path.write_text(f"# A comment.\n{ast.unparse(tree)}\n", encoding="utf-8")
     assert project.plan().jobs == {}
 
 
 def test_a_new_settings_key_with_a_default_remakes_nothing(project):
     path = project.folder / "src/dynamical_loss/config/training.py"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     field = '    another: int = Field(7, description="new")'
     for group in ("TrainingSettings", "PhaseSettings", "SnapshotSettings", "OptimiserSettings"):
         text = re.sub(rf'(class {group}\(.*?\):\n    """.*?"""\n)', rf"\1\n{field}\n", text)
     assert text.count("another") == 4
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     assert project.plan().jobs == {}
     # It is there, and counts where it is set.
     overlay = project.overlay("phase: {spiral_w100: {another: 8}}")
@@ -241,9 +241,9 @@ def test_editing_what_engines_share_retrains_everything(project, whole):
 def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, module, old, new, dataset):
     """Networks of convolutions are XLA's, and the perceptrons of the spiral the fused loop's."""
     path = project.folder / "src/dynamical_loss/training" / module
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
     plan = project.plan()
     config = project.settings("config.yaml")
     of_images = {name for name, study in config["phase"].items() if study.get("dataset") == "images"}
@@ -278,9 +278,11 @@ def test_editing_the_front_door_remakes_nothing(project):
 @pytest.mark.parametrize("package", ["jax", "matplotlib", "snakemake"])
 def test_another_version_of_a_package_remakes_what_it_computes(project, whole, package):
     lock = project.folder / "envs" / "cpu.txt"
-    text, count = re.subn(rf"^{package}==", f"{package}==0", lock.read_text(), flags=re.MULTILINE)
+    text, count = re.subn(
+        rf"^{package}==", f"{package}==0", lock.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     assert count == 1
-    lock.write_text(text)
+    lock.write_text(text, encoding="utf-8")
     trained = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
     expected = {
         "jax": trained | {"render_figure": len(FIGURES) - 1},
@@ -508,7 +510,7 @@ def test_only_small_datasets_are_made_beside_snakemake(empty):
     asking = empty.folder / "asking.smk"
     # In a dry run everything is local, so what the file says is all there is to ask for.
     found = '"prepare_dataset" in workflow._localrules'
-    asking.write_text(f'include: "Snakefile"\nprint("beside Snakemake:", {found})\n')
+    asking.write_text(f'include: "Snakefile"\nprint("beside Snakemake:", {found})\n', encoding="utf-8")
     options = ("--dry-run", "--snakefile", asking.name)
     large = empty.overlay("datasets: {large: {kind: cifar10, source: images.tar}}")
     assert "beside Snakemake: True\n" in empty.snakemake(options=options)

@@ -94,7 +94,7 @@ def test_ctrl_c_keeps_the_work_and_leaves_no_lock(ready, undisturbed):
     wait_for_end(ready)
     assert "Traceback" not in ready.output
     assert not ready.result(TRAJECTORY).exists()
-    log = (ready.folder / "logs/smoke/train_trajectory/cascade_seed0.log").read_text()
+    log = (ready.folder / "logs/smoke/train_trajectory/cascade_seed0.log").read_text(encoding="utf-8")
     assert re.search(rf"error: stopped by SIG\w+; the same command goes on from .*{checkpoint.name}\n", log)
     ready.snakemake(target, overlay=overlay)
     assert assert_same_numbers(ready, undisturbed, TRAJECTORY)["resumed"] == 1
@@ -167,10 +167,13 @@ def test_training_goes_on_when_the_disk_is_too_full_for_a_checkpoint(ready, undi
     with mounted(result.parent, "-t", "tmpfs", "-o", "size=48k", "tmpfs"):
         (result.parent / "other").write_bytes(bytes(44_000))
         with ready.started(f"results/smoke/{BLOCK}", overlay=overlay) as running:
-            wait_for(lambda: log.exists() and "a checkpoint is left out" in log.read_text(), running)
+            wait_for(
+                lambda: log.exists() and "a checkpoint is left out" in log.read_text(encoding="utf-8"),
+                running,
+            )
             subprocess.run(["mount", "-o", "remount,size=16m", str(result.parent)], check=True)
             assert running.wait() == 0, ready.output
-        assert "No space left on device" in log.read_text()
+        assert "No space left on device" in log.read_text(encoding="utf-8")
         assert_same_numbers(ready, undisturbed, BLOCK)
 
 
@@ -273,6 +276,6 @@ def test_a_learning_rate_that_diverges_is_a_result(project):
     assert trajectory["diverged"] == 1
     assert not np.isfinite(trajectory["weighted_loss"].values[-1])
     log = project.folder / f"logs/smoke/train_phase_block/spiral_w100/{Path(BLOCK).stem}.log"
-    assert "2 of 2 runs diverged and are kept as such" in log.read_text()
+    assert "2 of 2 runs diverged and are kept as such" in log.read_text(encoding="utf-8")
     with project.result("claims.csv").open(newline="", encoding="utf-8") as stream:
         assert {row["verdict"] for row in csv.DictReader(stream)} == {"not tested at this scale", ""}

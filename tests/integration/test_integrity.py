@@ -117,7 +117,8 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
     asking.write_text(
         'include: "Snakefile"\n'
         "found = {rule.name: [rule.shellcmd, rule.norun] for rule in workflow.rules}\n"
-        'print("rules:", json.dumps(found))\n'
+        'print("rules:", json.dumps(found))\n',
+        encoding="utf-8",
     )
     output = empty.snakemake(options=("--dry-run", "--snakefile", asking.name))
     rules = json.loads(re.search(r"^rules: (.+)$", output, re.MULTILINE)[1])

@@ -102,7 +102,7 @@ def test_with_what_is_left_out_stubbed_the_numbers_are_equal(tmp_path):
         shutil.copytree(digest.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
         for name, source in STUBS.items() if kind == "stubbed" else ():
             if source is not None:
-                (package / name).write_text(source)
+                (package / name).write_text(source, encoding="utf-8")
         done = subprocess.run(
             [sys.executable, "-c", WORK],
             cwd=folder,

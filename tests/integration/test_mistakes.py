@@ -96,7 +96,9 @@ def test_a_scale_on_the_command_line_stays_in_its_folder(untouched):
 def test_a_mistake_in_the_configuration_file_names_it(pristine, tmp_path):
     project = pristine.copy(tmp_path / "project")
     path = project.folder / "config.yaml"
-    path.write_text(path.read_text().replace("seeds: 10\n", "\tseeds: 10\n", 1))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("seeds: 10\n", "\tseeds: 10\n", 1), encoding="utf-8"
+    )
     found = refused(*project.run(*project.arguments(options=("--cores", "1"))))
     assert found.startswith("error: config.yaml")
     assert ": not valid YAML or JSON; mend the syntax" in found
@@ -109,6 +111,15 @@ def test_broken_yaml_in_an_overlay_is_told_by_snakemake(untouched):
     assert status != 0
     assert "Config file is not valid JSON or YAML." in output
     assert "Traceback" not in output
+
+
+def test_files_are_read_as_utf_8_whatever_the_locale(pristine):
+    """A locale of plain ASCII, and Python kept from helping itself out of it."""
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    arguments = pristine.arguments(options=("--dry-run",))
+    status, output = pristine.run_alone(*arguments, **ascii_alone)
+    assert status == 0, output
+    assert "train_trajectory" in output
 
 
 @pytest.mark.parametrize(

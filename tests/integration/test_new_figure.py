@@ -50,7 +50,7 @@ PICTURE = "results/smoke/figures/fig9_counts.png"
 def extended(pristine, tmp_path_factory):
     """The project with one more figure."""
     project = pristine.copy(tmp_path_factory.mktemp("extended") / "project")
-    (project.folder / "src/dynamical_loss/figures/fig9_counts.py").write_text(FIGURE)
+    (project.folder / "src/dynamical_loss/figures/fig9_counts.py").write_text(FIGURE, encoding="utf-8")
     return project
 
 
@@ -63,7 +63,7 @@ def test_a_new_figure_is_planned_with_its_part(extended):
 def test_a_new_figure_has_its_keys_in_the_configuration(extended):
     status, output = extended.run("dynamical_loss", "document-config")
     assert status == 0, output
-    text = (extended.folder / "config.yaml").read_text()
+    text = (extended.folder / "config.yaml").read_text(encoding="utf-8")
     assert "  # Fig. 9: a key of `datasets`\n  counted: spiral\n  # Fig. 9: bars\n  counted_bins: 3\n" in text
 
 
@@ -92,5 +92,5 @@ def test_a_new_figure_is_rendered(extended):
     extended.snakemake(PICTURE, overlay=extended.overlay("figures: {counted_bins: 6}"))
     picture = extended.folder / PICTURE
     assert picture.read_bytes().startswith(b"\x89PNG")
-    sidecar = json.loads(picture.with_suffix(".json").read_text())
+    sidecar = json.loads(picture.with_suffix(".json").read_text(encoding="utf-8"))
     assert json.loads(sidecar["settings"]) == {"figure": "fig9_counts", "options": {"bins": 6}}

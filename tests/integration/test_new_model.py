@@ -69,7 +69,7 @@ FIGURES = ("fig1_phase_cifar10", "figS2_cascade_cifar10", "figS4_learning_curves
 
 
 def test_one_module_is_a_kind_of_network(empty):
-    (empty.folder / "src/dynamical_loss/models/kinds/counting.py").write_text(COUNTING)
+    (empty.folder / "src/dynamical_loss/models/kinds/counting.py").write_text(COUNTING, encoding="utf-8")
     config = empty.settings("config.yaml")
     config["phase"]["myrtle5"]["model"] = {"kind": "counting", "weight": 100.0}
     config["trajectories"]["cascade_images"] |= {"model": {"kind": "counting", "weight": 0.0}}

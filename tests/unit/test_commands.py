@@ -22,7 +22,7 @@ def command(tmp_path, monkeypatch, capsys):
     overlay = tmp_path / "workflow" / "scales" / "smoke.yaml"
     overlay.parent.mkdir(parents=True)
     overlay.touch()
-    (tmp_path / "text.yaml").write_text("turn: 3\n")
+    (tmp_path / "text.yaml").write_text("turn: 3\n", encoding="utf-8")
 
     def run(*arguments):
         try:
@@ -148,7 +148,7 @@ def test_a_command_names_a_truncated_input(command, kept):
 
 
 def test_settings_may_come_from_a_file(command, tmp_path):
-    (tmp_path / "mine.yaml").write_text("points_per_class: 7\n")
+    (tmp_path / "mine.yaml").write_text("points_per_class: 7\n", encoding="utf-8")
     assert command("prepare-dataset", "--settings", "mine.yaml", "--output", "made.nc") == (0, "")
     assert netcdf.read(tmp_path / "made.nc").sizes["train_sample"] == 21
 

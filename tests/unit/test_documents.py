@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_claims_is_the_stored_one():
@@ -19,7 +19,7 @@ def test_the_table_of_claims_is_the_stored_one():
 
 
 def test_every_file_and_target_named_in_the_readme_exists():
-    config = (ROOT / "config.yaml").read_text()
+    config = (ROOT / "config.yaml").read_text(encoding="utf-8")
     named = set(re.findall(r"`((?:src|workflow|envs|docs|benchmarks|tests)/[\w./-]+)`", README))
     named |= set(re.findall(r"\]\(((?!http)[\w./-]+)\)", README))
     assert named
@@ -43,4 +43,4 @@ def test_stored_results_say_where_they_came_from():
 
 def test_nothing_is_left_to_be_filled_in():
     for path in (ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").glob("*.md")):
-        assert not re.search(r"@[A-Z]+@", path.read_text()), path
+        assert not re.search(r"@[A-Z]+@", path.read_text(encoding="utf-8")), path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -167,6 +168,41 @@ def test_a_device_that_is_not_there_is_told_by_the_variable_that_asks_for_it(tmp
     (line,) = [line for line in error.splitlines() if not line.startswith(("WARNING", "I0", "W0", "E0"))]
     assert line.startswith("error: JAX_PLATFORMS is rocm, and JAX cannot compute there (")
     assert line.endswith("); unset it, or take --device cpu")
+
+
+def test_commands_read_and_write_utf_8_whatever_the_locale(tmp_path):
+    (tmp_path / "größe.yaml").write_text("# Größe\npoints_per_class: 4\n", encoding="utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    arguments = ["prepare-dataset", "--settings", "größe.yaml", "--output", "made.nc"]
+    status, _, error = in_surroundings(plain, "-m", "dynamical_loss", *arguments, cwd=tmp_path)
+    assert status == 0, error
+    assert netcdf.read(tmp_path / "made.nc").sizes["train_sample"] == 12
+    arguments[-1] = "ä.nc"
+    status, _, error = in_surroundings(plain, "-m", "dynamical_loss", *arguments, cwd=tmp_path)
+    assert (status, len(error.splitlines())) == (2, 1)
+    assert "take a locale of UTF-8" in error
+    for command in ("verify", "train-trajectory"):
+        status, _, error = in_surroundings(plain, "-m", "dynamical_loss", command, "--help")
+        assert status == 0, error
+
+
+def test_the_package_is_found_in_a_folder_that_the_locale_cannot_write(tmp_path):
+    """What the Makefile does in place of pip, which wrote the whole path in the locale's encoding."""
+    clone = tmp_path / "klön ß"
+    (clone / "src" / "dynamical_loss").mkdir(parents=True)
+    (clone / "src" / "dynamical_loss" / "__init__.py").write_text("FOUND = True\n", encoding="utf-8")
+    makefile = (Path(SOURCE).parent / "Makefile").read_text(encoding="utf-8")
+    link = re.search(r"^define LINK\n(.+?)^endef", makefile, re.DOTALL | re.MULTILINE)[1]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
+    for command in (link, "import dynamical_loss; assert dynamical_loss.FOUND"):
+        done = subprocess.run(
+            [clone / ".venv" / "bin" / "python", "-c", command],
+            cwd=clone,
+            env={"LC_ALL": "C"},
+            capture_output=True,
+            encoding="utf-8",
+        )
+        assert done.returncode == 0, done.stderr
 
 
 CHECK = """

@@ -21,5 +21,5 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def test_the_picture_of_the_rooms_is_true():
-    text = rooms.PICTURE.read_text()
+    text = rooms.PICTURE.read_text(encoding="utf-8")
     assert rooms.updated(text) == text, "run python tests/rooms.py"

@@ -289,7 +289,7 @@ def code_digest(*roots: str, without: Iterable[str] = (), device: str = "cpu") -
 def _versions(device: str) -> Mapping[str, str]:
     """Versions by the names of packages, as the lock file pins them."""
     path = REPOSITORY / LOCK_FILES.get(device, LOCK_FILES["gpu"])
-    return dict(_PIN.findall(path.read_text())) if path.is_file() else {}
+    return dict(_PIN.findall(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:

@@ -237,7 +237,11 @@ def git_state() -> tuple[str, str]:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(digest.REPOSITORY), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(digest.REPOSITORY), *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
         ).stdout.strip()
 
     try:

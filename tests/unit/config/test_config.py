@@ -22,7 +22,7 @@ from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 
 
 def load(values, source="the configuration"):
@@ -267,19 +267,23 @@ def test_missing_keys_are_named():
 
 def test_schema_on_disk_is_that_of_the_model():
     path = ROOT / "workflow" / "schemas" / "config.schema.json"
-    assert path.read_text() == document.schema(FIGURES), "run `make config`"
+    assert path.read_text(encoding="utf-8") == document.schema(FIGURES), "run `make config`"
 
 
 def test_comments_of_config_yaml_are_those_of_the_model():
     path = ROOT / "config.yaml"
-    assert path.read_text() == document.commented(document.read(path, FIGURES)), "run `make config`"
+    assert path.read_text(encoding="utf-8") == document.commented(document.read(path, FIGURES)), (
+        "run `make config`"
+    )
 
 
 @pytest.mark.parametrize("overlays", [[], ["smoke"], ["paper"], ["published"], ["paper", "gpu"]])
 def test_every_scale_is_valid_for_model_and_schema(overlays):
     values = DEFAULT
     for overlay in overlays:
-        values = merged(values, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text()))
+        values = merged(
+            values, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text(encoding="utf-8"))
+        )
     assert load(values).scale == (overlays[0] if overlays else "laptop")
     # JSON knows only string keys; YAML's integer widths become them.
     jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema(FIGURES)))
@@ -291,7 +295,7 @@ def test_commented_yaml_holds_the_same_configuration():
 
 
 def test_paper_scale_has_the_papers_sizes():
-    values = yaml.safe_load((ROOT / "workflow/scales/paper.yaml").read_text())
+    values = yaml.safe_load((ROOT / "workflow/scales/paper.yaml").read_text(encoding="utf-8"))
     config = load(merged(DEFAULT, values))
     for study, width in (("spiral_w100", 100), ("spiral_w1000", 1000)):
         settings = config.phase[study]
@@ -327,7 +331,7 @@ def test_changing_probes_or_grid_leaves_what_training_depends_on():
 def test_unreadable_files_are_named(tmp_path, content, message):
     path = tmp_path / "x.yaml"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=message) as error:
         document.read(path, FIGURES)
     assert str(path) in str(error.value)
@@ -345,7 +349,7 @@ def test_epochs_are_steps_of_the_data_at_hand():
     """1500 digits in batches of 50; all of CIFAR-10 in batches of 512, the last of 336."""
     study = load(DEFAULT).for_data().phase["myrtle5"]
     assert (study.epochs, study.steps) == (60, 60 * 30)
-    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "paper.yaml").read_text())
+    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "paper.yaml").read_text(encoding="utf-8"))
     paper = load(merged(DEFAULT, overlay)).for_data()
     assert paper.phase["myrtle5"].steps == 700 * 98
     assert paper.phase["wide_resnet_plain"].steps == 200 * 49
@@ -361,12 +365,12 @@ def test_what_is_resolved_stays_so():
 
 @pytest.mark.parametrize("scale", ["cifar10", "headline", "paper", "gpu", "published", "smoke"])
 def test_every_scale_is_a_valid_overlay(scale):
-    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / f"{scale}.yaml").read_text())
+    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / f"{scale}.yaml").read_text(encoding="utf-8"))
     assert load(merged(DEFAULT, overlay)).for_data().phase.keys() == DEFAULT["phase"].keys()
 
 
 def test_the_headline_is_the_papers_protocol():
-    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "headline.yaml").read_text())
+    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "headline.yaml").read_text(encoding="utf-8"))
     config = load(merged(DEFAULT, overlay)).for_data()
     study, shape = config.phase["myrtle5"], config.datasets["images"].shape
     assert (shape.train_samples, shape.validation_samples) == (50_000, 10_000)

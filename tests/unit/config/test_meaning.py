@@ -27,7 +27,9 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def config():
-    return load(yaml.safe_load((ROOT / "config.yaml").read_text()), "config.yaml", FIGURES).for_data()
+    return load(
+        yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")), "config.yaml", FIGURES
+    ).for_data()
 
 
 def groups(config):

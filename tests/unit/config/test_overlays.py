@@ -114,9 +114,9 @@ def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(overlay, line):
 )
 def test_a_mistake_in_the_configuration_file_names_it(tmp_path, monkeypatch, old, new, line):
     monkeypatch.chdir(tmp_path)
-    text = CONFIG.read_text()
+    text = CONFIG.read_text(encoding="utf-8")
     assert old in text
-    (tmp_path / "config.yaml").write_text(text.replace(old, new, 1))
+    (tmp_path / "config.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
     with pytest.raises(UserError) as error:
         document.read(tmp_path.joinpath("config.yaml").relative_to(tmp_path), FIGURES)
     message = str(error.value)

@@ -19,7 +19,7 @@ from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.results import digest
 
 ROOT = Path(__file__).parents[3]
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 CONFIG = document.read(ROOT / "config.yaml", FIGURES).for_data()
 
 SPIRAL_FIGURES = {

@@ -75,12 +75,12 @@ def package(tmp_path, monkeypatch):
 
         def edit(self, path, old, new):
             file = self.folder / path
-            text = file.read_text()
+            text = file.read_text(encoding="utf-8")
             assert len(re.findall(old, text)) == 1, (path, old)
             self.write(file, re.sub(old, new, text))
 
         def write(self, file, text):
-            file.write_text(text)
+            file.write_text(text, encoding="utf-8")
             parts = file.relative_to(self.folder.parent).with_suffix("").parts
             edited.add(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
 
@@ -193,7 +193,7 @@ class Reworded(ast.NodeTransformer):
 def test_words_and_formatting_change_no_digest(package):
     """Every module without its comments, in another format, and with other docstrings."""
     for path in package.folder.rglob("*.py"):
-        tree = Reworded().visit(ast.parse(path.read_text()))
+        tree = Reworded().visit(ast.parse(path.read_text(encoding="utf-8")))
         package.write(path, "# A comment.\n" + ast.unparse(ast.fix_missing_locations(tree)) + "\n")
     assert changed(package) == set()
 
@@ -233,18 +233,23 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
 )
 def test_of_the_lock_file_the_versions_of_what_computes_count(package, name, expected):
     lock = package.locks / "cpu.txt"
-    text = lock.read_text()
+    text = lock.read_text(encoding="utf-8")
     assert len(re.findall(rf"^{name}==", text, re.M)) == 1
-    lock.write_text(re.sub(rf"^{name}==\S+", f"{name}==999.0", text, flags=re.M))
+    lock.write_text(re.sub(rf"^{name}==\S+", f"{name}==999.0", text, flags=re.M), encoding="utf-8")
     assert changed(package) == expected
 
 
 def test_hashes_of_the_lock_file_do_not_count_and_a_gpu_has_its_own(package):
     lock = package.locks / "cpu.txt"
-    lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
+    lock.write_text(
+        re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text(encoding="utf-8")), encoding="utf-8"
+    )
     assert changed(package) == changed(package, "gpu") == set()
     lock = package.locks / "cuda.txt"
-    lock.write_text(re.sub(r"^jaxlib==\S+", "jaxlib==999.0", lock.read_text(), flags=re.M))
+    lock.write_text(
+        re.sub(r"^jaxlib==\S+", "jaxlib==999.0", lock.read_text(encoding="utf-8"), flags=re.M),
+        encoding="utf-8",
+    )
     assert changed(package) == set()
     assert changed(package, "gpu") == {*TRAINING, *PROBES}
 

@@ -75,17 +75,17 @@ def test_a_variable_without_metadata_is_refused(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "file.nc"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def fail():
         with files.atomic_path(path) as temporary:
-            temporary.write_text("half")
+            temporary.write_text("half", encoding="utf-8")
             raise RuntimeError("interrupted")
 
     with pytest.raises(RuntimeError, match="interrupted"):
         fail()
     assert [item.name for item in tmp_path.iterdir()] == ["file.nc"]
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
 
 
 def test_a_killed_writer_leaves_no_file_of_that_name(tmp_path):
@@ -106,7 +106,7 @@ def test_a_killed_writer_leaves_no_file_of_that_name(tmp_path):
 def test_new_files_get_ordinary_permissions(tmp_path):
     path = tmp_path / "file.txt"
     with files.atomic_path(path) as temporary:
-        temporary.write_text("whole")
+        temporary.write_text("whole", encoding="utf-8")
     (tmp_path / "plain").touch()
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
@@ -437,17 +437,17 @@ def test_a_sidecar_names_the_results_of_its_stem(pictures):
 
 def test_a_changed_picture_or_sidecar_is_refused(pictures):
     sidecar = pictures[0].with_suffix(".json")
-    content = sidecar.read_text()
-    sidecar.write_text(content.replace("width", "widht"))
+    content = sidecar.read_text(encoding="utf-8")
+    sidecar.write_text(content.replace("width", "widht"), encoding="utf-8")
     with pytest.raises(UserError, match=r"fig\.json is damaged \(it differs from its checksum\)"):
         sidecars.read(sidecar)
-    sidecar.write_text(content[:50])
+    sidecar.write_text(content[:50], encoding="utf-8")
     with pytest.raises(UserError, match=r"fig\.json is damaged \("):
         sidecars.read(sidecar)
-    sidecar.write_text("[]")
+    sidecar.write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match=r"fig\.json names no results"):
         sidecars.read(sidecar)
-    sidecar.write_text(content)
+    sidecar.write_text(content, encoding="utf-8")
     pictures[1].write_bytes(b"fig.pnG")
     with pytest.raises(UserError, match=r"fig\.png is damaged \(it differs from its checksum\)"):
         sidecars.read(sidecar)

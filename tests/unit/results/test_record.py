@@ -17,5 +17,5 @@ def test_git_state_follows_the_working_tree(tmp_path, monkeypatch):
     subprocess.run(["sh", "-ec", textwrap.dedent(script)], cwd=tmp_path, check=True)
     commit, state = git_state()
     assert len(commit) == 40 and state == "clean"
-    (tmp_path / "file").write_text("2")
+    (tmp_path / "file").write_text("2", encoding="utf-8")
     assert git_state() == (commit, "dirty")

@@ -102,7 +102,7 @@ def test_other_code_makes_stale_but_not_a_published_copy(tree, tmp_path, monkeyp
     # A memory of its own, so that no later test is told of what is edited here.
     monkeypatch.setattr(digest, "_parsed", functools.cache(digest._parsed.__wrapped__))
     assert found(tree) == []
-    with (package / "stages" / "probe_spectrum.py").open("a") as stream:
+    with (package / "stages" / "probe_spectrum.py").open("a", encoding="utf-8") as stream:
         stream.write("\nEDITED = True\n")
     digest._parsed.cache_clear()
     assert found(tree) == [("spectrum/s.nc", "stale")]
@@ -121,10 +121,10 @@ def test_a_flipped_bit_is_damage(tree, name):
 
 
 def test_foreign_files_are_named(tree, tmp_path):
-    (tree / "notes.txt").write_text("mine")
-    (tree / "table.csv").write_text("a,b")
+    (tree / "notes.txt").write_text("mine", encoding="utf-8")
+    (tree / "table.csv").write_text("a,b", encoding="utf-8")
     (tree / "figures" / "f.png").write_bytes(b"not in f.json")
-    (tree / "list.json").write_text("{}")
+    (tree / "list.json").write_text("{}", encoding="utf-8")
     with netCDF4.Dataset(tree / "plain.nc", "w"):
         pass
     with netCDF4.Dataset(tree / "sealed.nc", "w") as opened:
@@ -134,8 +134,8 @@ def test_foreign_files_are_named(tree, tmp_path):
     (tree / "link.nc").symlink_to(tmp_path / "outside.nc")
     (tree / "folder").symlink_to(tmp_path)
     (tree / "within.nc").symlink_to(tree / "dataset" / "d.nc")
-    (tree / "README.md").write_text("a document is no result")
-    (tree / ".hidden").write_text("nor is this")
+    (tree / "README.md").write_text("a document is no result", encoding="utf-8")
+    (tree / ".hidden").write_text("nor is this", encoding="utf-8")
     names = [
         "figures/f.png",
         "folder",
@@ -196,7 +196,7 @@ def test_the_command_lists_problems_counts_them_and_fails(tree, monkeypatch, cap
 
 
 def test_what_is_recorded_is_plain_json(tree):
-    content = json.loads((tree / "figures" / "f.json").read_text())
+    content = json.loads((tree / "figures" / "f.json").read_text(encoding="utf-8"))
     assert json.loads(content["inputs"]) == {"../spectrum/s.nc": netcdf.checksum(tree / "spectrum" / "s.nc")}
 
 

@@ -372,7 +372,9 @@ def test_the_loss_rule_needs_every_step(folder, tmp_path):
 
 
 def test_a_settings_file_may_be_yaml(folder, tmp_path):
-    (tmp_path / "settings.yaml").write_text("model: {width: 6}\nsteps: 60\nrecord_every: 20\n")
+    (tmp_path / "settings.yaml").write_text(
+        "model: {width: 6}\nsteps: 60\nrecord_every: 20\n", encoding="utf-8"
+    )
     command(
         "train-phase-block", "--dataset", folder / "data.nc", "--output", tmp_path / "b.nc",
         "--settings", tmp_path / "settings.yaml",
@@ -398,7 +400,10 @@ def test_help_states_defaults(name):
 
 def test_documenting_a_configuration_keeps_its_values(tmp_path):
     small = tmp_path / "config.yaml"
-    small.write_text((cli.Path(__file__).parents[3] / "config.yaml").read_text().replace("[200]", "[300]"))
+    small.write_text(
+        (cli.Path(__file__).parents[3] / "config.yaml").read_text(encoding="utf-8").replace("[200]", "[300]"),
+        encoding="utf-8",
+    )
     command("document-config", small, "--schema", tmp_path / "schema.json")
-    assert "[300]" in small.read_text()
-    assert json.loads((tmp_path / "schema.json").read_text())["title"] == "Config"
+    assert "[300]" in small.read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "schema.json").read_text(encoding="utf-8"))["title"] == "Config"
