@@ -8,7 +8,9 @@ waiting.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+import os
+import sys
+from typing import NamedTuple, Protocol
 
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.study import Config
@@ -71,6 +73,14 @@ class Demand(NamedTuple):
         return Demand(factor * self.mem_mb, factor * self.runtime)
 
 
+class Sized(Protocol):
+    """A dataset, or its settings: what the sizes of can be told of."""
+
+    @property
+    def shape(self) -> Shape:
+        """Its sizes."""
+
+
 def dataset(settings: DatasetSettings) -> Demand:
     """What preparing a dataset takes; downloading is none of it."""
     if not isinstance(settings, ImageSettings):
@@ -87,7 +97,7 @@ def dataset(settings: DatasetSettings) -> Demand:
     return Demand(math.ceil(megabytes), math.ceil(_PREPARING_MINUTES + _SLOWER * seconds / 60))
 
 
-def phase_block(settings: TrainingSettings, dataset: DatasetSettings, block: Block) -> Demand:
+def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Demand:
     """What training a block of a phase study takes.
 
     Args:
@@ -108,7 +118,7 @@ def phase_block(settings: TrainingSettings, dataset: DatasetSettings, block: Blo
     )
 
 
-def trajectory(settings: TrajectorySettings, dataset: DatasetSettings) -> Demand:
+def trajectory(settings: TrajectorySettings, dataset: Sized) -> Demand:
     """What training a trajectory takes; its snapshots are held in memory until it ends."""
     shape = dataset.shape
     network = settings.model.size(shape)
@@ -121,7 +131,7 @@ def trajectory(settings: TrajectorySettings, dataset: DatasetSettings) -> Demand
     )
 
 
-def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: DatasetSettings) -> Demand:
+def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> Demand:
     """What probing all snapshots of a trajectory takes."""
     shape = dataset.shape
     network, kept = run.model.size(shape), snapshots(run)
@@ -187,6 +197,21 @@ def _require_memory(what: str, demand: Demand, config: Config, advice: str) -> N
         raise UserError(
             f"{what} would take about {demand.mem_mb} MB, and limits.memory_mb is {config.limits.memory_mb}; "
             f"take {advice}, or raise the limit"
+        )
+
+
+def warn_of_memory(demand: Demand) -> None:
+    """Say that a job may take more memory than there is: the system may kill it without a word.
+
+    Within a study `require_within_limits` refuses it before that; this is for commands called by hand.
+    """
+    present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    if demand.mem_mb > present:
+        print(
+            f"this may take {demand.mem_mb} MB of memory, and the machine has {present:.0f}; if it is "
+            "killed, take fewer steps, snapshots or seeds",
+            file=sys.stderr,
+            flush=True,
         )
 
 

@@ -23,18 +23,23 @@ STUBS = {
     "    return sorted(kinds, key=lambda kind: kind.model_fields['kind'].is_required())\n",
     "settings.py": "from typing import Any, Union\nfrom pydantic import BaseModel, TypeAdapter\n"
     "Count = Seed = int\nSettings = BaseModel\n"
-    "def require_plain(path): pass\ndef kind_of(model): return ''\ndef names_of(models): return ''\n"
+    "Place = str\ndef located(place): return place\ndef number(value): return str(value)\n"
+    "def kind_of(model): return ''\ndef names_of(models): return ''\n"
     "def one_of(*models): return Union[models]\ndef members(annotation): return []\n"
     "def validate(model, values, where): return TypeAdapter(model).validate_python(values)\n",
     "models/kinds/__init__.py": None,
     "datasets/kinds/__init__.py": None,
+    "config/reading.py": "def scalar(text): return text\n",
+    "resources.py": "def warn_of_memory(*_): pass\nphase_block = trajectory = warn_of_memory\n",
     "config/code.py": "def stage(*_, **__): return 'code'\ndataset = training = probing = stage\n",
     "results/digest.py": "class Code: pass\n",
     "results/checksums.py": "def of_content(*_): return '0' * 64\nof_attributes = of_file = of_content\n",
     "results/files.py": "import contextlib\nfrom dynamical_loss.errors import ResultError\n"
     "@contextlib.contextmanager\ndef atomic_path(path):\n"
     "    path.parent.mkdir(exist_ok=True)\n    yield path\n"
-    "def bring_back(*_): pass\ndef damaged(*_): return ResultError('', '')\ndiffers = missing = damaged\n",
+    "@contextlib.contextmanager\ndef reading(path):\n    yield\n"
+    "def bring_back(*_): pass\ndef damaged(*_): return ResultError('', '')\n"
+    "differs = missing = unreadable = not_understood = damaged\n",
     "results/sidecars.py": "",
     "results/record.py": "import json\nfrom dynamical_loss.results import netcdf\n"
     "class Inputs:\n    paths = ()\n"

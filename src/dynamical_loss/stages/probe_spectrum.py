@@ -10,6 +10,7 @@ from dynamical_loss.config import code
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import loading
+from dynamical_loss.errors import UserError
 from dynamical_loss.probes.spectra import Snapshots, spectra
 from dynamical_loss.progress import report
 from dynamical_loss.results import recorded
@@ -21,7 +22,8 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     """Probe every snapshot and write the spectra.
 
     Raises:
-        UserError: if an input cannot be read, or the trajectory was not trained on the dataset.
+        UserError: if an input cannot be read, the trajectory was not trained on the dataset, or the settings
+            ask for more than there is.
     """
     inputs = Inputs()
     wanted = ["parameters", "class_weight", "snapshot_step"]
@@ -33,6 +35,15 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         str(trajectory),
     )
     data = loading.load(dataset, inputs)
+    try:
+        settings.require_possible(
+            parameters=training.model.size(data.shape).parameters,
+            samples=training.looked_at(data.shape.train_samples),
+            classes=data.shape.classes,
+            steps=origin["steps"],
+        )
+    except ValueError as error:
+        raise UserError(f"--settings: {error}") from None
     inputs.require_made_from(trajectory, dataset)
     record = Provenance(
         code.probing(training, jax.default_backend()),

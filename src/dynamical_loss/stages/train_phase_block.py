@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from dynamical_loss import resources
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.grid import Block
 from dynamical_loss.results import netcdf
@@ -34,6 +35,7 @@ def run(
     """
     inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
+    resources.warn_of_memory(resources.phase_block(settings, data, block))
     period = max(1, settings.steps // 2) if block.period is None else block.period
     end = problems.oscillation_end(settings, period)
     record = Provenance(

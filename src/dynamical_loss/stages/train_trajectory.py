@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dynamical_loss import resources
 from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
@@ -30,6 +31,7 @@ def run(
     """
     inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
+    resources.warn_of_memory(resources.trajectory(settings, data))
     end = problems.oscillation_end(settings, settings.period)
     record = Provenance(
         problems.code_of("train_trajectory", settings, data),

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 
-from dynamical_loss import cli, losses
+from dynamical_loss import cli, losses, resources
 from dynamical_loss.analysis import threshold
 from dynamical_loss.analysis.events import SHARPNESS_RULE, events_from_sharpness
 from dynamical_loss.config.analysis import InstabilitySettings
@@ -335,6 +335,30 @@ def test_a_trajectory_and_a_dataset_that_do_not_belong_together_are_refused(fold
             "probe-spectrum", "--dataset", tmp_path / "four.nc",
             "--trajectory", folder / "trajectory.nc", "--output", tmp_path / "s.nc",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("probes", "words"),
+    [
+        ({"hessian": {"modes": 900, "order": 900}}, "hessian.modes: the network has no more than"),
+        ({"ntk": {"modes": 900, "order": 900}}, "ntk.modes: the kernel has no more than"),
+        ({"density": {"steps": [10**6]}}, "density.steps: 1000000 lies beyond the run of"),
+    ],
+)
+def test_probes_that_ask_for_more_than_there_is_are_refused(folder, tmp_path, probes, words):
+    """The same rules for one command as for a study."""
+    with pytest.raises(UserError, match=f"^--settings: {words}"):
+        command(
+            "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", folder / "trajectory.nc",
+            "--settings", json.dumps(probes), "--output", tmp_path / "s.nc",
+        )  # fmt: skip
+
+
+def test_a_run_that_is_larger_than_the_machine_says_so_before_it_starts(capfd):
+    resources.warn_of_memory(resources.Demand(10**9, 1))
+    assert capfd.readouterr().err.startswith("this may take 1000000000 MB of memory, and the machine has ")
+    resources.warn_of_memory(resources.Demand(1, 1))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_spectrum_of_another_trajectory_is_refused(folder, tmp_path):
