@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 import tarfile
+import zipfile
 
 import numpy as np
 from PIL import Image
@@ -24,6 +25,14 @@ def pack(path, files, mode="w:gz"):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def pack_zip(path, files, method=zipfile.ZIP_DEFLATED):
+    """A zip of files, by name."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     return path
 
 

@@ -6,8 +6,10 @@ import hashlib
 import io
 import os
 import pickle
+import stat
 import subprocess
 import tarfile
+import zipfile
 import zlib
 
 import numpy as np
@@ -15,7 +17,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from dynamical_loss.datasets import cifar10, cifar10_python, digits, fashion_mnist
+from dynamical_loss.datasets import archive, cifar10, cifar10_python, digits, fashion_mnist
+from dynamical_loss.datasets.download import Remote, fetch
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import checksums
 from image_sources import (
@@ -27,12 +30,18 @@ from image_sources import (
     idx,
     image_files,
     pack,
+    pack_zip,
     python2_batch,
     python_files,
     spread,
 )
 
 TRAIN, TEST = cifar(50, 1), cifar(20, 2)
+
+
+def grey(count, seed):
+    images, labels = cifar(count, seed)
+    return images[:, :28, :28, 0], labels
 
 
 def official(path):
@@ -177,7 +186,7 @@ def test_a_malicious_pickle_is_refused_even_with_the_right_checksum(tmp_path):
 )
 def test_a_pickle_names_nothing_but_arrays(tmp_path, name):
     module, _, function = name.rpartition(".")
-    evil = b"\x80\x02c" + f"{module}\n{function}\n".encode() + b"."
+    evil = b"\x80\x02c" + f"{module}\n{function}\n".encode("ascii") + b"."
     files = python_files(TRAIN, TEST) | {"cifar-10-batches-py/test_batch": evil}
     path = pack(tmp_path / "a.tar.gz", files)
     assert f"(it names {name})" in refusal(cifar10_python.read, path)
@@ -208,7 +217,7 @@ def test_a_batch_that_makes_no_sense_is_refused(tmp_path, content, reason):
 @pytest.mark.parametrize("top", ["", "cifar/", "./"])
 def test_a_tar_of_png_images_gives_them_exactly_by_class(tmp_path, mode, top):
     files = {f"{top}{name}": content for name, content in image_files(TRAIN, TEST).items()}
-    shuffled = dict(sorted(files.items(), key=lambda item: hashlib.sha256(item[0].encode()).digest()))
+    shuffled = dict(sorted(files.items(), key=lambda item: hashlib.sha256(item[0].encode("utf-8")).digest()))
     hidden = ("train/cat/.hidden", "train/.cache/x.png", "test/cat/.cache/x.png")
     extra = {f"{top}README.md": b"words"} | {f"{top}{name}": b"not looked at" for name in hidden}
     path = pack(tmp_path / "images.tar", shuffled | extra, mode)
@@ -388,13 +397,293 @@ def test_a_missing_source_names_both_remedies(tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------
-# Fashion-MNIST
+# Names that are no text
+# --------------------------------------------------------------------------------------------------
+
+NOISE = np.random.default_rng(5).integers(0, 256, (32, 32, 3), np.uint8)
+ODD = b"train/cat/caf\xe9.png"
+NAMES = {
+    ODD: 1,
+    "train/cat/caf\u00e9.png".encode("utf-8"): 2,
+    "train/cat/caf\uffee.png".encode("utf-8"): 3,  # behind the others in bytes, and before a lone surrogate
+    "train/cat/\U0001f408.png".encode("utf-8"): 4,
+}
+
+
+def with_odd_names():
+    """Images that tell their names by their colour, by the bytes of their names."""
+    plain = {name.encode("ascii"): content for name, content in good().items() if "/cat/" not in name}
+    cats = {b"test/cat/0.png": encoded(NOISE, "PNG")}
+    own = {name: encoded(np.full((32, 32, 3), colour, np.uint8), "PNG") for name, colour in NAMES.items()}
+    return plain | cats | own
+
+
+def spread_bytes(folder, files):
+    for name, content in files.items():
+        path = os.path.join(os.fsencode(folder), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(content)
+    return folder
+
+
+def zip_bytes(path, files):
+    """A zip with the bytes of names as they are, and nothing that says how they are to be read."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed:
+        for number, (name, data) in enumerate(files.items()):
+            packed.writestr(f"{number:04}".ljust(len(name), "x"), data)
+    content = stream.getvalue()
+    for number, name in enumerate(files):
+        content = content.replace(f"{number:04}".ljust(len(name), "x").encode("ascii"), name)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("form", ["folder", "tar of pax", "tar of gnu", "zip"])
+def test_names_that_are_no_text_are_read_in_the_order_of_their_bytes(tmp_path, form):
+    files = with_odd_names()
+    folder = spread_bytes(tmp_path / "images", files)
+    path = folder
+    if form.startswith("tar"):
+        path = tmp_path / "images.tar"
+        with tarfile.open(
+            path, "w", format=tarfile.PAX_FORMAT if form.endswith("pax") else tarfile.GNU_FORMAT
+        ) as packed:
+            packed.add(folder, "images")
+    if form == "zip":
+        path = zip_bytes(tmp_path / "images.zip", files)
+    source = cifar10.read(path)
+    cats = source.train.pixels[source.train.labels == 3][:, 0, 0, 0]
+    assert cats.tolist() == [NAMES[name] for name in sorted(NAMES)]
+    if form == "folder":
+        # `LC_ALL=C sort` sorts bytes.
+        listing = (
+            "find train test -type f -printf '%p\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
+        )
+        shown = subprocess.run(["sh", "-c", listing], cwd=folder, stdout=subprocess.PIPE, check=True).stdout
+        assert source.sha256 == shown.split()[0].decode("ascii")
+
+
+def test_names_in_a_zip_that_are_marked_as_text_are_read_as_such(tmp_path):
+    text = {name.decode("utf-8"): content for name, content in with_odd_names().items() if name != ODD}
+    folder = spread(tmp_path / "images", text)
+    marked, plain = cifar10.read(pack_zip(tmp_path / "a.zip", text)), cifar10.read(folder)
+    assert_same_images(marked, plain.train, plain.validation)
+
+
+@pytest.mark.parametrize("form", ["folder", "tar", "zip"])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"train/cat/caf\xe9.png", "train/cat/caf\\xe9.png"),
+        (b"train/cat/a\nb\x1b[1m.png", "train/cat/a\\nb\\x1b[1m.png"),
+        ("train/cat/caf\u00e9.png".encode("utf-8"), "train/cat/caf\u00e9.png"),
+    ],
+)
+def test_errors_show_any_name_in_one_line_of_text(tmp_path, form, name, shown):
+    folder = spread_bytes(tmp_path / "images", {name: b"words"})
+    path = folder
+    if form == "tar":
+        path = tmp_path / "images.tar"
+        with tarfile.open(path, "w") as packed:
+            packed.add(folder, "")
+    if form == "zip":
+        path = zip_bytes(tmp_path / "images.zip", {name: b"words"})
+    message = refusal(cifar10.read, path)
+    assert message.startswith(f"{path}: {shown} is no PNG or JPEG image (")
+    assert message.encode("utf-8").decode("utf-8") == message
+
+
+# --------------------------------------------------------------------------------------------------
+# Zip archives
 # --------------------------------------------------------------------------------------------------
 
 
-def grey(count, seed):
-    images, labels = cifar(count, seed)
-    return images[:, :28, :28, 0], labels
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+@pytest.mark.parametrize("top", ["", "cifar/"])
+def test_a_zip_a_tar_and_a_folder_of_the_same_images_are_the_same_dataset(tmp_path, method, top):
+    files = {f"{top}{name}": content for name, content in good().items()}
+    shuffled = dict(sorted(files.items(), key=lambda item: hashlib.sha256(item[0].encode("utf-8")).digest()))
+    extra = {f"{top}README.md": b"words", "__MACOSX/._x.png": b"words", f"{top}train/cat/": b""}
+    path = pack_zip(tmp_path / "images", shuffled | extra, method)
+    source = cifar10.read(path)
+    for other in (spread(tmp_path / "folder", good()), pack(tmp_path / "images.tar.gz", good())):
+        expected = cifar10.read(other)
+        assert_same_images(source, expected.train, expected.validation)
+        assert (
+            source._replace(
+                origin=expected.origin,
+                sha256=expected.sha256,
+                train=expected.train,
+                validation=expected.validation,
+            )
+            == expected
+        )
+    assert source.origin == "images (zip of PNG images)"
+    assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("files", "line"), WRONG, ids=[line[:30] for _, line in WRONG])
+def test_images_in_a_zip_that_make_no_sense_are_named(tmp_path, files, line):
+    path = pack_zip(tmp_path / "images.zip", files())
+    message = refusal(cifar10.read, path)
+    assert message.startswith(f"{path}: ") and line in message
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_links_and_devices_in_a_zip_are_refused(tmp_path, kind):
+    path = pack_zip(tmp_path / "images.zip", good())
+    member = zipfile.ZipInfo("train/cat/passwd.png")
+    member.external_attr = (kind | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as packed:
+        packed.writestr(member, "/etc/passwd")
+    assert refusal(cifar10.read, path) == (
+        f"{path}: train/cat/passwd.png is a link or a device; pack files alone"
+    )
+
+
+def test_an_encrypted_file_in_a_zip_is_refused(tmp_path):
+    path = pack_zip(tmp_path / "images.zip", {"train/cat/x.png": b"secret"})
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[6] |= 1  # the flags of the file, and in the list of files
+    content[entry + 8] |= 1
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as packed, pytest.raises(RuntimeError, match="encrypted"):
+        packed.read("train/cat/x.png")
+    assert refusal(cifar10.read, path) == (
+        f"{path}: train/cat/x.png is encrypted; pack it without a password"
+    )
+
+
+def test_a_large_file_in_a_zip_is_refused_before_it_is_unpacked(tmp_path):
+    path = pack_zip(tmp_path / "images.zip", {"train/cat/x.png": bytes(2**20 + 1)})
+    assert "train/cat/x.png has 1,048,577 bytes, where at most 1,048,576" in refusal(cifar10.read, path)
+    # One that states less than it holds gives no more than it states, and then the checksum is wrong.
+    content = path.read_bytes().replace((2**20 + 1).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    path.write_bytes(content)
+    assert refusal(cifar10.read, path).startswith(f"{path} is truncated or no zip archive (Bad CRC-32")
+
+
+def test_a_zip_of_an_unknown_compression_is_refused(tmp_path):
+    path = pack_zip(tmp_path / "images.zip", {"train/cat/x.png": b"words"})
+    content = bytearray(path.read_bytes())
+    content[8] = content[content.index(b"PK\x01\x02") + 10] = 97
+    path.write_bytes(content)
+    message = refusal(cifar10.read, path)
+    assert (
+        message.startswith(f"{path} is packed in a way that is not read here (") and "compression" in message
+    )
+
+
+@pytest.mark.parametrize("kept", [0.001, 0.3, 0.7, 0.999])
+def test_a_truncated_zip_is_refused(tmp_path, kept):
+    path = pack_zip(tmp_path / "images.zip", good())
+    os.truncate(path, max(4, int(kept * path.stat().st_size)))
+    message = refusal(cifar10.read, path)
+    assert message.startswith(f"{path} is truncated or no zip archive (")
+    assert message.endswith("fetch or make it again")
+
+
+def test_an_empty_zip_has_no_images(tmp_path):
+    assert "no images in train/airplane" in refusal(cifar10.read, pack_zip(tmp_path / "a.zip", {}))
+
+
+@pytest.mark.parametrize("packer", [pack, pack_zip])
+def test_damage_anywhere_is_one_line_or_none(tmp_path, packer):
+    """Whatever byte is changed or cut, no other exception than that of a user's mistake comes out."""
+    path = packer(tmp_path / "images", {f"train/cat/\u00e9{number}.png": bytes(60) for number in range(3)})
+    content, generator = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(400):
+        damaged = bytearray(content)
+        damaged[generator.integers(len(damaged))] = generator.integers(256)
+        path.write_bytes(damaged[: generator.integers(len(damaged))] if generator.random() < 0.3 else damaged)
+        try:
+            list(archive.members(path, 100))
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) > 200
+    assert not [line for line in refused if "\n" in line]
+
+
+def test_a_zip_with_the_folder_of_an_official_archive_is_refused_as_such(tmp_path):
+    path = pack_zip(tmp_path / "mine.zip", python_files(TRAIN, TEST))
+    assert refusal(cifar10.read, path).startswith(f"{path} is not the official file: SHA-256 ")
+
+
+# --------------------------------------------------------------------------------------------------
+# Failures of the system
+# --------------------------------------------------------------------------------------------------
+
+SICK = "cannot be read (Input/output error); mend its permissions or the disk"
+
+
+@pytest.fixture
+def sick(tmp_path):
+    """A file that is there and cannot be read: nothing is at the first address of a process."""
+    path = tmp_path / "sick"
+    path.symlink_to("/proc/self/mem")
+    return path
+
+
+def test_an_error_of_the_disk_is_not_blamed_on_what_a_file_holds(sick, tmp_path):
+    for read in (cifar10.read, cifar10_python.read):
+        assert refusal(read, sick) == f"{sick} {SICK}"
+
+
+def test_an_error_of_the_disk_in_a_folder_names_the_file(sick, tmp_path):
+    folder = spread(tmp_path / "images", good())
+    file = folder / "train/cat/x.png"
+    file.symlink_to(sick)
+    assert refusal(cifar10.read, folder) == f"{file} {SICK}"
+
+
+def test_a_file_without_permission_is_told_as_such(tmp_path, forbidden):
+    path = forbidden(pack(tmp_path / "images.tar", good()))
+    line = f"{path} cannot be read (Permission denied); mend its permissions or the disk"
+    assert refusal(cifar10.read, path) == line
+    remote = Remote("http://127.0.0.1:9/", 1, "0" * 64)
+    options = {"advice": "", "progress": print, "timeout_seconds": 1}
+    assert refusal(fetch, remote, path, **options) == line
+
+
+@pytest.fixture
+def forbidden(tmp_path):
+    """What takes the right to read from a file; root may read all, and becomes nobody meanwhile."""
+    root = os.geteuid() == 0
+
+    def forbid(path):
+        path.chmod(0)
+        if root:
+            for folder in (tmp_path, *tmp_path.parents[:3]):
+                modes[folder] = folder.stat().st_mode
+                folder.chmod(modes[folder] | 0o011)
+            os.seteuid(65534)
+        return path
+
+    modes = {}
+    yield forbid
+    if root:
+        os.seteuid(0)
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+
+
+def test_a_lack_of_memory_is_not_blamed_on_a_file():
+    """An array of 2⁶⁰ bytes, more than any address space has."""
+    shape = b"\x8a\x08" + (2**60).to_bytes(8, "little") + b"\x85"
+    content = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + shape + b"U\x01b\x87R."
+    with pytest.raises(MemoryError):
+        cifar10_python._batch("a batch", content)
+
+
+# --------------------------------------------------------------------------------------------------
+# Fashion-MNIST
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compressed", [True, False])
