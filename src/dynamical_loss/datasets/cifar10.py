@@ -110,7 +110,8 @@ def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
 def _from_images(path: Path) -> Source:
     found = image_folder.read(path, CLASS_NAMES, cifar10_binary.SIDE)
     formats = " and ".join(found.formats)
-    lossy = "JPEG" in found.formats
+    # Of these two formats, PNG alone keeps every bit.
+    lossy = found.formats != ("PNG",)
     kind = "folder" if path.is_dir() else archive.kind_of(path)
     source = _source(
         f"CIFAR-10 from {formats} copies{' (lossy)' if lossy else ''}",

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from dynamical_loss.datasets import archive
 from dynamical_loss.datasets.file_names import as_bytes, of_system, printable
@@ -19,7 +19,11 @@ from dynamical_loss.errors import UserError
 
 SPLITS = ("train", "test")
 _LARGEST = 2**20
-_MODES = ("RGB", "L", "P")
+_MODES = ("RGB", "L", "P", "1")
+"""Of Pillow, that become RGB without a loss, where a channel has no more than 8 bits."""
+
+# Where a PNG has the name of its header, which comes first, and the bits of a channel.
+_HEADER, _BITS = slice(12, 16), slice(24, 25)
 
 
 class Folder(NamedTuple):
@@ -52,7 +56,7 @@ def read(path: Path, classes: Sequence[str], side: int) -> Folder:
 
     Raises:
         UserError: if a class has no images, or is none of `classes`; if a file is no PNG or JPEG image of
-            this size; if the archive is truncated or holds
+            this size, or says more than 8 bits of red, green and blue; if the archive is truncated or holds
             links; if the system cannot read something.
     """
     pixels = {split: bytearray() for split in SPLITS}
@@ -108,14 +112,45 @@ def _decoded(content: bytes, side: int, where: str) -> tuple[bytes, str]:
                 raise UserError(
                     f"{where} is {width}×{height} pixels, and not {side}×{side}; replace it or take it out"
                 )
-            if image.mode not in _MODES:
-                raise UserError(f"{where} has the colour mode {image.mode}; convert it to RGB")
+            image.load()
+            _require_sound(image, content)
+            _require_lossless(image, content, where)
             return image.convert("RGB").tobytes(), str(image.format)
     except Image.DecompressionBombError:
         raise UserError(f"{where} is far larger than {side}×{side} pixels; take it out") from None
     except (OSError, ValueError, SyntaxError) as error:  # the last for damaged PNG files
         reason = "truncated" if "truncated" in str(error) else "damaged or of another format"
         raise UserError(f"{where} is no PNG or JPEG image ({reason}); replace it or take it out") from None
+
+
+def _require_sound(image: ImageFile.ImageFile, content: bytes) -> None:
+    """Refuse what Pillow reads although the formats forbid it.
+
+    Raises:
+        ValueError: if a chunk of a PNG comes before its header, or a pixel has no colour in the palette.
+    """
+    if image.format == "PNG" and content[_HEADER] != b"IHDR":
+        raise ValueError("no header")
+    if image.mode == "P" and 3 * (max(image.tobytes()) + 1) > len(image.getpalette() or ()):
+        raise ValueError("no colour")
+
+
+def _require_lossless(image: ImageFile.ImageFile, content: bytes, where: str) -> None:
+    """Refuse an image of which red, green and blue of 8 bits each are not all.
+
+    Raises:
+        UserError: if it is one.
+    """
+    if image.mode not in _MODES:
+        raise UserError(f"{where} has the colour mode {image.mode}; convert it to RGB")
+    # Pillow opens images in colour of 16 bits as such of 8.
+    if image.format == "PNG" and content[_BITS] == b"\x10":
+        raise UserError(f"{where} has 16 bits a channel, of which 8 would be lost; convert it to 8")
+    if "transparency" in image.info:
+        raise UserError(f"{where} states transparency, which would be lost; convert it to RGB")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise UserError(f"{where} holds {frames} images, of which all but one would be lost; keep one alone")
 
 
 def _tree(path: Path) -> Iterator[tuple[str, bytes]]:

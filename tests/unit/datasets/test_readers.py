@@ -31,6 +31,7 @@ from image_sources import (
     image_files,
     pack,
     pack_zip,
+    png,
     python2_batch,
     python_files,
     spread,
@@ -397,10 +398,126 @@ def test_a_missing_source_names_both_remedies(tmp_path):
 
 
 # --------------------------------------------------------------------------------------------------
-# Names that are no text
+# Every file becomes RGB without a loss, or is refused
 # --------------------------------------------------------------------------------------------------
 
 NOISE = np.random.default_rng(5).integers(0, 256, (32, 32, 3), np.uint8)
+PALETTE = np.random.default_rng(6).integers(0, 256, (256, 3), np.uint8)
+
+
+def packed_bits(values, bits):
+    """Rows (row, column) of small numbers as a PNG stores them, the first pixel in the highest bits."""
+    digits_ = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    return np.packbits(digits_.reshape(len(values), -1), axis=1)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("colour", ["grey", "palette"])
+def test_images_of_few_bits_become_rgb_as_the_format_says(tmp_path, bits, colour):
+    """Grey of b bits is spread over 0 to 255: v × 255 / (2ᵇ − 1).  An index stands for its colour."""
+    values = np.random.default_rng(7).integers(0, 2**bits, (32, 32))
+    if colour == "grey":
+        content = png(packed_bits(values, bits), bits=bits, colour=0)
+        expected = np.stack([values * 255 // (2**bits - 1)] * 3, axis=-1)
+    else:
+        palette = PALETTE[: 2**bits]
+        content = png(packed_bits(values, bits), bits=bits, colour=3, before=[(b"PLTE", palette.tobytes())])
+        expected = palette[values]
+    path = pack(tmp_path / "a.tar", good() | {"train/airplane/0000.png": content})
+    source = cifar10.read(path)
+    np.testing.assert_array_equal(source.train.pixels[0], expected)
+    assert source.copies == "exact"
+
+
+def test_an_image_in_colour_of_8_bits_is_read_exactly(tmp_path):
+    files = good() | {"train/airplane/0000.png": png(NOISE.reshape(32, 96), colour=2)}
+    source = cifar10.read(pack(tmp_path / "a.tar", files))
+    np.testing.assert_array_equal(source.train.pixels[0], NOISE)
+
+
+def two(form):
+    stream = io.BytesIO()
+    first, second = Image.fromarray(NOISE), Image.fromarray(255 - NOISE)
+    first.save(stream, form, save_all=True, append_images=[second])
+    return stream.getvalue()
+
+
+def cmyk():
+    stream = io.BytesIO()
+    Image.fromarray(NOISE).convert("CMYK").save(stream, "JPEG")
+    return stream.getvalue()
+
+
+BYTES = np.random.default_rng(9).integers(0, 256, (32, 32 * 8), np.uint8)
+LOSSES = [
+    (
+        "colour of 16 bits",
+        png(BYTES[:, : 32 * 6], bits=16, colour=2),
+        "has 16 bits a channel, of which 8 would",
+    ),
+    (
+        "grey of 16 bits",
+        png(BYTES[:, : 32 * 2], bits=16, colour=0),
+        "has the colour mode I;16; convert it to RGB",
+    ),
+    ("alpha of 16 bits", png(BYTES, bits=16, colour=6), "has the colour mode RGBA; convert it to RGB"),
+    ("grey with alpha", png(BYTES[:, : 32 * 2], colour=4), "has the colour mode LA; convert it to RGB"),
+    (
+        "a transparent colour",
+        png(NOISE.reshape(32, 96), colour=2, before=[(b"tRNS", bytes([0, 1, 0, 2, 0, 3]))]),
+        "states transparency, which would be lost; convert it to RGB",
+    ),
+    (
+        "a transparent grey",
+        png(BYTES[:, :32], colour=0, before=[(b"tRNS", b"\0\1")]),
+        "states transparency, which would be lost; convert it to RGB",
+    ),
+    (
+        "a transparent entry of the palette",
+        png(BYTES[:, :32], colour=3, before=[(b"PLTE", PALETTE.tobytes()), (b"tRNS", b"\xff\0")]),
+        "states transparency, which would be lost; convert it to RGB",
+    ),
+    (
+        "transparency of a palette, none of which is used",
+        png(BYTES[:, :32], colour=3, before=[(b"PLTE", PALETTE.tobytes()), (b"tRNS", b"\xff" * 256)]),
+        "states transparency, which would be lost; convert it to RGB",
+    ),
+    (
+        "half-transparent entries of the palette",
+        png(BYTES[:, :32], colour=3, before=[(b"PLTE", PALETTE.tobytes()), (b"tRNS", b"\xff\x80\x40")]),
+        "states transparency, which would be lost; convert it to RGB",
+    ),
+    ("an animation", two("PNG"), "holds 2 images, of which all but one would be lost; keep one alone"),
+    (
+        "two pictures in a JPEG",
+        two("MPO"),
+        "holds 2 images, of which all but one would be lost; keep one alone",
+    ),
+    (
+        "16 bits behind a text",
+        png(BYTES[:, : 32 * 6], bits=16, colour=2, first=[(b"tEXt", b"a\0b")]),
+        "is no PNG or JPEG image (damaged",
+    ),
+    (
+        "an index that the palette does not have",
+        png(np.full((32, 32), 10, np.uint8), colour=3, before=[(b"PLTE", bytes(30))]),
+        "is no PNG or JPEG image (damaged",
+    ),
+    ("no palette", png(BYTES[:, :32], colour=3), "is no PNG or JPEG image (damaged"),
+    ("CMYK", cmyk(), "has the colour mode CMYK; convert it to RGB"),
+]
+
+
+@pytest.mark.parametrize(("content", "line"), [case[1:] for case in LOSSES], ids=[case[0] for case in LOSSES])
+def test_what_rgb_of_8_bits_cannot_hold_is_refused(tmp_path, content, line):
+    path = pack(tmp_path / "a.tar", good() | {"train/cat/x": content})
+    assert refusal(cifar10.read, path).startswith(f"{path}: train/cat/x {line}")
+
+
+# --------------------------------------------------------------------------------------------------
+# Names that are no text
+# --------------------------------------------------------------------------------------------------
+
 ODD = b"train/cat/caf\xe9.png"
 NAMES = {
     ODD: 1,
