@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dynamical_loss.datasets import archive, cifar10_binary, cifar10_python, image_folder
-from dynamical_loss.datasets.images import OFFICIAL_SPLIT, Images, Source, base_name
+from dynamical_loss.datasets.images import OFFICIAL_SPLIT, UNCHECKED_SPLIT, Images, Source, base_name
 from dynamical_loss.datasets.official import SHA256
 from dynamical_loss.datasets.reading import reading, sha256_of
 from dynamical_loss.errors import UserError
@@ -108,19 +108,20 @@ def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
 
 
 def _from_images(path: Path) -> Source:
+    """Images whose folders alone say that they are of CIFAR-10."""
     found = image_folder.read(path, CLASS_NAMES, cifar10_binary.SIDE)
     formats = " and ".join(found.formats)
     # Of these two formats, PNG alone keeps every bit.
     lossy = found.formats != ("PNG",)
     kind = "folder" if path.is_dir() else archive.kind_of(path)
     source = _source(
-        f"CIFAR-10 from {formats} copies{' (lossy)' if lossy else ''}",
+        f"CIFAR-10 from {formats} copies ({'lossy, ' if lossy else ''}not checked)",
         f"{base_name(path)} ({kind} of {formats} images)",
         found.sha256,
         found.train,
         found.test,
     )
-    return source._replace(copies="lossy" if lossy else "exact")
+    return source._replace(copies="lossy" if lossy else "exact", split=UNCHECKED_SPLIT)
 
 
 def _source(title: str, origin: str, sha256: str, train: Images, test: Images) -> Source:

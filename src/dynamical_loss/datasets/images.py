@@ -41,7 +41,8 @@ class Source(NamedTuple):
         train: the training images.
         validation: the validation images.
         class_names: C names, in the order of the labels.
-        copies: ``lossy`` if a file was of a format that changes intensities, else ``exact``.
+        copies: ``lossy`` if a file was of a format that changes intensities, else ``exact``; it tells of the
+            format alone, and not of what the images are.
     """
 
     dataset: str
@@ -59,6 +60,8 @@ DESCRIPTION = "dataset_description"
 """Attribute of a dataset's file: one line for the titles of figures."""
 
 OFFICIAL_SPLIT = "official; the validation set is the test set, as in the paper"
+
+UNCHECKED_SPLIT = "as the source parts them, which was compared with no official split"
 
 
 def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) -> Bytes:

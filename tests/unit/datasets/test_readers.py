@@ -19,6 +19,8 @@ from sklearn.datasets import load_digits
 
 from dynamical_loss.datasets import archive, cifar10, cifar10_python, digits, fashion_mnist
 from dynamical_loss.datasets.download import Remote, fetch
+from dynamical_loss.datasets.kinds.fashion_mnist import FashionMnistSettings
+from dynamical_loss.datasets.official import FASHION_MNIST_SHA256
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import checksums
 from image_sources import (
@@ -224,7 +226,7 @@ def test_a_tar_of_png_images_gives_them_exactly_by_class(tmp_path, mode, top):
     path = pack(tmp_path / "images.tar", shuffled | extra, mode)
     source = cifar10.read(path)
     assert_same_images(source, by_class(*TRAIN), by_class(*TEST))
-    assert source.title == "CIFAR-10 from PNG copies"
+    assert source.title == "CIFAR-10 from PNG copies (not checked)"
     assert source.copies == "exact"
     assert source.origin == "images.tar (tar of PNG images)"
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -250,7 +252,7 @@ def test_a_folder_is_the_same_dataset_as_its_tar_and_has_the_checksum_of_its_lis
 def test_jpeg_images_come_out_as_pillow_decodes_them_and_are_called_lossy(tmp_path):
     files = image_files(TRAIN, TEST, "JPEG")
     source = cifar10.read(pack(tmp_path / "images.tar.gz", files))
-    assert source.title == "CIFAR-10 from JPEG copies (lossy)"
+    assert source.title == "CIFAR-10 from JPEG copies (lossy, not checked)"
     assert source.copies == "lossy"
     decoded = [np.asarray(Image.open(io.BytesIO(content))) for content in files.values()]
     np.testing.assert_array_equal(source.train.pixels, by_class(np.stack(decoded[:50]), TRAIN[1])[0])
@@ -262,7 +264,7 @@ def test_one_lossy_image_makes_the_dataset_lossy_and_grey_ones_are_read(tmp_path
     files["train/airplane/0000.png"] = encoded(grey, "PNG")
     files["test/airplane/0000.png"] = encoded(TEST[0][0], "JPEG")
     source = cifar10.read(pack(tmp_path / "images.tar.gz", files))
-    assert source.title == "CIFAR-10 from JPEG and PNG copies (lossy)"
+    assert source.title == "CIFAR-10 from JPEG and PNG copies (lossy, not checked)"
     assert source.copies == "lossy"
     np.testing.assert_array_equal(source.train.pixels[0], np.stack([grey] * 3, axis=-1))
 
@@ -748,7 +750,7 @@ def sick(tmp_path):
 
 
 def test_an_error_of_the_disk_is_not_blamed_on_what_a_file_holds(sick, tmp_path):
-    for read in (cifar10.read, cifar10_python.read):
+    for read in (cifar10.read, fashion_mnist.read, cifar10_python.read):
         assert refusal(read, sick) == f"{sick} {SICK}"
 
 
@@ -757,12 +759,18 @@ def test_an_error_of_the_disk_in_a_folder_names_the_file(sick, tmp_path):
     file = folder / "train/cat/x.png"
     file.symlink_to(sick)
     assert refusal(cifar10.read, folder) == f"{file} {SICK}"
+    folder = fashion(tmp_path / "fashion", grey(30, 3), grey(10, 4))
+    file = folder / "t10k-images-idx3-ubyte.gz"
+    file.unlink()
+    file.symlink_to(sick)
+    assert refusal(fashion_mnist.read, folder, "noise") == f"{file} {SICK}"
 
 
 def test_a_file_without_permission_is_told_as_such(tmp_path, forbidden):
     path = forbidden(pack(tmp_path / "images.tar", good()))
     line = f"{path} cannot be read (Permission denied); mend its permissions or the disk"
     assert refusal(cifar10.read, path) == line
+    assert refusal(fashion_mnist.read, path) == line
     remote = Remote("http://127.0.0.1:9/", 1, "0" * 64)
     options = {"advice": "", "progress": print, "timeout_seconds": 1}
     assert refusal(fetch, remote, path, **options) == line
@@ -806,7 +814,7 @@ def test_a_lack_of_memory_is_not_blamed_on_a_file():
 @pytest.mark.parametrize("compressed", [True, False])
 def test_idx_files_give_their_images(tmp_path, compressed):
     train, test = grey(30, 3), grey(10, 4)
-    source = fashion_mnist.read(fashion(tmp_path / "fashion", train, test, compressed))
+    source = fashion_mnist.read(fashion(tmp_path / "fashion", train, test, compressed), "noise")
     assert_same_images(source, (train[0][..., None], train[1]), (test[0][..., None], test[1]))
     assert source.origin == "fashion (folder of IDX files)"
     listing = subprocess.run(
@@ -816,6 +824,94 @@ def test_idx_files_give_their_images(tmp_path, compressed):
         check=True,
     ).stdout
     assert source.sha256 == hashlib.sha256(listing).hexdigest()
+
+
+def known(folder):
+    """Checksums of the official files, were they those of this folder."""
+    return {
+        path.name.removesuffix(".gz"): hashlib.sha256(
+            gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        ).hexdigest()
+        for path in folder.iterdir()
+    }
+
+
+def test_official_content_is_fashion_mnist_however_it_is_compressed(tmp_path):
+    train, test = grey(30, 3), grey(10, 4)
+    plain = fashion(tmp_path / "plain", train, test, compressed=False)
+    official = known(plain)
+    for folder in (plain, fashion(tmp_path / "packed", train, test)):
+        source = fashion_mnist.read(folder, official=official)
+        assert source.dataset == source.title == "Fashion-MNIST"
+        assert source.split.startswith("official")
+        assert source.class_names[:2] == ("T-shirt/top", "Trouser")
+        assert refusal(fashion_mnist.read, folder, "noise", official) == (
+            f"datasets.<name>.title: {folder} holds Fashion-MNIST, and not noise; leave title out"
+        )
+
+
+@pytest.mark.parametrize("name", sorted(FASHION_MNIST_SHA256))
+def test_one_other_file_of_the_same_shape_is_not_fashion_mnists(tmp_path, name):
+    train, test = grey(30, 3), grey(10, 4)
+    folder = fashion(tmp_path / "fashion", train, test)
+    official = known(folder)
+    path = folder / f"{name}.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[-1] ^= 1
+    path.write_bytes(gzip.compress(content))
+    assert refusal(fashion_mnist.read, folder, None, official) == (
+        f"{path} is not Fashion-MNIST's: SHA-256 {official[name]} expected of it unpacked, "
+        f"{hashlib.sha256(content).hexdigest()} found; fetch it again, or say in datasets.<name>.title what "
+        "the images are"
+    )
+    source = fashion_mnist.read(folder, "noise", official)
+    assert source.dataset == source.title == "noise"
+    assert source.class_names == tuple("0123456789")
+    assert source.split == "as the source parts them, which was compared with no official split"
+
+
+INSTALLED = FashionMnistSettings(kind="fashion_mnist").location
+
+
+@pytest.mark.skipif(not INSTALLED.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_the_files_that_debian_packs_are_the_official_ones():
+    source = fashion_mnist.read(INSTALLED)
+    assert source.title == "Fashion-MNIST"
+    for images, count in ((source.train, 6_000), (source.validation, 1_000)):
+        np.testing.assert_array_equal(np.bincount(images.labels), np.full(10, count))
+
+
+PACKERS = [pytest.param(pack, "tar", id="tar"), pytest.param(pack_zip, "zip", id="zip")]
+
+
+@pytest.mark.parametrize(("packer", "kind"), PACKERS)
+@pytest.mark.parametrize("top", ["", "data/fashion/"])
+def test_packed_idx_files_are_the_same_as_their_folder(tmp_path, packer, kind, top):
+    folder = fashion(tmp_path / "fashion", grey(30, 3), grey(10, 4))
+    fashion(folder, grey(30, 5), grey(10, 6), compressed=False)  # which count before the compressed ones
+    files = {f"{top}{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
+    path = packer(tmp_path / "packed", files | {"README.md": b"words"})
+    source, expected = fashion_mnist.read(path, "noise"), fashion_mnist.read(folder, "noise")
+    assert_same_images(source, expected.train, expected.validation)
+    np.testing.assert_array_equal(expected.train.pixels[..., 0], grey(30, 5)[0])
+    assert source.origin == f"packed ({kind} of IDX files)"
+    assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    twice = files | {"other/t10k-labels-idx1-ubyte": b""}
+    assert refusal(fashion_mnist.read, packer(path, twice), "noise") == (
+        f"{path} holds t10k-labels-idx1-ubyte twice; pack one dataset alone"
+    )
+
+
+def test_a_damaged_idx_file_in_a_zip_is_named(tmp_path):
+    folder = fashion(tmp_path / "fashion", grey(30, 3), grey(10, 4))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    short = files | {"t10k-images-idx3-ubyte.gz": files["t10k-images-idx3-ubyte.gz"][:-9]}
+    path = pack_zip(tmp_path / "a.zip", short)
+    message = refusal(fashion_mnist.read, path, "noise")
+    assert message.startswith(f"{path}: t10k-images-idx3-ubyte.gz is damaged (")
+    del files["t10k-images-idx3-ubyte.gz"]
+    message = refusal(fashion_mnist.read, pack_zip(path, files), "noise")
+    assert message.startswith(f"{path} holds no t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz; ")
 
 
 IMAGES, LABELS = grey(10, 4)
