@@ -23,7 +23,7 @@ REFERENCE = "Fig. 1"
 
 def data(*, dataset="CIFAR-10", copies="lossy", train_samples=4_000, validation_samples=1_000):
     """Attributes that a result has of its images, which are of no official archive."""
-    title = f"{dataset} from JPEG copies (lossy)" if copies == "lossy" else dataset
+    title = f"{dataset} from JPEG copies (lossy, not checked)" if copies == "lossy" else dataset
     sizes = f"{train_samples:,} + {validation_samples:,} images".replace(",", " ")
     return {
         "dataset": dataset,

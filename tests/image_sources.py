@@ -4,6 +4,8 @@ import gzip
 import io
 import struct
 import tarfile
+import zipfile
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -24,6 +26,14 @@ def pack(path, files, mode="w:gz"):
             member = tarfile.TarInfo(name)
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def pack_zip(path, files, method=zipfile.ZIP_DEFLATED):
+    """A zip of files, by name."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     return path
 
 
@@ -90,6 +100,26 @@ def encoded(image, form):
     return stream.getvalue()
 
 
+def png(image, *, bits=8, colour, first=(), before=()):
+    """A PNG file, chunk by chunk.
+
+    Args:
+        image: rows of bytes, (row, byte), as they are stored.
+        bits: of a channel, or of an index into the palette.
+        colour: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha.
+        first: name and content of chunks before the header, where none may be.
+        before: likewise of the chunks before the image.
+    """
+    width = 8 * image.shape[1] // (bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour])
+    header = struct.pack(">IIBBBBB", width, len(image), bits, colour, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in image)
+    chunks = (*first, (b"IHDR", header), *before, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
 def image_files(train, test, form="PNG", names=CLASS_NAMES):
     """One file an image, one folder a class."""
     return {
@@ -114,7 +144,7 @@ def idx(values):
 
 
 def fashion(folder, train, test, compressed=True):
-    """The four files of Fashion-MNIST."""
+    """Four files as those of Fashion-MNIST."""
     folder.mkdir(exist_ok=True)
     for part, (images, labels) in (("train", train), ("t10k", test)):
         for name, values in (("images-idx3", images), ("labels-idx1", labels)):

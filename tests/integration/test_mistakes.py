@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 
 import pytest
 from snakemake.utils import update_config
@@ -138,6 +139,19 @@ def test_a_source_that_is_not_there_stops_what_needs_it_alone(untouched, setting
         "(docs/data.md)"
     )
     assert untouched.plan(SPIRAL, overlay=overlay).jobs == {"prepare_dataset": 1}
+
+
+def test_a_source_may_have_braces_in_its_name(untouched):
+    """Snakemake would take them for a wildcard, so the file is known by its checksum instead."""
+    (untouched.folder / "a {b} {}.tar").write_bytes(b"no archive yet")
+    overlay = untouched.overlay('datasets: {pictures: {kind: cifar10, source: "a {b} {}.tar"}}')
+    target = "results/smoke/dataset/pictures.nc"
+    assert untouched.plan(target, overlay=overlay).jobs == {"prepare_dataset": 1}
+    status, output = untouched.run(*untouched.arguments(target, overlay=overlay, options=("--cores", "1")))
+    assert status != 0
+    log = (untouched.folder / "logs/smoke/prepare_dataset/pictures.log").read_text(encoding="utf-8")
+    assert log.startswith("error: a {b} {}.tar is truncated or no tar archive")
+    shutil.rmtree(untouched.folder / "results", ignore_errors=True)
 
 
 @pytest.mark.parametrize("target", ["paper_figures/fig9.pdf", "results/smoke/phase/spiral_w10.nc", "figs"])

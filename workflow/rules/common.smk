@@ -1,5 +1,6 @@
 # What all rules share: the checked configuration, paths, and the digest of the code behind a rule.
 
+import functools
 import json
 from typing import NamedTuple
 
@@ -81,6 +82,23 @@ def results(roles):
     return {role: list(map(result, paths)) for role, paths in roles.items()}
 
 
+def looking(look):
+    """A look at a dataset's source that ends in one line where the system does not allow it."""
+
+    @functools.wraps(look)
+    def careful(wildcards):
+        try:
+            return look(wildcards)
+        except OSError as error:
+            stop(
+                f"datasets.{wildcards.dataset}.source: {error.filename} cannot be read ({error.strerror}); "
+                "mend or remove it"
+            )
+
+    return careful
+
+
+@looking
 def dataset_source(wildcards):
     """The file that a dataset is made from, so that another file makes it anew; else see `source_content`."""
     settings = CONFIG.datasets[wildcards.dataset]
@@ -103,6 +121,7 @@ def hidden(location):
     return bool(set(str(location)) & set("{}"))
 
 
+@looking
 def source_content(wildcards):
     """What a dataset's source holds where it cannot be an input: Snakemake takes no folders, and no braces.
 
@@ -111,17 +130,11 @@ def source_content(wildcards):
     location = CONFIG.datasets[wildcards.dataset].location
     if location is None or not (location.is_dir() or hidden(location)):
         return ""
-    try:
-        return (
-            listing.of_folder(location)
-            if location.is_dir()
-            else checksums.of_file(location)
-        )
-    except OSError as error:
-        stop(
-            f"datasets.{wildcards.dataset}.source: {error.filename} cannot be read ({error.strerror}); "
-            "mend or remove it"
-        )
+    return (
+        listing.of_folder(location)
+        if location.is_dir()
+        else checksums.of_file(location)
+    )
 
 
 THRESHOLD_RUNS = {

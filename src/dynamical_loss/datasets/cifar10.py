@@ -8,10 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from dynamical_loss.datasets import archive, cifar10_binary, cifar10_python, image_folder
-from dynamical_loss.datasets.images import OFFICIAL_SPLIT, Images, Source, base_name
+from dynamical_loss.datasets.images import OFFICIAL_SPLIT, UNCHECKED_SPLIT, Images, Source, base_name
 from dynamical_loss.datasets.official import SHA256
+from dynamical_loss.datasets.reading import reading, sha256_of
 from dynamical_loss.errors import UserError
-from dynamical_loss.results import checksums
 
 CLASS_NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
@@ -54,21 +54,23 @@ def read(path: Path, official: Mapping[str, Official] = OFFICIAL) -> Source:
     An official archive is known by its checksum, whatever its name.
 
     Args:
-        path: an official archive, or a folder or tar of images as `image_folder` reads them.
+        path: an official archive, or a folder, tar or zip of images as `image_folder` reads them.
         official: the official archives, by name.
 
     Raises:
         UserError: if it is missing, has an official name or an official archive's files and another checksum,
             or cannot be read.
     """
-    if path.is_dir():
+    with reading(path):
+        is_folder, is_file = path.is_dir(), path.is_file()
+    if is_folder:
         return _from_images(path)
-    if not path.is_file():
+    if not is_file:
         raise UserError(
             f"{path} does not exist; download it with: python -m dynamical_loss download-dataset, or set "
             "datasets.<name>.source to a copy"
         )
-    sha256 = checksums.of_file(path)
+    sha256 = sha256_of(path)
     for known in official.values():
         if known.sha256 == sha256:
             train, test = known.read(path)
@@ -94,7 +96,7 @@ def _altered(path: Path, known: Official, sha256: str) -> UserError:
 
 
 def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
-    """The official archive that a tar holds the folder of, as far as it can be read."""
+    """The official archive that another one holds the folder of, as far as it can be read."""
     folders = {known.folder: known for known in official.values()}
     # What ends the names early, damage, is told by the checksums.
     with suppress(UserError):
@@ -106,18 +108,20 @@ def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
 
 
 def _from_images(path: Path) -> Source:
+    """Images whose folders alone say that they are of CIFAR-10."""
     found = image_folder.read(path, CLASS_NAMES, cifar10_binary.SIDE)
     formats = " and ".join(found.formats)
-    lossy = "JPEG" in found.formats
-    kind = "folder" if path.is_dir() else "tar"
+    # Of these two formats, PNG alone keeps every bit.
+    lossy = found.formats != ("PNG",)
+    kind = "folder" if path.is_dir() else archive.kind_of(path)
     source = _source(
-        f"CIFAR-10 from {formats} copies{' (lossy)' if lossy else ''}",
+        f"CIFAR-10 from {formats} copies ({'lossy, ' if lossy else ''}not checked)",
         f"{base_name(path)} ({kind} of {formats} images)",
         found.sha256,
         found.train,
         found.test,
     )
-    return source._replace(copies="lossy" if lossy else "exact")
+    return source._replace(copies="lossy" if lossy else "exact", split=UNCHECKED_SPLIT)
 
 
 def _source(title: str, origin: str, sha256: str, train: Images, test: Images) -> Source:

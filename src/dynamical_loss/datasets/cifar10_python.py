@@ -70,6 +70,8 @@ def _batch(where: str, content: bytes) -> tuple[Any, Any]:
         # Python 2 wrote these files, and its strings are bytes.
         batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
         pixels, labels = batch[b"data"], np.asarray(batch[b"labels"], np.int64)
+    except MemoryError:  # of which no file is to blame
+        raise
     except Exception as error:  # malformed pickles raise whatever they run into
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{where} is no batch of CIFAR-10 ({reason}); fetch it again") from None

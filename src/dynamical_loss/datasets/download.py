@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dynamical_loss.datasets.reading import sha256_of
 from dynamical_loss.errors import UserError
-from dynamical_loss.results import checksums
 
 _CHUNK_BYTES = 2**18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -65,7 +65,7 @@ def fetch(
         UserError: if the server cannot be reached, the connection breaks, or the checksum differs.
     """
     if path.is_file():
-        if checksums.of_file(path) != remote.sha256:
+        if sha256_of(path) != remote.sha256:
             raise UserError(f"{path} is there and is not {remote.url}; move it away")
         return
     part = part_of(path)
@@ -74,7 +74,7 @@ def fetch(
         part.unlink()
     if not part.exists() or part.stat().st_size < remote.size:
         _receive(remote, part, advice, progress, timeout_seconds)
-    found = checksums.of_file(part)
+    found = sha256_of(part)
     if found != remote.sha256:
         part.unlink()
         raise UserError(

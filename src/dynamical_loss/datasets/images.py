@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dynamical_loss.datasets.file_names import printable
 from dynamical_loss.errors import UserError
 
 Bytes = npt.NDArray[np.uint8]
@@ -35,12 +36,13 @@ class Source(NamedTuple):
         dataset: its name in the literature, e.g. ``CIFAR-10``.
         title: the same for readers of a figure, with what they should know of these images.
         origin: base name of the file or folder, and what kind it is.
-        sha256: checksum of the file, or of the list that `sha256sum` makes of a folder's files.
+        sha256: checksum of the file or archive, or of the list that `sha256sum` makes of a folder's files.
         split: where training and validation images part.
         train: the training images.
         validation: the validation images.
         class_names: C names, in the order of the labels.
-        copies: ``lossy`` if a file was of a format that changes intensities, else ``exact``.
+        copies: ``lossy`` if a file was of a format that changes intensities, else ``exact``; it tells of the
+            format alone, and not of what the images are.
     """
 
     dataset: str
@@ -58,6 +60,8 @@ DESCRIPTION = "dataset_description"
 """Attribute of a dataset's file: one line for the titles of figures."""
 
 OFFICIAL_SPLIT = "official; the validation set is the test set, as in the paper"
+
+UNCHECKED_SPLIT = "as the source parts them, which was compared with no official split"
 
 
 def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) -> Bytes:
@@ -80,8 +84,8 @@ def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) ->
 
 
 def base_name(path: Path) -> str:
-    """The last part of a path, also where it is relative and names none."""
-    return path.name or path.resolve().name
+    """The last part of a path as valid text, also where it is relative and names none."""
+    return printable(path.name or path.resolve().name)
 
 
 def sizes(train: int, validation: int) -> str:

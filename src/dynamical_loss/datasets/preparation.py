@@ -83,9 +83,8 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
         if getattr(settings, name) is None:
             whole = settings.whole
             raise UserError(
-                f"{where} holds {sizes(*found)} images, and all of {source.dataset} are "
-                f"{sizes(whole.train_samples, whole.validation_samples)}; to take a part of them, set "
-                "train_samples and validation_samples"
+                f"{where} holds {sizes(*found)} images, and without train_samples and validation_samples "
+                f"{sizes(whole.train_samples, whole.validation_samples)} are taken; set both"
             )
         counts = np.bincount(given.labels, minlength=len(source.class_names))
         share = -(-wanted // len(counts))

@@ -32,7 +32,9 @@ def of_folder(folder: Path) -> str:
         files += [Path(parent, name) for name in names if not name.startswith(".")]
     digest = hashlib.sha256()
     for path in sorted(files):
-        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        # A name is bytes, which need not be text.
+        name = os.fsencode(path.relative_to(folder))
+        digest.update(b"%s %d\n" % (name, path.stat().st_size))
         if len(files) <= _READ:
             with open(path, "rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())

@@ -1,6 +1,7 @@
 """From settings to normalised images: what is chosen, what is stored, and what a network is given."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -134,6 +135,7 @@ def test_images_of_one_colour_cannot_be_normalised(tmp_path, kind):
     plain = np.full((10, 28, 28), 9, np.uint8), np.arange(10, dtype=np.uint8)
     folder = fashion(tmp_path / "fashion", plain, plain)
     chosen = {"source": str(folder), "train_samples": 10, "validation_samples": 10, "normalisation": kind}
+    chosen["title"] = "one grey"
     with pytest.raises(UserError, match=r"^normalisation: .* none$"):
         FashionMnistSettings(kind="fashion_mnist", **chosen).prepare()
 
@@ -176,10 +178,14 @@ def test_a_file_of_images_says_all_that_is_asked_of_it(tmp_path, pictures):
     attributes = stored.attrs
     assert attributes["dataset"] == "CIFAR-10"
     assert attributes["dataset_source"] == "pictures.tar.gz (tar of JPEG images)"
-    assert attributes["dataset_description"] == "CIFAR-10 from JPEG copies (lossy), 40 + 20 images"
+    assert (
+        attributes["dataset_description"] == "CIFAR-10 from JPEG copies (lossy, not checked), 40 + 20 images"
+    )
     assert attributes["dataset_copies"] == data.attributes["dataset_copies"] == "lossy"
     assert attributes["dataset_settings"] == data.attributes["dataset_settings"] == attributes["settings"]
-    assert attributes["split"].startswith("60 + 30 images, official;")
+    assert attributes["split"] == (
+        "60 + 30 images, as the source parts them, which was compared with no official split"
+    )
     assert attributes["source"] == (
         "dynamical_loss.stages.prepare_dataset, dynamical_loss.datasets.kinds.cifar10"
     )
@@ -256,14 +262,52 @@ def test_digits_need_no_source_and_are_all_used(tmp_path):
     np.testing.assert_array_equal(np.bincount(part["validation_label"]), np.full(10, 5))
 
 
-def test_fashion_mnist_goes_through_the_command(tmp_path):
+def test_images_in_the_layout_of_fashion_mnist_go_through_the_command_as_what_they_are(tmp_path):
     images, labels = cifar(30, 5)
     grey = images[:, :28, :28, 0], labels
     folder = fashion(tmp_path / "fashion", grey, grey)
-    sizes = {"train_samples": 20, "validation_samples": 10}
-    _, data = prepared(tmp_path / "a.nc", {"kind": "fashion_mnist", "source": str(folder), **sizes})
-    assert data.attributes["dataset_description"] == "Fashion-MNIST, 20 + 10 images"
+    values = {"kind": "fashion_mnist", "source": str(folder), "title": "noise (grey)"}
+    values |= {"train_samples": 20, "validation_samples": 10}
+    stored, data = prepared(tmp_path / "a.nc", values)
+    assert data.attributes["dataset_description"] == "noise (grey), 20 + 10 images"
+    assert stored.attrs["dataset"] == "noise (grey)"
+    assert stored["class_name"].values.tolist() == [str(digit) for digit in range(10)]
     assert data.train_inputs.shape == (20, 28, 28, 1)
+    said = [value for name, value in stored.attrs.items() if name.startswith(("dataset", "split"))]
+    assert len(said) > 6
+    plain = json.dumps([value for value in said if "fashion_mnist" not in value]).casefold()
+    assert "fashion-mnist" not in plain and "official;" not in plain
+
+
+@pytest.mark.parametrize(
+    ("title", "line"),
+    [
+        ("", "one line of text without $"),
+        (" noise", "and no spaces at its ends"),
+        ("a\nb", "one line of text without $"),
+        ("caf\udce9", "one line of text without $"),
+        ("$x$", "one line of text without $"),
+        ("my Fashion MNIST", "not name a dataset that is known by its checksum"),
+        ("CIFAR-10", "not name a dataset that is known by its checksum"),
+        ("Official digits", "not name a dataset that is known by its checksum"),
+    ],
+)
+def test_a_title_is_one_line_and_takes_no_name_of_a_checked_dataset(title, line):
+    with pytest.raises(UserError) as caught:
+        validate(AnyDataset, {"kind": "fashion_mnist", "title": title}, "test")
+    message = str(caught.value)
+    assert message.startswith("test: key 'title': must ") and line in message
+    assert "; say what the images are (it is " in message and message.isprintable()
+
+
+def test_a_folder_whose_name_is_no_text_is_named_in_valid_text(tmp_path, monkeypatch):
+    """A home folder, or the one that Snakemake is started in, may have such a name."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    spread(folder, image_files(cifar(20, 1), cifar(10, 2)))
+    monkeypatch.chdir(folder)
+    values = {"kind": "cifar10", "source": ".", "train_samples": 20, "validation_samples": 10}
+    stored, _ = prepared(tmp_path / "a.nc", values)
+    assert stored.attrs["dataset_source"] == "caf\\xe9 (folder of PNG images)"
 
 
 def test_the_spiral_comes_out_as_it_went_in(tmp_path):
@@ -283,10 +327,10 @@ def test_the_spiral_comes_out_as_it_went_in(tmp_path):
     [
         (
             {},
-            "holds 60 + 30 images, and all of CIFAR-10 are 50 000 + 10 000; to take a part of them, set "
-            "train_samples and validation_samples",
+            "holds 60 + 30 images, and without train_samples and validation_samples 50 000 + 10 000 are "
+            "taken; set both",
         ),
-        ({"train_samples": 60}, "holds 60 + 30 images, and all of CIFAR-10 are 50 000 + 10 000; to take"),
+        ({"train_samples": 60}, "holds 60 + 30 images, and without train_samples and"),
         (
             {"train_samples": 61, "validation_samples": 30},
             "train_samples: 61 images are up to 7 of each class, and ",

@@ -121,7 +121,7 @@ def test_a_small_study_is_an_illustration(study):
     assert header_words.remarks(study).split("\n") == [
         "Illustration, not of the paper's size "
         "(Myrtle5 of 64 channels, all of CIFAR-10, 700 epochs, 30 seeds)",
-        "Myrtle5, 16 channels; CIFAR-10 from JPEG copies (lossy), 4 000 + 1 000 images; "
+        "Myrtle5, 16 channels; CIFAR-10 from JPEG copies (lossy, not checked), 4 000 + 1 000 images; "
         "30 epochs; n = 3 seeds",
     ]
 

@@ -1,5 +1,7 @@
 """Digests of folders: names and sizes, and the content of a few files."""
 
+import os
+
 import pytest
 
 from dynamical_loss.results import listing
@@ -24,3 +26,9 @@ def test_names_and_sizes_count_and_of_few_files_the_content(tmp_path, count):
     # MNIST and Fashion-MNIST differ in nothing else.
     same_sizes = folder(tmp_path / "d", files | {"train/0.bin": b"123456789"})
     assert (same_sizes == first) == (count > 16)
+
+
+def test_a_name_need_not_be_text(tmp_path):
+    odd = folder(tmp_path / "a", {os.fsdecode(b"caf\xe9"): b"x"})
+    assert odd != folder(tmp_path / "b", {os.fsdecode(b"caf\xe8"): b"x"})
+    assert odd == folder(tmp_path / "c", {os.fsdecode(b"caf\xe9"): b"x"})

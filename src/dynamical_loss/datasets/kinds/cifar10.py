@@ -26,7 +26,7 @@ class Cifar10Settings(ImageSettings):
     kind: Literal["cifar10"] = Field(description="kind of dataset")
     source: Place | None = Field(
         None,
-        description="cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder or tar of images "
+        description="cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder, tar or zip of images "
         "train/<class>/*, test/<class>/* (png, jpeg); null: downloaded to data/",
     )
 
