@@ -1,7 +1,8 @@
 """Render one figure from stored results.
 
 The figure's own module is found by its name rather than imported, so that editing one figure
-re-renders that one alone; its digest is part of the rule's.
+re-renders that one alone; its digest is part of the rule's. What the environment or a file of the user's
+asks of matplotlib does not count: `style` imports and sets it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import matplotlib
 
 from dynamical_loss.config import code
 from dynamical_loss.errors import UserError
@@ -53,7 +52,6 @@ def run(
     }
     for result, origin in declaration.made_from:
         record.inputs.require_made_from(inputs[result][0], inputs[origin][0])
-    matplotlib.use("agg")
     with style.style():
         figure = module.render(datasets, options)
         style.save(figure, outputs)
