@@ -58,6 +58,7 @@ DECLARATION = Declaration(
             ("hessian_eigenvalue", "hessian_residual"),
         ),
     },
+    further_options=("zoom",),
     settings={
         "trajectory_images": Setting(
             str | None,
