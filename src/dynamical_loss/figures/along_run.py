@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.figures.deferred import mpl, ticker
 
@@ -194,12 +195,46 @@ def mark_zoom(axis: Axes, zoom: Span, panels: str) -> None:
     axis.annotate(panels, **place, xycoords=heights, textcoords="offset points", fontsize=6)
 
 
-def zoom(wanted: Any, whole: Span, period: float) -> Span:
-    """The zoom asked for, cut to the run."""
-    if wanted is not None:
-        start, stop = max(float(wanted[0]), whole[0]), min(float(wanted[1]), whole[1])
-        if stop > start:
-            return start, stop
+def zoom(wanted: Any, whole: Span) -> Span:
+    """The zoom asked for.
+
+    Args:
+        wanted: [start, stop] in steps, as a figure's option gives it.
+        whole: what the run spans.
+
+    Raises:
+        UserError: one line that names the option, if it is no stretch of steps or not all of it lies in the
+            run: a part of it would be shown as if it had been asked for.
+    """
+    numbers = isinstance(wanted, Sequence) and all(
+        isinstance(end, int | float) and not isinstance(end, bool) for end in wanted
+    )
+    if not numbers or len(wanted) != 2:
+        raise UserError(f"--option zoom: {wanted!r} is no stretch of steps; give it as [START, STOP]")
+    if problem := outside(wanted, whole):
+        raise UserError(f"--option zoom: {problem}")
+    return float(wanted[0]), float(wanted[1])
+
+
+def outside(wanted: Sequence[float], whole: Span) -> str:
+    """Why a zoom cannot be shown, and what to do; empty if it can.
+
+    Args:
+        wanted: its start and stop, steps.
+        whole: what the run spans.
+    """
+    start, stop = wanted
+    if whole[0] <= start < stop <= whole[1]:
+        return ""
+    first, last = (f"{end:.15g}" for end in whole)
+    return (
+        f"[{start:.15g}, {stop:.15g}] is no stretch of the run, which spans steps {first} to {last}; "
+        "name a start and a later stop within it"
+    )
+
+
+def second_period(whole: Span, period: float) -> Span:
+    """The second period of a run, or its last steps where it is shorter than two."""
     stop = min(2 * period, whole[1])
     return max(whole[0], stop - period), stop
 

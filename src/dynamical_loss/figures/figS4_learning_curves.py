@@ -39,6 +39,8 @@ def _check(config: Configuration) -> None:
             f"figures.learning_curves_cell: T = {period}, A = {amplitude:g} is no cell of phase.{study}; "
             "name one"
         )
+    if amplitude == 1.0:
+        raise ValueError("figures.learning_curves_cell: A = 1 is the static loss itself; name one above 1")
 
 
 DECLARATION = Declaration(
@@ -81,7 +83,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         A figure as wide as the page.
 
     Raises:
-        UserError: if the study has no such cell or no static runs.
+        UserError: if the study has no such cell or no static runs, or if the cell is one of them.
     """
     dataset = inputs["phase"][0]
     period, amplitude = _cell(dataset, options)
@@ -124,11 +126,14 @@ def _cell(dataset: xr.Dataset, options: Options) -> tuple[int, float]:
     wanted = options.get("cell")
     if wanted is None:
         return int(dataset["period"].min()), float(dataset["amplitude"].max())
-    try:
-        period, amplitude = wanted
-        return int(period), float(amplitude)
-    except (TypeError, ValueError):
-        raise UserError(f"cell: {wanted} is no period with an amplitude; give it as [T, A]") from None
+    numbers = isinstance(wanted, Sequence) and all(
+        isinstance(part, int | float) and not isinstance(part, bool) for part in wanted
+    )
+    if not numbers or len(wanted) != 2 or not float(wanted[0]).is_integer():
+        raise UserError(f"--option cell: {wanted!r} is no period with an amplitude; give it as [T, A]")
+    if wanted[1] == 1:
+        raise UserError("--option cell: A = 1 is the static loss itself; name one above 1")
+    return int(wanted[0]), float(wanted[1])
 
 
 def _learning_rate(axis: Axes, dataset: xr.Dataset) -> None:
