@@ -159,6 +159,17 @@ def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
         axis.set_title(letter, loc="left", fontweight="bold", fontsize=7, pad=3)
 
 
+def in_lines(words: Iterable[str], most: int) -> str:
+    """Parts of a title with commas between, in lines of so many characters unless one part is longer."""
+    lines: list[str] = []
+    for part in filter(None, words):
+        if lines and len(lines[-1]) + len(part) + 2 <= most:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return ",\n".join(lines)
+
+
 def header(figure: Figure, text: str) -> None:
     """Write lines above all panels of a page's width, the first in bold and long ones broken at semicolons.
 
