@@ -10,7 +10,7 @@ import numpy as np
 
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import header_words, learning_curves, requirements, style
+from dynamical_loss.figures import header_words, learning_curves, requirements, style, ticks
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mpatches, plt
 from dynamical_loss.results import layout, recorded
@@ -143,7 +143,7 @@ def _learning_rate(axis: Axes, dataset: xr.Dataset) -> None:
     axis.fill_between(places, values, color="0.75", linewidth=0)
     axis.plot(places, values, color="0.35", linewidth=0.8, label="learning rate")
     axis.set_ylim(0, 1.15 * values.max())
-    axis.set_yticks([0, values.max()], ["0", style.plain_number(values.max())])
+    axis.set_yticks([0, values.max()], ["0", ticks.plain_number(values.max())])
 
 
 def _key(figure: Figure, axis: Axes, dataset: xr.Dataset) -> None:

@@ -200,13 +200,6 @@ def header(figure: Figure, text: str) -> None:
         block.set_multialignment("center")
 
 
-def plain_number(value: float, _: object = None) -> str:
-    """A tick label without powers of ten: 12 345 with a thin space, 0.05 and −3 as they are."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")
-    return f"{value:g}".replace("-", "−")
-
-
 def save(figure: Figure, paths: Iterable[Path]) -> None:
     """Write the figure whole or not at all, in the formats of the paths' suffixes.
 
