@@ -119,6 +119,14 @@ def settings(values):
             ["render-figure", "fig4_cascade", "--option", "zoom=[1", "--output", "made.pdf"],
             "--option zoom, line 1: not valid YAML or JSON; mend the syntax",
         ),
+        (
+            ["render-figure", "figS2_cascade_cifar10", "--option", "zooom=[1, 2]", "--output", "made.pdf"],
+            "figure figS2_cascade_cifar10 knows no --option zooom; it takes zoom",
+        ),
+        (
+            ["render-figure", "fig2_spiral_dataset", "--option", "zoom=[1, 2]", "--output", "made.pdf"],
+            "figure fig2_spiral_dataset knows no --option zoom; it takes none",
+        ),
     ],
 )
 def test_a_command_refuses_in_one_line(command, tmp_path, arguments, line):

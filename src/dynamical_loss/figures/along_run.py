@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dynamical_loss.figures import style
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import style, ticks
 from dynamical_loss.figures.deferred import mpl, ticker
 
 if TYPE_CHECKING:
@@ -152,27 +153,21 @@ def log_scale(axis: Axes, shown: npt.ArrayLike | None = None) -> None:
     values = values[np.isfinite(values) & (values > 0)]
     if values.size == 0:
         return
+    low, high = np.clip([values.min(), values.max()], ticks.SMALLEST, ticks.LARGEST).tolist()
+    margin = 1.02 * 10 ** (0.07 * (math.log10(high) - math.log10(low)))
+    span = low / margin, high * margin
+    # In this order: matplotlib's own limits of a logarithmic axis could exceed double precision.
+    axis.set_ylim(span)
     axis.set_yscale("log")
-    low, high = float(values.min()), float(values.max())
-    low, high = low / (high / low) ** 0.07 / 1.02, high * (high / low) ** 0.07 * 1.02
-    axis.set_ylim(low, high)
-    decades = math.log10(high / low)
-    labelled = (1.0,) if decades > 2.2 else (1.0, 2.0, 5.0) if decades > 0.5 else (1.0, 1.5, 2, 3, 4, 5, 7)
-    axis.yaxis.set_major_locator(ticker.LogLocator(subs=labelled, numticks=7))
-    if low > 9e-4 and high < 2e4:
-        axis.yaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
-    else:
-        axis.yaxis.set_major_formatter(ticker.LogFormatterSciNotation(labelOnlyBase=False))
-    axis.yaxis.set_minor_locator(ticker.LogLocator(subs=tuple(range(2, 10)), numticks=12))
-    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+    ticks.logarithmic(axis.yaxis, span, 7, ticks.multiples_for(span))
 
 
-def step_axis(axis: Axes, span: Span, ticks: int) -> None:
+def step_axis(axis: Axes, span: Span, most: int) -> None:
     """Limits, label and about so many ticks of the lowest panel of a column."""
-    axis.set_xlim(span if span[1] > span[0] else (span[0] - 1, span[0] + 1))
+    shown = span if span[1] > span[0] else (span[0] - 1, span[0] + 1)
+    axis.set_xlim(shown)
     axis.set_xlabel("Minimisation step t")
-    axis.xaxis.set_major_locator(ticker.MaxNLocator(ticks, integer=True, steps=[1, 2, 5, 10]))
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+    ticks.whole_numbers(axis.xaxis, shown, most)
 
 
 def shade_static_end(axis: Axes, start: float, whole: Span) -> None:
@@ -194,14 +189,48 @@ def mark_zoom(axis: Axes, zoom: Span, panels: str) -> None:
     axis.annotate(panels, **place, xycoords=heights, textcoords="offset points", fontsize=6)
 
 
-def zoom(wanted: Any, whole: Span, period: float) -> Span:
-    """The zoom asked for, cut to the run."""
-    if wanted is not None:
-        start, stop = max(float(wanted[0]), whole[0]), min(float(wanted[1]), whole[1])
-        if stop > start:
-            return start, stop
+def second_period(whole: Span, period: float) -> Span:
+    """The second period of a run, or its last steps where it is shorter than two."""
     stop = min(2 * period, whole[1])
     return max(whole[0], stop - period), stop
+
+
+def zoom(wanted: Any, whole: Span) -> Span:
+    """The zoom asked for.
+
+    Args:
+        wanted: [start, stop] in steps, as a figure's option gives it.
+        whole: what the run spans.
+
+    Raises:
+        UserError: one line that names the option, if it is no stretch of steps or not all of it lies in the
+            run: a part of it would be shown as if it had been asked for.
+    """
+    numbers = isinstance(wanted, Sequence) and all(
+        isinstance(end, int | float) and not isinstance(end, bool) for end in wanted
+    )
+    if not numbers or len(wanted) != 2:
+        raise UserError(f"--option zoom: {wanted!r} is no stretch of steps; give it as [START, STOP]")
+    if problem := outside(wanted, whole):
+        raise UserError(f"--option zoom: {problem}")
+    return float(wanted[0]), float(wanted[1])
+
+
+def outside(wanted: Sequence[float], whole: Span) -> str:
+    """Why a zoom cannot be shown, and what to do; empty if it can.
+
+    Args:
+        wanted: its start and stop, steps.
+        whole: what the run spans.
+    """
+    start, stop = wanted
+    if whole[0] <= start < stop <= whole[1]:
+        return ""
+    first, last = (f"{end:.15g}" for end in whole)
+    return (
+        f"[{start:.15g}, {stop:.15g}] is no stretch of the run, which spans steps {first} to {last}; "
+        "name a start and a later stop within it"
+    )
 
 
 def class_weights(axis: Axes, trajectory: xr.Dataset, span: Span, period: float) -> None:

@@ -53,6 +53,7 @@ class Declaration:
         part: which part of the study it belongs to.
         inputs: the files that it shows, by role. It is not made where a role has no files.
         options: what `render` is told beside the files, by name, as values that JSON can hold.
+        further_options: what the command may tell `render` too, and no configuration does.
         settings: keys that it adds under `figures` in ``config.yaml``; two figures may share one.
         check: raises a ValueError of one line if a study lacks what the figure shows. The studies that
             `settings` name exist.
@@ -64,6 +65,7 @@ class Declaration:
     part: Part
     inputs: Mapping[str, Role]
     options: Mapping[str, Callable[[Configuration], Any]] = field(default_factory=dict)
+    further_options: Sequence[str] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
     check: Callable[[Configuration], None] = _require_nothing
     evidence: Mapping[str, Role] = field(default_factory=dict)

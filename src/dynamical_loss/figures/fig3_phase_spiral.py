@@ -8,6 +8,7 @@ from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import phase_plane, requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
+from dynamical_loss.figures.networks import label_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ DECLARATION = Declaration(
     evidence={"phase_narrow": _NARROW, "phase_wide": _WIDE},
 )
 
+_MOST_ON_A_LINE = 38  # characters of a panel's title
+
 
 def render(inputs: Inputs, options: Options) -> Figure:
     """Final accuracy of the narrow (a, b) and the wide network (c, d), training and validation.
@@ -56,19 +59,20 @@ def render(inputs: Inputs, options: Options) -> Figure:
     """
     for role in DECLARATION.inputs:
         phase_plane.require_dynamical(inputs[role][0], "Fig. 3", role)
-    figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 4.9), height_ratios=[1.35, 1.0])
+    figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 5.2), height_ratios=[1.35, 1.0])
     for line, role in zip(axes, DECLARATION.inputs, strict=True):
         dataset = inputs[role][0]
-        width = recorded.settings_of(dataset)["model"]["width"]
+        network = f"{role}: {label_of(recorded.settings_of(dataset)['model'])}"
         phases = [phase_plane.statistics(dataset[variable]) for variable, _ in phase_plane.KINDS]
         broken, total = phase_plane.diverged(dataset)
         # Their outputs are not numbers, which counts as accuracy 0.
         warning = f"; {broken} of {total} runs diverged" if broken else ""
+        seeds = f"$n={phases[0].n}$ seeds{warning}"
         shared = phase_plane.colour_range(phases)
         for axis, phase, (_, words) in zip(line, phases, phase_plane.KINDS, strict=True):
             norm = shared if role == "narrow" else phase_plane.colour_range([phase])
             phase_plane.draw_panel(figure, axis, phase, norm, words)
-            axis.set_title(f"{role}, {width} hidden units, $n={phase.n}$ seeds{warning}")
+            axis.set_title(style.in_lines([network, seeds], _MOST_ON_A_LINE))
     style.panel_letters(axes.flat)
     phase_plane.key(figure)
     return figure

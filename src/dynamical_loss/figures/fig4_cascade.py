@@ -30,6 +30,15 @@ def _all_runs(config: Configuration) -> list[str]:
     return grid.trajectory_runs(study, config.trajectories[study].seeds)
 
 
+def _check(config: Configuration) -> None:
+    followed_run.check(config)
+    study = config.figures.trajectory
+    run = config.trajectories[study]
+    whole = (0.0, float(run.for_data(config.datasets[run.dataset].shape).steps))
+    if problem := along_run.outside(config.figures.trajectory_zoom, whole):
+        raise ValueError(f"figures.trajectory_zoom: {problem} (trajectories.{study})")
+
+
 DECLARATION = Declaration(
     part="spiral",
     inputs=followed_run.INPUTS,
@@ -38,7 +47,7 @@ DECLARATION = Declaration(
         **followed_run.SETTINGS,
         "trajectory_zoom": Setting(tuple[int, int], (8_000, 10_500), "Fig. 4g-l: steps"),
     },
-    check=followed_run.check,
+    check=_check,
     # The figure shows one seed; claims average over all.
     evidence={
         "spectrum": Role("probe_spectrum", lambda config: list(map(layout.spectrum, _all_runs(config)))),
@@ -68,8 +77,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
 
     Args:
         inputs: `trajectory`, `spectrum` and `instabilities` of the run.
-        options: `zoom`, [start, stop] in steps for panels g–l; without it, or where the run does
-            not reach it, the second period.
+        options: `zoom`, [start, stop] in steps for panels g–l; without it, the second period.
+
+    Raises:
+        UserError: if not all of the zoom lies in the run.
     """
     trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
@@ -77,7 +88,8 @@ def render(inputs: Inputs, options: Options) -> Figure:
     step = trajectory["step"].values.astype(float)
     snapshot = spectrum["snapshot_step"].values.astype(float)
     whole = (float(step[0]), float(step[-1]))
-    zoom = along_run.zoom(options.get("zoom"), whole, period)
+    asked = options.get("zoom")
+    zoom = along_run.second_period(whole, period) if asked is None else along_run.zoom(asked, whole)
     paper, second = events_of(instabilities, SHARPNESS_RULE), events_of(instabilities, LOSS_RULE)
     threshold = measured_threshold(instabilities, SHARPNESS_RULE)
     off = float(trajectory["oscillation_end"]) if "oscillation_end" in trajectory else math.inf

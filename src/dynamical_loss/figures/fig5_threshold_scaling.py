@@ -12,9 +12,10 @@ import numpy.typing as npt
 from dynamical_loss import grid
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import requirements, style
+from dynamical_loss.figures import requirements, style, ticks
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mcolors, mlines, plt, ticker
+from dynamical_loss.figures.networks import distinct, label_of, labels_beyond_width, optimiser_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ WIDTH_LOOKS = tuple(
     (style.CLASS_COLOURS[index], marker) for index, marker in ((0, "o"), (3, "s"), (2, "^"), (4, "D"))
 )
 """Colour and marker by rank of the width."""
+
+_MOST_ON_A_LINE = 46  # characters of a panel's title
+_MULTIPLES, _MOST_TICKS = (1.0, 2.0, 5.0), 8  # of logarithmic axes
 
 _DODGE = 0.025  # widths at one learning rate stand that far apart, as a fraction of it
 
@@ -195,16 +199,23 @@ def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
             label = _in_words(width, points[:, 3].astype(int), fit)
             fits[definition].append(mlines.Line2D([], [], label=label, **line | look))
     _threshold_legends(law, fits[PAPER], fits[LOSS])
+    runs = recorded.settings_of(threshold)["trajectories"]
+    # Legends tell networks apart by their width; what that does not say stands above them.
+    words = [*labels_beyond_width(run["model"] for run in runs), distinct(map(optimiser_of, runs))]
+    law.set_title(style.in_lines(words, _MOST_ON_A_LINE), loc="right", fontsize=7, pad=3)
     law.set_ylabel("Threshold λ$_{\\mathrm{th}}$")
     law.tick_params(labelbottom=False)
     strip.set_ylabel("η λ$_{\\mathrm{th}}$")
     strip.set_xlabel("Learning rate η (bars: 95 % interval; of two seeds, their range)")
-    for scale in (law.xaxis, law.yaxis):
-        scale.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=8))
-        scale.set_major_formatter(ticker.FuncFormatter(style.plain_number))
-        scale.set_minor_locator(ticker.NullLocator())
-    law.xaxis.set_major_locator(ticker.FixedLocator(rates.tolist()))
+    low, high = law.get_ylim()
+    law.set_ylim(low, high)
+    ticks.logarithmic(law.yaxis, (low, high), _MOST_TICKS, _MULTIPLES)
     law.set_xlim(*span)
+    ticks.logarithmic(law.xaxis, (float(span[0]), float(span[1])), _MOST_TICKS, _MULTIPLES)
+    if 1 < rates.size <= _MOST_TICKS:
+        ticks.put(law.xaxis, np.sort(rates))
+    for scale in (law.xaxis, law.yaxis):
+        scale.set_minor_locator(ticker.NullLocator())
     strip.yaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
@@ -275,7 +286,7 @@ def _threshold_legends(axis: Axes, paper: Sequence[Line2D], loss: Sequence[Line2
 def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, colour: str) -> None:
     """λ_max of each seed, even and odd steps as a line each: together they would be a solid band."""
     settings = recorded.settings_of(spectra[0])["trajectory"]
-    rate, width = float(settings["learning_rate"]), int(settings["model"]["width"])
+    rate, model = float(settings["learning_rate"]), settings["model"]
     end = 0.0
     for index, spectrum in enumerate(spectra):
         step = spectrum["snapshot_step"].values.astype(float)
@@ -288,16 +299,15 @@ def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, co
                 axis.plot(step[chosen], sharpness[chosen], color=shade, linewidth=0.6, label=label)
         end = max(end, float(step[-1]))
     axis.axhline(2 / rate, color="black", linestyle=":", linewidth=0.8, label=f"2/η = {2 / rate:.3g}")
-    measured = _measured_at(threshold, rate, width)
+    measured = _measured_at(threshold, rate, int(model["width"]))
     if math.isfinite(measured):
         label = f"λ$_{{\\mathrm{{th}}}}$ = {measured:.3g}"
         axis.axhline(measured, color=style.MEASURED_COLOUR, linestyle="--", linewidth=0.8, label=label)
     axis.set_ylabel("Hessian λ$_{\\mathrm{max}}$")
     axis.set_xlim(0, max(end, 1.0))
-    axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
-    amplitude = float(recorded.settings_of(spectra[0])["trajectory"]["amplitude"])
-    axis.set_title(f"A = {amplitude:g}, width {width}, η = {rate:g}", loc="right", fontsize=7, pad=3)
+    ticks.whole_numbers(axis.xaxis, (0.0, max(end, 1.0)), 6)
+    words = [label_of(model), f"A = {settings['amplitude']:g}", f"η = {rate:g}", optimiser_of(settings)]
+    axis.set_title(style.in_lines(words, _MOST_ON_A_LINE), loc="right", fontsize=7, pad=3)
     axis.legend(loc="best", ncols=2, borderaxespad=0.4, labelspacing=0.35)
 
 
@@ -321,11 +331,9 @@ def _sharpness_scale(axes: Sequence[Axes]) -> None:
     values = np.concatenate(
         [np.asarray(line.get_ydata(), dtype=float) for axis in axes for line in axis.lines]
     )
-    low, high = float(values.min()), float(values.max())
+    low, high = np.clip([values.min(), values.max()], ticks.SMALLEST, ticks.LARGEST).tolist()
+    span = low / 1.15, high * 1.15
     for axis in axes:
         axis.set_yscale("log")
-        axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5), numticks=8))
-        axis.yaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
-        axis.yaxis.set_minor_locator(ticker.LogLocator(subs=tuple(range(2, 10)), numticks=12))
-        axis.yaxis.set_minor_formatter(ticker.NullFormatter())
-    axes[0].set_ylim(low / 1.15, high * 1.15)
+        ticks.logarithmic(axis.yaxis, span, _MOST_TICKS, _MULTIPLES)
+    axes[0].set_ylim(span)

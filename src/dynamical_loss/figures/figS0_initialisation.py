@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -15,6 +17,7 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.figures import requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
+from dynamical_loss.figures.networks import label_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -61,10 +64,19 @@ _OFFSET = 0.24  # of a swarm from its initialisation's tick, in categories
 _BAR = 0.2  # of the mean from its swarm, so that neither hides the other
 
 
+_MOST_ON_A_LINE = 52  # characters of a panel's title
+
+
 def _samples(study: xr.Dataset, variable: str, loss: str) -> xr.DataArray:
     """Accuracies over seeds: at A = 1, or at the largest A and the first period."""
     amplitude = 1.0 if loss == "static" else float(study["amplitude"].max())
     return study[variable].sel(amplitude=amplitude).isel(period=0)
+
+
+def _classes(studies: Sequence[xr.Dataset]) -> list[int]:
+    """How many classes the studies' data have, each number once; of data that do not say it, none."""
+    found = (json.loads(study.attrs.get(recorded.DATASET_SETTINGS, "{}")).get("classes") for study in studies)
+    return sorted({int(classes) for classes in found if classes is not None})
 
 
 def swarm(
@@ -144,18 +156,22 @@ def render(inputs: Inputs, options: Options) -> Figure:
         names.append(f"{_NAMES.get(initialisation, initialisation)}\n$n={study.sizes['seed']}$")
     cells = {(float(item["amplitude"].max()), int(item["period"][0])) for item in studies}
     protocol = ", ".join(f"$A={amplitude:g}$, $T={period}$" for amplitude, period in sorted(cells))
-    widths = ", ".join(str(width) for width in sorted({model["width"] for model in models}))
+    networks = dict.fromkeys(map(label_of, models))
+    shown = [_samples(study, kind, loss) for study in studies for kind, _ in _KINDS for loss, *_ in _LOSSES]
+    lowest = float(np.nanmin([values.min() for values in shown]))
     labels = {"static": "static, $A=1$", "dynamical": f"dynamical, {protocol}"}
     for axis, (variable, words) in zip(axes, _KINDS, strict=True):
         for position, study in enumerate(studies):
             for side, (loss, colour, marker) in zip((-_OFFSET, _OFFSET), _LOSSES, strict=True):
                 values = _samples(study, variable, loss).values.astype(float)
                 _draw(axis, position + side - _BAR / 2, values, colour, marker, labels[loss])
-        for level, dashes, name in ((PAPER_STATIC, "--", "paper, static (~0.65)"), (1 / 3, ":", "chance")):
+        levels = [(PAPER_STATIC, "--", "paper, static (~0.65)")]
+        levels += [(1 / classes, ":", "chance") for classes in _classes(studies)]
+        for level, dashes, name in levels:
             axis.axhline(level, color=style.THEORY_COLOUR, linestyle=dashes, zorder=0, label=name)
         axis.set_xticks(range(len(studies)), names)
-        axis.set(xlim=(-0.6, len(studies) - 0.4), ylim=(0.25, 1.03))
-        axis.set_title(f"{words} accuracy, {widths} hidden units")
+        axis.set(xlim=(-0.6, len(studies) - 0.4), ylim=(min(0.25, lowest - 0.03), 1.03))
+        axis.set_title(style.in_lines([f"{words} accuracy", *networks], _MOST_ON_A_LINE))
         axis.tick_params(axis="y", labelleft=True)
     axes[0].set_ylabel("final accuracy")
     axes[0].set_xlabel("initialisation")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
-from dynamical_loss.figures import along_run, followed_run, style
+from dynamical_loss.figures import along_run, followed_run, style, ticks
 from dynamical_loss.figures.along_run import Floats, Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import cm, mcolors, mlines, mpatches, patheffects, plt, ticker
@@ -118,9 +118,9 @@ def render(inputs: Inputs, options: Options) -> Figure:
                 if event.start < span[1] and event.finish > span[0]:
                     ends = max(event.start, span[0]), min(event.finish, span[1])
                     axis.axvspan(*ends, color=UNSTABLE_COLOUR, linewidth=0, zorder=0, gid="unstable")
-            axis.set_xlim(*(span if span[1] > span[0] else (span[0] - 1, span[0] + 1)))
-            axis.xaxis.set_major_locator(ticker.MaxNLocator(7 if axis is left else 4, integer=True))
-            axis.xaxis.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+            shown = span if span[1] > span[0] else (span[0] - 1, span[0] + 1)
+            axis.set_xlim(shown)
+            ticks.whole_numbers(axis.xaxis, shown, 7 if axis is left else 4, steps=None)
             axis.set_xlabel("Minimisation step t")
         limits = _reach([spectrum[name].values for name in (top, smallest) if name in spectrum], 2 / rate)
         _symmetric_log(left.yaxis, left.set_yscale, _LINEAR_PART * 2 / rate, *limits)
@@ -183,8 +183,7 @@ def _symmetric_log(scale: Axis, set_scale: Any, linear: float, low: float, high:
     inside = [
         value for value in (*(-x for x in decades), 0.0, *decades) if low <= value <= high or value == 0
     ]
-    scale.set_major_locator(ticker.FixedLocator(inside))
-    scale.set_major_formatter(ticker.FuncFormatter(style.plain_number))
+    ticks.both_sides(scale, sorted(inside))
     scale.set_minor_locator(ticker.FixedLocator([-linear, linear]))
     scale.set_minor_formatter(ticker.NullFormatter())
 
@@ -222,7 +221,7 @@ def _density_row(
         axis.fill_between(grid, curve, color=style.CLASS_COLOURS[0], alpha=0.25, linewidth=0)
         axis.plot(grid, curve, color=style.CLASS_COLOURS[0], linewidth=0.7)
         axis.axvline(2 / rate, color="black", linestyle=":", linewidth=0.8)
-        axis.set_title(f"t = {style.plain_number(step)}", loc="right", fontsize=6, pad=3)
+        axis.set_title(f"t = {ticks.plain_number(step)}", loc="right", fontsize=6, pad=3)
     _symmetric_log(panels[0].xaxis, panels[0].set_xscale, scale, float(grid[0]), float(grid[-1]))
     panels[0].set_xlim(grid[0], grid[-1])
     panels[0].set_yscale("log")

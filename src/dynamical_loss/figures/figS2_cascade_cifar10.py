@@ -58,6 +58,7 @@ DECLARATION = Declaration(
             ("hessian_eigenvalue", "hessian_residual"),
         ),
     },
+    further_options=("zoom",),
     settings={
         "trajectory_images": Setting(
             str | None,
@@ -106,8 +107,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
 
     Args:
         inputs: `trajectory` and `spectrum` of the run.
-        options: `zoom`, [start, stop] in steps for a second column; no such column without it. Where the
-            run does not reach it, the second period.
+        options: `zoom`, [start, stop] in steps for a second column; no such column without it.
+
+    Raises:
+        UserError: if not all of the zoom lies in the run.
     """
     trajectory, spectrum = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
@@ -116,7 +119,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     whole = (float(step[0]), float(step[-1]))
     spans = [whole]
     if options.get("zoom") is not None:
-        spans.append(along_run.zoom(options["zoom"], whole, period))
+        spans.append(along_run.zoom(options["zoom"], whole))
     off = float(trajectory["oscillation_end"]) if "oscillation_end" in trajectory else math.inf
     limits = bounds(settings, trajectory["learning_rate"].values)
     shades = along_run.shades(spectrum.sizes["mode"])

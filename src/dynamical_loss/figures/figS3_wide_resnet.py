@@ -13,6 +13,7 @@ from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import header_words, learning_curves, phase_plane, requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mlines, mpatches, plt
+from dynamical_loss.figures.networks import label_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _look(cells: Sequence[tuple[int, float]], rank: int) -> dict[str, Any]:
 
 def _name(study: xr.Dataset) -> str:
     """What tells the networks of the figure apart."""
-    return header_words.label_of(recorded.settings_of(study)["model"])
+    return label_of(recorded.settings_of(study)["model"])
 
 
 def _cell_name(cell: tuple[int, float]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import header_words, learning_curves, requirements, style
+from dynamical_loss.figures import header_words, learning_curves, requirements, style, ticks
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mpatches, plt
 from dynamical_loss.results import layout, recorded
@@ -39,6 +39,8 @@ def _check(config: Configuration) -> None:
             f"figures.learning_curves_cell: T = {period}, A = {amplitude:g} is no cell of phase.{study}; "
             "name one"
         )
+    if amplitude == 1.0:
+        raise ValueError("figures.learning_curves_cell: A = 1 is the static loss itself; name one above 1")
 
 
 DECLARATION = Declaration(
@@ -81,7 +83,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         A figure as wide as the page.
 
     Raises:
-        UserError: if the study has no such cell or no static runs.
+        UserError: if the study has no such cell or no static runs, or if the cell is one of them.
     """
     dataset = inputs["phase"][0]
     period, amplitude = _cell(dataset, options)
@@ -124,11 +126,14 @@ def _cell(dataset: xr.Dataset, options: Options) -> tuple[int, float]:
     wanted = options.get("cell")
     if wanted is None:
         return int(dataset["period"].min()), float(dataset["amplitude"].max())
-    try:
-        period, amplitude = wanted
-        return int(period), float(amplitude)
-    except (TypeError, ValueError):
-        raise UserError(f"cell: {wanted} is no period with an amplitude; give it as [T, A]") from None
+    numbers = isinstance(wanted, Sequence) and all(
+        isinstance(part, int | float) and not isinstance(part, bool) for part in wanted
+    )
+    if not numbers or len(wanted) != 2 or not float(wanted[0]).is_integer():
+        raise UserError(f"--option cell: {wanted!r} is no period with an amplitude; give it as [T, A]")
+    if wanted[1] == 1:
+        raise UserError("--option cell: A = 1 is the static loss itself; name one above 1")
+    return int(wanted[0]), float(wanted[1])
 
 
 def _learning_rate(axis: Axes, dataset: xr.Dataset) -> None:
@@ -138,7 +143,7 @@ def _learning_rate(axis: Axes, dataset: xr.Dataset) -> None:
     axis.fill_between(places, values, color="0.75", linewidth=0)
     axis.plot(places, values, color="0.35", linewidth=0.8, label="learning rate")
     axis.set_ylim(0, 1.15 * values.max())
-    axis.set_yticks([0, values.max()], ["0", style.plain_number(values.max())])
+    axis.set_yticks([0, values.max()], ["0", ticks.plain_number(values.max())])
 
 
 def _key(figure: Figure, axis: Axes, dataset: xr.Dataset) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from dynamical_loss.models.kind import ModelSettings
-from dynamical_loss.models.kinds import AnyModel
+from dynamical_loss.figures.networks import distinct, label_of
 from dynamical_loss.paper.departures import Departure, Protocol, Sort, departures, facts_of
 from dynamical_loss.paper.protocols import (
     CHANNELS,
@@ -24,18 +21,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
-
-
-def label_of(model: Mapping[str, Any]) -> str:
-    """Name and size of a network for the readers of a figure, from its recorded settings.
-
-    Of a kind that is gone, or that takes other settings now, the name of the kind is all that is known.
-    """
-    try:
-        settings: ModelSettings = TypeAdapter(AnyModel).validate_python(dict(model))
-    except ValidationError:
-        return str(model.get("kind", "a network"))
-    return settings.label
 
 
 def _epochs(dataset: xr.Dataset) -> float | None:
@@ -59,24 +44,24 @@ def remarks(*datasets: xr.Dataset) -> str:
     """
     settings = [recorded.settings_of(dataset) for dataset in datasets]
     facts = (
-        _distinct(label_of(item["model"]) for item in settings),
-        _distinct(str(dataset.attrs.get("dataset_description", "")) for dataset in datasets),
-        _distinct(map(_length, datasets)),
-        _distinct(map(_runs, datasets)),
-        _distinct(map(_rounding, settings)),
+        distinct(label_of(item["model"]) for item in settings),
+        distinct(str(dataset.attrs.get("dataset_description", "")) for dataset in datasets),
+        distinct(map(_length, datasets)),
+        distinct(map(_runs, datasets)),
+        distinct(map(_rounding, settings)),
     )
     line = "; ".join(fact for fact in facts if fact)
     found = [(dataset, _departures(dataset)) for dataset in datasets]
     sizes = {Sort.SIZE, Sort.DATA}
     smaller = [dataset for dataset, other in found if sizes & {departure.sort for departure in other}]
     if smaller:
-        return f"Illustration, not of the paper's size ({_distinct(map(_size, smaller))})\n{line}"
+        return f"Illustration, not of the paper's size ({distinct(map(_size, smaller))})\n{line}"
     protocol = [each.words for _, other in found for each in other if each.sort is Sort.PROTOCOL]
     if protocol:
         return f"Illustration, not the paper's protocol\n{'; '.join(dict.fromkeys(protocol))}\n{line}"
     fewer = [dataset for dataset, other in found if other]
     if fewer:
-        counts = _distinct(f"n = {dataset.sizes['seed']}" for dataset in fewer)
+        counts = distinct(f"n = {dataset.sizes['seed']}" for dataset in fewer)
         return f"The paper's protocol with {counts} of its {IMAGE_SEEDS} seeds\n{line}"
     return line
 
@@ -87,10 +72,6 @@ def _protocol(dataset: xr.Dataset) -> Protocol:
 
 def _departures(dataset: xr.Dataset) -> list[Departure]:
     return departures(_protocol(dataset), facts_of(dataset))
-
-
-def _distinct(words: Iterable[str]) -> str:
-    return " and ".join(dict.fromkeys(word for word in words if word))
 
 
 def _length(dataset: xr.Dataset) -> str:

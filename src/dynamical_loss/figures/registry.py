@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 
 from dynamical_loss import figures
 from dynamical_loss.config.figures import Configuration
 from dynamical_loss.figures.declaration import Declaration, Part, Role
+from dynamical_loss.figures.names import NAMES
 
 FIGURES: dict[str, Declaration] = {
-    module.name: importlib.import_module(f"{figures.__name__}.{module.name}").DECLARATION
-    for module in pkgutil.iter_modules(figures.__path__)
-    if module.name.startswith("fig")
+    name: importlib.import_module(f"{figures.__name__}.{name}").DECLARATION for name in NAMES
 }
 """Declarations by the name of the figure, in alphabetical order."""
 

@@ -1,12 +1,21 @@
-"""The look that all figures share: sizes in print, colours, panel letters, and how they are saved."""
+"""The look that all figures share: sizes in print, colours, panel letters, and how they are saved.
+
+The look is the same wherever a figure is drawn: nothing that a user has set for matplotlib counts.
+"""
 
 from __future__ import annotations
 
+import importlib
+import locale
+import os
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dynamical_loss.errors import UserError
 from dynamical_loss.figures.deferred import mlines, mpl, sns
 from dynamical_loss.results.files import atomic_path
 
@@ -41,10 +50,24 @@ START_COLOUR, FINISH_COLOUR = "#2a9d4a", "#c8323c"
 THEORY_COLOUR, MEASURED_COLOUR = "#555555", "#7b2d8b"
 
 
+BACKEND = "agg"
+"""What draws: it needs no screen and is there wherever matplotlib is."""
+
+
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib settings for print: 7 pt text, thin lines, fonts embedded as outlines."""
-    settings = {
+    """Matplotlib settings for print: 7 pt text, thin lines, fonts embedded as outlines.
+
+    All other settings are matplotlib's own defaults. Afterwards settings are what they were before; the
+    backend stays `BACKEND`.
+
+    Raises:
+        UserError: if the user's file of settings cannot be read as text.
+    """
+    _import_matplotlib()
+    mpl.use(BACKEND)
+    defaults = _defaults()
+    settings: dict[str, Any] = {
         **sns.axes_style("ticks"),
         "font.size": 7,
         "axes.titlesize": 7,
@@ -66,8 +89,67 @@ def style() -> Iterator[None]:
         "figure.constrained_layout.use": True,
         "font.sans-serif": ["DejaVu Sans"],
     }
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        _set({**defaults, **settings})
         yield
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib, if that has not been done, as if the environment asked it for nothing.
+
+    An unknown backend in MPLBACKEND would fail the import, and a user's file of settings may ask for a locale
+    that this machine does not have.
+
+    Raises:
+        UserError: if the user's file of settings cannot be read as text.
+    """
+    if "matplotlib.pyplot" in sys.modules:
+        return
+    before, numbers = dict(os.environ), locale.setlocale(locale.LC_ALL)
+    for name in ("MPLBACKEND", "MATPLOTLIBRC"):
+        os.environ.pop(name, None)
+    os.environ["LC_ALL"] = "C"
+    try:
+        importlib.import_module("matplotlib")
+        # Modules that are imported from here on see the defaults, should they keep what they see.
+        _set(_defaults())
+        mpl.use(BACKEND)
+        importlib.import_module("matplotlib.pyplot")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"a matplotlibrc or a style sheet of matplotlib's is no text in UTF-8 ({error.reason}); "
+            "it lies in this folder or in matplotlib's configuration folder; mend or remove it"
+        ) from None
+    finally:
+        locale.setlocale(locale.LC_ALL, numbers)
+        for name in ("MPLBACKEND", "MATPLOTLIBRC", "LC_ALL"):
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]
+
+
+def _defaults() -> dict[str, Any]:
+    """Matplotlib's own value of every setting; `rcdefaults` would leave out some."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
+        own: Any = mpl.rcParamsDefault  # the types of matplotlib name every setting
+        return {**own, "backend": BACKEND}
+
+
+def _set(settings: dict[str, Any]) -> None:
+    """Give every setting of matplotlib its value.
+
+    Raises:
+        RuntimeError: if one is left as it was found.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
+        present: Any = mpl.rcParams
+        present.update(settings)
+        left = sorted(present.keys() - settings.keys())
+        left += [name for name, value in settings.items() if present[name] != value]
+    if left:
+        raise RuntimeError(f"matplotlib did not take the setting '{left[0]}'")
 
 
 def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
@@ -75,6 +157,17 @@ def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
     for offset, axis in enumerate(axes):
         letter = f"({chr(ord(first) + offset)})"
         axis.set_title(letter, loc="left", fontweight="bold", fontsize=7, pad=3)
+
+
+def in_lines(words: Iterable[str], most: int) -> str:
+    """Parts of a title with commas between, in lines of so many characters unless one part is longer."""
+    lines: list[str] = []
+    for part in filter(None, words):
+        if lines and len(lines[-1]) + len(part) + 2 <= most:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(part)
+    return ",\n".join(lines)
 
 
 def header(figure: Figure, text: str) -> None:
@@ -105,13 +198,6 @@ def header(figure: Figure, text: str) -> None:
     )
     for block in legend.get_texts():
         block.set_multialignment("center")
-
-
-def plain_number(value: float, _: object = None) -> str:
-    """A tick label without powers of ten: 12 345 with a thin space, 0.05 and −3 as they are."""
-    if abs(value) >= 1000:
-        return f"{value:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "−")
-    return f"{value:g}".replace("-", "−")
 
 
 def save(figure: Figure, paths: Iterable[Path]) -> None:

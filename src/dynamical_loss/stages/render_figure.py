@@ -1,7 +1,8 @@
 """Render one figure from stored results.
 
 The figure's own module is found by its name rather than imported, so that editing one figure
-re-renders that one alone; its digest is part of the rule's.
+re-renders that one alone; its digest is part of the rule's. What the environment or a file of the user's
+asks of matplotlib does not count: `style` imports and sets it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
 from dynamical_loss.config import code
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.figures.declaration import Declaration
+from dynamical_loss.figures.names import NAMES
 from dynamical_loss.results import sidecars
 from dynamical_loss.results.record import Provenance
 
@@ -27,18 +27,23 @@ def run(
     """Render the figure `name` to each of `outputs`, and write where it came from beside them.
 
     Raises:
-        UserError: if there is no such figure, a role is missing, a file of it cannot be read or is a
-            result of another stage than the figure shows, or if files do not belong together.
+        UserError: if there is no such figure, it does not know an option, a role is missing, a file of it
+            cannot be read or is a result of another stage than the figure shows, or if files do not belong
+            together.
     """
     wrong = [path for path in outputs if path.suffix not in (".pdf", ".png")]
     if wrong:
         raise UserError(f"--output {wrong[0]}: give it the suffix .pdf or .png")
-    source = f"dynamical_loss.figures.{name}"
-    try:
-        module = importlib.import_module(source)
-        declaration: Declaration = module.DECLARATION
-    except (ImportError, AttributeError):
-        raise UserError(f"there is no figure '{name}'; see the table of figures in the README") from None
+    if name not in NAMES:
+        raise UserError(f"there is no figure '{name}'; the figures are {', '.join(NAMES)}")
+    module = importlib.import_module(f"dynamical_loss.figures.{name}")
+    declaration: Declaration = module.DECLARATION
+    known = [*declaration.options, *declaration.further_options]
+    strange = [option for option in options if option not in known]
+    if strange:
+        raise UserError(
+            f"figure {name} knows no --option {strange[0]}; it takes {', '.join(known) or 'none'}"
+        )
     roles = declaration.inputs
     missing = [role for role in roles if not inputs.get(role)]
     if missing:
@@ -53,7 +58,6 @@ def run(
     }
     for result, origin in declaration.made_from:
         record.inputs.require_made_from(inputs[result][0], inputs[origin][0])
-    matplotlib.use("agg")
     with style.style():
         figure = module.render(datasets, options)
         style.save(figure, outputs)

@@ -166,6 +166,28 @@ def test_the_run_of_figure_4_is_analysed_whichever_it_is(record_every):
         study.load(values, "config.yaml", FIGURES)
 
 
+@pytest.mark.parametrize("zoom", [[-5, 100], [8_000, 70_001], [80_000, 90_000], [500, 500], [9_000, 8_000]])
+def test_a_zoom_that_is_not_all_in_the_run_is_refused_before_any_job(zoom):
+    words = r"figures\.trajectory_zoom: \[.*\] is no stretch of the run, which spans steps 0 to 70000; name"
+    with pytest.raises(UserError, match=words) as refused:
+        configured(trajectory_zoom=zoom)
+    assert "\n" not in str(refused.value)
+    assert configured(trajectory_zoom=[0, 70_000]).figures.trajectory_zoom == (0, 70_000)
+
+
+def test_a_zoom_follows_the_length_of_a_run_in_epochs():
+    values = copy.deepcopy(DEFAULT)
+    del values["trajectories"]["cascade"]["steps"]
+    values["trajectories"]["cascade"]["epochs"] = 10_400  # of one step each
+    with pytest.raises(UserError, match=r"figures\.trajectory_zoom: .* steps 0 to 10400;"):
+        study.load(values, "config.yaml", FIGURES)
+
+
+def test_the_cell_of_learning_curves_is_no_static_one():
+    with pytest.raises(UserError, match=r"figures\.learning_curves_cell: A = 1 is the static loss itself"):
+        configured(learning_curves_cell=[100, 1])
+
+
 def test_a_study_that_no_figure_shows_is_free():
     values = copy.deepcopy(DEFAULT)
     values["trajectories"]["other"] = {"record_every": 10, "probes": {"hessian": {"losses": ["static"]}}}

@@ -21,6 +21,8 @@ from dynamical_loss.figures import (
     phase_plane,
     style,
 )
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from figure_parts import require_legible_texts
 
 mpl.use("agg")
 
@@ -45,7 +47,9 @@ def letters(figure):
     return [axis.get_title(loc="left") for axis in figure.axes if axis.get_title(loc="left")]
 
 
-def phase(values, *, width=100, initialisation="lecun", periods=PERIODS, amplitudes=AMPLITUDES):
+def phase(
+    values, *, width=100, depth=1, initialisation="lecun", periods=PERIODS, amplitudes=AMPLITUDES, classes=3
+):
     """A phase file; validation is 0.1 below training."""
     values = np.asarray(values, dtype=float)
     dimensions = ("period", "amplitude", "seed")
@@ -57,8 +61,9 @@ def phase(values, *, width=100, initialisation="lecun", periods=PERIODS, amplitu
         },
         coords={"period": periods, "amplitude": amplitudes, "seed": range(values.shape[-1])},
     )
-    settings = {"model": {"width": width, "initialisation": initialisation}}
-    return dataset.assign_attrs(settings=json.dumps(settings))
+    settings = {"model": {"width": width, "depth": depth, "initialisation": initialisation}}
+    data = {"kind": "spiral", "classes": classes}
+    return dataset.assign_attrs(settings=json.dumps(settings), dataset_settings=json.dumps(data))
 
 
 def accuracies(seeds=4, low=0.4, high=0.95, scatter=0.02):
@@ -124,8 +129,18 @@ def test_fig3_has_letters_ticks_and_the_number_of_seeds(fig3):
     for axis, width in zip(panels(figure), (100, 100, 1000, 1000), strict=True):
         assert [text.get_text() for text in axis.get_xticklabels()] == ["10", "100", "1000"]
         assert [text.get_text() for text in axis.get_yticklabels()] == ["1", "5", "70"]
-        assert f"{width} hidden units" in axis.get_title()
+        assert f"perceptron, {width} hidden units," in axis.get_title()
         assert "$n=4$" in axis.get_title()
+
+
+def test_fig3_names_the_network_as_its_kind_does():
+    inputs = {
+        role: [phase(accuracies(), width=17, depth=depth)] for role, depth in (("narrow", 2), ("wide", 3))
+    }
+    figure = draw(fig3_phase_spiral.render(inputs, {}))
+    for axis, depth in zip(panels(figure), (2, 2, 3, 3), strict=True):
+        assert MLPSettings(width=17, depth=depth).label in axis.get_title()
+    require_legible_texts(figure)
 
 
 def test_fig3_colours_fill_the_range_of_the_means(fig3):
@@ -264,6 +279,23 @@ def test_figs0_names_the_initialisations_and_the_paper():
     assert levels == pytest.approx([0.65, 1 / 3])
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(legend) == len(set(legend)) == 5
+
+
+def test_figs0_names_networks_and_chance_for_what_they_are():
+    studies = [
+        phase(
+            accuracies(4, 0.05, 0.3), depth=depth, initialisation=name, amplitudes=[1.0, 5.0, 70.0], classes=5
+        )
+        for name, depth in (("lecun", 1), ("glorot", 2))
+    ]
+    figure = draw(figS0_initialisation.render({"study": studies}, {}))
+    for axis in figure.axes:
+        assert all(MLPSettings(depth=depth).label in axis.get_title() for depth in (1, 2))
+        levels = [line.get_ydata()[0] for line in axis.lines if line.get_label() == "chance"]
+        assert levels == [1 / 5]
+        dots = [line for line in axis.lines if "one seed each" in str(line.get_label())]
+        assert axis.get_ylim()[0] < min(min(line.get_ydata()) for line in dots)
+    require_legible_texts(figure)
 
 
 def test_figs0_one_seed_has_no_interval():

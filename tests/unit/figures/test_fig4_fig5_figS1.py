@@ -1,6 +1,7 @@
 """What Fig. 4, 5 and S1 draw, read back from their artists."""
 
 import json
+import math
 
 import matplotlib as mpl
 import numpy as np
@@ -11,8 +12,10 @@ from matplotlib.colors import to_rgba
 
 from dynamical_loss.analysis import event_table
 from dynamical_loss.analysis.events import Event
+from dynamical_loss.errors import UserError
 from dynamical_loss.figures import along_run, fig4_cascade, fig5_threshold_scaling, figS1_hessian_modes, style
-from figure_parts import drawn, letters, panel
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from figure_parts import drawn, labelled_ticks, letters, panel, require_legible_texts
 
 RATE, PERIOD, STEPS = 0.5, 200, 1000
 ZOOM = [160, 420]
@@ -97,7 +100,7 @@ def along(**replaced):
     return {role: [dataset] for role, dataset in whole.items()}
 
 
-def thresholds(rates=(0.25, 0.5, 1.0), widths=(100, 1000), values=None, fits=FIT):
+def thresholds(rates=(0.25, 0.5, 1.0), widths=(100, 1000), values=None, fits=FIT, **model):
     definitions = ["sharpness", "sharpness_starts", "loss"]
     seeds = [0, 1, 2]
     if values is None:
@@ -126,15 +129,14 @@ def thresholds(rates=(0.25, 0.5, 1.0), widths=(100, 1000), values=None, fits=FIT
             "definition": definitions,
             "bound": ["lower", "upper"],
         },
+        attrs={"settings": json.dumps({"trajectories": [{"model": {"width": w, **model}} for w in widths]})},
     )
 
 
-def static_runs(width, seeds):
+def static_runs(width, seeds, **others):
+    run = {"amplitude": 1.0, "model": {"width": width}} | others
     return [
-        spectrum(
-            modes=1, static=False, ntk=False, density=False, seed=seed, amplitude=1.0, model={"width": width}
-        )
-        for seed in range(seeds)
+        spectrum(modes=1, static=False, ntk=False, density=False, seed=seed, **run) for seed in range(seeds)
     ]
 
 
@@ -233,11 +235,56 @@ def test_fig4_without_ntk_events_or_threshold_says_so_and_draws_the_rest():
     assert verticals(panel(figure, "e"), "start") == []
 
 
-@pytest.mark.parametrize("zoom", [None, [160, 420], [100_000, 200_000]])
+@pytest.mark.parametrize("zoom", [None, [2, 5], [0, 6]])
 def test_fig4_of_a_few_steps_with_few_snapshots(zoom):
     inputs = along(trajectory=trajectory(6), spectrum=spectrum(6, 3), instabilities=instabilities({}, np.nan))
     figure = drawn(fig4_cascade.render(inputs, {} if zoom is None else {"zoom": zoom}))
     assert panel(figure, "a").get_xlim() == (0, 6)
+
+
+@pytest.mark.parametrize("zoom", [[-1, 5], [2, 7], [3, 3], [5, 2], [100_000, 200_000], [math.nan, 5]])
+def test_fig4_refuses_a_zoom_that_is_not_all_in_the_run(zoom):
+    inputs = along(trajectory=trajectory(6), spectrum=spectrum(6, 3), instabilities=instabilities({}, np.nan))
+    with pytest.raises(UserError, match=r"--option zoom: \[.*\] is no stretch of the run, .* steps 0 to 6;"):
+        fig4_cascade.render(inputs, {"zoom": zoom})
+
+
+@pytest.mark.parametrize("zoom", [5, "ab", [1], [1, 2, 3], [1, "b"], [True, 2], {"a": 1}])
+def test_fig4_refuses_a_zoom_that_is_none(zoom):
+    with pytest.raises(
+        UserError, match=r"--option zoom: .* is no stretch of steps; give it as \[START, STOP\]"
+    ):
+        fig4_cascade.render(along(), {"zoom": zoom})
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e-5, 1.0, 1e5, 1e12])
+@pytest.mark.parametrize("power", [0.001, 1, 40])
+def test_fig4_and_fig5_label_every_axis_whatever_they_show(factor, power):
+    def scaled(values):
+        return factor * values**power
+
+    path, probes = trajectory(), spectrum()
+    path["weighted_loss"] = scaled(path["weighted_loss"])
+    for name in ("hessian_eigenvalue", "ntk_eigenvalue", "ntk_eigenvalue_notebook"):
+        probes[name] = scaled(probes[name])
+    inputs = {"threshold": [thresholds(rates=(0.5,), fits={})]}
+    for role in ("static_narrow", "static_wide"):
+        inputs[role] = [run.map(scaled) for run in static_runs(100, 2)]
+        for run, given in zip(inputs[role], static_runs(100, 2), strict=True):
+            run.attrs = given.attrs
+    for figure in (
+        fig4_cascade.render(along(trajectory=path, spectrum=probes), {"zoom": ZOOM}),
+        fig5_threshold_scaling.render(inputs, {}),
+    ):
+        drawn(figure)
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if axis.get_tick_params()[{"x": "labelbottom", "y": "labelleft"}[axis.axis_name]]:
+                    found = labelled_ticks(axis)
+                    assert len(found) >= 2 and len(set(found)) == len(found), (
+                        axes.get_title(loc="left"),
+                        found,
+                    )
 
 
 def test_fig4_of_a_diverged_run():
@@ -314,6 +361,22 @@ def test_fig5_static_runs_lie_against_bound_and_measured_threshold():
     assert "th" not in legend_words(panel(figure, "c"))  # measured at η = 1 only
     assert legend_words(panel(figure, "b")).count("seed") == 3
     assert panel(figure, "b").get_ylim() == panel(figure, "c").get_ylim()
+
+
+def test_fig5_names_networks_and_optimisers_for_what_they_are():
+    model = {"width": 17, "depth": 2}
+    adam = {"kind": "adam", "arguments": {"b1": 0.8}}
+    inputs = {
+        "threshold": [thresholds(widths=(17,), fits={}, depth=2)],
+        "static_narrow": static_runs(17, 1, model=model),
+        "static_wide": static_runs(17, 1, model=model, optimiser=adam),
+    }
+    figure = drawn(fig5_threshold_scaling.render(inputs, {}))
+    titles = [panel(figure, letter).get_title(loc="right") for letter in "abc"]
+    assert all(MLPSettings(**model).label in title for title in titles)
+    assert titles[2].endswith("adam b1=0.8")
+    require_legible_texts(figure)
+    assert panel(fig5(thresholds()), "a").get_title(loc="right") == ""  # its legends say it all
 
 
 def test_fig5_single_learning_rate_has_points_but_no_fit():

@@ -20,7 +20,7 @@ from dynamical_loss.figures import (
     style,
 )
 from dynamical_loss.stages import render_figure
-from figure_parts import drawn, letters, panel
+from figure_parts import drawn, letters, panel, require_legible_texts
 
 CELL = [100, 50.0]
 STEPS_PER_EPOCH = 8  # 4 000 images in batches of 512
@@ -81,24 +81,6 @@ def band(axis, gid):
     places = np.unique(corners[:, 0])
     ends = [corners[corners[:, 0] == place, 1] for place in places]
     return places, [end.min() for end in ends], [end.max() for end in ends]
-
-
-def text_boxes(figure):
-    """Where each text that is seen lies, in pixels; ticks outside an axis's limits are not."""
-    renderer = figure.canvas.get_renderer()
-    panels = [axes for parent in figure.axes for axes in (parent, *parent.child_axes)]
-    hidden = set()
-    for axis in (axis for axes in panels for axis in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            if not low <= tick.get_loc() <= high:
-                hidden |= {tick.label1, tick.label2}
-    texts = [
-        item
-        for item in figure.findobj(mpl.text.Text)
-        if item not in hidden and item.get_visible() and item.get_text().strip()
-    ]
-    return [(item.get_text(), item.get_window_extent(renderer)) for item in texts]
 
 
 # What was trained ---------------------------------------------------------------------------------
@@ -375,6 +357,9 @@ def test_figs4_of_two_records_without_epochs_or_schedule(tmp_path):
         ([100, 51.0], "no cell T = 100, A = 51; name one"),
         ([100], r"cell: \[100\] is no period with an amplitude; give it as \[T, A\]"),
         (3, "cell: 3 is no period"),
+        ([100.5, 50.0], r"--option cell: \[100\.5, 50\.0\] is no period"),
+        ([float("nan"), 50.0], r"--option cell: \[nan, 50\.0\] is no period"),
+        ([100, 1], "--option cell: A = 1 is the static loss itself; name one above 1"),
     ],
 )
 def test_figs4_refuses_a_cell_that_the_study_has_not(study, cell, message):
@@ -538,7 +523,7 @@ def test_figs2_of_more_periods_than_lines_can_show_has_the_range_of_the_weights(
     np.testing.assert_allclose(low.get_ydata(), trajectory["class_weight"].min("class_index"))
 
 
-@pytest.mark.parametrize("zoom", [None, [2, 6], [60, 140]])
+@pytest.mark.parametrize("zoom", [None, [2, 6]])
 def test_figs2_of_two_records_and_two_snapshots(tmp_path, zoom):
     trajectory, spectrum = image_results.run(tmp_path, epochs=1, period=4, every=8, snapshots=7)
     assert (trajectory.sizes["step"], spectrum.sizes["snapshot_step"]) == (2, 2)
@@ -568,15 +553,7 @@ def test_texts_neither_overlap_nor_leave_the_page(study, along, networks):
         figS3_wide_resnet.render({"phase": networks}, {}),
         figS4_learning_curves.render({"phase": [study]}, {"cell": CELL}),
     ):
-        boxes = text_boxes(drawn(figure))
-        page = figure.bbox
-        for index, (words, box) in enumerate(boxes):
-            assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, words
-            assert box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1, words
-            for others, other in boxes[index + 1 :]:
-                width = min(box.x1, other.x1) - max(box.x0, other.x0)
-                height = min(box.y1, other.y1) - max(box.y0, other.y0)
-                assert min(width, height) < 1.5, (words, others)
+        require_legible_texts(drawn(figure))
 
 
 @pytest.mark.parametrize(
