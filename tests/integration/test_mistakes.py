@@ -147,7 +147,7 @@ def test_a_source_may_have_braces_in_its_name(untouched):
     overlay = untouched.overlay('datasets: {pictures: {kind: cifar10, source: "a {b} {}.tar"}}')
     target = "results/smoke/dataset/pictures.nc"
     assert untouched.plan(target, overlay=overlay).jobs == {"prepare_dataset": 1}
-    status, output = untouched.run(*untouched.arguments(target, overlay=overlay, options=("--cores", "1")))
+    status, _ = untouched.run(*untouched.arguments(target, overlay=overlay, options=("--cores", "1")))
     assert status != 0
     log = (untouched.folder / "logs/smoke/prepare_dataset/pictures.log").read_text(encoding="utf-8")
     assert log.startswith("error: a {b} {}.tar is truncated or no tar archive")

@@ -178,8 +178,9 @@ def test_a_zoom_that_is_not_all_in_the_run_is_refused_before_any_job(zoom):
 def test_a_zoom_follows_the_length_of_a_run_in_epochs():
     values = copy.deepcopy(DEFAULT)
     del values["trajectories"]["cascade"]["steps"]
-    values["trajectories"]["cascade"]["epochs"] = 10_400  # of one step each
-    with pytest.raises(UserError, match=r"figures\.trajectory_zoom: .* steps 0 to 10400;"):
+    values["trajectories"]["cascade"]["epochs"] = 80_000  # of one step each
+    values["figures"]["trajectory_zoom"] = [79_000, 80_001]
+    with pytest.raises(UserError, match=r"figures\.trajectory_zoom: .* steps 0 to 80000;"):
         study.load(values, "config.yaml", FIGURES)
 
 
