@@ -68,7 +68,9 @@ class Compiled:
         finally:
             config.CACHE_DIR = usual
         files = Path(program.stats.cache_path)
-        path = program_cache.folder("numba") / f"{self.name}-{self._digest(types)}"
+        # NUMBA_CACHE_DIR, where a user has set it, says where programs are kept.
+        folder = Path(usual) if usual else program_cache.folder("numba")
+        path = folder / f"{self.name}-{self._digest(types)}"
         kept = program_cache.read(path)
         if kept is not None:
             _unpack(kept, files)

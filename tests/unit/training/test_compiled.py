@@ -49,6 +49,16 @@ def test_a_program_is_kept_and_taken_from_disk(entries):
     assert before == numba.config.CACHE_DIR
 
 
+def test_the_folder_that_a_user_has_set_for_numba_is_taken(entries, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "chosen"))
+    assert fresh()(NUMBERS) == pytest.approx((NUMBERS**3).sum(), rel=1e-13)
+    (path,) = (tmp_path / "chosen").iterdir()
+    made = path.stat().st_ino
+    fresh()(NUMBERS)
+    assert [path.stat().st_ino for path in (tmp_path / "chosen").iterdir()] == [made]
+    assert entries() == []
+
+
 def test_programs_are_told_apart_by_closure_and_types(entries):
     function = fresh()
     for _ in range(2):
