@@ -11,12 +11,16 @@ START, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
 
 # From left to right: a room may use those before it.
 ROOMS = (
-    "errors", "settings", "kinds", "grid", "progress", "environment", "optimisers", "results",
+    "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
+    "optimisers", "results",
     "datasets", "models", "config", "losses", "training", "probes", "analysis", "paper", "claims", "figures",
     "resources", "remedies", "stages", "cli",
 )  # fmt: skip
 # Small modules that everybody uses would hide the rest of the picture.
-FOR_ALL = ("errors", "settings", "kinds", "grid", "progress", "environment", "optimisers")
+FOR_ALL = (
+    "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
+    "optimisers",
+)  # fmt: skip
 
 
 def modules():

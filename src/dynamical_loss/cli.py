@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -29,6 +29,9 @@ from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.errors import Interrupted, UserError
 from dynamical_loss.results.digest import expecting
 from dynamical_loss.settings import Settings, located, members, validate
+
+if TYPE_CHECKING:
+    from dynamical_loss.results.verify import Report
 
 Command = Callable[..., None]
 Decorator = Callable[[Command], Command]
@@ -384,15 +387,43 @@ def verify(folders: tuple[Path, ...]) -> None:
     """
     from dynamical_loss.results import verify as results
 
-    usual = [folder for folder in (Path("results"), Path("paper_figures")) if folder.is_dir()]
-    report = results.examine(folders or usual)
-    for finding in report.findings:
-        click.echo(f"{finding.kind:<10}  {remedies.in_words(finding.problem)}")
-    found = Counter(finding.kind for finding in report.findings)
-    counts = ", ".join(f"{found[kind]} {kind}" for kind in get_args(results.Kind))
-    published = f" ({report.published} published copies: content alone)" if report.published else ""
-    click.echo(f"{report.results} results{published}: {counts}")
+    report = results.examine(folders or _usual_folders())
+    click.echo(_told(report))
     sys.exit(int(report.failed))
+
+
+@commands.command()
+@click.argument("folders", nargs=-1, type=_PATH)
+def accept(folders: tuple[Path, ...]) -> None:
+    """Give all results below FOLDERS times that Snakemake accepts, if they are sound.
+
+    For a copy that has lost its times.  Without FOLDERS: results and paper_figures.  Where verify would find
+    something damaged, foreign or stale, this is told as verify tells it, nothing is changed, and the exit
+    status is 1.
+    """
+    from dynamical_loss.results import accept as results
+
+    report = results.accept(folders or _usual_folders())
+    if report.failed:
+        click.echo(f"{_told(report)}; nothing was changed")
+        sys.exit(1)
+    click.echo(f"{report.results} results accepted: no file is older than what it was made from")
+
+
+def _usual_folders() -> list[Path]:
+    """Where results lie, as far as there are any."""
+    return [folder for folder in (Path("results"), Path("paper_figures")) if folder.is_dir()]
+
+
+def _told(report: Report) -> str:
+    """Lines about all findings, and one that counts them."""
+    from dynamical_loss.results.verify import Kind
+
+    lines = [f"{item.kind:<10}  {remedies.in_words(item.problem)}" for item in report.findings]
+    found = Counter(item.kind for item in report.findings)
+    counts = ", ".join(f"{found[kind]} {kind}" for kind in get_args(Kind))
+    published = f" ({report.published} published copies: content alone)" if report.published else ""
+    return "\n".join([*lines, f"{report.results} results{published}: {counts}"])
 
 
 @commands.command()

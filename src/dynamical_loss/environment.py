@@ -6,15 +6,12 @@ variable that is left over from other work would change what a seed means, and n
 
 from __future__ import annotations
 
-import hashlib
+import atexit
 import os
-import platform
 import sys
-from collections.abc import MutableMapping
 from pathlib import Path
 
-import platformdirs
-
+from dynamical_loss import program_cache
 from dynamical_loss.errors import UserError
 
 PINNED = {
@@ -119,7 +116,7 @@ JAX_SETTINGS = {
 """Settings of JAX that decide numbers, with the values that all results are computed with."""
 
 
-def prepare() -> None:
+def pin() -> None:
     """Set what numbers depend on, before anything that reads it is imported.
 
     Raises:
@@ -128,22 +125,28 @@ def prepare() -> None:
     for name in [name for name in os.environ if _of(name, _OURS) and not _is_harmless(name)]:
         del os.environ[name]
     os.environ.update(PINNED)
-    _keep_compiled(os.environ)
     if Path(".numba_config.yaml").exists():
         raise UserError(
             ".numba_config.yaml in this folder would change what numba compiles; move it elsewhere"
         )
 
 
-def _keep_compiled(variables: MutableMapping[str, str]) -> None:
-    """Say where JAX keeps compiled programs; jobs by the hundred compile the same few."""
-    # They are machine code, and a home folder may be shared between machines: each kind of processor has its
-    # own.
-    processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    folder = platformdirs.user_cache_path("dynamical-loss") / f"jax-{processor}"
-    variables.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
-    # Small ones too: together they take a tenth of a job's start.
-    variables.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+def prepare() -> None:
+    """What `pin` does; and let JAX keep the programs that it compiles, in a folder that has been checked.
+
+    Raises:
+        UserError: if a file in the working folder would change what numba compiles.
+    """
+    pin()
+    # Small programs too: together they take a tenth of a job's start.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    # Jobs by the hundred compile the same few programs.
+    programs = program_cache.folder("jax")
+    if program_cache.check(programs):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(programs)
+        atexit.register(program_cache.seal, programs)
 
 
 def recorded() -> dict[str, str]:
@@ -185,13 +188,3 @@ def _of(name: str, families: tuple[str, ...]) -> bool:
 
 def _is_harmless(name: str) -> bool:
     return any(name.startswith(known[:-1]) if known.endswith("*") else name == known for known in _HARMLESS)
-
-
-def _processor() -> str:
-    """Model and instruction set of this machine's processor, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.platform() + platform.processor()
-    told = {line.partition(":")[0].strip(): line for line in lines}
-    return "".join(told.get(name, "") for name in ("model name", "flags", "CPU part", "Features"))

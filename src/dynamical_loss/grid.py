@@ -14,10 +14,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dynamical_loss.notation import exact
+
 LONGEST_NAME = 200
 """Characters: file systems take 255, and names of temporary files are a little longer."""
 
-NAME = re.compile(r"(?:static|T(\d+)_A([\d.e+_]+))_seeds(\d+)-(\d+)")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?"  # of at least 1, as `notation.exact` writes it
+
+NAME = re.compile(rf"(?:static|T([0-9]+)_A({_NUMBER}(?:_{_NUMBER})*))_seeds([0-9]+)-([0-9]+)")
+"""The names of blocks."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Block:
     @property
     def name(self) -> str:
         """File stem, e.g. ``T200_A10_seeds0-9``, ``T200_A5_10_seeds0-9`` or ``static_seeds0-9``."""
-        amplitudes = "_".join(_number(amplitude) for amplitude in self.amplitudes)
+        amplitudes = "_".join(map(exact, self.amplitudes))
         cells = "static" if self.period is None else f"T{self.period}_A{amplitudes}"
         return f"{cells}_seeds{self.first_seed}-{self.last_seed}"
 
@@ -68,11 +73,6 @@ class Block:
         if period is None:
             return cls(None, (1.0,), int(first), int(last))
         return cls(int(period), tuple(map(float, amplitudes.split("_"))), int(first), int(last))
-
-
-def _number(value: float) -> str:
-    """Shortest text that reads back as the same number, without a trailing ``.0``."""
-    return repr(float(value)).removesuffix(".0")
 
 
 def cell(period: int, amplitude: float) -> tuple[int | None, float]:
@@ -134,7 +134,7 @@ def last_period_boundary(steps: int, period: int) -> int:
 
 def threshold_run(width: int, learning_rate: float, seed: int) -> str:
     """Name of a run of the threshold study (Fig. 5a)."""
-    return f"threshold_w{width}_lr{_number(learning_rate)}_seed{seed}"
+    return f"threshold_w{width}_lr{exact(learning_rate)}_seed{seed}"
 
 
 def trajectory_run(study: str, seed: int) -> str:

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from dynamical_loss.errors import UserError
+from dynamical_loss.notation import exact
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -50,11 +51,6 @@ def _holds_truth(value: Any) -> bool:
 def _mentions(annotation: Any, wanted: type) -> bool:
     """Whether a type is part of an annotation."""
     return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
-
-
-def number(value: float) -> str:
-    """The shortest text that reads back as the same number, without a trailing ``.0``."""
-    return repr(value).removesuffix(".0")
 
 
 def _usable(path: str) -> str:
@@ -178,7 +174,7 @@ def _one_line(model: Any, error: ValidationError) -> str:
     if first["type"] in _MESSAGES:
         context = first.get("ctx", {})
         message = message.format(
-            **{key: number(value) if isinstance(value, float) else value for key, value in context.items()}
+            **{key: exact(value) if isinstance(value, float) else value for key, value in context.items()}
         )
     given = first["input"]
     shown = "" if isinstance(given, dict | BaseModel) else f" (it is {given!r})"

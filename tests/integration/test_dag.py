@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -441,6 +442,33 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
     assert plan.jobs["render_figure"] == len(FIGURES)
+
+
+def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):
+    """Files under such names that are older than their dataset are made anew, and not taken for sources."""
+    rates = ["2", "1e+16", "3.3", "3.3000000000000003", "1.5e+300"]
+    amplitudes = ["3.3000000000000003", "1e+16"]
+    settings = {
+        "threshold": {"widths": {100: {"learning_rates": [*map(float, rates)]}}},
+        "phase": {"spiral_w100": {"amplitudes": [1, 10, *map(float, amplitudes)]}},
+    }
+    overlay = project.overlay(json.dumps(settings))
+    runs = {f"threshold_w100_lr{rate}_seed0" for rate in rates[1:]}
+    blocks = {f"T20_A{amplitude}_seeds0-1" for amplitude in amplitudes}
+    names = [(f"{folder}/threshold_w100_lr2_seed0.nc", f"{folder}/{run}.nc")
+             for folder in ("trajectory", "spectrum", "instabilities") for run in runs]  # fmt: skip
+    names += [("phase/spiral_w100/T20_A10_seeds0-1.nc", f"phase/spiral_w100/{block}.nc") for block in blocks]
+    for source, name in names:
+        shutil.copy(project.result(source), project.result(name))
+        os.utime(project.result(name), (1e9, 1e9))
+    plan = project.plan(overlay=overlay)
+    assert plan.starting("Training") == {
+        *(f"the trajectory {run}" for run in runs),
+        *(f"spiral_w100, {block}" for block in blocks),
+    }
+    assert plan.starting("Probing") == {f"the curvature along {run}" for run in runs}
+    assert plan.jobs["fit_threshold"] == 1
+    assert {"fig5_threshold_scaling", "fig3_phase_spiral"} <= plan.starting("Rendering")
 
 
 # --------------------------------------------------------------------------------------------------

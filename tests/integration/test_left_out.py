@@ -15,6 +15,8 @@ STUBS = {
     "class UnknownOriginError(ResultError): pass\nclass Interrupted(Exception): pass\n",
     "progress.py": "import contextlib\n@contextlib.contextmanager\n"
     "def report(*_): yield lambda fraction: None\n",
+    "program_cache.py": "from pathlib import Path\ndef folder(name): return Path('programs')\n"
+    "def check(*_): return False\ndef seal(*_): pass\ndef read(*_): return None\ndef write(*_): pass\n",
     "kinds.py": "import importlib, pkgutil\ndef kinds_in(package, base):\n"
     "    for item in pkgutil.iter_modules(package.__path__):\n"
     "        importlib.import_module(package.__name__ + '.' + item.name)\n"
@@ -23,7 +25,7 @@ STUBS = {
     "    return sorted(kinds, key=lambda kind: kind.model_fields['kind'].is_required())\n",
     "settings.py": "from typing import Any, Union\nfrom pydantic import BaseModel, TypeAdapter\n"
     "Count = Seed = int\nSettings = BaseModel\n"
-    "Place = str\ndef located(place): return place\ndef number(value): return str(value)\n"
+    "Place = str\ndef located(place): return place\n"
     "def kind_of(model): return ''\ndef names_of(models): return ''\n"
     "def one_of(*models): return Union[models]\ndef members(annotation): return []\n"
     "def validate(model, values, where): return TypeAdapter(model).validate_python(values)\n",

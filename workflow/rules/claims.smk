@@ -15,7 +15,7 @@ rule evaluate_claims:
     log:
         f"{LOGS}/evaluate_claims/{{table}}.log",
     wildcard_constraints:
-        table="|".join(CLAIM_INPUTS),
+        table=pattern(CLAIM_INPUTS),
     cache: True
     conda:
         ENVIRONMENT

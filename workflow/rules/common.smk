@@ -10,6 +10,7 @@ from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.figures import registry
+from dynamical_loss.notation import pattern
 from dynamical_loss.results import checksums, layout, listing
 
 GIVEN = workflow.config_settings
@@ -273,7 +274,7 @@ def probe_demand(wildcards):
 
 
 wildcard_constraints:
-    dataset="|".join(CONFIG.datasets),
-    study="|".join(CONFIG.phase),
-    run="|".join([*THRESHOLD_RUNS, *TRAJECTORY_RUNS]).replace(".", r"\."),
+    dataset=pattern(CONFIG.datasets),
+    study=pattern(CONFIG.phase),
+    run=pattern([*THRESHOLD_RUNS, *TRAJECTORY_RUNS]),
     block=grid.NAME.pattern,

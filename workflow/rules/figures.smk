@@ -15,7 +15,7 @@ rule render_figure:
     log:
         f"{LOGS}/render_figure/{{figure}}.log",
     wildcard_constraints:
-        figure="|".join(FIGURE_INPUTS),
+        figure=pattern(FIGURE_INPUTS),
     cache: True
     conda:
         ENVIRONMENT

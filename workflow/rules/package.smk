@@ -32,7 +32,7 @@ def stop(error):
 
 try:
     # Snakemake's own process looks at optimisers, and its jobs inherit what is set here.
-    environment.prepare()
+    environment.pin()
     document.read(Path("config.yaml"), FIGURES)
 except UserError as error:
     stop(error)

@@ -20,7 +20,7 @@ rule publish_result:
     benchmark:
         f"{LOGS}/publish_result/{{file}}.tsv"
     wildcard_constraints:
-        file="|".join(PUBLISHED_FILES).replace(".", r"\."),
+        file=pattern(PUBLISHED_FILES),
     conda:
         ENVIRONMENT
     threads: 1

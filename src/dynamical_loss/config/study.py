@@ -20,7 +20,8 @@ from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import NAMES, AnyDataset
 from dynamical_loss.errors import UserError
-from dynamical_loss.settings import Count, Settings, number, validate
+from dynamical_loss.notation import exact
+from dynamical_loss.settings import Count, Settings, validate
 
 # Short, as a cluster's logs have folders named after study and block together.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
@@ -137,7 +138,7 @@ class Config(Settings):
             yield f"trajectories.{name}", f"trajectories.{name}.probes", study.probes, study
         for width, runs in self.threshold.widths.items():
             for rate in runs.learning_rates:
-                where = f"threshold.widths.{width}.learning_rates: η = {number(rate)}"
+                where = f"threshold.widths.{width}.learning_rates: η = {exact(rate)}"
                 try:
                     run = self.threshold.trajectory.at_learning_rate(rate, width)
                 except ValidationError as error:

@@ -14,6 +14,7 @@ from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.grid import Block
 from dynamical_loss.models.kinds import DEFAULT as DEFAULT_MODEL
 from dynamical_loss.models.kinds import NAMES, AnyModel
+from dynamical_loss.notation import exact
 from dynamical_loss.settings import Count, Settings
 
 Period = Annotated[int, Field(gt=0)]
@@ -64,7 +65,9 @@ class OptimiserSettings(Settings):
             optimiser(self.kind, self.arguments)
         momentum = self.arguments.get("momentum")
         if isinstance(momentum, float) and not 0 <= momentum < 1:
-            raise ValueError(f"momentum: {momentum:g} never comes to rest; take one from 0 up to below 1")
+            raise ValueError(
+                f"momentum: {exact(momentum)} never comes to rest; take one from 0 up to below 1"
+            )
         return self
 
 

@@ -34,6 +34,7 @@ LEFT_OUT = frozenset(
     for name in (
         "errors",
         "progress",
+        "program_cache",
         "remedies",
         "resources",
         "settings",
@@ -49,8 +50,9 @@ LEFT_OUT = frozenset(
         "results.sidecars",
     )
 )
-"""Modules that cannot change a number: messages, progress, checksums, provenance and atomic writing.  Some of
-them check settings, which are triggers themselves, or look for kinds, of which a job names its own."""
+"""Modules that cannot change a number: messages, progress, checksums, provenance, atomic writing and kept
+programs.  Some of them check settings, which are triggers themselves, or look for kinds, of which a job names
+its own."""
 
 ALWAYS = ("dynamical_loss.results.netcdf",)
 """Modules that read and write the numbers of every result, on behalf of one that is left out."""

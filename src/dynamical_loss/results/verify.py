@@ -14,7 +14,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ _CHECKPOINT = re.compile(r"\..+\.checkpoint\.nc")
 _SOURCE = re.compile(r"dynamical_loss\.stages\.\w+(, dynamical_loss(\.\w+)+)*")
 _FIGURES = "dynamical_loss.figures."
 _WITH_SIDECAR = (".csv", ".pdf", ".png")
+_SUFFIXES = (".nc", ".json", *_WITH_SIDECAR)
 _DOCUMENTS = ("README.md",)
 
 
@@ -58,11 +59,15 @@ class Report:
         results: how many results were compared with their checksums; pictures of one figure are one.
         published: how many of them are published copies.
         findings: in the order of folders and names.
+        files: all files that a job has made, pictures and links included.
+        made_from: what they name as their inputs, if it lies elsewhere.
     """
 
     results: int
     published: int
     findings: tuple[Finding, ...]
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    made_from: frozenset[Path] = field(default=frozenset(), compare=False)
 
     @property
     def failed(self) -> bool:
@@ -78,11 +83,15 @@ def examine(folders: Iterable[Path]) -> Report:
     """
     results = published = 0
     findings: list[Finding] = []
+    files: list[Path] = []
+    made_from: set[Path] = set()
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"there is no folder {folder}; name one that holds results")
         unreadable: list[OSError] = []
         for path in _files(folder, unreadable):
+            if not path.name.startswith(".") and path.suffix in _SUFFIXES:
+                files.append(path)
             if path.is_symlink() and not _is_cached(path):
                 findings += _link(path, folder)
             elif path.name.startswith("."):
@@ -93,6 +102,7 @@ def examine(folders: Iterable[Path]) -> Report:
                     attributes = netcdf.read(path).attrs if path.suffix == ".nc" else sidecars.read(path)
                     published += recorded.PUBLISHED in attributes
                     findings += _stale(path, attributes)
+                    made_from.update(_made_from(path, attributes))
                 except UnknownOriginError as error:
                     findings.append(Finding(path, "foreign", error))
                 except UnreadableError as error:
@@ -109,7 +119,7 @@ def examine(folders: Iterable[Path]) -> Report:
                 f"{failure.filename} cannot be looked into ({failure.strerror}); mend its permissions or disk"
             )
             findings.append(Finding(Path(failure.filename), "unreadable", UserError(message)))
-    return Report(results, published, tuple(findings))
+    return Report(results, published, tuple(findings), tuple(files), frozenset(made_from.difference(files)))
 
 
 def _files(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
@@ -189,8 +199,7 @@ def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
 
 
 def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
-    for name, checksum in recorded.recorded(attributes, recorded.INPUTS, path).items():
-        made_from = Path(os.path.normpath(path.parent / name))
+    for made_from, checksum in _made_from(path, attributes).items():
         try:
             present = netcdf.checksum(made_from)
         except ResultError:
@@ -199,3 +208,13 @@ def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
         if present != checksum:
             return f"was made from {made_from}, whose content has changed"
     return ""
+
+
+def _made_from(path: Path, attributes: Mapping[Any, Any]) -> dict[Path, str]:
+    """Checksums of what a result was made from, by path; of a published copy nothing is kept."""
+    if recorded.PUBLISHED in attributes:
+        return {}
+    return {
+        Path(os.path.normpath(path.parent / name)): checksum
+        for name, checksum in recorded.recorded(attributes, recorded.INPUTS, path).items()
+    }

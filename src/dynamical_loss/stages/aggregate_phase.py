@@ -10,6 +10,7 @@ from dynamical_loss.analysis.phase import WANTED, PhaseDiagram
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings
 from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.grid import Block
+from dynamical_loss.notation import exact
 from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs, Provenance
 
@@ -43,7 +44,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     if missing := diagram.missing():
         period, amplitude, seed = missing
         raise UserError(
-            f"no block given holds T = {period}, A = {amplitude:g}, seed {seed}; make {output} with "
+            f"no block given holds T = {period}, A = {exact(amplitude)}, seed {seed}; make {output} with "
             "snakemake, which names them all"
         )
     trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices)), **of_data}

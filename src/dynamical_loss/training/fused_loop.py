@@ -11,8 +11,8 @@ instead of stored, and the parameters are updated in place.  Three identities sh
 - The cross-entropy sees differences of logits alone, so those to the last class are enough, …
 - … and its errors sum to zero over the classes, so the last one need not be followed.
 
-numba compiles the loop for the processor at hand and for the numbers of samples, features and classes,
-and keeps the result on disk.
+numba compiles the loop for the processor at hand and for the numbers of samples, features and classes;
+:mod:`dynamical_loss.training.compiled` keeps the result on disk.
 
 The program that :mod:`dynamical_loss.training.xla` gives XLA is the reference: it takes any network, loss
 and optimiser, and the tests hold this loop against it.
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ import numpy.typing as npt
 from numba import njit
 from numba.extending import overload
 
+from dynamical_loss.training.compiled import Compiled
 from dynamical_loss.training.types import Perceptron
 
 Array = npt.NDArray[Any]
@@ -304,7 +304,7 @@ def _aligned(size: int, dtype: npt.DTypeLike) -> Array:
 @functools.cache
 def _compiled(
     samples: int, validation_samples: int, features: int, classes: int, loss: str, bias: bool, dtype: str
-) -> Callable[..., None]:
+) -> Compiled:
     """The loop for one shape of problem.
 
     All rows of samples lie in one buffer at constant distances, which lets LLVM see that they do not
@@ -453,14 +453,9 @@ def _compiled(
                         weights, other, other_offset, other_into, other_sums, zero_classes, zero_logits, bias
                     )
 
-    # numba files what it compiled under this name, and two jobs that compile at the same time number the
-    # variants of one name alike.
+    # What is kept of it on disk is told apart from other shapes by this name.
     descend.__name__ = descend.__qualname__ = variant
-    try:
-        compiled: Callable[..., None] = njit(cache=True, **_OPTIONS)(descend)
-    except RuntimeError:  # no folder to keep it in
-        compiled = njit(**_OPTIONS)(descend)
-    return compiled
+    return Compiled(descend, _OPTIONS)
 
 
 class Loop:

@@ -65,7 +65,7 @@ def _foreign_file(tmp_path_factory):
     # Who adds a setting of a new matplotlib here looks for a value to try.
     assert [name for name, text in values.items() if text is None] == []
     path = tmp_path_factory.mktemp("foreign") / "matplotlibrc"
-    path.write_text("".join(f"{name}: {text}\n" for name, text in values.items()))
+    path.write_text("".join(f"{name}: {text}\n" for name, text in values.items()), encoding="utf-8")
     return path
 
 
@@ -144,12 +144,12 @@ def test_nothing_that_a_user_has_set_changes_a_picture(study, clean, foreign_fil
     configuration = tmp_path / ".config" / "matplotlib"
     for path in (folder, configuration / "stylelib"):
         path.mkdir(parents=True)
-    (configuration / "stylelib" / "default.mplstyle").write_text("axes.facecolor: red\n")
+    (configuration / "stylelib" / "default.mplstyle").write_text("axes.facecolor: red\n", encoding="utf-8")
     if place == "variable":
         foreign = {**foreign, "MATPLOTLIBRC": str(foreign_file)}
     else:
         target = folder if place == "working folder" else configuration
-        (target / "matplotlibrc").write_text(foreign_file.read_text())
+        (target / "matplotlibrc").write_text(foreign_file.read_text(encoding="utf-8"), encoding="utf-8")
     assert pictures(study, folder, environment(tmp_path, **foreign)) == clean
 
 
@@ -191,7 +191,7 @@ def test_a_font_of_the_same_name_changes_no_picture(study, clean, tmp_path):
     variables = environment(tmp_path, XDG_DATA_HOME=str(tmp_path / "data"), XDG_CACHE_HOME=str(tmp_path))
     assert pictures(study, tmp_path / "foreign", variables) == clean
     (lists,) = (tmp_path / "matplotlib").glob("fontlist*.json")
-    assert "AAA.ttf" in lists.read_text()
+    assert "AAA.ttf" in lists.read_text(encoding="utf-8")
 
 
 def test_a_file_of_settings_that_is_no_text_is_named_in_one_line(study, tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import netCDF4
@@ -15,6 +16,7 @@ import pytest
 from dynamical_loss import cli, remedies
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import digest, netcdf, sidecars, verify
+from dynamical_loss.results.accept import accept
 from dynamical_loss.results.record import Provenance
 from privileges import open_to_all, without_permission
 
@@ -220,3 +222,46 @@ def test_what_cannot_be_read_is_not_called_damaged(tree, name):
         words = remedies.in_words(item.problem)
         assert "Permission denied" in words
         assert "snakemake" not in words
+
+
+def dated(folder):
+    return {path: path.lstat().st_mtime_ns for path in folder.rglob("*") if not path.is_dir()}
+
+
+def test_accepted_files_have_one_time_that_is_not_before_now(tree):
+    (tree / "README.md").write_text("a document is no result", encoding="utf-8")
+    for second, path in enumerate(dated(tree)):
+        os.utime(path, (second, second))
+    before = time.time_ns()
+    assert accept([tree]) == verify.Report(results=5, published=1, findings=())
+    times = dated(tree)
+    times.pop(tree / "README.md")
+    assert len(times) == 6 and len(set(times.values())) == 1
+    assert before <= min(times.values()) <= time.time_ns()
+
+
+def test_a_part_of_a_tree_is_not_older_than_its_inputs_elsewhere(tree):
+    future = time.time_ns() + 10**15
+    os.utime(tree / "trajectory" / "t.nc", ns=(future, future))
+    accept([tree / "spectrum"])
+    times = dated(tree)
+    assert times[tree / "spectrum" / "s.nc"] >= times[tree / "trajectory" / "t.nc"] == future
+    assert times[tree / "dataset" / "d.nc"] < future
+
+
+def test_a_tree_that_is_not_sound_keeps_its_times(tree):
+    os.truncate(tree / "dataset" / "d.nc", 100)
+    before = dated(tree)
+    assert [(item.path.name, item.kind) for item in accept([tree]).findings] == [
+        ("d.nc", "damaged"),
+        ("t.nc", "stale"),
+    ]
+    assert dated(tree) == before
+
+
+def test_leftovers_are_not_dated_and_no_obstacle(tree):
+    left = tree / "trajectory" / ".t.checkpoint.nc"
+    left.write_bytes(b"half a training")
+    os.utime(left, (1, 1))
+    assert not accept([tree]).failed
+    assert left.stat().st_mtime == 1

@@ -32,7 +32,7 @@ def test_names_are_those_that_declare_themselves():
     ],
 )
 def test_a_fault_of_a_figures_own_module_is_shown_as_it_is(tmp_path, monkeypatch, source, error, words):
-    (tmp_path / "fig99_broken.py").write_text(source)
+    (tmp_path / "fig99_broken.py").write_text(source, encoding="utf-8")
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
     monkeypatch.setattr(render_figure, "NAMES", (*NAMES, "fig99_broken"))
     with pytest.raises(error, match=words):

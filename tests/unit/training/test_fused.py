@@ -155,12 +155,11 @@ def test_other_problems_are_left_to_xla(changed, sample, device):
 
 
 def test_variants_are_kept_under_names_of_their_own():
-    """Else two jobs that compile different variants at once could file one under the other's number."""
-    with_bias, without = (
-        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32") for bias in (True, False)
-    )
-    assert with_bias.stats.cache_path == without.stats.cache_path
-    assert with_bias.py_func.__qualname__ != without.py_func.__qualname__
+    """Else one would be taken for the other, as they have the same source and types."""
+    names = {
+        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32").name for bias in (True, False)
+    }
+    assert len(names) == 2
 
 
 def test_the_loop_is_refused_where_it_does_not_apply():
