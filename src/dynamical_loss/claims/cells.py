@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.claims.evidence import UntestedError
+from dynamical_loss.notation import exact
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def mean_accuracy(
     cells = accuracy.where(inside, drop=True)
     cells = cells.where(accuracy["period"] <= longest_period, drop=True)
     count = cells.sizes["period"] * cells.sizes["amplitude"]
-    region = f"with {low:g} <= A <= {high:g}, T <= {longest_period:g} in the grid"
+    region = f"with {exact(low)} <= A <= {exact(high)}, T <= {exact(longest_period)} in the grid"
     if count == 0:
         raise UntestedError(f"no cell {region}")
     if count < fewest_cells:
@@ -56,7 +57,7 @@ def mean_accuracy(
 def cell_accuracy(accuracy: xr.DataArray, period: int, amplitude: float) -> Floats:
     """Accuracy of one cell, shape (seed,)."""
     if period not in accuracy["period"].values or amplitude not in accuracy["amplitude"].values:
-        raise UntestedError(f"no cell T = {period}, A = {amplitude:g} in the grid")
+        raise UntestedError(f"no cell T = {period}, A = {exact(amplitude)} in the grid")
     return np.asarray(accuracy.sel(period=period, amplitude=amplitude).values, dtype=np.float64)
 
 

@@ -11,6 +11,7 @@ import xarray as xr
 from dynamical_loss.claims.cells import ACCURACY, best_cell, mean_accuracy, static_accuracy
 from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.notation import exact
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.protocols import NARROW, WIDE, phase_of_spiral
 from dynamical_loss.results.recorded import DATASET_SETTINGS
@@ -84,7 +85,7 @@ def _harm(variable: str, evidence: Evidence) -> Measurement:
     accuracy = _phase(evidence, "phase_narrow")[variable]
     largest = float(accuracy["amplitude"].max())
     if largest < TOO_LARGE:
-        raise UntestedError(f"the largest A in the grid is {largest:g}")
+        raise UntestedError(f"the largest A in the grid is {exact(largest)}")
     amplitudes, longest = NARROW_REGION
     at_largest = mean_accuracy(accuracy, (largest, largest), longest)
     return evidence.mean(at_largest - mean_accuracy(accuracy, amplitudes, longest))

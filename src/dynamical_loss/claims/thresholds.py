@@ -21,6 +21,7 @@ from dynamical_loss.claims.evidence import (
     require,
 )
 from dynamical_loss.claims.instabilities import regular_snapshots
+from dynamical_loss.notation import exact
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.protocols import NARROW, THRESHOLD, WIDE, static_run
 from dynamical_loss.results import recorded
@@ -94,7 +95,7 @@ def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
         if rate in values["learning_rate"].values:
             limit = float(values.sel(learning_rate=rate).mean("seed"))
         if not math.isfinite(limit):
-            raise UntestedError(f"no threshold was measured at η = {rate:g} and width {width}")
+            raise UntestedError(f"no threshold was measured at η = {exact(rate)} and width {width}")
         found = threshold.fraction_above(*regular_snapshots(item, "hessian_eigenvalue"), limit)
         shares.append(getattr(found, attribute))
     return evidence.mean(shares, (0.0, 1.0))

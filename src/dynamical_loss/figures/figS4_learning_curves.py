@@ -13,6 +13,7 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.figures import header_words, learning_curves, requirements, style, ticks
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mpatches, plt
+from dynamical_loss.notation import exact
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def _check(config: Configuration) -> None:
     period, amplitude = config.figures.learning_curves_cell
     if period not in config.phase[study].periods or amplitude not in config.phase[study].amplitudes:
         raise ValueError(
-            f"figures.learning_curves_cell: T = {period}, A = {amplitude:g} is no cell of phase.{study}; "
-            "name one"
+            f"figures.learning_curves_cell: T = {period}, A = {exact(amplitude)} is no cell of "
+            f"phase.{study}; name one"
         )
     if amplitude == 1.0:
         raise ValueError("figures.learning_curves_cell: A = 1 is the static loss itself; name one above 1")

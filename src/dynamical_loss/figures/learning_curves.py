@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
+from dynamical_loss.notation import exact
 from dynamical_loss.results import recorded
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def cell(dataset: xr.Dataset, variable: str, period: int, amplitude: float) -> x
         UserError: if the grid has no such cell.
     """
     if period not in dataset["period"] or amplitude not in dataset["amplitude"]:
-        raise UserError(f"the study has no cell T = {period}, A = {amplitude:g}; name one as `cell`")
+        raise UserError(f"the study has no cell T = {period}, A = {exact(amplitude)}; name one as `cell`")
     return dataset[variable].sel(period=period, amplitude=amplitude)
 
 
