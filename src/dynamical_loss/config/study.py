@@ -70,7 +70,7 @@ class DeviceSettings(Settings):
 class LimitSettings(Settings):
     """What a job may take at most; a study that would take more is refused before any work starts."""
 
-    steps: Count = Field(10_000_000, description="minimisation steps of a run; the paper has up to 700 000")
+    steps: Count = Field(100_000_000, description="minimisation steps of a run; the paper has up to 700 000")
     memory_mb: Count = Field(32_000, description="memory of a job, MB, as it is reckoned from the settings")
 
 

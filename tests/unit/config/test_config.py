@@ -219,7 +219,7 @@ def test_no_setting_takes_infinity_or_what_is_no_number(value):
 def test_a_study_that_is_larger_than_its_limits_is_refused():
     rates = ["threshold", "widths", 100, "learning_rates"]
     cases = [
-        (rates, [1e-3], ["threshold.widths.100.learning_rates: η = 0.001", "70000000 steps", "10000000"]),
+        (rates, [1e-4], ["threshold.widths.100.learning_rates: η = 0.0001", "700000000 steps", "100000000"]),
         (
             [*W100, "seeds_per_block"],
             10**7,
