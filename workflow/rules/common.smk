@@ -169,12 +169,7 @@ def run_settings(run):
     """Training settings, probe settings and seed of a trajectory, whichever study it belongs to."""
     if run in THRESHOLD_RUNS:
         width, rate, seed = THRESHOLD_RUNS[run]
-        template = CONFIG.threshold.trajectory
-        return (
-            template.at_learning_rate(rate, width),
-            CONFIG.threshold.probes,
-            seed,
-        )
+        return CONFIG.threshold.run(width, rate), CONFIG.threshold.probes, seed
     name, seed = TRAJECTORY_RUNS[run]
     settings = CONFIG.trajectories[name]
     return settings.training, settings.probes, seed

@@ -103,6 +103,7 @@ def events_from_sharpness(
     detrend: bool = True,
     minimum_snapshots: int = 3,
     merge_gap: float | None = None,
+    read_inside: bool = False,
 ) -> tuple[Event, ...]:
     """Instabilities by the paper's rule: λ_max jumps by more than a tolerance (Fig. 4e, 4k).
 
@@ -120,7 +121,9 @@ def events_from_sharpness(
 
     The event starts at its first flagged snapshot and finishes at the first snapshot after its
     last. Its sharpness at the start and the finish is read one snapshot outside, where the
-    branches have not yet split, or have closed, to within the tolerance.
+    branches have not yet split, or have closed, to within the tolerance. With ``read_inside=True``
+    it is read at the first and the last flagged snapshot itself, where the caption of Fig. 4 draws
+    its lines; a sudden burst is then read inside the burst.
 
     Snapshots must be an odd number of steps apart. The iterates alternate with period two, so an
     even spacing samples a single branch and sees nothing.
@@ -136,6 +139,7 @@ def events_from_sharpness(
         detrend: see above.
         minimum_snapshots: fewest flagged snapshots in a row.
         merge_gap: in steps; None is T/25, but never less than two snapshot spacings.
+        read_inside: see above.
 
     Returns:
         Disjoint events in order of time.
@@ -173,6 +177,8 @@ def events_from_sharpness(
         start = int(step[first_flag])
         # Snapshot 0 has no jump of its own, so whether its branches have split is unknown.
         before = first_flag - 1 if first_flag >= 2 else None
+        opened = first_flag if read_inside else before
+        closed = final_flag if read_inside else after
         events.append(
             Event(
                 rule=SHARPNESS_RULE,
@@ -180,8 +186,8 @@ def events_from_sharpness(
                 finish=int(step[after]) if finished else int(step[last]) + 1,
                 finished=finished,
                 period_index=_period_index(start, period, oscillation_end),
-                sharpness_at_start=math.nan if before is None else float(values[before]),
-                sharpness_at_finish=float(values[after]) if finished else math.nan,
+                sharpness_at_start=math.nan if opened is None else float(values[opened]),
+                sharpness_at_finish=float(values[closed]) if finished else math.nan,
                 branch_mean_at_start=float(mean[first_flag]),
                 branch_mean_at_finish=float(mean[after]) if finished else math.nan,
                 peak_sharpness=float(np.max(values[first_flag : final_flag + 1])),

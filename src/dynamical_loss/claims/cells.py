@@ -5,6 +5,8 @@ Every `accuracy` has the dimensions (period, amplitude, seed) with their coordin
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -27,9 +29,31 @@ def static_accuracy(accuracy: xr.DataArray) -> Floats:
     return np.asarray(static.isel(amplitude=0, period=0).values, dtype=np.float64)
 
 
-def mean_accuracy(
-    accuracy: xr.DataArray, amplitudes: tuple[float, float], longest_period: float, fewest_cells: int = 1
-) -> Floats:
+SHORTEST_PERIOD = 20
+"""Steps: where a region of short periods begins, for `COVERED`.  The paper gives no lower limit."""
+
+COVERED = "with values of A and of T in both halves of its logarithmic width (T from 20)"
+"""What a grid must have in a region to stand for it, as part of a sentence."""
+
+
+def region_accuracy(accuracy: xr.DataArray, amplitudes: tuple[float, float], longest_period: float) -> Floats:
+    """`mean_accuracy` of a region that the grid covers: one cell, or one end, does not stand for it.
+
+    `UntestedError` if it does not; see `COVERED`.
+    """
+    mean = mean_accuracy(accuracy, amplitudes, longest_period)
+    for name, (low, high) in (("amplitude", amplitudes), ("period", (SHORTEST_PERIOD, longest_period))):
+        values = accuracy[name].values.astype(np.float64)
+        inside = values[(values <= high) & ((values >= low) | (name == "period"))]
+        middle = math.sqrt(low * high)
+        if inside.min() > middle or inside.max() < middle or len(inside) < 2:
+            found = ", ".join(map(exact, sorted(inside.tolist())))
+            words = f"{exact(low)} <= {name} <= {exact(high)}"
+            raise UntestedError(f"the grid does not cover the region {words}, with {found} alone")
+    return mean
+
+
+def mean_accuracy(accuracy: xr.DataArray, amplitudes: tuple[float, float], longest_period: float) -> Floats:
     """Accuracy averaged over the cells of the grid in a region, shape (seed,).
 
     All cells count alike: picking the best of them would make noise look like an improvement.
@@ -38,18 +62,14 @@ def mean_accuracy(
         accuracy: of all cells.
         amplitudes: smallest and largest A of the region.
         longest_period: longest T, steps.
-        fewest_cells: that may stand for the region; `UntestedError` if the grid has fewer.
     """
     low, high = amplitudes
     inside = (accuracy["amplitude"] >= low) & (accuracy["amplitude"] <= high)
     cells = accuracy.where(inside, drop=True)
     cells = cells.where(accuracy["period"] <= longest_period, drop=True)
-    count = cells.sizes["period"] * cells.sizes["amplitude"]
     region = f"with {exact(low)} <= A <= {exact(high)}, T <= {exact(longest_period)} in the grid"
-    if count == 0:
+    if cells.size == 0:
         raise UntestedError(f"no cell {region}")
-    if count < fewest_cells:
-        raise UntestedError(f"cells {region}: {count}, fewer than {fewest_cells}")
     mean = cells.mean(("period", "amplitude"), skipna=False)
     return np.asarray(mean.values, dtype=np.float64)
 

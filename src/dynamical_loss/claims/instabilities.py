@@ -61,7 +61,7 @@ def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     def add(origin: Mapping[str, Any], table: xr.Dataset, **run: float) -> None:
         if not _is_cascade_run(table, origin):
             return
-        period = origin["period"]
+        period = recorded.cycle_of(origin)
         # The last period is static (the paper's protocol), so it does not count.
         end = last_period_boundary(origin["steps"], period)
         oscillating = oscillating_periods(end, period, origin["amplitude"])
@@ -113,7 +113,7 @@ def _ntk(part: str, evidence: Evidence) -> Measurement:
         change = kernel.ntk_change(
             *regular_snapshots(probes, "ntk_eigenvalue"),
             events_of(item, SHARPNESS_RULE),
-            period=origin["period"],
+            period=recorded.cycle_of(origin),
         )
         known = getattr(change, part)
         runs.append(np.log1p(known[np.isfinite(known)]))

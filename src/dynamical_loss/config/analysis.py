@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dynamical_loss.settings import Seed, Settings
+from dynamical_loss.settings import Count, Seed, Settings
 
 
 class InstabilitySettings(Settings):
     """How instabilities are found along a trajectory."""
 
     tolerance: Annotated[float, Field(gt=0)] = Field(
-        0.1,
-        description="the paper's rule: a change of λ_max between snapshots above this, at η = 1; "
-        "it is divided by η, as λ_max scales with 1/η",
+        0.1, description="the paper's rule: a change of λ_max between snapshots above this, at η = 1"
     )
+    tolerance_at_rate: Literal["scaled", "fixed"] = Field(
+        "scaled",
+        description="at another learning rate; scaled: divided by η, as λ_max scales with 1/η; fixed: the "
+        "same, as the caption of Fig. 4 may be read",
+    )
+    difference: Literal["detrended", "plain"] = Field(
+        "detrended",
+        description="between snapshots; detrended: from the line through the two neighbours; plain: from the "
+        "snapshot before, which also sees steep drift",
+    )
+    reading: Literal["outside", "flagged"] = Field(
+        "outside",
+        description="where λ_max of a start or a finish is read; outside: one snapshot outside the "
+        "instability; flagged: at its first and last snapshot, as the caption of Fig. 4 may be read",
+    )
+    minimum_snapshots: Count = Field(
+        3, description="changed snapshots in a row that make an instability; fewer may be steps of λ_max"
+    )
+
+    def tolerance_at(self, learning_rate: float) -> float:
+        """The tolerance at a learning rate, in units of λ_max."""
+        return self.tolerance / (learning_rate if self.tolerance_at_rate == "scaled" else 1.0)
 
 
 class BootstrapSettings(Settings):

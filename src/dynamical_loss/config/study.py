@@ -55,9 +55,23 @@ class ThresholdSettings(Settings):
         TrajectorySettings(), description="the run at η = 1 and its protocol"
     )
     probes: ProbeSettings = Field(ProbeSettings(), description="what is measured at the snapshots")
+    snapshot_spacing: Literal["scaled", "fixed"] = Field(
+        "scaled",
+        description="at other learning rates; scaled: with 1/η, as all times; fixed: as many steps as at "
+        "η = 1",
+    )
     widths: dict[Count, ThresholdWidth] = Field(
         {100: ThresholdWidth()}, min_length=1, description="learning rates and seeds, by width"
     )
+
+    def run(self, width: int, learning_rate: float) -> TrajectorySettings:
+        """The run at one width and learning rate.
+
+        Raises:
+            ValidationError: if the learning rate leaves no run.
+        """
+        scaled = self.snapshot_spacing == "scaled"
+        return self.trajectory.at_learning_rate(learning_rate, width, scaled_spacing=scaled)
 
 
 class DeviceSettings(Settings):
@@ -140,7 +154,7 @@ class Config(Settings):
             for rate in runs.learning_rates:
                 where = f"threshold.widths.{width}.learning_rates: η = {exact(rate)}"
                 try:
-                    run = self.threshold.trajectory.at_learning_rate(rate, width)
+                    run = self.threshold.run(width, rate)
                 except ValidationError as error:
                     raise ValueError(
                         f"{where} leaves no run, as steps and T scale with 1/η ({error.errors()[0]['msg']}); "

@@ -37,6 +37,11 @@ class LossSettings(Settings):
     waveform: Literal["triangle", "sine", "square"] = Field(
         "triangle", description="shape of the class weight over a period; triangle is the paper's"
     )
+    rest_steps: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="steps with equal weights after each period of T: 0 as in Eq. 2; 1 as in the authors' "
+        "notebooks, where the next class is in turn after T + 1 steps",
+    )
 
 
 class OptimiserSettings(Settings):
@@ -288,20 +293,20 @@ class PhaseSettings(TrainingSettings):
     def _leaves_a_static_period(self) -> PhaseSettings:
         if self.is_resolved and self.oscillation_stop is None:
             for period in self.periods:
-                require_static_period(period, self.steps, "periods")
+                require_static_period(period, self.loss.rest_steps, self.steps, "periods")
         return self
 
 
-def require_static_period(period: int, steps: int, key: str) -> None:
+def require_static_period(period: int, rest: int, steps: int, key: str) -> None:
     """Refuse a period of which fewer than two fit into the run (one oscillating, one static).
 
     Raises:
         ValueError: naming `key`.
     """
-    if 2 * period > steps:
+    if 2 * (period + rest) > steps:
         raise ValueError(
             f"{key}: T = {period} leaves no static period at the end of {steps} steps; "
-            f"take T <= {steps // 2} or more steps"
+            f"take T <= {steps // 2 - rest} or more steps"
         )
 
 
@@ -356,7 +361,7 @@ class TrajectorySettings(TrainingSettings):
     @model_validator(mode="after")
     def _leaves_a_static_period(self) -> TrajectorySettings:
         if self.is_resolved and self.oscillation_stop is None:
-            require_static_period(self.period, self.steps, "period")
+            require_static_period(self.period, self.loss.rest_steps, self.steps, "period")
         return self
 
     @model_validator(mode="after")
@@ -369,12 +374,15 @@ class TrajectorySettings(TrainingSettings):
                 )
         return self
 
-    def at_learning_rate(self, learning_rate: float, width: int) -> TrajectorySettings:
+    def at_learning_rate(
+        self, learning_rate: float, width: int, *, scaled_spacing: bool = True
+    ) -> TrajectorySettings:
         """The same run with every time scaled by 1/η, the paper's protocol for Fig. 5a.
 
         Args:
             learning_rate: η; the settings themselves are those of η = 1.
             width: hidden units.
+            scaled_spacing: whether the spacing of snapshots scales too.
 
         Returns:
             settings with T/η, steps/η and snapshot spacing/η, rounded to whole (spacing: odd) steps.
@@ -395,6 +403,9 @@ class TrajectorySettings(TrainingSettings):
             learning_rate=learning_rate,
             period=period,
             steps=whole * period + (scaled(rest) if rest else 0),
-            snapshots={"every": odd(self.snapshots.every), "windows": []},
+            snapshots={
+                "every": odd(self.snapshots.every) if scaled_spacing else self.snapshots.every,
+                "windows": [],
+            },
         )
         return TrajectorySettings.model_validate(values)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.datasets.images import DESCRIPTION, sizes
+from dynamical_loss.notation import exact
 from dynamical_loss.results import netcdf
+
+RadiusLaw = Literal["linspace", "uniform", "sqrt"]
+"""Radii of the points of an arm: in equal steps, drawn evenly, or in equal steps of their squares."""
 
 
 def spiral(
-    *, classes: int, points_per_class: int, turns: float, noise: float, seed: int
+    *,
+    classes: int,
+    points_per_class: int,
+    turns: float,
+    noise: float,
+    seed: int,
+    radius_law: RadiusLaw = "linspace",
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Points along `classes` spiral arms, with Gaussian noise on the angle.
 
-    Arm j has radius linspace(0, 1, n) and angle linspace(2πj/C, 2πj/C + 2π·turns, n) plus
-    noise · N(0, 1).  The legacy generator ``RandomState`` and the arm-by-arm draw order are the
+    Arm j has radius r = linspace(0, 1, n) and angle linspace(2πj/C, 2πj/C + 2π·turns, n) plus
+    noise · N(0, 1).  Other radius laws move the points along the same arm, where the angle without noise is
+    2πj/C + 2π·turns·r.  The legacy generator ``RandomState`` and the arm-by-arm draw order are the
     authors' notebook's, so that classes=3, points_per_class=100, turns=2, noise=0.2, seed=0 is the
     paper's own training set.
 
@@ -26,39 +39,54 @@ def spiral(
         turns: revolutions an arm makes from the centre to radius 1.
         noise: standard deviation of the angle, radians.
         seed: seed of the noise.
+        radius_law: where on an arm its points lie.
 
     Returns:
         inputs of shape (sample, 2) inside or on the unit circle (dimensionless), and labels of shape
         (sample,) in 0 … C−1, ordered by class.
     """
     generator = np.random.RandomState(seed)
-    radius = np.linspace(0.0, 1.0, points_per_class)
     arms = []
     for label in range(classes):
         start = 2.0 * np.pi * label / classes
+        radius = np.linspace(0.0, 1.0, points_per_class)
         angle = np.linspace(start, start + 2.0 * np.pi * turns, points_per_class)
+        if radius_law != "linspace":
+            even = generator.random_sample(points_per_class) if radius_law == "uniform" else radius
+            radius = np.sort(even) if radius_law == "uniform" else np.sqrt(even)
+            angle = start + 2.0 * np.pi * turns * radius
         angle = angle + noise * generator.randn(points_per_class)
         arms.append(np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1))
     return np.concatenate(arms), np.repeat(np.arange(classes), points_per_class)
 
 
-def dataset(
-    *, classes: int, points_per_class: int, turns: float, noise: float, seeds: tuple[int, int]
-) -> xr.Dataset:
+class Arms(NamedTuple):
+    """What tells the validation set from the training set.
+
+    Attributes:
+        points_per_class: points on each arm.
+        seed: of the noise.
+        radius_law: where on an arm its points lie.
+    """
+
+    points_per_class: int
+    seed: int
+    radius_law: RadiusLaw = "linspace"
+
+
+def dataset(*, classes: int, turns: float, noise: float, train: Arms, validation: Arms) -> xr.Dataset:
     """Training and validation set, ready to be stored.
 
     Args:
         classes: C, number of arms.
-        points_per_class: points on each arm.
         turns: revolutions of an arm.
         noise: standard deviation of the angle, radians.
-        seeds: of the training and of the validation noise.
+        train: points of the training set.
+        validation: points of the validation set.
     """
     variables = netcdf.Variables()
-    for part, seed in zip(("train", "validation"), seeds, strict=True):
-        inputs, labels = spiral(
-            classes=classes, points_per_class=points_per_class, turns=turns, noise=noise, seed=seed
-        )
+    for part, arms in (("train", train), ("validation", validation)):
+        inputs, labels = spiral(classes=classes, turns=turns, noise=noise, **arms._asdict())
         variables.add(
             f"{part}_input",
             (f"{part}_sample", "feature"),
@@ -67,5 +95,15 @@ def dataset(
             reference="Fig. 2",
         )
         variables.add(f"{part}_label", (f"{part}_sample",), labels, f"{part} labels", reference="Fig. 2")
-    size = sizes(classes * points_per_class, classes * points_per_class)
-    return variables.dataset().assign_attrs({"dataset": "spiral", DESCRIPTION: f"spiral, {size} points"})
+    size = sizes(classes * train.points_per_class, classes * validation.points_per_class)
+    description = f"spiral, {size} points, {_told(classes, turns, noise, train, validation)}"
+    return variables.dataset().assign_attrs({"dataset": "spiral", DESCRIPTION: description})
+
+
+def _told(classes: int, turns: float, noise: float, train: Arms, validation: Arms) -> str:
+    """All else that tells one spiral from another, in the order in which a reader asks for it."""
+    law = "" if validation.radius_law == "linspace" else f", validation radii {validation.radius_law}"
+    return (
+        f"{classes} arms of {exact(turns)} turns, noise {exact(noise)} rad, seeds {train.seed} and "
+        f"{validation.seed}{law}"
+    )

@@ -84,7 +84,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     """
     trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
-    rate, period = float(settings["learning_rate"]), float(settings["period"])
+    rate, period = float(settings["learning_rate"]), float(recorded.cycle_of(settings))
     step = trajectory["step"].values.astype(float)
     snapshot = spectrum["snapshot_step"].values.astype(float)
     whole = (float(step[0]), float(step[-1]))

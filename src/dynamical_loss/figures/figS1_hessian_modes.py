@@ -84,7 +84,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     del options
     trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
-    rate, period = float(settings["learning_rate"]), float(settings["period"])
+    rate, period = float(settings["learning_rate"]), float(recorded.cycle_of(settings))
     kinds = [
         (f"hessian_eigenvalue{suffix}", f"hessian_min_eigenvalue{suffix}", words)
         for suffix, words in (("", "weighted loss"), ("_static", "static loss"))

@@ -114,7 +114,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     """
     trajectory, spectrum = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
-    period = float(settings["period"])
+    period = float(recorded.cycle_of(settings))
     step = trajectory["step"].values.astype(float)
     whole = (float(step[0]), float(step[-1]))
     spans = [whole]

@@ -62,6 +62,7 @@ def class_weights(
     amplitude: jax.Array | float,
     classes: int,
     waveform: Waveform = "triangle",
+    rest: int = 0,
 ) -> jax.Array:
     """Normalised class weights Γ_i(t) (Eq. 2-5).
 
@@ -71,10 +72,12 @@ def class_weights(
         amplitude: A >= 1, a scalar; A = 1 is the static loss.
         classes: C, the number of classes.
         waveform: see :func:`raw_weight`.
+        rest: steps with equal weights after each period.  Eq. 2 has none; the authors' notebooks set their
+            clock back one step late, so that the next class is in turn after T + 1 steps.
 
     Returns:
         Γ of shape (class_index,), dimensionless.  The sum is C; the largest value over a period is
-        C·A / (A + C − 1); every weight is 1 at A = 1 and at each multiple of T.
+        C·A / (A + C − 1); every weight is 1 at A = 1, at each multiple of T + `rest` and while it rests.
 
     Raises:
         ValueError: for an unknown waveform.
@@ -82,7 +85,8 @@ def class_weights(
     amplitude = jnp.asarray(amplitude, dtype=jnp.result_type(float))
     step = jnp.asarray(step)
     # Integer arithmetic, because t / T in floating point misses period boundaries at large t.
-    phase = (step % period).astype(amplitude.dtype) / period
-    emphasised = (step // period) % classes
+    cycle = period + rest
+    phase = jnp.minimum(step % cycle, period).astype(amplitude.dtype) / period
+    emphasised = (step // cycle) % classes
     raw = jnp.where(jnp.arange(classes) == emphasised, raw_weight(phase, amplitude, waveform), 1.0)
     return classes * raw / jnp.sum(raw)

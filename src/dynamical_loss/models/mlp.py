@@ -1,4 +1,4 @@
-"""Multilayer perceptron with the three initialisations under which the paper's code has been run."""
+"""Multilayer perceptron, in the usual and in the neural-tangent parametrisation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-Initialisation = Literal["lecun", "glorot", "no_bias"]
+from dynamical_loss.models.initialisations import PRESETS, Initialisation
+
+_FANS: dict[str, Literal["fan_in", "fan_avg"]] = {"in": "fan_in", "average": "fan_avg"}
 
 
 class Dense(nn.Module):
@@ -22,11 +24,13 @@ class Dense(nn.Module):
         features: number of outputs.
         kernel_init: initialiser of the kernel (feature_in, feature_out).
         bias_init: initialiser of the bias (feature_out,), or None for a layer without one.
+        scale: what the stored kernel is multiplied by; 1 in the usual parametrisation.
     """
 
     features: int
     kernel_init: nn.initializers.Initializer
     bias_init: nn.initializers.Initializer | None
+    scale: float = 1.0
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -34,6 +38,8 @@ class Dense(nn.Module):
         shape = (inputs.shape[0], self.features)
         dtype = inputs.dtype
         kernel = self.param("kernel", self.kernel_init, shape, dtype)
+        if self.scale != 1.0:
+            kernel = self.scale * kernel
         if self.bias_init is None:
             return kernel.T @ inputs
         bias = self.param("bias", self.bias_init, (self.features,), dtype)
@@ -46,33 +52,52 @@ class Dense(nn.Module):
 class MLP(nn.Module):
     """Fully connected ReLU network.
 
+    In the neural-tangent parametrisation a kernel is stored with standard deviation 1 and multiplied by its
+    own standard deviation s whenever it is used.  The network starts as the same function, and gradient
+    descent moves its kernels s² times as far.  Biases are as usual.
+
     Attributes:
         width: hidden units of each hidden layer.
         classes: number of outputs.
         depth: number of hidden layers; the paper's network has one.
-        initialisation: ``lecun`` has kernels N(0, 1/fan_in) and trained biases that start at 0 (the
-            library of the paper's time); ``glorot`` has kernels N(0, 2/(fan_in + fan_out)) and trained biases
-            N(0, 0.01²) (the authors' updated notebook); ``no_bias`` has kernels N(0, 1/fan_in) and no
-            biases at all (what the original notebook became when neural-tangents changed a default).
+        initialisation: how the layers start.
+        neural_tangent: whether kernels are stored with standard deviation 1.
     """
 
     width: int
     classes: int
     depth: int = 1
-    initialisation: Initialisation = "lecun"
+    initialisation: Initialisation = PRESETS["lecun"]
+    neural_tangent: bool = False
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Inputs (sample, …) to logits (sample, class_index); images are taken as rows of numbers."""
-        kernel_init: nn.initializers.Initializer
-        bias_init: nn.initializers.Initializer | None
-        if self.initialisation == "glorot":
-            kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
-            bias_init = nn.initializers.normal(0.01)
-        else:
-            kernel_init = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
-            bias_init = None if self.initialisation == "no_bias" else nn.initializers.zeros_init()
         hidden = inputs.reshape(len(inputs), -1).T
         for index in range(self.depth):
-            hidden = nn.relu(Dense(self.width, kernel_init, bias_init, name=f"hidden_{index}")(hidden))
-        return Dense(self.classes, kernel_init, bias_init, name="output")(hidden).T
+            hidden = nn.relu(self._layer(f"hidden_{index}", hidden, self.width, first=index == 0)(hidden))
+        return self._layer("output", hidden, self.classes, first=False)(hidden).T
+
+    def _layer(self, name: str, inputs: jax.Array, outputs: int, first: bool) -> Dense:
+        start = self.initialisation
+        bias = None
+        if start.bias is not None:
+            bias = nn.initializers.normal(start.bias) if start.bias else nn.initializers.zeros_init()
+        scale = start.standard_deviation(inputs.shape[0], outputs, first) if self.neural_tangent else 1.0
+        return Dense(outputs, _kernel(start, first, scale), bias, scale, name=name)
+
+
+def _kernel(start: Initialisation, first: bool, scale: float) -> nn.initializers.Initializer:
+    """Initialiser of a kernel that is multiplied by `scale` afterwards."""
+    factor = start.first_factor if first else start.further_factor
+    if start.fan == "none":
+        draw = nn.initializers.normal(start.variance**0.5)
+    else:
+        draw = nn.initializers.variance_scaling(start.variance, _FANS[start.fan], start.distribution)
+    if factor == scale:
+        return draw
+
+    def scaled(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+        return draw(key, shape, dtype) * (factor / scale)
+
+    return scaled

@@ -82,6 +82,15 @@ def setting(settings: Mapping[str, Any], path: str, absent: Any = None) -> Any:
     return found
 
 
+def cycle_of(settings: Mapping[str, Any]) -> int:
+    """Steps from one class switch to the next: T, and the steps with equal weights after it.
+
+    Args:
+        settings: of a training, as a file records them.
+    """
+    return int(settings["period"]) + int(setting(settings, "loss.rest_steps", 0))
+
+
 def recorded(attributes: Mapping[Any, Any], name: str, path: Path) -> dict[str, Any]:
     """An attribute that holds a JSON object, e.g. `INPUTS`.
 

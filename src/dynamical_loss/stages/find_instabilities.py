@@ -38,17 +38,24 @@ def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output:
     record = Provenance(
         __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64", inputs
     )
-    tolerance = settings.tolerance / origin["learning_rate"]
+    tolerance = settings.tolerance_at(origin["learning_rate"])
     end = float(path["oscillation_end"])
     # Windows of dense snapshots would make the paper's rule depend on where one looks closely.
     regular = probes["snapshot_step"].values % origin["snapshots"]["every"] == 0
     snapshot_step = probes["snapshot_step"].values[regular]
     sharpness = probes["hessian_eigenvalue"].values[regular, 0]
-    period = origin["period"]
+    period = recorded.cycle_of(origin)
     try:
         found = {
             SHARPNESS_RULE: events_from_sharpness(
-                snapshot_step, sharpness, period=period, tolerance=tolerance, oscillation_end=end
+                snapshot_step,
+                sharpness,
+                period=period,
+                tolerance=tolerance,
+                oscillation_end=end,
+                detrend=settings.difference == "detrended",
+                minimum_snapshots=settings.minimum_snapshots,
+                read_inside=settings.reading == "flagged",
             ),
             LOSS_RULE: events_from_loss(
                 path["weighted_loss"].values,

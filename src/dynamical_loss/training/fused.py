@@ -26,11 +26,13 @@ from dynamical_loss.training.types import (
 _STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for
 
 
-@functools.partial(jax.jit, static_argnames=("length", "classes", "waveform"))
-def _weights_along(start: jax.Array, length: int, run: Runs, classes: int, waveform: Waveform) -> jax.Array:
+@functools.partial(jax.jit, static_argnames=("length", "classes", "waveform", "rest"))
+def _weights_along(
+    start: jax.Array, length: int, run: Runs, classes: int, waveform: Waveform, rest: int
+) -> jax.Array:
     """Γ of one run from a step on, (step, class_index)."""
     steps = start + jnp.arange(length, dtype=jnp.int32)
-    return jax.vmap(lambda step: weights_at(step, run, classes, waveform))(steps)
+    return jax.vmap(lambda step: weights_at(step, run, classes, waveform, rest))(steps)
 
 
 def program(problem: Problem, schedule: Schedule, precision: Precision) -> Program:
@@ -59,7 +61,9 @@ def program(problem: Problem, schedule: Schedule, precision: Precision) -> Progr
         here = slice(stretch.start, stretch.start + _STRETCH)
         # Of one length, so that it is compiled once; the last stretch may be shorter.
         start, count = np.int32(stretch.start), len(recorded[here])
-        weights = np.asarray(_weights_along(start, _STRETCH, run, classes, problem.waveform))[:count]
+        weights = np.asarray(_weights_along(start, _STRETCH, run, classes, problem.waveform, problem.rest))[
+            :count
+        ]
         state = state.copy()
         found, snapshots = loop.advance(
             state,

@@ -63,6 +63,7 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         network=network(settings.model, model, shape),
         loss=losses.sample_loss(settings.loss.kind),
         waveform=settings.loss.waveform,
+        rest=settings.loss.rest_steps,
         optimiser=optimiser(settings.optimiser.kind, settings.optimiser.arguments),
         train_inputs=data.train_inputs,
         train_targets=data.one_hot(data.train_labels),
@@ -86,7 +87,7 @@ def oscillation_end(settings: TrainingSettings, period: int) -> int:
     if settings.oscillation_stop is not None:
         return round(settings.oscillation_stop * settings.steps)
     try:
-        return last_period_boundary(settings.steps, period)
+        return last_period_boundary(settings.steps, period + settings.loss.rest_steps)
     except ValueError as error:
         raise UserError(f"period: {error}; take a shorter one or more steps") from None
 

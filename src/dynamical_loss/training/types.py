@@ -70,6 +70,7 @@ class Problem:
             a constant learning rate.
         evaluation_samples: how many of the first training and validation samples records look at; None
             for all of them.
+        rest: steps with equal weights after each period.
         products: multiplications of a forward pass on one sample, so that long work is cut into stretches
             of seconds; 0 where a step is short.
     """
@@ -86,6 +87,7 @@ class Problem:
     batch_size: int | None = None
     learning_rate_points: tuple[tuple[float, float], ...] | None = None
     evaluation_samples: int | None = None
+    rest: int = 0
     products: int = 0
 
 
@@ -264,7 +266,7 @@ RECORDS = ("weighted_loss", "loss", "train_accuracy", "validation_accuracy")
 """Losses and accuracies that are recorded, in the order of the fused loop's columns."""
 
 
-def weights_at(step: jax.Array, run: Runs, classes: int, waveform: Waveform) -> jax.Array:
+def weights_at(step: jax.Array, run: Runs, classes: int, waveform: Waveform, rest: int) -> jax.Array:
     """Γ of one run at one step, (class_index,)."""
     amplitude = jnp.where(step < run.oscillation_end, run.amplitude, jnp.ones_like(run.amplitude))
-    return class_weights(step, run.period, amplitude, classes, waveform)
+    return class_weights(step, run.period, amplitude, classes, waveform, rest)

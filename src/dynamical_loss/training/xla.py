@@ -120,7 +120,7 @@ def _stretch_program(
     per_epoch = -(-count // size)
 
     def class_weight_at(step: jax.Array, run: Runs) -> jax.Array:
-        return weights_at(step, run, classes, problem.waveform)
+        return weights_at(step, run, classes, problem.waveform, problem.rest)
 
     def learning_rate_at(step: jax.Array, run: Runs) -> jax.Array:
         if problem.learning_rate_points is None:

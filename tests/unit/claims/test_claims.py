@@ -286,6 +286,16 @@ def test_the_wide_network_is_compared_seed_by_seed(gain, verdict):
         ({"learning_rate": 0.5}, "static_narrow_fails", "learning_rate"),
         ({"amplitudes": (1, 70)}, "narrow_region_train", "no cell with 5 <= A <= 20"),
         ({"amplitudes": (5, 20)}, "static_narrow_fails", "no A = 1"),
+        # One cell, or one end of an axis, is no region.
+        (
+            {"amplitudes": (1, 10), "periods": (200,)},
+            "narrow_region_train",
+            "5 <= amplitude <= 20, with 10 al",
+        ),
+        ({"amplitudes": (1, 5, 9)}, "narrow_region_train", "<= amplitude <= 20, with 5, 9 alone"),
+        ({"amplitudes": (1, 11, 20)}, "narrow_region_improves", "<= amplitude <= 20, with 11, 20 alone"),
+        ({"periods": (5, 10, 70)}, "narrow_region_train", "20 <= period <= 300, with 5, 10, 70 alone"),
+        ({"periods": (100, 200, 300)}, "narrow_region_train", "<= period <= 300, with 100, 200, 300 alone"),
         ({"amplitudes": (1, 5, 20)}, "too_large_amplitude_train", "the largest A in the grid is 20"),
         ({"batch_size": 32}, "static_narrow_fails", "batch_size is 32, in the paper None"),
         ({"oscillation_stop": 0.5}, "static_narrow_fails", "oscillation_stop is 0.5"),

@@ -198,7 +198,9 @@ def test_a_grid_with_a_single_cell_spends_no_seed_on_choosing_and_is_no_region()
     assert found["images_best_validation_value"].measured_value == pytest.approx(0.79)
     assert found["images_cell_improves"].verdict == Verdict.REPRODUCED
     assert found["images_region_improves"].verdict == Verdict.NOT_TESTED
-    assert "1, fewer than 4" in found["images_region_improves"].rule
+    assert "the grid does not cover the region 25 <= amplitude <= 70, with 50 alone" in (
+        found["images_region_improves"].rule
+    )
 
 
 def test_the_region_ends_where_the_paper_s_does():
@@ -207,7 +209,7 @@ def test_the_region_ends_where_the_paper_s_does():
         lambda period, amplitude: (
             0.73 if amplitude == 1 else 0.75 if amplitude <= 70 and period <= 250 else 0.1
         ),
-        periods=(100, 250, 251),
+        periods=(60, 100, 250, 251),
         amplitudes=(1.0, 24.0, 25.0, 70.0, 71.0),
     )
     inside["validation_accuracy"].loc[{"amplitude": 24.0}] = 0.1

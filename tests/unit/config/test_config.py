@@ -315,6 +315,22 @@ def test_time_scales_with_one_over_the_learning_rate(rate):
     assert abs(scaled.snapshots.every - 25 / rate) <= 1
 
 
+@pytest.mark.parametrize(("spacing", "every"), [("scaled", 51), ("fixed", 25)])
+def test_snapshots_of_the_threshold_study_may_keep_their_spacing(spacing, every):
+    config = load(changed(["threshold", "snapshot_spacing"], spacing))
+    run = config.threshold.run(100, 0.5)
+    assert (run.snapshots.every, run.period) == (every, 10_000)
+
+
+def test_a_step_of_rest_counts_for_the_static_period():
+    settings = {"period": 50, "steps": 101, "snapshots": {"every": 5}}
+    assert TrajectorySettings(**settings).loss.rest_steps == 0
+    with pytest.raises(
+        ValidationError, match="T = 50 leaves no static period at the end of 101 steps; take T <= 49"
+    ):
+        TrajectorySettings(**settings, loss={"rest_steps": 1})
+
+
 def test_changing_probes_or_grid_leaves_what_training_depends_on():
     config = load(DEFAULT)
     other = load(changed(["trajectories", "cascade", "probes", "seed"], 5))

@@ -55,6 +55,52 @@ def test_defaults_are_the_notebooks_first_training_points():
     assert first_noise[0] == pytest.approx(1.764052345967664, rel=1e-15)
 
 
+@pytest.mark.parametrize("law", ["uniform", "sqrt"])
+def test_other_radius_laws_move_points_along_the_same_arms(law):
+    settings_ = {"classes": 3, "points_per_class": 5000, "turns": 2.0, "noise": 0.0, "seed": 5}
+    points = spiral(**settings_, radius_law=law)[0].reshape(3, 5000, 2)
+    radius = np.linalg.norm(points, axis=2)
+    # On the arm, the radius alone says the angle.
+    angle = 2 * np.pi * np.arange(3)[:, None] / 3 + 4 * np.pi * radius
+    expected = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
+    np.testing.assert_allclose(points, expected, atol=1e-12)
+    # Evenly drawn radii have the distribution function r, and radii in equal steps of their squares r².
+    even = radius if law == "uniform" else radius**2
+    assert np.abs(np.sort(even, axis=1) - np.linspace(0, 1, 5000)).max() < (
+        0.03 if law == "uniform" else 1e-12
+    )
+
+
+def test_the_validation_set_may_have_points_and_radii_of_its_own():
+    plain = SpiralSettings(points_per_class=30).prepare()
+    other = SpiralSettings(points_per_class=30, validation_points_per_class=70, validation_radius="sqrt")
+    stored = other.prepare()
+    assert other.shape == (90, 210, (2,), 3)
+    np.testing.assert_array_equal(stored["train_input"], plain["train_input"])
+    expected, labels = spiral(classes=3, points_per_class=70, turns=2.0, noise=0.2, seed=1, radius_law="sqrt")
+    np.testing.assert_array_equal(stored["validation_input"], expected)
+    np.testing.assert_array_equal(stored["validation_label"], labels)
+
+
+def test_what_tells_one_spiral_from_another_is_in_its_description():
+    """A change of any setting changes the words, so that files of other data do not look alike."""
+    changes = {
+        "classes": 4,
+        "points_per_class": 7,
+        "turns": 1.5,
+        "noise": 0.0,
+        "train_seed": 5,
+        "validation_seed": 6,
+        "validation_points_per_class": 9,
+        "validation_radius": "uniform",
+    }
+    assert set(changes) == set(SpiralSettings.model_fields) - {"kind"}
+    told = [SpiralSettings(**{key: value}).prepare().attrs for key, value in changes.items()]
+    words = [attributes["dataset_description"] for attributes in (SpiralSettings().prepare().attrs, *told)]
+    assert len(set(words)) == len(words)
+    assert words[0] == "spiral, 300 + 300 points, 3 arms of 2 turns, noise 0.2 rad, seeds 0 and 1"
+
+
 def test_dataset_holds_two_different_draws_of_the_same_problem():
     stored = SpiralSettings(points_per_class=30).prepare()
     assert stored["train_input"].shape == stored["validation_input"].shape == (90, 2)

@@ -40,6 +40,39 @@ def test_triangle_is_the_papers_formula(t, period, amplitude, classes):
     )
 
 
+def notebook(steps, period, amplitude, classes):
+    """The authors' notebooks: once a clock has passed T it is set back, and it is the next class's turn."""
+    clock, turn, found = 0, 0, []
+    slope = 2 * (amplitude - 1) / period
+    for _ in range(steps):
+        raised = 1 + slope * clock if clock <= period / 2 else 2 * amplitude - slope * clock - 1
+        raw = [raised if index == turn else 1.0 for index in range(classes)]
+        found.append([classes * value / sum(raw) for value in raw])
+        clock += 1
+        if clock > period:
+            clock, turn = 0, (turn + 1) % classes
+    return np.array(found)
+
+
+@pytest.mark.parametrize(("period", "amplitude", "classes"), [(7, 5.0, 3), (10, 70.0, 3), (1, 2.0, 2)])
+def test_with_one_step_of_rest_the_weights_are_the_notebooks(period, amplitude, classes):
+    steps = np.arange(4 * classes * (period + 1))
+    with jax.enable_x64(True):
+        found = [class_weights(step, period, amplitude, classes, rest=1) for step in steps]
+    np.testing.assert_allclose(found, notebook(len(steps), period, amplitude, classes), rtol=1e-12)
+
+
+@pytest.mark.parametrize("rest", [0, 1, 6])
+def test_while_it_rests_all_classes_weigh_alike(rest):
+    period, classes = 8, 3
+    for step in range(60):
+        found = np.asarray(class_weights(step, period, 9.0, classes, rest=rest))
+        within = step % (period + rest)
+        assert (within == 0 or within >= period) == bool(np.allclose(found, 1.0))
+        if not np.allclose(found, 1.0):
+            assert found.argmax() == step // (period + rest) % classes
+
+
 @given(STEPS, PERIODS, AMPLITUDES, CLASSES, WAVES)
 @settings(max_examples=100, deadline=None)
 def test_weights_sum_to_the_number_of_classes_and_stay_below_their_bound(t, period, amplitude, classes, wave):

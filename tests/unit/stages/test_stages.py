@@ -176,6 +176,57 @@ def test_events_are_those_of_the_rules(folder):
     assert trajectory.attrs["seeds"] == "[3]"
 
 
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({"tolerance": 0.08, "tolerance_at_rate": "fixed"}, {"tolerance": 0.08}),
+        ({"difference": "plain"}, {"tolerance": 0.1 / 1.5, "detrend": False}),
+        ({"reading": "flagged"}, {"tolerance": 0.1 / 1.5, "read_inside": True}),
+        (
+            {"tolerance": 0.08, "tolerance_at_rate": "fixed", "minimum_snapshots": 1},
+            {"tolerance": 0.08, "minimum_snapshots": 1},
+        ),
+    ],
+)
+def test_every_reading_of_the_paper_s_rule_reaches_the_events(folder, tmp_path, settings, options):
+    command(
+        "find-instabilities", "--trajectory", folder / "trajectory.nc", "--spectrum", folder / "spectrum.nc",
+        "--settings", json.dumps(settings), "--output", tmp_path / "events.nc",
+    )  # fmt: skip
+    spectrum, table = netcdf.read(folder / "spectrum.nc"), netcdf.read(tmp_path / "events.nc")
+    regular = spectrum["snapshot_step"].values % 5 == 0
+    expected = events_from_sharpness(
+        spectrum["snapshot_step"].values[regular],
+        spectrum["hessian_eigenvalue"].values[regular, 0],
+        period=40,
+        oscillation_end=160,
+        **options,
+    )
+    mine = table["event_rule"].values == SHARPNESS_RULE
+    for name in ("start", "finish", "sharpness_at_start", "sharpness_at_finish"):
+        found = table[f"event_{name}"].values[mine]
+        np.testing.assert_allclose(found, [getattr(event, name) for event in expected])
+    assert len(expected) > 0
+
+
+def test_a_period_may_have_a_step_of_rest_as_in_the_notebooks(folder, tmp_path):
+    """T = 40 and one step of rest: 4 periods of 41 steps fit into 200, and the fifth is static."""
+    settings = {**TRAJECTORY, "loss": {"rest_steps": 1}}
+    command(
+        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
+        "--settings", json.dumps(settings), "--output", tmp_path / "rest.nc",
+    )  # fmt: skip
+    stored = netcdf.read(tmp_path / "rest.nc")
+    steps = stored["step"].values
+    cycles = settings["steps"] // 41
+    assert int(stored["oscillation_end"]) == 41 * (cycles - 1)
+    found = stored["class_weight"].values
+    calm = np.isclose(found, 1.0).all(axis=1)
+    within = steps % 41
+    expected = (within == 0) | (within == 40) | (steps >= 41 * (cycles - 1))
+    np.testing.assert_array_equal(calm, expected)
+
+
 def test_thresholds_are_gathered_by_learning_rate_width_and_seed(folder, tmp_path):
     command("fit-threshold", folder / "cascade.nc", "--output", tmp_path / "threshold.nc")
     stored = netcdf.read(tmp_path / "threshold.nc")

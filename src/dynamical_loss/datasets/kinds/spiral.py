@@ -28,11 +28,24 @@ class SpiralSettings(DatasetSettings):
         1, description="seed of the validation noise; the paper does not publish its own"
     )
 
+    validation_points_per_class: Count | None = Field(
+        None, description="points on each arm of the validation set; null: as many as for training"
+    )
+    validation_radius: Literal["linspace", "uniform", "sqrt"] = Field(
+        "linspace",
+        description="where on its arm a validation point lies, by its radius: in equal steps, as for "
+        "training; drawn evenly; or in equal steps of its square",
+    )
+
+    @property
+    def _validation_points(self) -> int:
+        return self.validation_points_per_class or self.points_per_class
+
     @property
     def shape(self) -> Shape:
         """See `DatasetSettings`."""
-        samples = self.classes * self.points_per_class
-        return Shape(samples, samples, (2,), self.classes)
+        counts = self.classes * self.points_per_class, self.classes * self._validation_points
+        return Shape(*counts, (2,), self.classes)
 
     @property
     def seeds(self) -> list[int]:
@@ -41,12 +54,12 @@ class SpiralSettings(DatasetSettings):
 
     def prepare(self) -> xr.Dataset:
         """See `DatasetSettings`."""
-        from dynamical_loss.datasets.spiral import dataset
+        from dynamical_loss.datasets.spiral import Arms, dataset
 
         return dataset(
             classes=self.classes,
-            points_per_class=self.points_per_class,
             turns=self.turns,
             noise=self.noise,
-            seeds=(self.train_seed, self.validation_seed),
+            train=Arms(self.points_per_class, self.train_seed),
+            validation=Arms(self._validation_points, self.validation_seed, self.validation_radius),
         )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dynamical_loss.datasets.kind import Shape
+from dynamical_loss.models.initialisations import PRESETS, Distribution, Initialisation, Preset
 from dynamical_loss.models.kind import (
     Arithmetic,
     Cost,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
 
+Positive = Annotated[float, Field(gt=0)]
+
+
 class MLPSettings(ModelSettings):
     """The perceptron of Fig. 2 to 5."""
 
@@ -34,13 +38,53 @@ class MLPSettings(ModelSettings):
     kind: Literal["mlp"] = Field("mlp", description="kind of network")
     width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
     depth: Count = Field(1, description="hidden layers; the paper has 1")
-    initialisation: Literal["lecun", "glorot", "no_bias"] = Field(
-        "lecun", description="lecun (the paper's era), glorot or no_bias; see figS0_initialisation"
+    initialisation: Preset = Field(
+        "lecun",
+        description="how it starts, see docs/choices.md; lecun: the paper's era and its original notebook",
     )
+    kernel_distribution: Distribution | None = Field(
+        None, description="of the kernels' entries; null: that of the initialisation"
+    )
+    first_kernel_factor: Positive = Field(
+        1.0, description="of the standard deviation of the first kernel's entries"
+    )
+    further_kernel_factor: Positive = Field(
+        1.0, description="of the standard deviation of the entries of the kernels after it"
+    )
+    bias_scale: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="standard deviation of the biases at the start; null: that of the initialisation"
+    )
+    parametrisation: Literal["standard", "neural_tangent"] = Field(
+        "standard",
+        description="neural_tangent: kernels are stored with standard deviation 1 and multiplied by their "
+        "own where they are used, so that gradient descent moves wide ones less",
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> MLPSettings:
+        start = PRESETS[self.initialisation]
+        if self.bias_scale is not None and start.bias is None:
+            raise ValueError(f"bias_scale: {self.initialisation} has no biases; leave it out")
+        if self.kernel_distribution is not None and start.fan == "none":
+            raise ValueError(
+                f"kernel_distribution: the kernels of {self.initialisation} are normal; leave it out"
+            )
+        return self
+
+    @property
+    def start(self) -> Initialisation:
+        """How the layers start, part by part."""
+        start = PRESETS[self.initialisation]
+        return start._replace(
+            distribution=self.kernel_distribution or start.distribution,
+            bias=start.bias if self.bias_scale is None else self.bias_scale,
+            first_factor=self.first_kernel_factor,
+            further_factor=self.further_kernel_factor,
+        )
 
     @property
     def _bias(self) -> bool:
-        return self.initialisation != "no_bias"
+        return self.start.bias is not None
 
     def size(self, shape: Shape) -> NetworkSize:
         """See `ModelSettings`."""
@@ -51,7 +95,8 @@ class MLPSettings(ModelSettings):
         """See `ModelSettings`."""
         from dynamical_loss.models.mlp import MLP
 
-        return MLP(self.width, classes, self.depth, self.initialisation)
+        neural_tangent = self.parametrisation == "neural_tangent"
+        return MLP(self.width, classes, self.depth, self.start, neural_tangent)
 
     @property
     def label(self) -> str:
@@ -62,4 +107,5 @@ class MLPSettings(ModelSettings):
     @property
     def hidden_layer(self) -> HiddenLayer | None:
         """See `ModelSettings`."""
-        return HiddenLayer(self.width, self._bias) if self.depth == 1 else None
+        fused = self.depth == 1 and self.parametrisation == "standard"
+        return HiddenLayer(self.width, self._bias) if fused else None
