@@ -398,8 +398,8 @@ def accept(folders: tuple[Path, ...]) -> None:
     """Give all results below FOLDERS times that Snakemake accepts, if they are sound.
 
     For a copy that has lost its times.  Without FOLDERS: results and paper_figures.  Where verify would find
-    something damaged, foreign or stale, this is told as verify tells it, nothing is changed, and the exit
-    status is 1.
+    something damaged, unreadable, foreign or stale, this is told as verify tells it, nothing is changed, and
+    the exit status is 1.
     """
     from dynamical_loss.results import accept as results
 

@@ -43,40 +43,25 @@ _OURS = (
 """Families of variables that decide numbers, and that nobody needs: what is not listed below is removed."""
 
 _OTHERS = (
-    "XLA_",
-    "PJRT_",
-    "TF_",
-    "LIBTPU_",
-    "NVIDIA_",
-    "CUDA_",
-    "CUBLAS_",
-    "CUDNN_",
-    "ROCM_",
-    "HIP_",
-    "MIOPEN_",
+    "XLA_*",
+    "LIBTPU_INIT_ARGS",
+    "TF_XLA_FLAGS",
+    "TF_DETERMINISTIC_OPS",
+    "TF_CUDNN_DETERMINISTIC",
+    "TF_CUDNN_USE_AUTOTUNE",
+    "TF_CUDNN_USE_FRONTEND",
+    "NVIDIA_TF32_OVERRIDE",
+    "CUBLAS_WORKSPACE_CONFIG",
 )
-"""Families that a machine may need, to find or mend its device: what is not listed below is recorded."""
+"""Variables that a machine may need, and that may decide numbers: they are recorded; a star stands for any
+ending.  Names are listed one by one, as others of such families hold passwords or places."""
 
 _HARMLESS = (
     # Which device computes is recorded itself.
     "JAX_PLATFORMS",
     "JAX_CUDA_VISIBLE_DEVICES",
     "JAX_ROCM_VISIBLE_DEVICES",
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
-    "HIP_VISIBLE_DEVICES",
-    "NVIDIA_VISIBLE_DEVICES",
-    "NVIDIA_DRIVER_CAPABILITIES",
-    "NVIDIA_REQUIRE_*",
-    "NVIDIA_PRODUCT_NAME",
-    # Where things are, and where compiled programs are kept.
-    "CUDA_HOME",
-    "CUDA_PATH",
-    "CUDA_ROOT",
-    "CUDA_VERSION",
-    "CUDA_CACHE_*",
-    "ROCM_PATH",
-    "ROCM_HOME",
+    # Where compiled programs are kept.
     "NUMBA_CACHE_DIR",
     "JAX_COMPILATION_CACHE_DIR",
     "JAX_COMPILATION_CACHE_MAX_SIZE",
@@ -85,13 +70,12 @@ _HARMLESS = (
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
     # How much memory is taken at once, and what is told of the work.
     "XLA_PYTHON_CLIENT_*",
-    "TF_CPP_*",
     "JAX_LOG_COMPILES",
     "JAX_LOGGING_LEVEL",
     "JAX_EXPLAIN_CACHE_MISSES",
     "JAX_TRACEBACK_FILTERING",
 )
-"""Variables of these families that change no number; a star stands for any ending."""
+"""Variables of both kinds that change no number; a star stands for any ending."""
 
 JAX_SETTINGS = {
     "jax_allow_f16_reductions": True,
@@ -122,7 +106,7 @@ def pin() -> None:
     Raises:
         UserError: if a file in the working folder would change what numba compiles.
     """
-    for name in [name for name in os.environ if _of(name, _OURS) and not _is_harmless(name)]:
+    for name in [name for name in os.environ if name.startswith(_OURS) and not _is_harmless(name)]:
         del os.environ[name]
     os.environ.update(PINNED)
     if Path(".numba_config.yaml").exists():
@@ -154,11 +138,8 @@ def recorded() -> dict[str, str]:
 
     They are part of what a result is known by.
     """
-    return {name: value for name, value in sorted(os.environ.items()) if _counts(name)}
-
-
-def _counts(name: str) -> bool:
-    return _of(name, _OTHERS) and name not in PINNED and not _is_harmless(name)
+    others = (name for name in sorted(os.environ) if _is_one_of(name, _OTHERS) and not _is_harmless(name))
+    return {name: os.environ[name] for name in others}
 
 
 def require_pinned() -> None:
@@ -182,9 +163,9 @@ def require_pinned() -> None:
             )
 
 
-def _of(name: str, families: tuple[str, ...]) -> bool:
-    return name.startswith(families)
-
-
 def _is_harmless(name: str) -> bool:
-    return any(name.startswith(known[:-1]) if known.endswith("*") else name == known for known in _HARMLESS)
+    return _is_one_of(name, _HARMLESS)
+
+
+def _is_one_of(name: str, names: tuple[str, ...]) -> bool:
+    return any(name.startswith(known[:-1]) if known.endswith("*") else name == known for known in names)

@@ -24,6 +24,7 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.notation import exact
 
 Count = Annotated[int, Field(ge=1)]
+Runs = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -66,7 +67,7 @@ def _usable(path: str) -> str:
         raise ValueError("must have no control characters, and no spaces at its ends; choose another")
     try:
         located(path)
-    except RuntimeError:
+    except UserError:
         raise ValueError("begins with the home folder of a user who is not known; write it out") from None
     return path
 
@@ -76,8 +77,17 @@ Place = Annotated[str, AfterValidator(_usable)]
 
 
 def located(place: str) -> Path:
-    """Where a place is: ``~`` stands for the home folder."""
-    return Path(place).expanduser()
+    """Where a place is: ``~`` stands for the home folder.
+
+    Raises:
+        UserError: if it begins with the home folder of a user who is not known.
+    """
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{place} begins with the home folder of a user who is not known; write it out"
+        ) from None
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)

@@ -25,7 +25,7 @@ def test_a_finished_study_is_sound(finished):
     figures = len(list(finished.result("figures").glob("*.pdf")))
     results = len(list((finished.folder / "results").rglob("*.nc"))) + figures + 1  # and the claims
     assert figures == len(FIGURES)
-    assert counts == f"{results} results: 0 damaged, 0 foreign, 0 stale, 0 unfinished"
+    assert counts == f"{results} results: 0 damaged, 0 unreadable, 0 foreign, 0 stale, 0 unfinished"
 
 
 def test_every_result_names_its_inputs(finished):

@@ -26,11 +26,12 @@ def layers():
     if not GIVEN.replace_workflow_config:
         yield reading.read(Path("config.yaml"))
     yield from (reading.read(Path(path)) for path in OVERLAYS)
-    yield reading.normalised(GIVEN.config, "--config")
+    yield reading.command_line(
+        sys.argv[1:], GIVEN.config, in_a_job=not workflow.is_main_process
+    )
 
 
 try:
-    reading.require_once(sys.argv[1:])
     # config.yaml has passed on its own, so what is wrong now came from the command line.
     SOURCES = [*OVERLAYS, *(["--config"] if GIVEN.config else [])]
     CONFIG = configuration.load(

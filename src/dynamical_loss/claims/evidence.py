@@ -22,6 +22,9 @@ Inputs = Mapping[str, Sequence[xr.Dataset]]
 MINIMUM_RUNS = 3
 """Fewer seeds, runs or events than this give no interval."""
 
+FEW_RUNS = 10
+"""Fewer runs than this say nothing by all giving the same value."""
+
 PRIMARY = "sharpness"
 """The paper's definition of the threshold, among those of ``threshold.nc``."""
 
@@ -68,7 +71,8 @@ def mean_of(
         bounds: what the mean cannot exceed, e.g. 0 and 1 for an accuracy; the interval is clipped.
 
     Returns:
-        The mean; without an interval if n is below `MINIMUM_RUNS`.
+        The mean; without an interval if n is below `MINIMUM_RUNS`.  Of fewer than `FEW_RUNS` equal values
+        within bounds the interval is that of `without_scatter`: resampling would give it no width.
     """
     known = np.asarray(values, dtype=np.float64).ravel()
     known = known[np.isfinite(known)]
@@ -77,8 +81,29 @@ def mean_of(
     mean = float(known.mean())
     if known.size < MINIMUM_RUNS:
         return Measurement(mean, n=known.size)
-    ends = np.clip(bootstrap_interval(known, resamples=settings.resamples, seed=[settings.seed, 0]), *bounds)
+    if np.ptp(known) == 0.0 and known.size < FEW_RUNS and np.all(np.isfinite(bounds)):
+        interval = without_scatter(mean, known.size, bounds)
+    else:
+        interval = bootstrap_interval(known, resamples=settings.resamples, seed=[settings.seed, 0])
+    ends = np.clip(interval, *bounds)
     return Measurement(mean, (float(ends[0]), float(ends[1])), known.size)
+
+
+def without_scatter(value: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
+    """95 % interval of a bounded mean of which n runs have all given the same value.
+
+    A share q of all runs may lie at a bound and be missed by n of them with the chance (1 − q)^n.  The ends
+    are where that chance is 2.5 %: no distribution within the bounds has a mean farther off that would be
+    missed more often.
+
+    Args:
+        value: that all runs gave.
+        n: how many.
+        bounds: lowest and highest value that a run can give.
+    """
+    missed = 1.0 - 0.025 ** (1.0 / n)
+    low, high = bounds
+    return value - missed * (value - low), value + missed * (high - value)
 
 
 def require(protocol: Protocol, facts: Mapping[str, Any], *, but: Collection[str] = ()) -> None:

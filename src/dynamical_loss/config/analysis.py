@@ -43,7 +43,7 @@ class InstabilitySettings(Settings):
 class BootstrapSettings(Settings):
     """Resampling behind every 95 % interval."""
 
-    resamples: Annotated[int, Field(ge=100)] = Field(2000, description="bootstrap resamples")
+    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = Field(2000, description="bootstrap resamples")
     seed: Seed = Field(0, description="seed of the resampling")
 
 

@@ -95,9 +95,24 @@ def _comment(text: str, indent: str) -> Iterator[str]:
     yield line
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML's own, with quotes about every text that would be read as something else."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    try:
+        quoted = reading.scalar(text) != text
+    except ValueError:
+        quoted = True
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _flow(value: Any) -> str:
     """A value on one line; whole numbers without a decimal point."""
-    text = yaml.safe_dump(_plain(value), default_flow_style=True, width=10_000, sort_keys=False)
+    text = yaml.dump(_plain(value), Dumper=_Dumper, default_flow_style=True, width=10_000, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")
 
 

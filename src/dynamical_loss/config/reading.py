@@ -11,7 +11,7 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +68,46 @@ def _key(value: Any) -> str:
     return str(number) if isinstance(number, int) and not isinstance(number, bool) else str(value)
 
 
+_WORD = "tag:dynamical-loss,2026:word"
+_NUMBERS = tuple(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
+_TAGS = (_WORD, *(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", "merge")))
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's core schema, with text for keys."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        """The mapping of a node.
+    def get_single_node(self) -> Any:
+        """The whole document, with every part of it looked at once before anything is made of it.
 
         Raises:
-            MarkedYAMLError: if a key is given twice, or is no word.
+            MarkedYAMLError: if a key is given twice or is no word, a part holds itself, or has a tag.
         """
+        root = super().get_single_node()
+        if root is not None:
+            self._check(root, set(), [])
+        return root
+
+    def _check(self, node: Any, seen: set[int], above: list[Any]) -> None:
+        if any(node is other for other in above):
+            raise yaml.constructor.ConstructorError(None, None, "a part holds itself", node.start_mark)
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.ScalarNode) and node.tag in _NUMBERS:
+            node.tag = _WORD
+        if node.tag not in _TAGS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the tag {node.tag} is not read; leave it out", node.start_mark
+            )
+        if isinstance(node, yaml.MappingNode):
+            self._name_keys(node)
+            parts = [value for _, value in node.value]
+        else:
+            parts = node.value if isinstance(node, yaml.SequenceNode) else []
+        for part in parts:
+            self._check(part, seen, [*above, node])
+
+    def _name_keys(self, node: Any) -> None:
         first: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -93,12 +124,6 @@ class _Loader(yaml.SafeLoader):
                 )
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             first[key.value] = line
-        # What `<<` brings along gives way to the keys that are written out.
-        self.flatten_mapping(node)
-        mapping: dict[Hashable, Any] = {}
-        for key, value in node.value:
-            mapping[_key(key.value)] = self.construct_object(value, deep=deep)
-        return mapping
 
     def construct_word(self, node: Any) -> Any:
         """The value of a word without quotes.
@@ -112,7 +137,6 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
-_WORD = "tag:dynamical-loss,2026:word"
 # Every word without quotes is read by `scalar`; none of YAML 1.1's own rules is left but that for `<<`.
 _Loader.yaml_implicit_resolvers = {
     "<": [("tag:yaml.org,2002:merge", re.compile(r"^(?:<<)$"))],
@@ -208,30 +232,67 @@ def normalised(values: Any, source: str) -> Any:
 _OPTIONS = {"--config": ("--config", "-C"), "--configfile": ("--configfile", "--configfiles")}
 
 
-def require_once(arguments: Sequence[str]) -> None:
-    """Refuse a command line of Snakemake of which Snakemake would drop a part in silence.
+def command_line(arguments: Sequence[str], values: Mapping[str, Any], in_a_job: bool = False) -> Any:
+    """Settings after Snakemake's ``--config``, read from the words themselves.
+
+    Snakemake's own reader takes the last of two equal keys and forgets quotes.
 
     Args:
         arguments: the words of the command line.
+        values: what Snakemake has read; a key that is not among the words comes from its profile.
+        in_a_job: whether Snakemake itself wrote the words, for a job of its own: it puts all in quotes.
 
     Raises:
-        UserError: if an option for settings, or a key after ``--config``, is given twice.
+        UserError: if an option for settings or a key is given twice, or a value cannot be read.
     """
+    words = dict(_given(arguments))
+    found = {
+        key: parse(words[key], f"--config {key}") if key in words else normalised(value, "--config")
+        for key, value in values.items()
+    }
+    return _without_quoted_nothing(found) if in_a_job else found
+
+
+def _without_quoted_nothing(values: Any) -> Any:
+    """The same where a quoted null is null; numbers and truth in quotes are told by those who take them."""
+    if isinstance(values, Mapping):
+        return {key: _without_quoted_nothing(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_without_quoted_nothing(value) for value in values]
+    return None if isinstance(values, str) and values in (*_NULL, "None") else values
+
+
+def _given(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of key and value after ``--config``.
+
+    Raises:
+        UserError: if an option for settings, or a key, is given twice.
+    """
+    pairs: list[str] = []
     for option, names in _OPTIONS.items():
-        places = [place for place, word in enumerate(arguments) if word.partition("=")[0] in names]
+        places = [place for place, word in enumerate(arguments) if _is_option(word, names)]
         if len(places) > 1:
             raise UserError(
                 f"{option} is given twice, and Snakemake would take the last alone; "
                 f"write all after one {option}"
             )
         if option == "--config" and places:
-            first = arguments[places[0]].partition("=")[2]
-            pairs = [first] if first else []
+            option_word = arguments[places[0]]
+            first = option_word[2:] if option_word.startswith("-C") else option_word.partition("=")[2]
+            pairs += [first.removeprefix("=")] if first else []
             for word in arguments[places[0] + 1 :]:
                 if word.startswith("-"):
                     break
                 pairs.append(word)
-            _pairs(((pair.partition("=")[0], None) for pair in pairs if "=" in pair), option)
+    split = [(pair.partition("=")[0], pair.partition("=")[2]) for pair in pairs if "=" in pair]
+    _pairs(split, "--config")
+    return split
+
+
+def _is_option(word: str, names: tuple[str, ...]) -> bool:
+    """Whether a word is an option with one of these names; one of a letter may have its value joined."""
+    joined = any(word.startswith(name) for name in names if not name.startswith("--"))
+    return joined or word.partition("=")[0] in names
 
 
 def merged(layers: Iterable[Any]) -> Any:

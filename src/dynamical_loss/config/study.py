@@ -27,10 +27,13 @@ from dynamical_loss.settings import Count, Settings, validate
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
 
+FollowedRuns = Annotated[int, Field(ge=1, le=10_000)]
+
+
 class TrajectoryStudy(TrajectorySettings):
     """A trajectory, repeated over seeds, with its probes."""
 
-    seeds: Count = Field(1, description="runs, seeds 0 … n-1")
+    seeds: FollowedRuns = Field(1, description="runs, seeds 0 … n-1")
     probes: ProbeSettings = Field(ProbeSettings(), description="what is measured at the snapshots")
 
     @property
@@ -45,7 +48,7 @@ class ThresholdWidth(Settings):
     learning_rates: Annotated[list[LearningRate], Field(min_length=1)] = Field(
         [1.0], description="η; T, the number of steps and the snapshot spacing scale with 1/η"
     )
-    seeds: Count = Field(1, description="runs per learning rate, seeds 0 … n-1")
+    seeds: FollowedRuns = Field(1, description="runs per learning rate, seeds 0 … n-1")
 
 
 class ThresholdSettings(Settings):

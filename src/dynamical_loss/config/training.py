@@ -15,7 +15,7 @@ from dynamical_loss.grid import Block
 from dynamical_loss.models.kinds import DEFAULT as DEFAULT_MODEL
 from dynamical_loss.models.kinds import NAMES, AnyModel
 from dynamical_loss.notation import exact
-from dynamical_loss.settings import Count, Settings
+from dynamical_loss.settings import Count, Runs, Settings
 
 Period = Annotated[int, Field(gt=0)]
 Steps = Annotated[int, Field(ge=1, lt=2**31)]  # the engines count them with 32 bits
@@ -25,6 +25,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+_MOST_JOBS = 100_000  # of a study; Snakemake itself takes minutes to plan so many
 _SUMS = 24  # (features + 1) · classes up to which the fused loop is known to be worth it
 
 Part = TypeVar("Part", bound=Settings)
@@ -242,8 +243,8 @@ class PhaseSettings(TrainingSettings):
     amplitudes: Annotated[list[Amplitude], Field(min_length=1)] = Field(
         [1.0, 10.0], description="A >= 1; A = 1 is the static loss, trained once for all periods"
     )
-    seeds: Count = Field(10, description="runs per cell, seeds 0 … n-1; the paper has 50")
-    seeds_per_block: Count = Field(
+    seeds: Runs = Field(10, description="runs per cell, seeds 0 … n-1; the paper has 50")
+    seeds_per_block: Runs = Field(
         10,
         description="runs per job; jobs hold whole blocks, so added seeds never retrain old ones",
     )
@@ -278,6 +279,14 @@ class PhaseSettings(TrainingSettings):
         if len(set(values)) != len(values):
             raise ValueError("lists a value twice; remove one")
         return values
+
+    @model_validator(mode="after")
+    def _few_enough_jobs(self) -> PhaseSettings:
+        cells = len(self.periods) * len(self.amplitudes)
+        jobs = cells * -(-self.seeds // self.seeds_per_block)
+        if jobs > _MOST_JOBS:
+            raise ValueError(f"seeds_per_block: {jobs} jobs are more than {_MOST_JOBS}; take more in each")
+        return self
 
     @model_validator(mode="after")
     def _names_are_short_enough(self) -> PhaseSettings:

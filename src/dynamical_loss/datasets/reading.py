@@ -28,6 +28,9 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except FileNotFoundError as error:
+        where = error.filename if isinstance(error.filename, str) else str(path)
+        raise UserError(f"there is no {printable(where)}; name a file or folder that exists") from None
     except OSError as error:
         if error.errno in _OF_CONTENT:
             raise

@@ -157,5 +157,6 @@ def multiples_for(span: Span) -> tuple[float, ...]:
 def _inside(places: npt.ArrayLike, span: Span) -> Floats:
     """Those that lie in a span, its ends included but for rounding."""
     values = np.asarray(places, dtype=float)
-    reach = 1e-9 * (span[1] - span[0])
-    return np.asarray(values[(values >= span[0] - reach) & (values <= span[1] + reach)])
+    # Of the end that is looked at, as on a logarithmic axis one end may be far smaller than the other.
+    below, above = (1e-9 * min(abs(end), span[1] - span[0]) for end in span)
+    return np.asarray(values[(values >= span[0] - below) & (values <= span[1] + above)])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from dynamical_loss.errors import UserError
 from dynamical_loss.results import verify
 
 
@@ -25,12 +26,15 @@ def accept(folders: Iterable[Path]) -> verify.Report:
         what `verify.examine` found; if the report has failed, nothing was changed.
 
     Raises:
-        UserError: if one of `folders` does not exist.
-        OSError: if a file cannot be dated, because it belongs to another user.
+        UserError: if one of `folders` does not exist, or a file belongs to another user; nothing was changed.
     """
     report = verify.examine(folders)
     if report.failed:
         return report
+    for path in report.files:
+        if os.geteuid() not in (0, path.lstat().st_uid):
+            # Asked before anything is changed: a tree with some new times may be worse than one with none.
+            raise UserError(f"{path} belongs to another user, who alone may date it; work on a copy")
     others = (*report.made_from, *(path for path in report.files if path.is_symlink()))
     now = max(time.time_ns(), *(path.stat().st_mtime_ns for path in others if path.exists()), 0)
     for path in report.files:

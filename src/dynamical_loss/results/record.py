@@ -125,8 +125,11 @@ class Provenance:
             inputs: what has been read already, where the settings depend on it.
 
         Raises:
-            UserError: if another digest of the code is expected, see `digest.expecting`.
+            UserError: if another digest of the code is expected, see `digest.expecting`; or if JAX would
+                compute with other settings than it should, see `environment.require_pinned`.
         """
+        # Before the work, which sets a precision of its own while it goes on.
+        environment.require_pinned()
         self.inputs = inputs or Inputs()
         self._started = time.perf_counter()
         code = Code((code,)) if isinstance(code, str) else code
@@ -157,12 +160,7 @@ class Provenance:
         self._resumed = int(attributes["resumed"]) + 1
 
     def attributes(self, folder: Path) -> dict[str, Any]:
-        """Global attributes of a file finished now in `folder`.
-
-        Raises:
-            UserError: if JAX computes with other settings than it should, see `environment.require_pinned`.
-        """
-        environment.require_pinned()
+        """Global attributes of a file finished now in `folder`."""
         backend, device = _device()
         return {
             "Conventions": "CF-1.10",

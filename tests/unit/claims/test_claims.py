@@ -16,7 +16,7 @@ from dynamical_loss import claims, cli
 from dynamical_loss.analysis import event_table
 from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
 from dynamical_loss.claims.cells import best_cell
-from dynamical_loss.claims.criteria import Verdict
+from dynamical_loss.claims.criteria import Verdict, above
 from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
@@ -191,6 +191,24 @@ def test_the_interval_is_clipped_to_what_is_possible_and_repeats():
     values = [0.99, 1.0, 1.0, 0.97]
     assert mean_of(values, SETTINGS, (0.0, 1.0)).interval[1] == 1.0
     assert mean_of(values, SETTINGS) == mean_of(values, SETTINGS)
+
+
+def test_few_equal_shares_have_the_interval_that_other_runs_leave_them():
+    """With three runs of 1, a share q of runs at 0 is missed with the chance (1 − q)³ = 2.5 %."""
+    lower, upper = mean_of([1.0, 1.0, 1.0], SETTINGS, (0.0, 1.0)).interval
+    assert (lower**3, upper) == (pytest.approx(0.025), 1.0)
+    lower, upper = mean_of([0.4] * 5, SETTINGS, (0.0, 1.0)).interval
+    assert (1 - (0.4 - lower) / 0.4) ** 5 == pytest.approx(0.025)
+    assert (1 - (upper - 0.4) / 0.6) ** 5 == pytest.approx(0.025)
+
+
+def test_three_runs_that_happen_to_agree_reproduce_no_false_claim():
+    """Runs are above a threshold for all of the time, or for 0.3 of it: 0.895 on the mean, below 0.9."""
+    shares = np.where(np.random.default_rng(0).random((300, 3)) < 0.85, 1.0, 0.3)
+    settings = BootstrapSettings(resamples=200)
+    verdicts = [above(0.9).decide(*mean_of(runs, settings, (0.0, 1.0)).interval) for runs in shares]
+    assert (shares == 1.0).all(axis=1).mean() > 0.5
+    assert verdicts.count(Verdict.REPRODUCED) <= 0.025 * len(verdicts)
 
 
 # Rules --------------------------------------------------------------------------------------------
@@ -518,11 +536,11 @@ def test_static_runs_above_and_below_their_threshold():
     found = rows(
         threshold=threshold_file(),
         static_narrow=[
-            spectrum_file(lambda t: np.full(t.shape, 2.5), amplitude=1.0, seed=s) for s in range(3)
+            spectrum_file(lambda t: np.full(t.shape, 2.5), amplitude=1.0, seed=s) for s in range(12)
         ],
         static_wide=[
             spectrum_file(lambda t: np.where(t < 20_000, 5.0, 0.5), amplitude=1.0, width=1000, seed=s)
-            for s in range(3)
+            for s in range(12)
         ],
     )
     assert found["static_narrow_above"].measured_value == 1.0
@@ -537,7 +555,7 @@ def test_alternation_across_the_threshold_is_half_above_but_its_average_is_above
 
     found = rows(
         threshold=threshold_file(),
-        static_narrow=[spectrum_file(alternating, amplitude=1.0, seed=s) for s in range(3)],
+        static_narrow=[spectrum_file(alternating, amplitude=1.0, seed=s) for s in range(12)],
     )
     assert found["static_narrow_above"].measured_value == pytest.approx(0.5, abs=0.01)
     assert found["static_narrow_above"].verdict == Verdict.CONTRADICTED

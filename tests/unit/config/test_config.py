@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from dynamical_loss import resources
-from dynamical_loss.config import document
+from dynamical_loss.config import document, reading
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kind import Shape
@@ -177,6 +177,9 @@ IMAGES = ["datasets", "images"]
             ["threshold.widths.100.learning_rates: η = 1e-08 leaves no run", "less than 2147483648"],
         ),
         (["datasets", "spiral", "noise"], math.inf, ["datasets.spiral.noise", "must be a finite number"]),
+        ([*W100, "seeds"], 99_999_999_999, ["phase.spiral_w100.seeds", "at most 10000000"]),
+        ([*W100, "seeds"], 9_000_000, ["phase.spiral_w100", "seeds_per_block", "jobs are more than 100000"]),
+        (["bootstrap", "resamples"], 10**12, ["bootstrap.resamples", "at most 1000000"]),
         ([*W100, "seeds"], True, ["phase.spiral_w100.seeds", "must not be true, false"]),
         ([*W100, "learning_rate"], math.nan, ["phase.spiral_w100.learning_rate", "must be a finite number"]),
     ],
@@ -250,6 +253,12 @@ def test_a_path_may_begin_with_the_home_folder(given, monkeypatch):
     )
     settings = load(changed(IMAGES, {"kind": "cifar10", "source": given})).datasets["images"]
     assert (settings.source, settings.location) == (given, Path("/home/someone") / given[2:])
+
+
+@pytest.mark.parametrize("text", ["1e5", "0o10", "08", "yes", "1:30", "2024", "null", "it's", "a: b", "~"])
+def test_what_is_written_is_read_back_as_the_same_text(text):
+    """YAML 1.1, whose rules the writer has, leaves some of these without quotes."""
+    assert reading.parse(f"title: {document._flow(text)}", "here") == {"title": text}
 
 
 def test_a_window_that_ends_before_it_starts_is_refused():

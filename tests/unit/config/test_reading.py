@@ -134,6 +134,8 @@ def test_keys_are_text(word):
 
 
 def test_aliases_and_merge_keys_work_and_may_be_overridden():
+    chain = "a: &a {x: 1}\np: {b: &b {<<: *a, x: 2}}\nc: {<<: *b, y: 3}\n"
+    assert reading.parse(chain, "here") == {"a": {"x": 1}, "p": {"b": {"x": 2}}, "c": {"x": 2, "y": 3}}
     text = "x: &x {k: 1, l: 2}\ny:\n  <<: *x\n  k: 3\nz: *x\n"
     assert reading.parse(text, "here") == {
         "x": {"k": 1, "l": 2},
@@ -146,6 +148,14 @@ def test_aliases_and_merge_keys_work_and_may_be_overridden():
     "text",
     [
         "a: [",
+        "a: !!timestamp 2026-13-45",
+        "a: !!binary x",
+        "a: !!set {b}",
+        "a: &a [*a]",
+        "a: &a {b: {c: *a}}",
+        "x: {<<: {[1]: 2}}",
+        "x: {<<: {a: 1, a: 2}}",
+        "a: !!int 010",
         "\ta: 1",
         "--- 1\n--- 2",
         "a: @b",
@@ -207,12 +217,34 @@ def test_the_repository_s_files_mean_what_they_meant(path):
         ("--configfile a.yaml --configfiles b.yaml", "--configfile is given twice"),
         ("--config a=1 b=2 a=3 --cores 1", "key 'a' is given twice"),
         ("--config a=1 b=2 --cores 1 a=3 --configfile x y", None),
+        ("-Ca=1 --configfile x", None),
         ("--cores 1", None),
     ],
 )
 def test_snakemake_s_command_line_loses_nothing(arguments, words):
+    found = {"a": "3", "b": "2"}
     if words is None:
-        reading.require_once(arguments.split())
+        reading.command_line(arguments.split(), found)
         return
     with pytest.raises(UserError, match=words):
-        reading.require_once(arguments.split())
+        reading.command_line(arguments.split(), found)
+
+
+def test_values_after_config_are_read_from_the_words_themselves():
+    """Snakemake's own reader has lost the first of two keys, and quotes."""
+    with pytest.raises(UserError, match="--config b, line 1: the key 'resamples' is given twice"):
+        reading.command_line(["--config", "b={resamples: 5, resamples: 6}"], {"b": {"resamples": "6"}})
+    with pytest.raises(UserError, match="--config is given twice"):
+        reading.command_line(["--config", "a=1", "-Cb={seed: 3}"], {"b": {"seed": "3"}})
+    words = ["-Cd={title: '2024', seeds: 010x, ntk: null}", "--cores", "1"]
+    expected = {"d": {"title": "2024", "seeds": "010x", "ntk": None}}
+    assert reading.command_line(words, {"d": {"title": "2024", "ntk": "null"}}) == expected
+    # From a profile there are no words.
+    assert reading.command_line([], {"d": {"seeds": "3"}}) == {"d": {"seeds": 3}}
+
+
+def test_in_a_job_snakemake_has_put_all_words_in_quotes():
+    words = ["--config", "d={'seeds': '3', 'ntk': 'null', 'list': ['null', 'x']}"]
+    assert reading.command_line(words, {"d": {}}, in_a_job=True) == {
+        "d": {"seeds": "3", "ntk": None, "list": [None, "x"]}
+    }

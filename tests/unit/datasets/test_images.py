@@ -315,7 +315,7 @@ def test_the_spiral_comes_out_as_it_went_in(tmp_path):
     assert (
         data.attributes["dataset_description"]
         == stored.attrs["dataset_description"]
-        == "spiral, 300 + 300 points"
+        .startswith("spiral, 300 + 300 points, 3 arms")
     )
     assert data.train_inputs.dtype == np.float64
     np.testing.assert_array_equal(data.train_inputs, SpiralSettings().prepare()["train_input"])

@@ -259,6 +259,20 @@ def test_a_tree_that_is_not_sound_keeps_its_times(tree):
     assert dated(tree) == before
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can own files for others")
+def test_a_tree_of_another_user_keeps_all_its_times(tree):
+    open_to_all(tree)
+    os.chown(tree / "dataset" / "d.nc", 65534, -1)
+    before = dated(tree)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(UserError, match=r"belongs to another user, who alone may date it"):
+            accept([tree])
+    finally:
+        os.seteuid(0)
+    assert dated(tree) == before
+
+
 def test_leftovers_are_not_dated_and_no_obstacle(tree):
     left = tree / "trajectory" / ".t.checkpoint.nc"
     left.write_bytes(b"half a training")
