@@ -24,7 +24,7 @@ STUBS = {
     "k.__subclasses__()] if 'kind' in k.__annotations__]\n"
     "    return sorted(kinds, key=lambda kind: kind.model_fields['kind'].is_required())\n",
     "settings.py": "from typing import Any, Union\nfrom pydantic import BaseModel, TypeAdapter\n"
-    "Count = Seed = int\nSettings = BaseModel\n"
+    "Count = Runs = Seed = int\nSettings = BaseModel\n"
     "Place = str\ndef located(place): return place\n"
     "def kind_of(model): return ''\ndef names_of(models): return ''\n"
     "def one_of(*models): return Union[models]\ndef members(annotation): return []\n"

@@ -65,9 +65,17 @@ def test_overlays_are_merged_as_snakemake_merges_them(scale):
     [
         ("phase: {}\nscale: x\nphase: {}\n", "", "overlay.yaml, line 3: the key 'phase' is given twice"),
         ("phase: {spiral_w100: {seeds: 010}}", "", "overlay.yaml, line 1: 010 may be a decimal or an octal"),
-        ("{}", "threshold={widths: {100: {}, 1_00: {}}}", "--config: the key '100' is given twice"),
+        (
+            "{}",
+            "threshold={widths: {100: {}, 1_00: {}}}",
+            "--config threshold, line 1: the key '100' is given twice",
+        ),
         ("{}", "scale=a scale=b", "--config: the key 'scale' is given twice"),
-        ("{}", "phase={spiral_w100: {seeds: 010}}", "--config: 010 may be a decimal or an octal number"),
+        (
+            "{}",
+            "phase={spiral_w100: {seeds: 010}}",
+            "--config phase, line 1: 010 may be a decimal or an octal",
+        ),
     ],
 )
 def test_nothing_that_is_given_is_dropped_in_silence(untouched, overlay, config, words):
