@@ -46,7 +46,7 @@ class Initialisation(NamedTuple):
 PRESETS: dict[Preset, Initialisation] = {
     # The library of the paper's time (neural-tangents up to 0.3.8); the original notebook, by its numbers.
     "lecun": Initialisation("in", 1.0),
-    # Glorot's kernels with biases at 0: what Fig. 3 fits best of all that were tried.
+    # The updated notebook's kernels without the cut, and biases that start at 0.
     "glorot_zero": Initialisation("average", 1.0),
     # `jax.example_libraries.stax`: the updated notebook, by its numbers.
     "glorot_truncated": Initialisation("average", 1.0, "truncated_normal", 0.01),

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from jax.nn import initializers
 
-from dynamical_loss import losses
+from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.datasets.loading import Data
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.models.kinds.mlp import MLPSettings
-from dynamical_loss.models.network import network
-from dynamical_loss.optimisers import optimiser
 from dynamical_loss.training.ensemble import train_ensemble
-from dynamical_loss.training.types import Perceptron, Problem, Runs, Schedule
+from dynamical_loss.training.problem import build
+from dynamical_loss.training.types import Runs, Schedule
 
 ORIGINAL = {2000: 0.334, 7000: 0.334, 12_000: 0.377, 17_000: 0.441, 22_000: 0.600}
 """Of the original notebook: its axis goes from 0 to 1."""
@@ -55,20 +55,8 @@ def no_bias(key, shape):
 def accuracies(start, steps, rest=1):
     """Training accuracy at these steps, by the engine that trains the paper's networks."""
     inputs, labels = spiral(classes=3, points_per_class=100, turns=2.0, noise=0.2, seed=0)
-    targets = np.eye(3)[labels]
-    settings = MLPSettings(width=100)
-    problem = Problem(
-        network=network(settings, settings.build(3), (2,)),
-        loss=losses.sample_loss("cross_entropy"),
-        waveform="triangle",
-        optimiser=optimiser("sgd", {}),
-        train_inputs=inputs,
-        train_targets=targets,
-        validation_inputs=inputs,
-        validation_targets=targets,
-        perceptron=Perceptron(100, "cross_entropy", True),
-        rest=rest,
-    )
+    data = Data(inputs, labels, inputs, labels, classes=3)
+    problem, _ = build(TrainingSettings(loss={"rest_steps": rest}), data, [0])
     runs = Runs(start, [5000], [70.0], [1.0], [10**6], [0])
     history = train_ensemble(problem, runs, Schedule((0, *sorted(steps))), precision="float64")
     return dict(zip(history.step.tolist(), np.asarray(history.train_accuracy)[0].tolist(), strict=True))
