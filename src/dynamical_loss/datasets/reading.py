@@ -10,6 +10,7 @@ from pathlib import Path
 from dynamical_loss.datasets.file_names import printable
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import checksums
+from dynamical_loss.results.files import unreadable
 
 _OF_CONTENT = (None, errno.EINVAL)
 """Numbers of an `OSError` that blame no system.
@@ -35,9 +36,7 @@ def reading(path: Path) -> Iterator[None]:
         if error.errno in _OF_CONTENT:
             raise
         where = error.filename if isinstance(error.filename, str) else str(path)
-        raise UserError(
-            f"{printable(where)} cannot be read ({error.strerror}); mend its permissions or the disk"
-        ) from None
+        raise unreadable(Path(printable(where)), error) from None
 
 
 def sha256_of(path: Path) -> str:

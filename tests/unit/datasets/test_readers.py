@@ -738,7 +738,7 @@ def test_a_zip_with_the_folder_of_an_official_archive_is_refused_as_such(tmp_pat
 # Failures of the system
 # --------------------------------------------------------------------------------------------------
 
-SICK = "cannot be read (Input/output error); mend its permissions or the disk"
+SICK = "cannot be read (Input/output error); mend its permissions, or the disk or network behind it"
 
 
 @pytest.fixture
@@ -768,7 +768,7 @@ def test_an_error_of_the_disk_in_a_folder_names_the_file(sick, tmp_path):
 
 def test_a_file_without_permission_is_told_as_such(tmp_path, forbidden):
     path = forbidden(pack(tmp_path / "images.tar", good()))
-    line = f"{path} cannot be read (Permission denied); mend its permissions or the disk"
+    line = f"{path} cannot be read (Permission denied); mend its permissions, or the disk or network behind it"
     assert refusal(cifar10.read, path) == line
     assert refusal(fashion_mnist.read, path) == line
     remote = Remote("http://127.0.0.1:9/", 1, "0" * 64)
