@@ -98,14 +98,15 @@ def test_sharpness_rule_dates_bursts_to_one_snapshot(spacing):
 def test_sharpness_may_be_read_at_the_flagged_snapshots_themselves():
     """The caption's literal reading: inside the burst, where the alternation is one unit up or down."""
     steps = np.arange(0, 4 * PERIOD, 25)
-    values = 1.0 + bursts(steps, [(800, 1050)])
+    rise = 1e-3 * steps  # so that neighbouring snapshots differ, by less than the tolerance
+    values = rise + bursts(steps, [(800, 1050)])
     (outside,) = events_from_sharpness(steps, values, period=PERIOD, detrend=False)
     (inside,) = events_from_sharpness(steps, values, period=PERIOD, detrend=False, read_inside=True)
     assert (inside.start, inside.finish) == (outside.start, outside.finish)
-    assert (outside.sharpness_at_start, outside.sharpness_at_finish) == (1.0, 1.0)
+    assert (outside.start, outside.finish) == (800, 1075)
+    assert (outside.sharpness_at_start, outside.sharpness_at_finish) == pytest.approx((0.775, 1.075))
     # Step 800 is even, so its branch is up.  The last difference is the one back to the calm of step 1050.
-    assert (inside.start, inside.sharpness_at_start) == (800, 2.0)
-    assert inside.sharpness_at_finish == values[steps == 1050][0] == 1.0
+    assert (inside.sharpness_at_start, inside.sharpness_at_finish) == pytest.approx((1.8, 1.05))
 
 
 def test_drift_between_snapshots_is_no_instability_but_fools_the_literal_difference():

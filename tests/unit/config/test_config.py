@@ -20,21 +20,14 @@ from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.settings import Settings
+from overlays import CONFIG, SCALES, merged, settings
 
 ROOT = Path(__file__).parents[3]
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+DEFAULT = settings(CONFIG)
 
 
 def load(values, source="the configuration"):
     return configuration.load(values, source, FIGURES)
-
-
-def merged(base, overlay):
-    """Deep merge, as Snakemake does it."""
-    result = copy.deepcopy(base)
-    for key, value in overlay.items():
-        result[key] = merged(result[key], value) if isinstance(value, dict) and key in result else value
-    return result
 
 
 def changed(path, value):
@@ -172,7 +165,7 @@ IMAGES = ["datasets", "images"]
         ),
         ([*MYRTLE5, "evaluation_samples"], 1501, ["phase.myrtle5.evaluation_samples", "no more than 1500"]),
         (
-            ["threshold", "widths", 100, "learning_rates"],
+            ["threshold", "widths", "100", "learning_rates"],
             [1e-8],
             ["threshold.widths.100.learning_rates: η = 1e-08 leaves no run", "less than 2147483648"],
         ),
@@ -220,7 +213,7 @@ def test_no_setting_takes_infinity_or_what_is_no_number(value):
 
 
 def test_a_study_that_is_larger_than_its_limits_is_refused():
-    rates = ["threshold", "widths", 100, "learning_rates"]
+    rates = ["threshold", "widths", "100", "learning_rates"]
     cases = [
         (rates, [1e-4], ["threshold.widths.100.learning_rates: η = 0.0001", "700000000 steps", "100000000"]),
         (
@@ -290,9 +283,7 @@ def test_comments_of_config_yaml_are_those_of_the_model():
 def test_every_scale_is_valid_for_model_and_schema(overlays):
     values = DEFAULT
     for overlay in overlays:
-        values = merged(
-            values, yaml.safe_load((ROOT / f"workflow/scales/{overlay}.yaml").read_text(encoding="utf-8"))
-        )
+        values = merged(values, settings(SCALES / f"{overlay}.yaml"))
     assert load(values).scale == (overlays[0] if overlays else "laptop")
     # JSON knows only string keys; YAML's integer widths become them.
     jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema(FIGURES)))
@@ -304,11 +295,11 @@ def test_commented_yaml_holds_the_same_configuration():
 
 
 def test_paper_scale_has_the_papers_sizes():
-    values = yaml.safe_load((ROOT / "workflow/scales/paper.yaml").read_text(encoding="utf-8"))
+    values = settings(SCALES / "paper.yaml")
     config = load(merged(DEFAULT, values))
     for study, width in (("spiral_w100", 100), ("spiral_w1000", 1000)):
-        settings = config.phase[study]
-        assert (settings.seeds, settings.steps, settings.model.width) == (50, 35_000, width)
+        whole = config.phase[study]
+        assert (whole.seeds, whole.steps, whole.model.width) == (50, 35_000, width)
     assert (config.trajectories["cascade"].period, config.trajectories["cascade"].amplitude) == (5000, 70)
 
 
@@ -374,7 +365,7 @@ def test_epochs_are_steps_of_the_data_at_hand():
     """1500 digits in batches of 50; all of CIFAR-10 in batches of 512, the last of 336."""
     study = load(DEFAULT).for_data().phase["myrtle5"]
     assert (study.epochs, study.steps) == (60, 60 * 30)
-    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "paper.yaml").read_text(encoding="utf-8"))
+    overlay = settings(SCALES / "paper.yaml")
     paper = load(merged(DEFAULT, overlay)).for_data()
     assert paper.phase["myrtle5"].steps == 700 * 98
     assert paper.phase["wide_resnet_plain"].steps == 200 * 49
@@ -390,12 +381,12 @@ def test_what_is_resolved_stays_so():
 
 @pytest.mark.parametrize("scale", ["cifar10", "headline", "paper", "gpu", "published", "smoke"])
 def test_every_scale_is_a_valid_overlay(scale):
-    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / f"{scale}.yaml").read_text(encoding="utf-8"))
+    overlay = settings(SCALES / f"{scale}.yaml")
     assert load(merged(DEFAULT, overlay)).for_data().phase.keys() == DEFAULT["phase"].keys()
 
 
 def test_the_headline_is_the_papers_protocol():
-    overlay = yaml.safe_load((ROOT / "workflow" / "scales" / "headline.yaml").read_text(encoding="utf-8"))
+    overlay = settings(SCALES / "headline.yaml")
     config = load(merged(DEFAULT, overlay)).for_data()
     study, shape = config.phase["myrtle5"], config.datasets["images"].shape
     assert (shape.train_samples, shape.validation_samples) == (50_000, 10_000)
