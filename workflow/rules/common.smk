@@ -14,7 +14,10 @@ from dynamical_loss.notation import pattern
 from dynamical_loss.results import checksums, layout, listing
 
 GIVEN = workflow.config_settings
-OVERLAYS = [os.path.relpath(path) for path in GIVEN.configfiles]
+OVERLAYS = [
+    os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else str(path)
+    for path in GIVEN.configfiles
+]
 
 
 def layers():

@@ -768,7 +768,8 @@ def test_an_error_of_the_disk_in_a_folder_names_the_file(sick, tmp_path):
 
 def test_a_file_without_permission_is_told_as_such(tmp_path, forbidden):
     path = forbidden(pack(tmp_path / "images.tar", good()))
-    line = f"{path} cannot be read (Permission denied); mend its permissions, or the disk or network behind it"
+    remedy = "mend its permissions, or the disk or network behind it"
+    line = f"{path} cannot be read (Permission denied); {remedy}"
     assert refusal(cifar10.read, path) == line
     assert refusal(fashion_mnist.read, path) == line
     remote = Remote("http://127.0.0.1:9/", 1, "0" * 64)
