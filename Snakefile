@@ -46,6 +46,18 @@ localrules:
     publish_claims,
 
 
+if SEVERAL_DRAWS:
+
+    localrules:
+        gather_draws,
+
+
+if CONFIG.protocols:
+
+    localrules:
+        evaluate_protocols,
+
+
 # Reading a large archive takes a minute, and memory that a login node may not give.
 if all(dataset.location is None for dataset in CONFIG.datasets.values()):
 
@@ -58,6 +70,7 @@ rule all:
     input:
         figure_files(),
         claim_table("claims"),
+        protocol_table(),
 
 
 # The figures of the spiral alone, with their claims.
@@ -72,6 +85,13 @@ rule images:
     input:
         figure_files("images"),
         claim_table("image_claims"),
+
+
+# The figure of protocols alone, with its table.
+rule protocols:
+    input:
+        figure_files("protocols"),
+        protocol_table(),
 
 
 onstart:

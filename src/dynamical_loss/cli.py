@@ -251,6 +251,17 @@ def aggregate_phase(settings: PhaseSettings, blocks: tuple[Path, ...], output: P
 
 
 @commands.command()
+@click.argument("diagrams", nargs=-1, required=True, type=_PATH)
+@_OUTPUT
+@_settings(PhaseSettings)
+def gather_draws(settings: PhaseSettings, diagrams: tuple[Path, ...], output: Path) -> None:
+    """Gather DIAGRAMS, one a draw of the data, into one file, and split the variance (Fig. 3)."""
+    from dynamical_loss.stages import gather_draws as stage
+
+    stage.run(settings, diagrams, output)
+
+
+@commands.command()
 @_DATASET
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 @_CHECKPOINT
@@ -351,7 +362,7 @@ def render_figure(
 @commands.command()
 @click.option("--input", "inputs", multiple=True, metavar="ROLE=FILE", help="A NetCDF file; repeatable.")
 @click.option(
-    "--given-only", is_flag=True, show_default=True, help="Leave out claims of which no role is given."
+    "--given-only", is_flag=True, show_default=True, help="Leave out claims whose files are not given."
 )
 @_file("output", "CSV file to write; it appears only when it is whole.")
 @_settings(BootstrapSettings)
@@ -365,6 +376,33 @@ def evaluate_claims(
     for role, path in _pairs(inputs, "--input"):
         files.setdefault(role, []).append(located(path))
     stage.run(settings, files, output, given_only)
+
+
+@commands.command()
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="PROTOCOL:ROLE=FILE",
+    help="A NetCDF file; repeatable.",
+)
+@_file("table", "CSV file to write; it appears only when it is whole.")
+@_OUTPUT
+@_settings(BootstrapSettings)
+def evaluate_protocols(
+    settings: BootstrapSettings, inputs: tuple[str, ...], table: Path, output: Path
+) -> None:
+    """Hold the claims of Fig. 3 to 5 against every protocol, one row for each of both."""
+    from dynamical_loss.stages import evaluate_protocols as stage
+
+    files: dict[str, dict[str, list[Path]]] = {}
+    for key, path in _pairs(inputs, "--input"):
+        protocol, colon, role = key.partition(":")
+        if not colon:
+            raise UserError(f"--input '{key}={path}': write it as PROTOCOL:ROLE=FILE")
+        files.setdefault(protocol, {}).setdefault(role, []).append(located(path))
+    stage.run(settings, files, output, table)
 
 
 @commands.command()

@@ -132,14 +132,19 @@ def last_period_boundary(steps: int, period: int) -> int:
     return period * (steps // period - 1)
 
 
-def threshold_run(width: int, learning_rate: float, seed: int) -> str:
-    """Name of a run of the threshold study (Fig. 5a)."""
-    return f"threshold_w{width}_lr{exact(learning_rate)}_seed{seed}"
+def threshold_run(study: str, width: int, learning_rate: float, seed: int) -> str:
+    """Name of a run of a threshold study (Fig. 5a)."""
+    return f"threshold_{study}_w{width}_lr{exact(learning_rate)}_seed{seed}"
 
 
 def trajectory_run(study: str, seed: int) -> str:
     """Name of a run of a trajectory study."""
     return f"{study}_seed{seed}"
+
+
+def draw(name: str, noise_seed: int) -> str:
+    """Name of a dataset whose training noise is drawn anew, and of a study of it."""
+    return f"{name}_noise{noise_seed}"
 
 
 def trajectory_runs(study: str, seeds: int) -> list[str]:

@@ -16,7 +16,7 @@ FIGURE = "results/smoke/figures/fig4_cascade.png"
 PHASE = "results/smoke/phase/spiral_w100.nc"
 BLOCK = "results/smoke/phase/spiral_w100/T20_A10_seeds0-1.nc"
 TRAJECTORY = "trajectory/cascade_seed0.nc"
-TARGETS = (FIGURE, PHASE, "results/smoke/threshold.nc")
+TARGETS = (FIGURE, PHASE, "results/smoke/threshold/scaling.nc")
 
 
 def made(project, cache, *targets, **selection):

@@ -107,7 +107,7 @@ CONTRACT = {
         **dimensions("hessian_min_eigenvalue", over="snapshot_step"),
     },
     "instabilities/*.nc": dimensions("event_start", "event_finish", over="event"),
-    "threshold.nc": {
+    "threshold/scaling.nc": {
         **dimensions("threshold", over="learning_rate width seed"),
         **dimensions("exponent", over="definition width"),
         **dimensions("exponent_interval", over="definition width bound"),
@@ -399,7 +399,7 @@ def test_settings_on_the_command_line_work(empty):
 def test_published_results_render_every_figure(published, finished):
     """Their fixture has seen that nothing else runs."""
     kept = published.folder / "paper_figures" / "data"
-    assert {path.name for path in kept.iterdir()} >= {"phase", "trajectory", "threshold.nc", "claims.csv"}
+    assert {path.name for path in kept.iterdir()} >= {"phase", "trajectory", "threshold", "claims.csv"}
     pictures = {path.name for path in (published.folder / "paper_figures").glob("*.png")}
     assert pictures == {f"{name}.png" for name in FIGURES}
     # Fig. 3 shows final accuracies, of which rounding takes nothing that a pixel could show.
@@ -453,9 +453,9 @@ def test_numbers_are_known_by_their_names_whatever_characters_these_have(project
         "phase": {"spiral_w100": {"amplitudes": [1, 10, *map(float, amplitudes)]}},
     }
     overlay = project.overlay(json.dumps(settings))
-    runs = {f"threshold_w100_lr{rate}_seed0" for rate in rates[1:]}
+    runs = {f"threshold_scaling_w100_lr{rate}_seed0" for rate in rates[1:]}
     blocks = {f"T20_A{amplitude}_seeds0-1" for amplitude in amplitudes}
-    names = [(f"{folder}/threshold_w100_lr2_seed0.nc", f"{folder}/{run}.nc")
+    names = [(f"{folder}/threshold_scaling_w100_lr2_seed0.nc", f"{folder}/{run}.nc")
              for folder in ("trajectory", "spectrum", "instabilities") for run in runs]  # fmt: skip
     names += [("phase/spiral_w100/T20_A10_seeds0-1.nc", f"phase/spiral_w100/{block}.nc") for block in blocks]
     for source, name in names:

@@ -37,7 +37,7 @@ def test_every_result_names_its_inputs(finished):
         "phase/spiral_w100.nc": {f"spiral_w100/{b}_seeds0-1.nc" for b in ("static", "T20_A10")},
         "spectrum/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../dataset/spiral.nc"},
         "instabilities/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../spectrum/cascade_seed0.nc"},
-        "threshold.nc": {f"instabilities/threshold_w{width}_lr2_seed0.nc" for width in (100, 1000)},
+        "threshold/scaling.nc": {f"../instabilities/threshold_scaling_w{width}_lr2_seed0.nc" for width in (100, 1000)},
         "figures/figS0_initialisation.json": {
             f"../phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")
         },
@@ -50,7 +50,7 @@ def test_every_result_names_its_inputs(finished):
         for relative, checksum in found.items():
             assert netcdf.checksum((path.parent / relative).resolve()) == checksum
     claims = json.loads(sidecars.read(finished.result("claims.json"))["inputs"])
-    assert {"threshold.nc", "phase/spiral_w100.nc", "instabilities/cascade_seed0.nc"} <= set(claims)
+    assert {"threshold/scaling.nc", "phase/spiral_w100.nc", "instabilities/cascade_seed0.nc"} <= set(claims)
 
 
 def test_an_edited_figure_is_stale_until_it_is_rendered(project):
@@ -134,8 +134,8 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
     ("arguments", "line"),
     [
         (
-            ["fig2_spiral_dataset", "--input", "dataset=results/smoke/threshold.nc"],
-            "results/smoke/threshold.nc is not a result of prepare-dataset but of fit-threshold",
+            ["fig2_spiral_dataset", "--input", "dataset=results/smoke/threshold/scaling.nc"],
+            "results/smoke/threshold/scaling.nc is not a result of prepare-dataset but of fit-threshold",
         ),
         (
             [

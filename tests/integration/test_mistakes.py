@@ -91,8 +91,8 @@ def test_nothing_that_is_given_is_dropped_in_silence(untouched, overlay, config,
 def test_an_overlay_reaches_a_group_in_every_spelling_of_its_key(pristine, untouched, spelling):
     """One more seed at one width and one learning rate: the other keys of the group stay as they were."""
     overlay = untouched.overlay(f"threshold: {{widths: {{{spelling}: {{seeds: 2}}}}}}")
-    plain = pristine.plan("results/smoke/threshold.nc").jobs["train_trajectory"]
-    assert untouched.plan("results/smoke/threshold.nc", overlay=overlay).jobs["train_trajectory"] == plain + 1
+    plain = pristine.plan("results/smoke/threshold/scaling.nc").jobs["train_trajectory"]
+    assert untouched.plan("results/smoke/threshold/scaling.nc", overlay=overlay).jobs["train_trajectory"] == plain + 1
 
 
 def test_a_scale_on_the_command_line_stays_in_its_folder(untouched):
@@ -184,7 +184,7 @@ def test_a_file_name_that_is_no_block_is_no_target(untouched):
 
 
 def test_a_truncated_result_stops_the_run_and_the_given_command_mends_it(project):
-    path = project.result("threshold.nc")
+    path = project.result("threshold/scaling.nc")
     os.truncate(path, path.stat().st_size - 1)
     figure = "results/smoke/figures/fig5_threshold_scaling.pdf"
     arguments = project.arguments(figure, options=("--cores", "1"))
@@ -193,7 +193,7 @@ def test_a_truncated_result_stops_the_run_and_the_given_command_mends_it(project
     assert "Traceback" not in output
     assert "Rendering" not in output
     (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: results/smoke/threshold.nc is damaged (")
+    assert line.startswith("error: results/smoke/threshold/scaling.nc is damaged (")
     command = shlex.split(re.search(r"make it with: (snakemake .+)$", line)[1])
     status, output = project.run(*command)
     assert status == 0, output

@@ -86,5 +86,5 @@ def test_a_period_goes_with_amplitudes_above_one():
 
 
 def test_run_names_show_short_numbers():
-    assert threshold_run(100, 1.0, 2) == "threshold_w100_lr1_seed2"
-    assert threshold_run(100, 0.25, 0) == "threshold_w100_lr0.25_seed0"
+    assert threshold_run("scaling", 100, 1.0, 2) == "threshold_scaling_w100_lr1_seed2"
+    assert threshold_run("scaling", 100, 0.25, 0) == "threshold_scaling_w100_lr0.25_seed0"

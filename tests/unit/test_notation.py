@@ -36,7 +36,7 @@ def test_a_number_is_as_short_as_it_can_be(number, text):
 @given(st.lists(NUMBERS, min_size=2, max_size=8, unique_by=float), st.integers(1, 10**5), st.integers(0, 99))
 @example(list(ODD), 100, 0)
 def test_a_pattern_matches_each_run_by_its_name_and_no_other(rates, width, seed):
-    names = [threshold_run(width, rate, seed) for rate in rates]
+    names = [threshold_run("scaling", width, rate, seed) for rate in rates]
     assert len(set(names)) == len(names)
     for name in names:
         others = [other for other in names if other != name]

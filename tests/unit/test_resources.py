@@ -34,7 +34,7 @@ from dynamical_loss.training.types import Schedule
 
 CONFIG = document.read(Path(__file__).parents[2] / "config.yaml", FIGURES)
 SPIRAL = CONFIG.datasets["spiral"]
-THRESHOLD = CONFIG.threshold.trajectory
+THRESHOLD = CONFIG.threshold["scaling"].trajectory
 CASCADE = CONFIG.trajectories["cascade"]
 RUNS = {
     "cascade": CASCADE,
@@ -89,7 +89,7 @@ MEASURED = {
 @pytest.mark.parametrize("name", MEASURED)
 def test_a_trajectory_gets_what_it_was_seen_to_take_and_not_ten_times_more(name):
     run = RUNS[name]
-    probes = getattr(run, "probes", CONFIG.threshold.probes)
+    probes = getattr(run, "probes", CONFIG.threshold["scaling"].probes)
     demands = (resources.trajectory(run, SPIRAL), resources.probe(probes, run, SPIRAL))
     for demand, (memory, seconds) in zip(demands, (MEASURED[name][:2], MEASURED[name][2:]), strict=True):
         snakemake = 2 * 130  # MB, of the two runs of Snakemake around the job

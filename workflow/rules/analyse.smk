@@ -8,6 +8,8 @@ rule aggregate_phase:
         result(layout.phase("{study}")),
     log:
         f"{LOGS}/aggregate_phase/{{study}}.log",
+    wildcard_constraints:
+        study=pattern(ONE_DRAW),
     cache: True
     conda:
         ENVIRONMENT
@@ -26,14 +28,51 @@ rule aggregate_phase:
         " > {log:q} 2>&1"
 
 
+if SEVERAL_DRAWS:
+
+    rule gather_draws:
+        input:
+            lambda wildcards: [
+                result(layout.phase(grid.draw(wildcards.study, seed)))
+                for seed in CONFIG.phase[wildcards.study].noise_seeds
+            ],
+        output:
+            result(layout.phase("{study}")),
+        log:
+            f"{LOGS}/gather_draws/{{study}}.log",
+        wildcard_constraints:
+            study=pattern(SEVERAL_DRAWS),
+        cache: True
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study]),
+            code=stage("gather_draws"),
+        message:
+            "Gathering the draws of {wildcards.study}"
+        shell:
+            "python -m dynamical_loss --code {params.code:q} gather-draws --settings {params.settings:q} --output {output:q} {input:q}"
+            " > {log:q} 2>&1"
+
+
 rule find_instabilities:
     input:
-        trajectory=result(layout.trajectory("{run}")),
-        spectrum=result(layout.spectrum("{run}")),
+        trajectory=lambda wildcards: result(
+            layout.trajectory(ANALYSES[wildcards.analysis].runs[0])
+        ),
+        spectrum=lambda wildcards: result(
+            layout.spectrum(ANALYSES[wildcards.analysis].runs[0])
+        ),
     output:
-        result(layout.instabilities("{run}")),
+        result("{analysis}"),
     log:
-        f"{LOGS}/find_instabilities/{{run}}.log",
+        f"{LOGS}/find_instabilities/{{analysis}}.log",
+    wildcard_constraints:
+        analysis=pattern(ANALYSES),
     cache: True
     conda:
         ENVIRONMENT
@@ -42,11 +81,11 @@ rule find_instabilities:
         mem_mb=3000,
         runtime=10,
     params:
-        settings=as_json(CONFIG.instabilities),
-        run=lambda wildcards: wildcards.run,
+        settings=lambda wildcards: as_json(ANALYSES[wildcards.analysis].settings),
+        run=lambda wildcards: ANALYSES[wildcards.analysis].runs[0],
         code=stage("find_instabilities"),
     message:
-        "Looking for instabilities along {wildcards.run}"
+        "Looking for instabilities: {wildcards.analysis}"
     shell:
         "python -m dynamical_loss --code {params.code:q} find-instabilities --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -54,11 +93,13 @@ rule find_instabilities:
 
 rule fit_threshold:
     input:
-        [result(layout.instabilities(run)) for run in THRESHOLD_RUNS],
+        lambda wildcards: FITS[wildcards.fit].analyses,
     output:
-        result(layout.THRESHOLD),
+        result("{fit}"),
     log:
-        f"{LOGS}/fit_threshold.log",
+        f"{LOGS}/fit_threshold/{{fit}}.log",
+    wildcard_constraints:
+        fit=pattern(FITS),
     cache: True
     conda:
         ENVIRONMENT
@@ -70,7 +111,7 @@ rule fit_threshold:
         settings=as_json(CONFIG.bootstrap),
         code=stage("fit_threshold"),
     message:
-        "Fitting the threshold of instability against the learning rate"
+        "Fitting the threshold of instability against the learning rate: {wildcards.fit}"
     shell:
         "python -m dynamical_loss --code {params.code:q} fit-threshold --settings {params.settings:q} --output {output:q} {input:q}"
         " > {log:q} 2>&1"

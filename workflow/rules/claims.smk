@@ -33,3 +33,44 @@ rule evaluate_claims:
     shell:
         "python -m dynamical_loss --code {params.code:q} evaluate-claims {params.arguments:q} {params.part:q}"
         " --settings {params.settings:q} --output {output.table:q} > {log:q} 2>&1"
+
+
+if CONFIG.protocols:
+
+    # The claims of Fig. 3 to 5 under every protocol, and the choice that each of them hangs on.
+    rule evaluate_protocols:
+        input:
+            sorted(
+                {
+                    path
+                    for roles in PROTOCOL_INPUTS.values()
+                    for paths in roles.values()
+                    for path in paths
+                }
+            ),
+        output:
+            result=result(layout.PROTOCOLS),
+            table=report(PROTOCOL_TABLE[0], category="Claims"),
+            sidecar=PROTOCOL_TABLE[1],
+        log:
+            f"{LOGS}/evaluate_protocols.log",
+        cache: True
+        conda:
+            ENVIRONMENT
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            arguments=[
+                word
+                for protocol, roles in PROTOCOL_INPUTS.items()
+                for word in input_options(roles, f"{protocol}:")
+            ],
+            settings=as_json(CONFIG.bootstrap),
+            code=stage("evaluate_protocols"),
+        message:
+            "Holding the paper's claims against every protocol"
+        shell:
+            "python -m dynamical_loss --code {params.code:q} evaluate-protocols {params.arguments:q}"
+            " --settings {params.settings:q} --output {output.result:q} --table {output.table:q} > {log:q} 2>&1"

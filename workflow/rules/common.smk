@@ -5,7 +5,7 @@ import json
 from typing import NamedTuple
 
 from dynamical_loss import grid, resources
-from dynamical_loss.config import code, reading
+from dynamical_loss.config import code, protocols, reading
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
@@ -143,8 +143,9 @@ def source_content(wildcards):
 
 
 THRESHOLD_RUNS = {
-    grid.threshold_run(width, rate, seed): (width, rate, seed)
-    for width, settings in CONFIG.threshold.widths.items()
+    grid.threshold_run(name, width, rate, seed): (name, width, rate, seed)
+    for name, study in CONFIG.threshold.items()
+    for width, settings in study.widths.items()
     for rate in settings.learning_rates
     for seed in range(settings.seeds)
 }
@@ -153,6 +154,40 @@ TRAJECTORY_RUNS = {
     for name, settings in CONFIG.trajectories.items()
     for seed in range(settings.seeds)
 }
+
+
+class Read(NamedTuple):
+    """Runs, and how instabilities along them are found: a key of `readings`, or None for the usual way."""
+
+    runs: list[str]
+    reading: str | None
+
+    @property
+    def settings(self):
+        return CONFIG.instabilities if self.reading is None else CONFIG.readings[self.reading]
+
+    @property
+    def analyses(self):
+        return [result(layout.instabilities(run, self.reading)) for run in self.runs]
+
+
+WAYS_TO_READ = [None, *CONFIG.readings]
+# By path below the folder of results, as a name does not tell a reading from a run.
+ANALYSES = {
+    layout.instabilities(run, way): Read([run], way)
+    for run in (*THRESHOLD_RUNS, *TRAJECTORY_RUNS)
+    for way in WAYS_TO_READ
+}
+FITS = {
+    layout.threshold(name, way): Read(
+        [run for run, (study, *_) in THRESHOLD_RUNS.items() if study == name], way
+    )
+    for name in CONFIG.threshold
+    for way in WAYS_TO_READ
+}
+# Studies of one set of data, and of several draws of it, by name.
+ONE_DRAW = [name for name, study in CONFIG.phase.items() if not study.noise_seeds]
+SEVERAL_DRAWS = [name for name, study in CONFIG.phase.items() if study.noise_seeds]
 
 
 class TrainingParameters(NamedTuple):
@@ -172,8 +207,9 @@ PHASE_TRAINING = {
 def run_settings(run):
     """Training settings, probe settings and seed of a trajectory, whichever study it belongs to."""
     if run in THRESHOLD_RUNS:
-        width, rate, seed = THRESHOLD_RUNS[run]
-        return CONFIG.threshold.run(width, rate), CONFIG.threshold.probes, seed
+        name, width, rate, seed = THRESHOLD_RUNS[run]
+        study = CONFIG.threshold[name]
+        return study.run(width, rate), study.probes, seed
     name, seed = TRAJECTORY_RUNS[run]
     settings = CONFIG.trajectories[name]
     return settings.training, settings.probes, seed
@@ -189,13 +225,13 @@ def block_options(wildcards):
     ]
 
 
-def input_options(inputs):
+def input_options(inputs, prefix=""):
     """Command-line options that give files by role."""
     return [
         word
         for role, paths in inputs.items()
         for path in paths
-        for word in ("--input", f"{role}={path}")
+        for word in ("--input", f"{prefix}{role}={path}")
     ]
 
 
@@ -208,6 +244,17 @@ def claim_table(name):
     if CONFIG.published:
         return []
     return [f"{RESULTS}/{name}.{suffix}" for suffix in ("csv", "json")]
+
+
+PROTOCOL_INPUTS = {
+    name: results(roles) for name, roles in protocols.evidence(CONFIG).items()
+}
+PROTOCOL_TABLE = [f"{RESULTS}/protocols.{suffix}" for suffix in ("csv", "json")]
+
+
+def protocol_table():
+    """The table and its sidecar, if there are protocols; published results have theirs."""
+    return PROTOCOL_TABLE if CONFIG.protocols and not CONFIG.published else []
 
 
 FIGURE_INPUTS = {name: results(roles) for name, roles in registry.shown(CONFIG).items()}

@@ -1,6 +1,18 @@
 # What the repository keeps of a study, for others to render: `snakemake publish --configfile …`.
 
-PUBLISHED_FILES = [os.path.relpath(path, RESULTS) for path in SHOWN_FILES]
+def below_results(paths):
+    """Paths relative to the folder of results."""
+    return sorted({os.path.relpath(path, RESULTS) for path in paths})
+
+
+# Protocols are published from a study of their own, and what their table is computed from in small with them.
+OF_PROTOCOLS = below_results(
+    path
+    for roles in PROTOCOL_INPUTS.values()
+    for role in ("phase_narrow", "phase_wide", "threshold")
+    for path in roles.get(role, ())
+)
+PUBLISHED_FILES = below_results(set(SHOWN_FILES) - {result(layout.PROTOCOLS)})
 
 
 rule publish:
@@ -8,6 +20,13 @@ rule publish:
         [f"{PUBLISHED}/{file}" for file in PUBLISHED_FILES],
         f"{PUBLISHED}/claims.csv",
         f"{PUBLISHED}/claims.json",
+
+
+rule publish_protocols:
+    input:
+        [f"{PUBLISHED}/{file}" for file in (layout.PROTOCOLS, *OF_PROTOCOLS)],
+        f"{PUBLISHED}/protocols.csv",
+        f"{PUBLISHED}/protocols.json",
 
 
 rule publish_result:
@@ -20,7 +39,7 @@ rule publish_result:
     benchmark:
         f"{LOGS}/publish_result/{{file}}.tsv"
     wildcard_constraints:
-        file=pattern(PUBLISHED_FILES),
+        file=pattern({*PUBLISHED_FILES, layout.PROTOCOLS, *OF_PROTOCOLS}),
     conda:
         ENVIRONMENT
     threads: 1
@@ -37,15 +56,17 @@ rule publish_result:
 
 rule publish_claims:
     input:
-        table=f"{RESULTS}/claims.csv",
-        sidecar=f"{RESULTS}/claims.json",
+        table=f"{RESULTS}/{{table}}.csv",
+        sidecar=f"{RESULTS}/{{table}}.json",
     output:
-        table=f"{PUBLISHED}/claims.csv",
-        sidecar=f"{PUBLISHED}/claims.json",
+        table=f"{PUBLISHED}/{{table}}.csv",
+        sidecar=f"{PUBLISHED}/{{table}}.json",
     log:
-        f"{LOGS}/publish_claims.log",
+        f"{LOGS}/publish_claims/{{table}}.log",
     benchmark:
-        f"{LOGS}/publish_claims.tsv"
+        f"{LOGS}/publish_claims/{{table}}.tsv"
+    wildcard_constraints:
+        table="claims|protocols",
     conda:
         ENVIRONMENT
     threads: 1
@@ -55,6 +76,6 @@ rule publish_claims:
     params:
         code=stage("publish_result"),
     message:
-        "Keeping the table of claims"
+        "Keeping the table of {wildcards.table}"
     shell:
         "python -m dynamical_loss publish-result --result {input.table:q} --output {output.table:q} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dynamical_loss.claims import images, instabilities, spiral, thresholds
 from dynamical_loss.claims.criteria import Verdict
@@ -28,6 +29,7 @@ from dynamical_loss.claims.evidence import (
     UntestedError,
 )
 from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.paper import choices
 
 EXPECTED_FALSE = "expected_false_verdicts"
 """Id of the closing row, which says how many verdicts may be expected to be false."""
@@ -60,6 +62,11 @@ class Row:
         verdict: what became of the claim; empty in the row `EXPECTED_FALSE`.
         chance_of_error: how often such a verdict is false, at most; NaN if the claim was not tested.
         rule: the rule behind the verdict.
+        network: the network or networks that it is about; this and the next three are empty where the claim
+            was not computed from any file, or does not depend on it.
+        initialisation: how they start.
+        data: what they are trained on.
+        reading: how instabilities were found.
         file: what it was computed from.
     """
 
@@ -75,23 +82,38 @@ class Row:
     verdict: Verdict | None
     chance_of_error: float
     rule: str
+    network: str
+    initialisation: str
+    data: str
+    reading: str
     file: str
 
 
-def _judge(claim: Claim, evidence: Evidence) -> tuple[Measurement, Verdict, str]:
+class _Judged(NamedTuple):
+    found: Measurement
+    verdict: Verdict
+    reason: str = ""
+    absent: bool = False
+
+
+def _judge(claim: Claim, evidence: Evidence) -> _Judged:
     try:
         found = claim.measure(evidence)
     except UntestedError as untested:
-        return untested.measurement, Verdict.NOT_TESTED, str(untested)
+        return _Judged(untested.measurement, Verdict.NOT_TESTED, str(untested), untested.absent)
     if found.n < MINIMUM_RUNS:
-        return found, Verdict.NOT_TESTED, f"n = {found.n}"
+        return _Judged(found, Verdict.NOT_TESTED, f"n = {found.n}")
     if not all(map(math.isfinite, (found.value, *found.interval))):
-        return found, Verdict.NOT_TESTED, "no interval"
-    return found, claim.criterion.decide(*found.interval), ""
+        return _Judged(found, Verdict.NOT_TESTED, "no interval")
+    return _Judged(found, claim.criterion.decide(*found.interval))
 
 
 def evaluate(
-    inputs: Inputs, settings: BootstrapSettings, files: Mapping[str, Sequence[str]] | None = None
+    inputs: Inputs,
+    settings: BootstrapSettings,
+    files: Mapping[str, Sequence[str]] | None = None,
+    *,
+    given_only: bool = False,
 ) -> list[Row]:
     """Hold every claim against the results.
 
@@ -99,6 +121,7 @@ def evaluate(
         inputs: datasets by role; a claim whose roles are absent is not tested.
         settings: of the bootstrap behind the intervals.
         files: their names by role, for the last column.
+        given_only: leave out claims whose files are not given.
 
     Returns:
         One row a claim, in the registry's order; those about the threshold of instability once for
@@ -111,9 +134,12 @@ def evaluate(
     evidence = Evidence(inputs, settings)
     for claim in CLAIMS:
         for definition in definitions if claim.per_definition else [PRIMARY]:
-            found, verdict, reason = _judge(claim, replace(evidence, definition=definition))
+            found, verdict, reason, absent = _judge(claim, replace(evidence, definition=definition))
+            if absent and given_only:
+                continue
             statement = claim.statement.format(definition=definition)
             names = dict.fromkeys(name for role in claim.roles for name in (files or {}).get(role, ()))
+            told = choices.choices_of(*claim.looks_at(inputs))
             rows.append(
                 Row(
                     id=claim.id.format(definition=definition),
@@ -132,6 +158,10 @@ def evaluate(
                     if verdict is Verdict.NOT_TESTED
                     else claim.criterion.chance_of_error,
                     rule=f"{claim.rule} [not tested here: {reason}]" if reason else claim.rule,
+                    network=told.get(choices.NETWORK, ""),
+                    initialisation=told.get(choices.INITIALISATION, ""),
+                    data=told.get(choices.DATA, ""),
+                    reading=told.get(choices.READING, ""),
                     file="; ".join(names),
                 )
             )
@@ -161,5 +191,9 @@ def expected_false(rows: Sequence[Row]) -> Row:
         chance_of_error=math.nan,
         rule="2.5 % for each tested row with one limit and 5 % for each with two: a 95 % interval lies "
         "beyond the truth so often",
+        network="",
+        initialisation="",
+        data="",
+        reading="",
         file="",
     )

@@ -1,6 +1,8 @@
 """Accuracies over the (T, A) plane: of the static loss, of a cell, of a region, of the best cell.
 
-Every `accuracy` has the dimensions (period, amplitude, seed) with their coordinates.
+Every `accuracy` has the dimensions (period, amplitude, seed) with their coordinates, and before them
+(noise_seed) where there are several draws of the data.  What is found has the shape (seed,), or
+(noise_seed, seed).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ ACCURACY = (0.0, 1.0)
 
 
 def static_accuracy(accuracy: xr.DataArray) -> Floats:
-    """Accuracy at A = 1, shape (seed,)."""
+    """Accuracy at A = 1."""
     static = accuracy.where(accuracy["amplitude"] == 1.0, drop=True)
     if static.size == 0:
         raise UntestedError("no A = 1 in the grid")
@@ -54,7 +56,7 @@ def region_accuracy(accuracy: xr.DataArray, amplitudes: tuple[float, float], lon
 
 
 def mean_accuracy(accuracy: xr.DataArray, amplitudes: tuple[float, float], longest_period: float) -> Floats:
-    """Accuracy averaged over the cells of the grid in a region, shape (seed,).
+    """Accuracy averaged over the cells of the grid in a region.
 
     All cells count alike: picking the best of them would make noise look like an improvement.
 
@@ -75,7 +77,7 @@ def mean_accuracy(accuracy: xr.DataArray, amplitudes: tuple[float, float], longe
 
 
 def cell_accuracy(accuracy: xr.DataArray, period: int, amplitude: float) -> Floats:
-    """Accuracy of one cell, shape (seed,)."""
+    """Accuracy of one cell."""
     if period not in accuracy["period"].values or amplitude not in accuracy["amplitude"].values:
         raise UntestedError(f"no cell T = {period}, A = {exact(amplitude)} in the grid")
     return np.asarray(accuracy.sel(period=period, amplitude=amplitude).values, dtype=np.float64)
@@ -97,8 +99,9 @@ def best_cell(accuracy: xr.DataArray) -> tuple[Floats, Floats]:
     cells = dynamical_cells(accuracy)
     if cells.sizes["seed"] < 2:
         raise UntestedError("a single seed cannot both choose a cell and measure it")
-    choosing = cells.isel(seed=slice(0, None, 2)).mean("seed")
+    runs = [name for name in cells.dims if name not in ("period", "amplitude")]
+    choosing = cells.isel(seed=slice(0, None, 2)).mean(runs)
     best = choosing.argmax(("period", "amplitude"))
     odd = slice(1, None, 2)
-    found = np.asarray(cells.isel(best).values[odd], dtype=np.float64)
-    return found, static_accuracy(accuracy)[odd]
+    found = np.asarray(cells.isel(best).values[..., odd], dtype=np.float64)
+    return found, static_accuracy(accuracy)[..., odd]

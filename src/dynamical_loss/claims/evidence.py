@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from dynamical_loss.analysis.crossed import components
 from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.claims.criteria import Range
 from dynamical_loss.config.analysis import BootstrapSettings
@@ -51,11 +52,13 @@ class UntestedError(Exception):
 
     Attributes:
         measurement: what is known all the same.
+        absent: whether the files that it needs were not given at all.
     """
 
-    def __init__(self, reason: str, measurement: Measurement | None = None) -> None:
+    def __init__(self, reason: str, measurement: Measurement | None = None, *, absent: bool = False) -> None:
         super().__init__(reason)
         self.measurement = measurement or Measurement()
+        self.absent = absent
 
 
 def mean_of(
@@ -87,6 +90,30 @@ def mean_of(
         interval = bootstrap_interval(known, resamples=settings.resamples, seed=[settings.seed, 0])
     ends = np.clip(interval, *bounds)
     return Measurement(mean, (float(ends[0]), float(ends[1])), known.size)
+
+
+def crossed_mean(values: npt.ArrayLike, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Measurement:
+    """Mean over draws of the data and initial seeds, with its 95 % interval for new ones of both.
+
+    Args:
+        values: one run for each pair, shape (draw, seed).
+        bounds: see `mean_of`.
+
+    Returns:
+        The mean, see `crossed.components`; n is the smaller of the two numbers.  Without an interval where
+        that is below `MINIMUM_RUNS` or a value is not finite.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    n = min(table.shape)
+    remark = f"{table.shape[0]} draws of the data × {table.shape[1]} initial seeds"
+    if n < MINIMUM_RUNS or not np.isfinite(table).all():
+        return Measurement(float(table.mean()), n=n, remark=remark)
+    mean = components(table).mean
+    interval = mean.interval
+    if np.ptp(table) == 0.0 and n < FEW_RUNS and np.all(np.isfinite(bounds)):
+        interval = without_scatter(mean.value, n, bounds)
+    ends = np.clip(interval, *bounds)
+    return Measurement(mean.value, (float(ends[0]), float(ends[1])), n, remark)
 
 
 def without_scatter(value: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
@@ -139,11 +166,13 @@ class Evidence:
     def files(self, role: str) -> Sequence[xr.Dataset]:
         """All datasets of a role; `UntestedError` if there are none."""
         if not self.inputs.get(role):
-            raise UntestedError(f"no file of role {role}")
+            raise UntestedError(f"no file of role {role}", absent=True)
         return self.inputs[role]
 
     def mean(self, values: npt.ArrayLike, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Measurement:
-        """`mean_of` with these settings."""
+        """`mean_of` with these settings; of a table (draw of the data, seed) `crossed_mean`."""
+        if np.ndim(values) == 2:
+            return crossed_mean(values, bounds)
         return mean_of(values, self.settings, bounds)
 
 
@@ -160,6 +189,8 @@ class Claim:
         criterion: the values for which it holds.
         roles: files it is computed from.
         measure: does so; may raise `UntestedError`.
+        spare: those of `roles` that only may stand in for another.
+        quantity: what kind of number it is, with its unit; claims of one kind can be drawn on one axis.
     """
 
     id: str
@@ -170,6 +201,12 @@ class Claim:
     criterion: Range
     roles: tuple[str, ...]
     measure: Callable[[Evidence], Measurement]
+    quantity: str = ""
+    spare: tuple[str, ...] = ()
+
+    def looks_at(self, inputs: Inputs) -> list[xr.Dataset]:
+        """The files that it is about, without those that only stand in for others."""
+        return [item for role in self.roles if role not in self.spare for item in inputs.get(role, ())]
 
     @property
     def per_definition(self) -> bool:

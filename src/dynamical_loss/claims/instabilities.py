@@ -80,9 +80,11 @@ def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     for item in evidence.inputs.get("instabilities", ()):
         add(recorded.settings_of(item)["trajectory"], item)
     if not found:
+        roles = ("threshold", "instabilities")
         raise UntestedError(
             f"no run of width {NARROW} at η = 1, T = {CASCADE_PERIOD}, A = {CASCADE_AMPLITUDE:g} "
-            f"over {CASCADE_STEPS} steps"
+            f"over {CASCADE_STEPS} steps",
+            absent=not any(evidence.inputs.get(role) for role in roles),
         )
     return list(found.values())
 
@@ -137,6 +139,7 @@ CLAIMS: tuple[Claim, ...] = (
         Range(8.0, 12.0),
         ("threshold", "instabilities"),
         _unstable_count,
+        "periods of the oscillation",
     ),
     Claim(
         "instabilities_end",
@@ -148,6 +151,7 @@ CLAIMS: tuple[Claim, ...] = (
         Range(8.0, 12.0),
         ("threshold", "instabilities"),
         _last_unstable,
+        "periods of the oscillation",
     ),
 )
 """Of the periods that are unstable."""
@@ -164,6 +168,7 @@ KERNEL_CLAIMS: tuple[Claim, ...] = (
             criterion,
             ("instabilities", "spectrum"),
             partial(_ntk, part),
+            "relative change",
         )
         for short, words, span, criterion, part in (
             (

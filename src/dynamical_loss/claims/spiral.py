@@ -101,6 +101,7 @@ def _harm(variable: str, evidence: Evidence) -> Measurement:
 _NARROW_WORDS = "5 <= A <= 20, T <= 300"
 _WIDE_WORDS = "5 <= A <= 25, T <= 700"
 _SEEDS = "n seeds"
+_ACCURACY, _DIFFERENCE = "accuracy", "difference of accuracies"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
@@ -112,6 +113,8 @@ CLAIMS: tuple[Claim, ...] = (
         below(0.8),
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "train_accuracy"),
+        _ACCURACY,
+        ("initialisation",),
     ),
     Claim(
         "static_narrow_train_value",
@@ -122,6 +125,8 @@ CLAIMS: tuple[Claim, ...] = (
         Range(0.6, 0.7),
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "train_accuracy"),
+        _ACCURACY,
+        ("initialisation",),
     ),
     Claim(
         "static_narrow_validation_value",
@@ -132,6 +137,8 @@ CLAIMS: tuple[Claim, ...] = (
         Range(0.6, 0.7),
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "validation_accuracy"),
+        _ACCURACY,
+        ("initialisation",),
     ),
     Claim(
         "narrow_region_train",
@@ -144,6 +151,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(0.95),
         ("phase_narrow",),
         partial(_region, "phase_narrow", "train_accuracy"),
+        _ACCURACY,
     ),
     Claim(
         "narrow_region_validation",
@@ -155,6 +163,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(0.85),
         ("phase_narrow",),
         partial(_region, "phase_narrow", "validation_accuracy"),
+        _ACCURACY,
     ),
     Claim(
         "narrow_region_improves",
@@ -166,6 +175,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(0.0),
         ("phase_narrow",),
         partial(_improvement, "phase_narrow", "validation_accuracy"),
+        _DIFFERENCE,
     ),
     *(
         Claim(
@@ -178,6 +188,7 @@ CLAIMS: tuple[Claim, ...] = (
             above(limit),
             ("phase_narrow",),
             partial(_best, variable),
+            _ACCURACY,
         )
         for short, source, words, paper, limit, variable in (
             ("train", "Fig. 3a", "training accuracy ~1", 1.0, 0.95, "train_accuracy"),
@@ -193,6 +204,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(0.95),
         ("phase_wide",),
         partial(_static, "phase_wide", "train_accuracy"),
+        _ACCURACY,
     ),
     Claim(
         "wide_region_improves",
@@ -204,6 +216,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(0.0),
         ("phase_wide",),
         partial(_improvement, "phase_wide", "validation_accuracy"),
+        _DIFFERENCE,
     ),
     Claim(
         "wide_best_improves",
@@ -216,6 +229,7 @@ CLAIMS: tuple[Claim, ...] = (
         above(0.0),
         ("phase_wide",),
         partial(_best_improvement, "validation_accuracy"),
+        _DIFFERENCE,
     ),
     *(
         Claim(
@@ -228,6 +242,7 @@ CLAIMS: tuple[Claim, ...] = (
             below(0.0),
             ("phase_narrow",),
             partial(_harm, f"{short}_accuracy"),
+            _DIFFERENCE,
         )
         for short, words in (("train", "training"), ("validation", "validation"))
     ),

@@ -85,9 +85,10 @@ def _width_ratio(evidence: Evidence) -> Measurement:
 def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
     """Share of the second half of static runs that λ_max spends above the measured threshold."""
     width = NARROW if role == "static_narrow" else WIDE
+    spectra = evidence.files(role)
     values = _thresholds(_threshold_file(evidence), PRIMARY, width)
     shares = []
-    for item in evidence.files(role):
+    for item in spectra:
         origin = recorded.settings_of(item)["trajectory"]
         require(static_run(width), facts_of(item, origin))
         rate = origin["learning_rate"]
@@ -116,6 +117,7 @@ CLAIMS: tuple[Claim, ...] = (
         Range(0.8, 1.25),
         ("threshold",),
         _width_ratio,
+        "ratio",
     ),
     Claim(
         "threshold_exponent_{definition}",
@@ -126,6 +128,7 @@ CLAIMS: tuple[Claim, ...] = (
         Range(-0.95, -0.85),
         ("threshold",),
         partial(_fitted, "exponent"),
+        "exponent",
     ),
     Claim(
         "theory_exponent_{definition}",
@@ -136,6 +139,7 @@ CLAIMS: tuple[Claim, ...] = (
         Range(-1.05, -0.95),
         ("threshold",),
         partial(_fitted, "exponent"),
+        "exponent",
     ),
     Claim(
         "theory_prefactor_{definition}",
@@ -146,6 +150,7 @@ CLAIMS: tuple[Claim, ...] = (
         Range(1.9, 2.1),
         ("threshold",),
         partial(_fitted, "prefactor"),
+        "prefactor",
     ),
     *(
         Claim(
@@ -157,6 +162,7 @@ CLAIMS: tuple[Claim, ...] = (
             criterion,
             ("threshold", f"static_{short}"),
             partial(_share_above, f"static_{short}", attribute),
+            "share of snapshots",
         )
         for short, width, side, panel, paper, criterion, after in (
             ("narrow", NARROW, "above", "b", 1.0, above(0.9), ""),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -34,6 +34,11 @@ class InstabilitySettings(Settings):
     minimum_snapshots: Count = Field(
         3, description="changed snapshots in a row that make an instability; fewer may be steps of λ_max"
     )
+
+    @classmethod
+    def stated(cls, settings: Mapping[str, Any]) -> InstabilitySettings:
+        """These settings among all that a file records; a key that it does not record had its default."""
+        return cls.model_validate({key: settings[key] for key in cls.model_fields if key in settings})
 
     def tolerance_at(self, learning_rate: float) -> float:
         """The tolerance at a learning rate, in units of λ_max."""

@@ -58,7 +58,7 @@ class Setting:
     type: Any
     default: Any
     description: str
-    names: Literal["datasets", "phase", "trajectories"] | None = None
+    names: Literal["datasets", "phase", "trajectories", "threshold"] | None = None
 
 
 class Configuration(Protocol):
@@ -75,6 +75,14 @@ class Configuration(Protocol):
     @property
     def trajectories(self) -> Mapping[str, Any]:
         """Trajectory studies, by name."""
+
+    @property
+    def threshold(self) -> Mapping[str, Any]:
+        """Threshold studies, by name."""
+
+    @property
+    def protocols(self) -> Mapping[str, Any]:
+        """Protocols, by name."""
 
     @property
     def figures(self) -> Any:
@@ -125,6 +133,11 @@ def require_figures(config: Configuration, figures: Mapping[str, FigureDeclarati
                 value = getattr(config.figures, key)
                 for name in value if isinstance(value, list) else [] if value is None else [value]:
                     require_name(name, getattr(config, setting.names), f"figures.{key}", setting.names)
+                    if setting.names == "phase" and config.phase[name].noise_seeds:
+                        raise ValueError(
+                            f"figures.{key}: phase.{name} has several draws of its data (noise_seeds), and "
+                            "this figure shows one; name another study"
+                        )
     for figure in figures.values():
         figure.check(config)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, create_model, model_validator
 
+from dynamical_loss import grid
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings, require_analysable
 from dynamical_loss.config.figures import (
     FigureDeclaration,
@@ -17,6 +18,7 @@ from dynamical_loss.config.figures import (
     settings_model,
 )
 from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.protocols import ProtocolSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import NAMES, AnyDataset
 from dynamical_loss.errors import UserError
@@ -52,7 +54,7 @@ class ThresholdWidth(Settings):
 
 
 class ThresholdSettings(Settings):
-    """The threshold of instability against learning rate (Fig. 5a)."""
+    """The threshold of instability against learning rate (Fig. 5a): one study."""
 
     trajectory: TrajectorySettings = Field(
         TrajectorySettings(), description="the run at η = 1 and its protocol"
@@ -105,15 +107,24 @@ class Config(Settings):
     )
     phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
     trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
-    threshold: ThresholdSettings = Field(description="the threshold study of Fig. 5a")
+    threshold: dict[Name, ThresholdSettings] = Field(
+        min_length=1, description="threshold studies, as that of Fig. 5a, by name"
+    )
     instabilities: InstabilitySettings = Field(InstabilitySettings(), description="analysis of instabilities")
+    readings: dict[Name, InstabilitySettings] = Field(
+        default_factory=dict, description="other readings of the paper's rule, for protocols, by name"
+    )
+    protocols: dict[Name, ProtocolSettings] = Field(
+        default_factory=dict,
+        description="what the paper may have done where it is silent, by name; docs/protocols.md",
+    )
     bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
     figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         for where, runs in (
-            ("threshold.trajectory", self.threshold.trajectory),
+            *((f"threshold.{name}.trajectory", study.trajectory) for name, study in self.threshold.items()),
             *((f"phase.{name}", study) for name, study in self.phase.items()),
             *((f"trajectories.{name}", study) for name, study in self.trajectories.items()),
         ):
@@ -123,12 +134,11 @@ class Config(Settings):
                 runs.for_data(shape).trained_by(shape, self.devices.training)
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
-        threshold = self.threshold
-        require_analysable(
-            "threshold.trajectory", threshold.trajectory.record_every, threshold.probes.hessian.losses
-        )
-        if "width" not in type(threshold.trajectory.model).model_fields:
-            raise ValueError("threshold.trajectory.model: this kind has no width; take one that has, as mlp")
+        for name, threshold in self.threshold.items():
+            where, run = f"threshold.{name}.trajectory", threshold.trajectory
+            require_analysable(where, run.record_every, threshold.probes.hessian.losses)
+            if "width" not in type(run.model).model_fields:
+                raise ValueError(f"{where}.model: this kind has no width; take one that has, as mlp")
         for _, where, probes, run in self.probed_runs():
             shape = self.datasets[run.dataset].shape
             try:
@@ -143,6 +153,8 @@ class Config(Settings):
         clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
         if clash:
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
+        self._require_draws()
+        self._require_protocols()
         return self
 
     def probed_runs(self) -> Iterator[tuple[str, str, ProbeSettings, TrajectorySettings]]:
@@ -153,31 +165,80 @@ class Config(Settings):
         """
         for name, study in self.trajectories.items():
             yield f"trajectories.{name}", f"trajectories.{name}.probes", study.probes, study
-        for width, runs in self.threshold.widths.items():
-            for rate in runs.learning_rates:
-                where = f"threshold.widths.{width}.learning_rates: η = {exact(rate)}"
+        for name, threshold in self.threshold.items():
+            for width, runs in threshold.widths.items():
+                for rate in runs.learning_rates:
+                    where = f"threshold.{name}.widths.{width}.learning_rates: η = {exact(rate)}"
+                    try:
+                        run = threshold.run(width, rate)
+                    except ValidationError as error:
+                        raise ValueError(
+                            f"{where} leaves no run, as steps and T scale with 1/η "
+                            f"({error.errors()[0]['msg']}); take another"
+                        ) from None
+                    yield where, f"threshold.{name}.probes", threshold.probes, run
+
+    def _require_draws(self) -> None:
+        """Refuse studies whose data cannot be drawn anew, or whose draws have names that are taken."""
+        for name, study in self.phase.items():
+            for seed in study.noise_seeds:
+                where = f"phase.{name}.noise_seeds"
                 try:
-                    run = self.threshold.run(width, rate)
-                except ValidationError as error:
-                    raise ValueError(
-                        f"{where} leaves no run, as steps and T scale with 1/η ({error.errors()[0]['msg']}); "
-                        "take another"
-                    ) from None
-                yield where, "threshold.probes", self.threshold.probes, run
+                    drawn = self.datasets[study.dataset].redrawn(seed)
+                except ValueError as error:
+                    raise ValueError(f"{where}: {error}") from None
+                for section, other in (("datasets", study.dataset), ("phase", name)):
+                    taken = grid.draw(other, seed)
+                    if getattr(self, section).get(taken, drawn) != drawn:
+                        raise ValueError(f"{where}: {section}.{taken} has the name of a draw; rename it")
+
+    def _require_protocols(self) -> None:
+        """Refuse protocols that name what does not exist, or is not what a claim can look at."""
+        sections = {
+            "phase_narrow": "phase",
+            "phase_wide": "phase",
+            "trajectory": "trajectories",
+            "threshold": "threshold",
+            "static_narrow": "trajectories",
+            "static_wide": "trajectories",
+            "reading": "readings",
+        }
+        for name, protocol in self.protocols.items():
+            for key, section in sections.items():
+                value = getattr(protocol, key)
+                if value is not None:
+                    require_name(value, getattr(self, section), f"protocols.{name}.{key}", section)
+            if not protocol.evidence(self.trajectories):
+                raise ValueError(f"protocols.{name}: names no study; name one, or leave the protocol out")
+            if protocol.trajectory is not None:
+                run = self.trajectories[protocol.trajectory]
+                where = f"trajectories.{protocol.trajectory}"
+                require_analysable(where, run.record_every, run.probes.hessian.losses)
 
     def for_data(self) -> Config:
-        """The same with every length of a run in steps, as stages take it."""
+        """The same as stages take it: every length of a run in steps, every draw of the data a dataset.
+
+        A study with `noise_seeds` stays, and beside it stands one for each draw.
+        """
+        draws = [(name, study, seed) for name, study in self.phase.items() for seed in study.noise_seeds]
+        datasets = self.datasets | {
+            grid.draw(study.dataset, seed): self.datasets[study.dataset].redrawn(seed)
+            for _, study, seed in draws
+        }
+        phase = self.phase | {grid.draw(name, seed): study.drawn(seed) for name, study, seed in draws}
 
         def resolved(study: Any) -> Any:
-            return study.for_data(self.datasets[study.dataset].shape)
+            return study.for_data(datasets[study.dataset].shape)
 
         return self.model_copy(
             update={
-                "phase": {name: resolved(study) for name, study in self.phase.items()},
+                "datasets": datasets,
+                "phase": {name: resolved(study) for name, study in phase.items()},
                 "trajectories": {name: resolved(study) for name, study in self.trajectories.items()},
-                "threshold": self.threshold.model_copy(
-                    update={"trajectory": resolved(self.threshold.trajectory)}
-                ),
+                "threshold": {
+                    name: study.model_copy(update={"trajectory": resolved(study.trajectory)})
+                    for name, study in self.threshold.items()
+                },
             }
         )
 

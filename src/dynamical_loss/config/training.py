@@ -15,7 +15,7 @@ from dynamical_loss.grid import Block
 from dynamical_loss.models.kinds import DEFAULT as DEFAULT_MODEL
 from dynamical_loss.models.kinds import NAMES, AnyModel
 from dynamical_loss.notation import exact
-from dynamical_loss.settings import Count, Runs, Settings
+from dynamical_loss.settings import Count, Runs, Seed, Settings
 
 Period = Annotated[int, Field(gt=0)]
 Steps = Annotated[int, Field(ge=1, lt=2**31)]  # the engines count them with 32 bits
@@ -253,6 +253,11 @@ class PhaseSettings(TrainingSettings):
         description="amplitudes per job; more for a GPU, which trains all runs of a job at once, but an "
         "amplitude appended to the list then retrains the last block if that is not full",
     )
+    noise_seeds: list[Seed] = Field(
+        default_factory=list,
+        description="the whole study once for each of these seeds of the training noise, each a new draw of "
+        "the data; none: the dataset as it is",
+    )
     learning_curves: bool = Field(
         False, description="keep accuracies along the runs in the phase diagram's file too (Fig. S3, S4)"
     )
@@ -273,7 +278,11 @@ class PhaseSettings(TrainingSettings):
             self.amplitudes_per_block,
         )
 
-    @field_validator("periods", "amplitudes")
+    def drawn(self, noise_seed: int) -> PhaseSettings:
+        """The study of one draw of the data, an ordinary one."""
+        return self.model_copy(update={"dataset": grid.draw(self.dataset, noise_seed), "noise_seeds": []})
+
+    @field_validator("periods", "amplitudes", "noise_seeds")
     @classmethod
     def _distinct(cls, values: list[float]) -> list[float]:
         if len(set(values)) != len(values):
@@ -283,7 +292,7 @@ class PhaseSettings(TrainingSettings):
     @model_validator(mode="after")
     def _few_enough_jobs(self) -> PhaseSettings:
         cells = len(self.periods) * len(self.amplitudes)
-        jobs = cells * -(-self.seeds // self.seeds_per_block)
+        jobs = cells * -(-self.seeds // self.seeds_per_block) * max(1, len(self.noise_seeds))
         if jobs > _MOST_JOBS:
             raise ValueError(f"seeds_per_block: {jobs} jobs are more than {_MOST_JOBS}; take more in each")
         return self

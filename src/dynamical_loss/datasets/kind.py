@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
 from dynamical_loss.settings import Settings
 
@@ -60,6 +60,14 @@ class DatasetSettings(Settings):
     @abstractmethod
     def seeds(self) -> list[int]:
         """The random seeds behind the data."""
+
+    def redrawn(self, noise_seed: int) -> Self:
+        """The same dataset with its training noise drawn anew from that seed.
+
+        Raises:
+            ValueError: one line without the key, if this kind has no such noise, or not from that seed.
+        """
+        raise ValueError(f"a dataset of the kind {self.kind} has no noise to draw anew; leave it out")
 
     @property
     def location(self) -> Path | None:

@@ -21,8 +21,9 @@ Inputs = Mapping[str, Sequence["xr.Dataset"]]
 Options = Mapping[str, Any]
 """A figure's own options, e.g. the zoom of Fig. 4."""
 
-Part = Literal["spiral", "images"]
-"""Figures of the spiral, or of images: each part is a target of Snakemake."""
+Part = Literal["spiral", "images", "protocols"]
+"""Figures of the spiral, of images, or of the choices that the paper leaves open: each part is a target of
+Snakemake."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def _check(config: Configuration) -> None:
         requirements.require_setting(config, key, "trajectories", study, "width")
 
 
-_THRESHOLD = Role("fit_threshold", lambda config: [layout.THRESHOLD])
+_THRESHOLD = Role("fit_threshold", lambda config: [layout.threshold(config.figures.threshold)])
 
 DECLARATION = Declaration(
     part="spiral",
@@ -54,6 +54,7 @@ DECLARATION = Declaration(
         "static_wide": Role("probe_spectrum", _wide, ("hessian_eigenvalue",)),
     },
     settings={
+        "threshold": Setting(str, "scaling", "Fig. 5a: a key of `threshold`", names="threshold"),
         "static_narrow": Setting(
             str, "static_w100", "Fig. 5b: a key of `trajectories`", names="trajectories"
         ),

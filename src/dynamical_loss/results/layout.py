@@ -5,8 +5,18 @@ The rules of the workflow and the declarations of figures both take their paths 
 
 from __future__ import annotations
 
-THRESHOLD = "threshold.nc"
-"""The power law of the threshold of instability, fitted over all runs of the threshold study."""
+PROTOCOLS = "protocols.nc"
+"""The claims of Fig. 3 to 5 under each protocol."""
+
+
+def threshold(study: str, reading: str | None = None) -> str:
+    """The power law of a threshold study, by its key under `threshold`.
+
+    Args:
+        study: the key.
+        reading: key under `readings` of how instabilities are found; None: by `instabilities`.
+    """
+    return f"threshold/{_read_as(reading)}{study}.nc"
 
 
 def dataset(name: str) -> str:
@@ -34,6 +44,10 @@ def spectrum(run: str) -> str:
     return f"spectrum/{run}.nc"
 
 
-def instabilities(run: str) -> str:
-    """The instabilities found along a run."""
-    return f"instabilities/{run}.nc"
+def instabilities(run: str, reading: str | None = None) -> str:
+    """The instabilities found along a run; see `threshold` for `reading`."""
+    return f"instabilities/{_read_as(reading)}{run}.nc"
+
+
+def _read_as(reading: str | None) -> str:
+    return "" if reading is None else f"{reading}/"

@@ -46,13 +46,16 @@ class Inputs:
     def __init__(self) -> None:
         self._attributes: dict[Path, dict[Any, Any]] = {}
 
-    def read(self, path: Path, variables: Iterable[str] = (), made_by: str | None = None) -> xr.Dataset:
+    def read(
+        self, path: Path, variables: Iterable[str] = (), made_by: str | Sequence[str] | None = None
+    ) -> xr.Dataset:
         """`read` a file that the result depends on.
 
         Args:
             path: the file.
             variables: names that must be in it.
-            made_by: the stage that must have made it, e.g. ``train_trajectory``; any by default.
+            made_by: the stage that must have made it, e.g. ``train_trajectory``, or several of which one
+                must have; any by default.
 
         Raises:
             UserError: if it cannot be read, lacks one of `variables` or is a result of another stage.
@@ -203,12 +206,14 @@ def _peak_memory_mb() -> float:
     return round(most * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
-def _require_stage(dataset: xr.Dataset, path: Path, stage: str) -> None:
+def _require_stage(dataset: xr.Dataset, path: Path, stage: str | Sequence[str]) -> None:
     # The first of the modules that made it; the others are its kinds.
     maker = str(dataset.attrs.get("source", "")).partition(",")[0].rpartition(".")[2]
-    if maker != stage:
+    stages = [stage] if isinstance(stage, str) else list(stage)
+    if maker not in stages:
+        wanted = " or ".join(map(_command, stages))
         raise UserError(
-            f"{path} is not a result of {_command(stage)} but of {_command(maker) or 'another program'}; "
+            f"{path} is not a result of {wanted} but of {_command(maker) or 'another program'}; "
             "name another file"
         )
 

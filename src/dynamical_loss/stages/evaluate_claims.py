@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from dynamical_loss import claims
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import registry
-from dynamical_loss.results import files, sidecars
+from dynamical_loss.results import sidecars, tables
 from dynamical_loss.results.record import Provenance
 
 
@@ -31,7 +29,7 @@ def run(
         inputs: files by role; figures declare the roles as `evidence`. A claim whose role is absent is
             written as not tested.
         output: the CSV file.
-        given_only: leave out claims of which no role is given.
+        given_only: leave out claims whose files are not given.
 
     Raises:
         UserError: if an input cannot be read, is a result of another stage than its role asks for, or its
@@ -48,27 +46,12 @@ def run(
         for role, paths in inputs.items()
     }
     names = {role: [str(path) for path in paths] for role, paths in inputs.items()}
-    rows = claims.evaluate(datasets, settings, names)
-    shown = [row for row in rows if row.file] if given_only else rows
-    write([*shown, claims.expected_false(shown)], output)
+    rows = claims.evaluate(datasets, settings, names, given_only=given_only)
+    write([*rows, claims.expected_false(rows)], output)
     sidecars.write([output], record.attributes(output.parent), record.inputs.paths)
 
 
 def write(rows: Iterable[claims.Row], output: Path) -> None:
-    """Write rows as CSV: whole or not at all, NaN and None as empty fields."""
+    """Write rows as CSV, see `tables.write`."""
     columns = [field.name for field in dataclasses.fields(claims.Row)]
-    with (
-        files.atomic_path(output) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as stream,
-    ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_text(getattr(row, name)) for name in columns] for row in rows)
-
-
-def _text(value: float | str | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return str(value)
+    tables.write(columns, map(dataclasses.asdict, rows), output)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dynamical_loss.analysis import threshold_study
-from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs, Provenance
@@ -16,15 +16,27 @@ def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> 
     """Write thresholds, their events and the fitted exponents.
 
     Raises:
-        UserError: if an input cannot be read or is no analysis of a run, or two are of the same run.
+        UserError: if an input cannot be read or is no analysis of a run, if two are of the same run, or if
+            they were not all found by the same rule.
     """
     inputs = Inputs()
     wanted = ["unstable_period", "event_start"]
     stored = [inputs.read(path, wanted, made_by="find_instabilities") for path in analyses]
     origins = [recorded.settings_of(item)["trajectory"] for item in stored]
+    ways = [InstabilitySettings.stated(recorded.settings_of(item)) for item in stored]
+    for path, way in zip(analyses, ways, strict=True):
+        if way != ways[0]:
+            raise UserError(
+                f"{path} was found by other settings than {analyses[0]} (--settings of find-instabilities); "
+                "give files of one reading"
+            )
     seeds = sorted({origin["seed"] for origin in origins})
     record = Provenance(
-        __name__, {**settings.model_dump(), "trajectories": origins}, seeds, "float64", inputs
+        __name__,
+        {**settings.model_dump(), "trajectories": origins, "reading": ways[0].model_dump()},
+        seeds,
+        "float64",
+        inputs,
     )
     try:
         study = threshold_study.gather(stored, origins, resamples=settings.resamples, seed=settings.seed)

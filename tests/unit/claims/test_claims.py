@@ -617,6 +617,10 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
         "verdict",
         "chance_of_error",
         "rule",
+        "network",
+        "initialisation",
+        "data",
+        "reading",
         "file",
     ]
     assert [row["id"] for row in read] == [*(row.id for row in expected), claims.EXPECTED_FALSE]
@@ -635,7 +639,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
 
 def test_a_measurement_that_fails_leaves_no_file(tmp_path):
     output = tmp_path / "claims.csv"
-    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, "r", "f")
+    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rwidf")
 
     def stops():
         yield broken

@@ -318,7 +318,7 @@ def test_time_scales_with_one_over_the_learning_rate(rate):
 @pytest.mark.parametrize(("spacing", "every"), [("scaled", 51), ("fixed", 25)])
 def test_snapshots_of_the_threshold_study_may_keep_their_spacing(spacing, every):
     config = load(changed(["threshold", "snapshot_spacing"], spacing))
-    run = config.threshold.run(100, 0.5)
+    run = config.threshold["scaling"].run(100, 0.5)
     assert (run.snapshots.every, run.period) == (every, 10_000)
 
 

@@ -37,7 +37,7 @@ def groups(config):
         yield from (study, study.training)
     for study in config.trajectories.values():
         yield from (study.training, study.probes)
-    yield config.threshold.trajectory.at_learning_rate(0.25, 1000)
+    yield config.threshold["scaling"].trajectory.at_learning_rate(0.25, 1000)
     yield from config.datasets.values()
 
 

@@ -31,7 +31,7 @@ SPIRAL_FIGURES = {
         "instabilities": ["instabilities/cascade_seed0.nc"],
     },
     "fig5_threshold_scaling": {
-        "threshold": ["threshold.nc"],
+        "threshold": ["threshold/scaling.nc"],
         "static_narrow": [f"spectrum/static_w100_seed{seed}.nc" for seed in range(3)],
         "static_wide": [f"spectrum/static_w1000_seed{seed}.nc" for seed in range(3)],
     },
@@ -57,7 +57,7 @@ SPIRAL_EVIDENCE = {
     "phase_narrow": ["phase/spiral_w100.nc"],
     "phase_wide": ["phase/spiral_w1000.nc"],
     "initialisation": SPIRAL_FIGURES["figS0_initialisation"]["study"],
-    "threshold": ["threshold.nc"],
+    "threshold": ["threshold/scaling.nc"],
     "spectrum": [f"spectrum/cascade_seed{seed}.nc" for seed in range(3)],
     "instabilities": [f"instabilities/cascade_seed{seed}.nc" for seed in range(3)],
     "static_narrow": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_narrow"],
@@ -97,7 +97,7 @@ def test_figures_show_as_many_seeds_as_there_are():
         **SPIRAL_FIGURES,
         **IMAGE_FIGURES,
         "fig5_threshold_scaling": {
-            "threshold": ["threshold.nc"],
+            "threshold": ["threshold/scaling.nc"],
             "static_narrow": ["spectrum/static_w100_seed0.nc"],
             "static_wide": ["spectrum/static_w1000_seed0.nc"],
         },
@@ -142,7 +142,7 @@ def test_files_are_of_the_stage_that_makes_them():
         "trajectory": "train_trajectory",
         "spectrum": "probe_spectrum",
         "instabilities": "find_instabilities",
-        "threshold.nc": "fit_threshold",
+        "threshold": "fit_threshold",
     }
     for figure in FIGURES.values():
         for role in (*figure.inputs.values(), *figure.evidence.values()):

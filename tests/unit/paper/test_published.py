@@ -33,7 +33,7 @@ INPUTS = {
     "phase_narrow": ["phase/spiral_w100.nc"],
     "phase_wide": ["phase/spiral_w1000.nc"],
     "initialisation": [f"phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")],
-    "threshold": ["threshold.nc"],
+    "threshold": ["threshold/scaling.nc"],
     "spectrum": ["spectrum/cascade_seed0.nc"],
     "instabilities": ["instabilities/cascade_seed0.nc"],
     "static_narrow": [f"spectrum/static_w100_seed{seed}.nc" for seed in range(3)],

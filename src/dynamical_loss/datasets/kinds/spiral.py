@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from dynamical_loss.datasets.kind import DatasetSettings, Shape
 from dynamical_loss.settings import Count, Seed
@@ -37,6 +37,16 @@ class SpiralSettings(DatasetSettings):
         "training; drawn evenly; or in equal steps of its square",
     )
 
+    @model_validator(mode="after")
+    def _validates_on_other_points(self) -> SpiralSettings:
+        same_points = self._validation_points == self.points_per_class and self.noise > 0
+        if self.train_seed == self.validation_seed and same_points and self.validation_radius == "linspace":
+            raise ValueError(
+                f"validation_seed: {self.validation_seed} is the training noise's too, so both sets would be "
+                "the same points; take another"
+            )
+        return self
+
     @property
     def _validation_points(self) -> int:
         return self.validation_points_per_class or self.points_per_class
@@ -51,6 +61,13 @@ class SpiralSettings(DatasetSettings):
     def seeds(self) -> list[int]:
         """See `DatasetSettings`."""
         return [self.train_seed, self.validation_seed]
+
+    def redrawn(self, noise_seed: int) -> SpiralSettings:
+        """See `DatasetSettings`."""
+        try:
+            return SpiralSettings.model_validate({**self.model_dump(), "train_seed": noise_seed})
+        except ValidationError:
+            raise ValueError(f"{noise_seed} is the seed of the validation noise; take another") from None
 
     def prepare(self) -> xr.Dataset:
         """See `DatasetSettings`."""

@@ -1,0 +1,130 @@
+"""How much of a result the data decide, and how much the initial weights, where every draw meets every seed.
+
+The model is the two-way random-effects one without replication, value = mean + data + seed + rest, with
+one run in each cell.  The rest holds what only the pair decides, and all that a repetition would change.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_TAIL = 0.025  # on either side of a 95 % interval
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval, NaNs where there is none.
+
+    Attributes:
+        value: the number.
+        interval: (lower, upper).
+    """
+
+    value: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Components:
+    """A table of values over (data, seed), taken apart.
+
+    Attributes:
+        mean: of all values; its interval is for new data and new seeds.
+        data: variance of the part that the data decide, in squared units of the values.
+        seed: of the part that the initial seed decides.
+        rest: of what only the pair decides.
+    """
+
+    mean: Estimate
+    data: Estimate
+    seed: Estimate
+    rest: Estimate
+
+
+def components(values: npt.ArrayLike) -> Components:
+    """Split the variance of a table of runs.
+
+    The variances are those of the analysis of variance, set to 0 where they come out negative.  Their
+    intervals are the modified large-sample ones (Graybill & Wang, JASA 75, 869, 1980), that of the rest is
+    the χ² one, and that of the mean is Student's with Satterthwaite's degrees of freedom.  All take the
+    parts to be normal.
+
+    Args:
+        values: shape (data, seed), both at least 2, all finite.
+
+    Raises:
+        ValueError: if the table is no such table.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or min(table.shape) < 2 or not np.isfinite(table).all():
+        raise ValueError(f"a table of finite values, at least 2 × 2, is needed, not {table.shape}")
+    rows, columns = table.shape
+    mean = float(table.mean())
+    by_row, by_column = table.mean(axis=1), table.mean(axis=0)
+    left = table - by_row[:, None] - by_column + mean
+    freedom = rows - 1, columns - 1, (rows - 1) * (columns - 1)
+    squares = (
+        columns * float(np.sum((by_row - mean) ** 2)) / freedom[0],
+        rows * float(np.sum((by_column - mean) ** 2)) / freedom[1],
+        float(np.sum(left**2)) / freedom[2],
+    )
+    return Components(
+        mean=_mean(mean, squares, freedom, table.size),
+        data=_component(squares[0], squares[2], freedom[0], freedom[2], columns),
+        seed=_component(squares[1], squares[2], freedom[1], freedom[2], rows),
+        rest=_rest(squares[2], freedom[2]),
+    )
+
+
+def _mean(
+    mean: float, squares: tuple[float, float, float], freedom: tuple[int, int, int], size: int
+) -> Estimate:
+    from scipy import stats
+
+    signs = (1.0, 1.0, -1.0)
+    combined = sum(sign * square for sign, square in zip(signs, squares, strict=True))
+    # With neither part the three squares estimate one variance, and their combination may fall below it.
+    variance = max(combined, squares[2])
+    if variance == 0.0:
+        return Estimate(mean, (mean, mean))
+    effective = variance**2 / sum(square**2 / count for square, count in zip(squares, freedom, strict=True))
+    # Fewer than one degree of freedom would come from the squares' own noise.
+    half = float(stats.t.ppf(1 - _TAIL, max(effective, 1.0))) * math.sqrt(variance / size)
+    return Estimate(mean, (mean - half, mean + half))
+
+
+def _component(square: float, rest: float, freedom: int, freedom_of_rest: int, per_level: int) -> Estimate:
+    """(square − rest) / per_level with its modified large-sample interval."""
+    from scipy import stats
+
+    def f(probability: float, first: float, second: float) -> float:
+        """The F quantile; a chi-square over its degrees of freedom where `second` is infinite."""
+        if math.isinf(second):
+            return float(stats.chi2.ppf(probability, first) / first)
+        return float(stats.f.ppf(probability, first, second))
+
+    high, low = 1 - _TAIL, _TAIL
+    difference = square - rest
+    lower_own, upper_own = (1 - 1 / f(p, freedom, math.inf) for p in (high, low))
+    upper_own = -upper_own
+    lower_rest, upper_rest = (1 - 1 / f(p, freedom_of_rest, math.inf) for p in (high, low))
+    upper_rest = -upper_rest
+    top, bottom = f(high, freedom, freedom_of_rest), f(low, freedom, freedom_of_rest)
+    both_lower = ((top - 1) ** 2 - lower_own**2 * top**2 - upper_rest**2) / top
+    both_upper = ((1 - bottom) ** 2 - upper_own**2 * bottom**2 - lower_rest**2) / bottom
+    down = (lower_own * square) ** 2 + (upper_rest * rest) ** 2 + both_lower * square * rest
+    up = (upper_own * square) ** 2 + (lower_rest * rest) ** 2 + both_upper * square * rest
+    ends = difference - math.sqrt(max(down, 0.0)), difference + math.sqrt(max(up, 0.0))
+    lower, upper = (max(end, 0.0) / per_level for end in ends)
+    return Estimate(max(difference, 0.0) / per_level, (lower, upper))
+
+
+def _rest(square: float, freedom: int) -> Estimate:
+    from scipy import stats
+
+    lower, upper = (freedom * square / float(stats.chi2.ppf(p, freedom)) for p in (1 - _TAIL, _TAIL))
+    return Estimate(square, (lower, upper))

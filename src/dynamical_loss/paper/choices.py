@@ -1,0 +1,152 @@
+"""What a result chose where the paper is silent, in words, from what the result records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dynamical_loss.config.analysis import InstabilitySettings
+from dynamical_loss.notation import exact
+from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+NETWORK, INITIALISATION, DATA, PERIOD, READING = "network", "initialisation", "data", "period", "reading"
+
+CHOICES = (INITIALISATION, DATA, PERIOD, READING)
+"""What the paper leaves open and protocols may differ in; the network is not open."""
+
+_KERNELS = (
+    ("kernel_distribution", "{} kernels"),
+    ("first_kernel_factor", "first kernel × {:g}"),
+    ("further_kernel_factor", "further kernels × {:g}"),
+    ("bias_scale", "biases of scale {:g}"),
+)
+_USUAL = {"first_kernel_factor": 1.0, "further_kernel_factor": 1.0}
+
+
+def choices_of(*items: xr.Dataset) -> dict[str, str]:
+    """The choices behind results, in words by name: `NETWORK` and those of `CHOICES`.
+
+    Args:
+        items: results that one claim is computed from; where they differ, all ways are named.
+
+    Returns:
+        a choice that does not apply is left out, e.g. the reading of a phase diagram.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for item in items:
+        for name, words in _of(item):
+            found.setdefault(name, {})[words] = None
+    return {name: " and ".join(_longest(list(words))) for name, words in found.items()}
+
+
+def _longest(words: Sequence[str]) -> list[str]:
+    """Words without those with which others begin: a single run says less of a rule than several."""
+    return [word for word in words if not any(other != word and other.startswith(word) for other in words)]
+
+
+def _of(item: xr.Dataset) -> list[tuple[str, str]]:
+    settings = recorded.settings_of(item)
+    trainings = _trainings(settings)
+    told = [
+        (name, words)
+        for training in trainings
+        if "model" in training
+        for name, words in (
+            (NETWORK, network(training["model"])),
+            *_start(training["model"]),
+            (PERIOD, _period(training)),
+        )
+    ]
+    data = _data(item)
+    if data:
+        told.append((DATA, data))
+    if "trajectories" in settings or "tolerance" in settings:
+        stated = InstabilitySettings.stated(
+            settings.get("reading", {}) if "trajectories" in settings else settings
+        )
+        told.append((READING, reading(stated, trainings)))
+    return told
+
+
+def _trainings(settings: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Settings of the trainings behind a result."""
+    if "trajectories" in settings:
+        return list(settings["trajectories"])
+    return [settings.get("trajectory", settings)]
+
+
+def network(model: Mapping[str, Any]) -> str:
+    """A network's kind and size in words."""
+    if model["kind"] != "mlp":
+        return str(model["kind"])
+    depth = f", {model['depth']} hidden layers" if model.get("depth", 1) != 1 else ""
+    return f"width {model['width']}{depth}"
+
+
+def _start(model: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(INITIALISATION, initialisation(model))] if "initialisation" in model else []
+
+
+def initialisation(model: Mapping[str, Any]) -> str:
+    """How a network starts, in words: the name of the initialisation and what was changed of it."""
+    parts = [str(model["initialisation"])]
+    parts += [
+        words.format(model[key])
+        for key, words in _KERNELS
+        if model.get(key) is not None and model[key] != _USUAL.get(key)
+    ]
+    if model.get("parametrisation", "standard") != "standard":
+        parts.append(f"{model['parametrisation']} parametrisation")
+    return ", ".join(parts)
+
+
+def _period(training: Mapping[str, Any]) -> str:
+    rest = int(recorded.setting(training, "loss.rest_steps", 0))
+    return f"T + {rest} steps" if rest else "T steps"
+
+
+def _data(item: xr.Dataset) -> str:
+    """Which draw of the data, or how many."""
+    data = item.attrs.get(recorded.DATASET_SETTINGS)
+    place = Path(item.encoding.get("source", "a dataset"))
+    known = {} if data is None else recorded.recorded(item.attrs, recorded.DATASET_SETTINGS, place)
+    seed = known.get("train_seed")
+    if seed is None:
+        return str(item.attrs.get("dataset_description", ""))
+    return f"{len(seed)} draws of the training noise" if isinstance(seed, list) else f"training noise {seed}"
+
+
+def reading(stated: InstabilitySettings, trainings: Sequence[Mapping[str, Any]]) -> str:
+    """How instabilities were found, in words.
+
+    Args:
+        stated: settings of the analysis.
+        trainings: of the runs that were looked at, for the spacing of their snapshots.
+    """
+    at_rate = "/η" if stated.tolerance_at_rate == "scaled" else " at every η"
+    return ", ".join(
+        [
+            f"{stated.difference} difference",
+            f"tolerance {exact(stated.tolerance)}{at_rate}",
+            f"{stated.minimum_snapshots} in a row",
+            f"λ read {_PLACES[stated.reading]}",
+            *_spacing(trainings),
+        ]
+    )
+
+
+_PLACES = {"outside": "outside", "flagged": "at the flagged snapshot"}
+
+
+def _spacing(trainings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Spacing of snapshots over learning rates; nothing where there is one learning rate."""
+    spacing = {float(run["learning_rate"]): int(run["snapshots"]["every"]) for run in trainings}
+    if len(spacing) < 2:
+        return []
+    return [
+        "snapshots as far apart at every η" if len(set(spacing.values())) == 1 else "snapshots ~1/η apart"
+    ]

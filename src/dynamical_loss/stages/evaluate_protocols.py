@@ -1,0 +1,112 @@
+"""Hold the claims of Fig. 3 to 5 against every protocol, and name the choice that each of them hangs on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dynamical_loss.claims import protocols
+from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import registry
+from dynamical_loss.results import netcdf, sidecars, tables
+from dynamical_loss.results.record import Provenance
+
+_TEXT = {
+    "protocol": "name of the protocol",
+    "id": "short name of the claim",
+    "source": "where the paper makes the claim",
+    "statement": "the claim",
+    "quantity": "kind of number",
+    "verdict": "what became of the claim",
+    "hangs_on": "the choice that decides the claim; the same in all rows of a claim",
+    "rule": "the rule behind the verdict",
+    "network": "the network or networks",
+    "initialisation": "how they start",
+    "data": "what they are trained on",
+    "reading": "how instabilities were found",
+    "file": "files that the row was computed from",
+}
+_NUMBERS = {
+    "paper_value": "the paper's or the theory's number",
+    "measured_value": "measured number",
+    "interval_lower": "lower end of its 95 % interval",
+    "interval_upper": "upper end of its 95 % interval",
+    "limit_lower": "the claim holds above this",
+    "limit_upper": "the claim holds below this",
+    "n": "seeds, runs or events behind the number",
+}
+_ANY_DIAGRAM = ("aggregate_phase", "gather_draws")
+"""Stages that make phase diagrams: of one draw of the data, and of several."""
+
+
+def run(
+    settings: BootstrapSettings,
+    inputs: Mapping[str, Mapping[str, Sequence[Path]]],
+    output: Path,
+    table: Path,
+) -> None:
+    """Write one row for each claim and protocol: as NetCDF, and as CSV with its sidecar.
+
+    Args:
+        settings: of the bootstrap behind the intervals.
+        inputs: files by role, by protocol; a claim whose files a protocol lacks has no row of it.
+        output: the NetCDF file, for the figure.
+        table: the CSV file, for readers.
+
+    Raises:
+        UserError: if an input cannot be read, is a result of another stage than its role asks for, its role
+            is unknown, or no claim can be held against any of them.
+    """
+    record = Provenance(__name__, settings.model_dump(), [settings.seed], "float64")
+    roles = registry.roles_of_claims()
+    unknown = [role for files in inputs.values() for role in files if role not in roles]
+    if unknown:
+        raise UserError(f"no claim looks at a role '{unknown[0]}'; the roles are {', '.join(sorted(roles))}")
+    datasets = {
+        protocol: {
+            role: [
+                record.inputs.read(path, roles[role].variables, _made_by(roles[role].made_by))
+                for path in paths
+            ]
+            for role, paths in files.items()
+        }
+        for protocol, files in inputs.items()
+    }
+    names = {
+        protocol: {role: list(map(str, paths)) for role, paths in files.items()}
+        for protocol, files in inputs.items()
+    }
+    found = protocols.evaluate(datasets, settings, names)
+    if not found:
+        raise UserError("no claim can be held against these files; give more of them")
+    rows = [_columns(row) for row in found]
+    variables = netcdf.Variables()
+    for name, words in _TEXT.items():
+        values = np.array([str(row[name]) for row in rows], object)
+        variables.add(name, ("row",), values, words, reference="Fig. 3-5")
+    for name, words in _NUMBERS.items():
+        numbers = np.array([row[name] for row in rows])
+        variables.add(name, ("row",), numbers, words, reference="Fig. 3-5")
+    record.write(variables.dataset(), output)
+    tables.write(list(rows[0]), rows, table)
+    sidecars.write([table], record.attributes(table.parent), record.inputs.paths)
+
+
+def _made_by(stage: str) -> str | tuple[str, ...]:
+    return _ANY_DIAGRAM if stage == "aggregate_phase" else stage
+
+
+def _columns(found: protocols.ProtocolRow) -> dict[str, tables.Value]:
+    """A row as columns: the protocol first, then those of `claims.Row` and what belongs to the rule."""
+    return {
+        "protocol": found.protocol,
+        **dataclasses.asdict(found.row),
+        "quantity": found.quantity,
+        "limit_lower": found.criterion.low,
+        "limit_upper": found.criterion.high,
+        "hangs_on": found.hangs_on,
+    }
