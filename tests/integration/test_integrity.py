@@ -37,7 +37,9 @@ def test_every_result_names_its_inputs(finished):
         "phase/spiral_w100.nc": {f"spiral_w100/{b}_seeds0-1.nc" for b in ("static", "T20_A10")},
         "spectrum/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../dataset/spiral.nc"},
         "instabilities/cascade_seed0.nc": {"../trajectory/cascade_seed0.nc", "../spectrum/cascade_seed0.nc"},
-        "threshold/scaling.nc": {f"../instabilities/threshold_scaling_w{width}_lr2_seed0.nc" for width in (100, 1000)},
+        "threshold/scaling.nc": {
+            f"../instabilities/threshold_scaling_w{width}_lr2_seed0.nc" for width in (100, 1000)
+        },
         "figures/figS0_initialisation.json": {
             f"../phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")
         },

@@ -90,9 +90,10 @@ def test_nothing_that_is_given_is_dropped_in_silence(untouched, overlay, config,
 @pytest.mark.parametrize("spelling", ["100", '"100"', "1_00"])
 def test_an_overlay_reaches_a_group_in_every_spelling_of_its_key(pristine, untouched, spelling):
     """One more seed at one width and one learning rate: the other keys of the group stay as they were."""
-    overlay = untouched.overlay(f"threshold: {{widths: {{{spelling}: {{seeds: 2}}}}}}")
-    plain = pristine.plan("results/smoke/threshold/scaling.nc").jobs["train_trajectory"]
-    assert untouched.plan("results/smoke/threshold/scaling.nc", overlay=overlay).jobs["train_trajectory"] == plain + 1
+    overlay = untouched.overlay(f"threshold: {{scaling: {{widths: {{{spelling}: {{seeds: 2}}}}}}}}")
+    target = "results/smoke/threshold/scaling.nc"
+    plain = pristine.plan(target).jobs["train_trajectory"]
+    assert untouched.plan(target, overlay=overlay).jobs["train_trajectory"] == plain + 1
 
 
 def test_a_scale_on_the_command_line_stays_in_its_folder(untouched):

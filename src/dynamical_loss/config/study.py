@@ -116,7 +116,7 @@ class Config(Settings):
     )
     protocols: dict[Name, ProtocolSettings] = Field(
         default_factory=dict,
-        description="what the paper may have done where it is silent, by name; docs/protocols.md",
+        description="what the paper may have done where it is silent, by name; docs/choices.md",
     )
     bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
     figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")

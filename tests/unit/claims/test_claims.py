@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 
 import numpy as np
@@ -12,134 +11,26 @@ import xarray as xr
 from click.testing import CliRunner
 from scipy import stats
 
+from claim_results import (
+    DEFINITIONS,
+    SPIRAL,
+    cascade_file,
+    narrow_as_in_the_paper,
+    phase,
+    spectrum_file,
+    threshold_file,
+    with_settings,
+)
 from dynamical_loss import claims, cli
-from dynamical_loss.analysis import event_table
-from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
 from dynamical_loss.claims.cells import best_cell
 from dynamical_loss.claims.criteria import Verdict, above
 from dynamical_loss.claims.evidence import Measurement, mean_of
 from dynamical_loss.config.analysis import BootstrapSettings
-from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
-from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.stages import evaluate_claims
 
 SETTINGS = BootstrapSettings(resamples=4000, seed=1)
-DEFINITIONS = ["sharpness", "sharpness_starts", "loss"]
-
-
-SPIRAL = {"dataset": "spiral", "dataset_settings": SpiralSettings().model_dump_json()}
-
-
-def with_settings(dataset, settings):
-    return dataset.assign_attrs(settings=json.dumps(settings), **SPIRAL)
-
-
-def phase(accuracy, *, width=100, seeds=10, periods=(50, 200, 2000), amplitudes=(1, 5, 20, 70), **changed):
-    """Accuracies of both kinds from a function of (period, amplitude), with a little seed noise."""
-    mean = np.array([[accuracy(period, amplitude) for amplitude in amplitudes] for period in periods])
-    noise = np.linspace(-0.01, 0.01, seeds)
-    values = mean[:, :, None] + noise
-    dimensions = ("period", "amplitude", "seed")
-    dataset = xr.Dataset(
-        {"train_accuracy": (dimensions, values), "validation_accuracy": (dimensions, values - 0.05)},
-        coords={"period": list(periods), "amplitude": np.array(amplitudes, float), "seed": range(seeds)},
-    )
-    settings = PhaseSettings(model=MLPSettings(width=width), **changed).model_dump()
-    return with_settings(dataset, settings)
-
-
-def narrow_as_in_the_paper(period, amplitude):
-    if amplitude == 1:
-        return 0.65
-    return 0.98 if amplitude <= 20 and period <= 300 else 0.8
-
-
-def origin(*, width=100, rate=1.0, seed=0, amplitude=70.0, **changed):
-    settings = TrajectorySettings(amplitude=amplitude, **changed).at_learning_rate(rate, width)
-    return {**settings.model_dump(), "seed": seed}
-
-
-def event_columns(starts, *, period=5000, length=200):
-    events = [
-        Event(SHARPNESS_RULE, start, start + length, True, start // period)
-        for start in np.asarray(starts).tolist()
-    ]
-    return {name: ("event", values) for name, values in event_table.columns(events).items()}
-
-
-def starts_in(periods):
-    """One event late in each of these periods (counted from 0)."""
-    return np.asarray(periods, dtype=int) * 5000 + 4500
-
-
-def cascade_file(periods, *, seed=0, **changed):
-    return with_settings(
-        xr.Dataset(event_columns(starts_in(periods))), {"trajectory": origin(seed=seed, **changed)}
-    )
-
-
-def threshold_file(
-    law=lambda rate, width: 2.0 / rate,
-    *,
-    rates=(0.5, 1.0, 2.0),
-    widths=(100, 1000),
-    seeds=3,
-    unstable=(10, 10, 9),
-    exponent=-1.0,
-    half=0.05,
-    prefactor=2.0,
-):
-    """λ_th by a law of (η, width) with a per cent of scatter; the fit is given, not made."""
-    scatter = 1 + 0.01 * np.linspace(-1, 1, seeds) if seeds > 1 else np.ones(1)
-    values = np.array([[law(rate, width) * scatter for width in widths] for rate in rates])
-    trajectories = [
-        origin(width=width, rate=rate, seed=seed)
-        for width in widths
-        for rate in rates
-        for seed in range(seeds)
-    ]
-    starts = [starts_in(range(count)) for count in unstable[:seeds]]
-    owner = np.repeat(np.arange(len(starts)), [len(item) for item in starts])
-    table = ("definition", "width")
-    ends = np.array([-half, half])
-    shape = (len(DEFINITIONS), len(widths))
-    dataset = xr.Dataset(
-        {
-            "threshold_by_definition": (
-                ("definition", "learning_rate", "width", "seed"),
-                np.stack([values, values, values / 2]),
-            ),
-            "exponent": (table, np.full(shape, exponent)),
-            "exponent_interval": ((*table, "bound"), exponent + np.tile(ends, (*shape, 1))),
-            "prefactor": (table, np.full(shape, prefactor)),
-            "prefactor_interval": ((*table, "bound"), prefactor + np.tile(ends, (*shape, 1))),
-            "fit_n": (table, np.full(shape, len(rates) * seeds)),
-            **event_columns(np.concatenate(starts)),
-            "event_learning_rate": ("event", np.ones(owner.size)),
-            "event_width": ("event", np.full(owner.size, 100)),
-            "event_seed": ("event", owner),
-        },
-        coords={
-            "learning_rate": list(rates),
-            "width": list(widths),
-            "seed": range(seeds),
-            "definition": DEFINITIONS,
-            "bound": ["lower", "upper"],
-        },
-    )
-    return with_settings(dataset, {"trajectories": trajectories})
-
-
-def spectrum_file(sharpness, *, ntk=None, **changed):
-    # As the pipeline stores them: a denser window, and the last step whatever the spacing.
-    steps = np.unique([*range(0, 69_951, 25), *range(8000, 8100), 70_000 - 16])
-    variables = {"hessian_eigenvalue": (("snapshot_step", "mode"), sharpness(steps)[:, None])}
-    if ntk is not None:
-        variables["ntk_eigenvalue"] = (("snapshot_step", "mode"), ntk(steps)[:, None])
-    dataset = xr.Dataset(variables, coords={"snapshot_step": steps})
-    return with_settings(dataset, {"trajectory": origin(**changed)})
 
 
 def rows(**inputs):
@@ -639,7 +530,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
 
 def test_a_measurement_that_fails_leaves_no_file(tmp_path):
     output = tmp_path / "claims.csv"
-    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rwidf")
+    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rnidrf")
 
     def stops():
         yield broken

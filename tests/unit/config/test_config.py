@@ -40,6 +40,7 @@ def changed(path, value):
 
 
 W100 = ["phase", "spiral_w100"]
+REDRAWN = ["phase", "lecun_redrawn"]
 S1 = ["trajectories", "cascade"]
 S2 = ["trajectories", "cascade_images"]
 MYRTLE5 = ["phase", "myrtle5"]
@@ -61,6 +62,18 @@ IMAGES = ["datasets", "images"]
         ([*W100, "engine"], "cuda", ["phase.spiral_w100.engine", "'fused'"]),
         ([*W100, "periods"], [], ["phase.spiral_w100.periods", "empty"]),
         ([*W100, "periods"], [10, 10], ["phase.spiral_w100.periods", "twice"]),
+        ([*W100, "noise_seeds"], [3, 3], ["phase.spiral_w100.noise_seeds", "twice"]),
+        ([*REDRAWN, "noise_seeds"], [1], ["phase.lecun_redrawn.noise_seeds: 1", "validation", "another"]),
+        ([*REDRAWN, "dataset"], "images", ["phase.lecun_redrawn.noise_seeds", "digits", "no noise"]),
+        (["datasets", "spiral_noise100"], {}, ["datasets.spiral_noise100", "rename"]),
+        (["phase", "lecun_redrawn_noise101"], {}, ["phase.lecun_redrawn_noise101", "rename"]),
+        (["figures", "phase_narrow"], "lecun_redrawn", ["figures.phase_narrow", "several draws"]),
+        (["datasets", "spiral", "train_seed"], 1, ["validation_seed", "same points", "another"]),
+        (["protocols", "lecun", "phase_narrow"], "x", ["protocols.lecun.phase_narrow", "no 'x'"]),
+        (["protocols", "lecun", "threshold"], "x", ["protocols.lecun.threshold", "scaling"]),
+        (["protocols", "lecun", "reading"], "x", ["protocols.lecun.reading", "fixed_tolerance"]),
+        (["protocols", "lecun"], {"reading": "fixed_tolerance"}, ["protocols.lecun", "names no study"]),
+        (["figures", "threshold"], "x", ["figures.threshold", "scaling"]),
         (["phase"], {}, ["'phase'"]),
         (["phase"], 3, ["'phase'", "group of"]),
         ([*W100, "dataset"], "sprial", ["phase.spiral_w100.dataset", "no 'sprial'", "spiral"]),
@@ -73,12 +86,20 @@ IMAGES = ["datasets", "images"]
         (["trajectories", "cascade", "period"], 40_000, ["T = 40000 leaves no static period"]),
         (["trajectories", "threshold_x"], {}, ["threshold_x", "must not begin"]),
         (["trajectories", "a-b"], {}, ["trajectories.a-b"]),
-        (["threshold", "widths"], {"wide": {}}, ["threshold.widths.wide"]),
+        (["threshold", "scaling", "widths"], {"wide": {}}, ["threshold.scaling.widths.wide"]),
         (["scale"], "../up", ["scale"]),
         (["trajectories", "cascade", "record_every"], 5, ["cascade.record_every", "set it to 1"]),
-        (["threshold", "trajectory", "record_every"], 5, ["threshold.trajectory.record_every"]),
-        (["threshold", "probes", "hessian", "losses"], ["static"], ["threshold", "weighted"]),
-        (["threshold", "probes", "hessian"], {"modes": 9, "order": 5}, ["5 Lanczos steps cannot give 9"]),
+        (
+            ["threshold", "scaling", "trajectory", "record_every"],
+            5,
+            ["threshold.scaling.trajectory.record_every"],
+        ),
+        (["threshold", "scaling", "probes", "hessian", "losses"], ["static"], ["threshold", "weighted"]),
+        (
+            ["threshold", "scaling", "probes", "hessian"],
+            {"modes": 9, "order": 5},
+            ["5 Lanczos steps cannot give 9"],
+        ),
         ([*W100, "amplitudes"], [1], ["spiral_w100.amplitudes", "above 1"]),
         (["phase", "initialisation_lecun", "amplitudes"], [2], ["initialisation_lecun", "add 1"]),
         ([*W100, "model", "kind"], "mpl", ["phase.spiral_w100.model'", "take mlp, myrtle5 or wide_resnet"]),
@@ -139,17 +160,21 @@ IMAGES = ["datasets", "images"]
         ),
         (["figures", "wide_resnet"], ["x"], ["figures.wide_resnet", "no 'x'"]),
         (["figures", "dataset"], "images", ["figures.dataset", "Fig. 2 shows a spiral"]),
-        (["threshold", "trajectory", "model"], {"kind": "myrtle5"}, ["threshold.trajectory.model"]),
+        (
+            ["threshold", "scaling", "trajectory", "model"],
+            {"kind": "myrtle5"},
+            ["threshold.scaling.trajectory.model"],
+        ),
         # The same rules for every group of a kind.
         (
-            ["threshold", "probes", "hessian"],
+            ["threshold", "scaling", "probes", "hessian"],
             {"modes": 9000, "order": 9000},
-            ["threshold.probes.hessian.modes", "603 parameters", "fewer"],
+            ["threshold.scaling.probes.hessian.modes", "603 parameters", "fewer"],
         ),
         (
-            ["threshold", "probes", "ntk"],
+            ["threshold", "scaling", "probes", "ntk"],
             {"modes": 604, "order": 700},
-            ["threshold.probes.ntk.modes", "no more than 603", "fewer"],
+            ["threshold.scaling.probes.ntk.modes", "no more than 603", "fewer"],
         ),
         ([*S1, "probes", "ntk"], {"modes": 700, "order": 700}, ["cascade.probes.ntk.modes", "eigenvalues"]),
         ([*S1, "probes", "ntk"], {"notebook_samples": 301}, ["cascade.probes.ntk.notebook_samples", "300"]),
@@ -165,9 +190,9 @@ IMAGES = ["datasets", "images"]
         ),
         ([*MYRTLE5, "evaluation_samples"], 1501, ["phase.myrtle5.evaluation_samples", "no more than 1500"]),
         (
-            ["threshold", "widths", "100", "learning_rates"],
+            ["threshold", "scaling", "widths", "100", "learning_rates"],
             [1e-8],
-            ["threshold.widths.100.learning_rates: η = 1e-08 leaves no run", "less than 2147483648"],
+            ["threshold.scaling.widths.100.learning_rates: η = 1e-08 leaves no run", "less than 2147483648"],
         ),
         (["datasets", "spiral", "noise"], math.inf, ["datasets.spiral.noise", "must be a finite number"]),
         ([*W100, "seeds"], 99_999_999_999, ["phase.spiral_w100.seeds", "at most 10000000"]),
@@ -213,9 +238,13 @@ def test_no_setting_takes_infinity_or_what_is_no_number(value):
 
 
 def test_a_study_that_is_larger_than_its_limits_is_refused():
-    rates = ["threshold", "widths", "100", "learning_rates"]
+    rates = ["threshold", "scaling", "widths", "100", "learning_rates"]
     cases = [
-        (rates, [1e-4], ["threshold.widths.100.learning_rates: η = 0.0001", "700000000 steps", "100000000"]),
+        (
+            rates,
+            [1e-4],
+            ["threshold.scaling.widths.100.learning_rates: η = 0.0001", "700000000 steps", "100000000"],
+        ),
         (
             [*W100, "seeds_per_block"],
             10**7,
@@ -317,7 +346,7 @@ def test_time_scales_with_one_over_the_learning_rate(rate):
 
 @pytest.mark.parametrize(("spacing", "every"), [("scaled", 51), ("fixed", 25)])
 def test_snapshots_of_the_threshold_study_may_keep_their_spacing(spacing, every):
-    config = load(changed(["threshold", "snapshot_spacing"], spacing))
+    config = load(changed(["threshold", "scaling", "snapshot_spacing"], spacing))
     run = config.threshold["scaling"].run(100, 0.5)
     assert (run.snapshots.every, run.period) == (every, 10_000)
 
@@ -379,10 +408,13 @@ def test_what_is_resolved_stays_so():
         assert type(study).model_validate_json(study.model_dump_json()) == study
 
 
-@pytest.mark.parametrize("scale", ["cifar10", "headline", "paper", "gpu", "published", "smoke"])
+@pytest.mark.parametrize("scale", ["cifar10", "headline", "paper", "gpu", "published", "protocols", "smoke"])
 def test_every_scale_is_a_valid_overlay(scale):
     overlay = settings(SCALES / f"{scale}.yaml")
-    assert load(merged(DEFAULT, overlay)).for_data().phase.keys() == DEFAULT["phase"].keys()
+    config = load(merged(DEFAULT, overlay))
+    draws = {f"{name}_noise{seed}" for name, study in config.phase.items() for seed in study.noise_seeds}
+    assert config.phase.keys() >= DEFAULT["phase"].keys()
+    assert config.for_data().phase.keys() == config.phase.keys() | draws
 
 
 def test_the_headline_is_the_papers_protocol():

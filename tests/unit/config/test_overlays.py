@@ -37,8 +37,8 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
             "take T <= 100 or more steps",
         ),
         (
-            "threshold: {trajectory: {period: 150}}",
-            "'threshold.trajectory': period: T = 150 leaves no static period at the end of 200 steps",
+            "threshold: {scaling: {trajectory: {period: 150}}}",
+            "'threshold.scaling.trajectory': period: T = 150 leaves no static period at the end of 200 steps",
         ),
         (
             "phase: {spiral_w100: {periods: []}}",

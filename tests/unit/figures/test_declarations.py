@@ -63,6 +63,7 @@ SPIRAL_EVIDENCE = {
     "static_narrow": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_narrow"],
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
+PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
 IMAGE_EVIDENCE = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
@@ -83,7 +84,8 @@ def configured(**figures):
 def test_figures_show_these_files():
     assert registry.shown(CONFIG, "spiral") == SPIRAL_FIGURES
     assert registry.shown(CONFIG, "images") == IMAGE_FIGURES
-    assert registry.shown(CONFIG) == SPIRAL_FIGURES | IMAGE_FIGURES
+    assert registry.shown(CONFIG, "protocols") == PROTOCOL_FIGURES
+    assert registry.shown(CONFIG) == SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES
     assert registry.shown(CONFIG).keys() == FIGURES.keys()
 
 
@@ -96,6 +98,7 @@ def test_figures_show_as_many_seeds_as_there_are():
     assert registry.shown(config) == {
         **SPIRAL_FIGURES,
         **IMAGE_FIGURES,
+        **PROTOCOL_FIGURES,
         "fig5_threshold_scaling": {
             "threshold": ["threshold/scaling.nc"],
             "static_narrow": ["spectrum/static_w100_seed0.nc"],
@@ -143,6 +146,7 @@ def test_files_are_of_the_stage_that_makes_them():
         "spectrum": "probe_spectrum",
         "instabilities": "find_instabilities",
         "threshold": "fit_threshold",
+        "protocols.nc": "evaluate_protocols",
     }
     for figure in FIGURES.values():
         for role in (*figure.inputs.values(), *figure.evidence.values()):

@@ -326,6 +326,49 @@ def test_the_phase_diagram_gathers_cells_and_shares_the_static_one(folder, tmp_p
     assert not (tmp_path / "other.nc").exists()
 
 
+def test_draws_of_the_data_are_gathered(folder, tmp_path):
+    grid = {**PHASE, "periods": [10], "amplitudes": [1], "seeds": 2, "seeds_per_block": 2}
+    diagrams = []
+    for seed in (5, 6):
+        data = tmp_path / f"spiral_noise{seed}.nc"
+        points = json.dumps({"points_per_class": 12, "turns": 1, "train_seed": seed})
+        command("prepare-dataset", "--settings", points, "--output", data)
+        name = tmp_path / f"{seed}" / "static_seeds0-1.nc"
+        command(
+            "train-phase-block", "--dataset", data,
+            "--settings", json.dumps({**PHASE, "dataset": f"spiral_noise{seed}"}),
+            "--last-seed", 1, "--output", name,
+        )  # fmt: skip
+        diagrams.append(tmp_path / f"phase_noise{seed}.nc")
+        study = json.dumps({**grid, "dataset": f"spiral_noise{seed}"})
+        command("aggregate-phase", name, "--settings", study, "--output", diagrams[-1])
+
+    def gather(*paths, **changed):
+        settings = json.dumps({**grid, "noise_seeds": [6, 5], **changed})
+        command("gather-draws", *paths, "--settings", settings, "--output", tmp_path / "all.nc")
+        return netcdf.read(tmp_path / "all.nc")
+
+    found = gather(*diagrams)
+    for seed, path in zip((5, 6), diagrams, strict=True):
+        one = netcdf.read(path)["loss"]
+        np.testing.assert_array_equal(found["loss"].sel(noise_seed=seed).values, one.values)
+    assert found["loss"].sel(noise_seed=5).values.tolist() != found["loss"].sel(noise_seed=6).values.tolist()
+    assert json.loads(found.attrs["dataset_settings"])["train_seed"] == [6, 5]
+    assert found.attrs["dataset_description"].startswith("2 draws of the training noise (seeds 6, 5)")
+    (tmp_path / "all.nc").unlink()
+    with pytest.raises(UserError, match="no file given is of the training noise 7"):
+        gather(*diagrams, noise_seeds=[5, 7])
+    with pytest.raises(UserError, match=r"phase_noise6\.nc was made with other settings"):
+        gather(*diagrams, learning_rate=0.5)
+    other = tmp_path / "phase_noise5b.nc"
+    netcdf.write(
+        netcdf.read(diagrams[0]).assign_attrs(dataset_settings='{"kind": "spiral", "train_seed": 5}'), other
+    )
+    with pytest.raises(UserError, match="not only of another draw"):
+        gather(other, diagrams[1])
+    assert not (tmp_path / "all.nc").exists()
+
+
 def test_amplitudes_may_share_a_block(folder, tmp_path):
     cell = ("--period", 10, "--first-seed", 0, "--last-seed", 1)
     together = block(folder, tmp_path / "T10_A5_7.5_seeds0-1.nc", *cell, "--amplitude", 5, "--amplitude", 7.5)
@@ -428,6 +471,18 @@ def test_a_spectrum_of_another_trajectory_is_refused(folder, tmp_path):
 def test_an_analysis_counts_once(folder, tmp_path):
     with pytest.raises(UserError, match="has the width, learning rate and seed of another analysis"):
         command("fit-threshold", *[folder / "cascade.nc"] * 2, "--output", tmp_path / "threshold.nc")
+
+
+def test_analyses_of_several_readings_are_not_mixed(folder, tmp_path):
+    command(
+        "find-instabilities", "--trajectory", folder / "trajectory.nc", "--spectrum",
+        folder / "spectrum.nc", "--settings", '{"tolerance_at_rate": "fixed"}', "--output", tmp_path / "c.nc",
+    )  # fmt: skip
+    command("fit-threshold", tmp_path / "c.nc", "--output", tmp_path / "threshold.nc")
+    reading = recorded.settings_of(netcdf.read(tmp_path / "threshold.nc"))["reading"]
+    assert reading == {**InstabilitySettings().model_dump(), "tolerance_at_rate": "fixed"}
+    with pytest.raises(UserError, match="was found by other settings than"):
+        command("fit-threshold", folder / "cascade.nc", tmp_path / "c.nc", "--output", tmp_path / "both.nc")
 
 
 def test_the_loss_rule_needs_every_step(folder, tmp_path):
