@@ -32,7 +32,7 @@ Part = TypeVar("Part", bound=Settings)
 
 
 class LossSettings(Settings):
-    """The dynamical loss."""
+    """The dynamical loss, and variants of it that leave out one of its parts."""
 
     kind: Literal["cross_entropy", "mse"] = Field("cross_entropy", description="base loss")
     waveform: Literal["triangle", "sine", "square"] = Field(
@@ -43,6 +43,39 @@ class LossSettings(Settings):
         description="steps with equal weights after each period of T: 0 as in Eq. 2; 1 as in the authors' "
         "notebooks, where the next class is in turn after T + 1 steps",
     )
+    weighting: Literal["sample", "output"] = Field(
+        "sample",
+        description="what a class weight multiplies: the loss of the samples of its class (Eq. 1); or, of "
+        "mse, the squared error of its output in every sample",
+    )
+    emphasis: Literal["class", "random_class", "random_group", "all"] = Field(
+        "class",
+        description="what is emphasised: one class after the other, as in the paper; all classes once a "
+        "cycle in a random order; random groups of samples one after the other; or all classes at once",
+    )
+    normalisation: Literal["each_step", "cycle"] = Field(
+        "each_step",
+        description="the weights sum to the number of classes at each step (Eq. 5), or on average over a "
+        "cycle",
+    )
+    cycles: Count | None = Field(
+        None,
+        description="passes through all classes after which the weights stay 1; null: until the last period",
+    )
+
+    @model_validator(mode="after")
+    def _oscillates(self) -> LossSettings:
+        if self.weighting == "output" and self.kind != "mse":
+            raise ValueError("weighting: the outputs have errors of their own in mse alone; take sample")
+        if self.emphasis == "all" and self.normalisation == "each_step":
+            raise ValueError(
+                "normalisation: with all classes at once the weights of each step would all be 1; take cycle"
+            )
+        if self.emphasis == "random_group" and self.weighting == "output":
+            raise ValueError(
+                "emphasis: groups of samples have no outputs of their own; take weighting sample"
+            )
+        return self
 
 
 class OptimiserSettings(Settings):
@@ -173,6 +206,8 @@ class TrainingSettings(Settings):
             )
         if self.model.convolutional and len(shape.sample) != 3:
             raise ValueError(f"model: {self.model.kind} needs images, and '{self.dataset}' has none")
+        if self.loss.emphasis == "random_group" and self.batch_size is not None:
+            raise ValueError("loss.emphasis: random groups are of all samples; leave batch_size out")
         if self.evaluation_samples is not None and len(shape.sample) != 3:
             raise ValueError(
                 f"evaluation_samples: '{self.dataset}' is no set of images in random order; leave it out"
@@ -199,10 +234,12 @@ class TrainingSettings(Settings):
             ValueError: one line, if the settings ask for the fused loop and it does not apply.
         """
         plain = self.optimiser.kind == "sgd" and not self.optimiser.arguments
+        plain = plain and self.loss.weighting == "sample" and self.loss.emphasis != "random_group"
         layer = self.model.hidden_layer if len(shape.sample) == 1 else None
         if self.engine == "fused" and (layer is None or not plain or not self.takes_equal_steps):
             raise ValueError(
-                "engine: fused trains one hidden layer by full-batch sgd without arguments; take auto or xla"
+                "engine: fused trains one hidden layer by full-batch sgd without arguments, with weights of "
+                "classes; take auto or xla"
             )
         sums = (math.prod(shape.sample) + 1) * shape.classes
         if self.engine == "fused" and (sums > _SUMS or device != "cpu"):
@@ -380,6 +417,12 @@ class TrajectorySettings(TrainingSettings):
     def _leaves_a_static_period(self) -> TrajectorySettings:
         if self.is_resolved and self.oscillation_stop is None:
             require_static_period(self.period, self.loss.rest_steps, self.steps, "period")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> TrajectorySettings:
+        if self.loss.emphasis == "random_group":
+            raise ValueError("loss.emphasis: a followed run keeps no groups for its probes; take another")
         return self
 
     @model_validator(mode="after")

@@ -63,12 +63,43 @@ def sample_loss(name: LossName) -> SampleLoss:
     return _SAMPLE_LOSSES[name]
 
 
+def weighted_each(
+    loss: SampleLoss,
+    logits: jax.Array,
+    targets: jax.Array,
+    class_weight: jax.Array,
+    *,
+    owners: jax.Array | None = None,
+    by_output: bool = False,
+) -> jax.Array:
+    """What each sample adds to the dynamical loss: Γ_{y_j} · loss_j (Eq. 1).
+
+    Args:
+        loss: a base loss, e.g. :func:`cross_entropy`.
+        logits: network outputs, (sample, class_index).
+        targets: one-hot labels, (sample, class_index).
+        class_weight: Γ, (class_index,).
+        owners: which weight a sample has, one-hot, (sample, class_index); None for that of its class.
+        by_output: Γ_c multiplies the squared error of output c in every sample, and not the loss of the
+            samples of class c; of the squared error alone, whatever `loss` is.
+
+    Returns:
+        (sample,)
+    """
+    if by_output:
+        return 0.5 * jnp.sum(class_weight * (logits - targets) ** 2, axis=-1)
+    return ((targets if owners is None else owners) @ class_weight) * loss(logits, targets)
+
+
 def weighted_loss(
     loss: SampleLoss,
     logits: jax.Array,
     targets: jax.Array,
     class_weight: jax.Array,
     present: jax.Array | None = None,
+    *,
+    owners: jax.Array | None = None,
+    by_output: bool = False,
 ) -> jax.Array:
     """The dynamical loss F = mean_j Γ_{y_j} · loss_j (Eq. 1 with the mean in place of the sum).
 
@@ -78,11 +109,13 @@ def weighted_loss(
         targets: one-hot labels, (sample, class_index).
         class_weight: Γ, (class_index,).
         present: which samples count, (sample,) booleans; None for all.
+        owners: see `weighted_each`.
+        by_output: see `weighted_each`.
 
     Returns:
         scalar, in the units of `loss`.
     """
-    each = (targets @ class_weight) * loss(logits, targets)
+    each = weighted_each(loss, logits, targets, class_weight, owners=owners, by_output=by_output)
     return jnp.mean(each) if present is None else jnp.mean(each, where=present)
 
 

@@ -70,7 +70,7 @@ def _probe(
 ) -> xr.Dataset:
     model = training.model.build(data.classes)
     apply = apply_function(model)
-    loss = losses.sample_loss(training.loss.kind)
+    loss, by_output = losses.sample_loss(training.loss.kind), training.loss.weighting == "output"
     looked_at = slice(training.evaluation_samples)
     inputs = jnp.asarray(data.train_inputs[looked_at], training.precision)
     targets = jnp.asarray(data.one_hot(data.train_labels[looked_at]), training.precision)
@@ -81,7 +81,9 @@ def _probe(
 
     def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
         def weighted(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-            return losses.weighted_loss(loss, apply(unravel(flat), inputs), targets, weights)
+            return losses.weighted_loss(
+                loss, apply(unravel(flat), inputs), targets, weights, by_output=by_output
+            )
 
         if convolutional and len(inputs) > _SAMPLES:
             return lambda flat: mean_in_parts(weighted, flat, samples, _SAMPLES)

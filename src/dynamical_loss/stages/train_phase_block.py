@@ -37,7 +37,7 @@ def run(
     settings, data = problems.load(settings, dataset, inputs)
     resources.warn_of_memory(resources.phase_block(settings, data, block))
     period = max(1, settings.steps // 2) if block.period is None else block.period
-    end = problems.oscillation_end(settings, period)
+    end = problems.oscillation_end(settings, period, data.classes)
     record = Provenance(
         problems.code_of("train_phase_block", settings, data),
         {**settings.model_dump(), "block": block.name},

@@ -32,7 +32,7 @@ def run(
     inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
     resources.warn_of_memory(resources.trajectory(settings, data))
-    end = problems.oscillation_end(settings, settings.period)
+    end = problems.oscillation_end(settings, settings.period, data.classes)
     record = Provenance(
         problems.code_of("train_trajectory", settings, data),
         {**settings.model_dump(), "seed": seed},

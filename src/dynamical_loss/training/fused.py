@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynamical_loss.losses.weights import Waveform
+from dynamical_loss.losses.weights import Oscillation
 from dynamical_loss.training import fused_loop
 from dynamical_loss.training.types import (
     RECORDS,
@@ -26,13 +26,13 @@ from dynamical_loss.training.types import (
 _STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for
 
 
-@functools.partial(jax.jit, static_argnames=("length", "classes", "waveform", "rest"))
+@functools.partial(jax.jit, static_argnames=("length", "classes", "oscillation"))
 def _weights_along(
-    start: jax.Array, length: int, run: Runs, classes: int, waveform: Waveform, rest: int
+    start: jax.Array, length: int, run: Runs, classes: int, oscillation: Oscillation
 ) -> jax.Array:
     """Γ of one run from a step on, (step, class_index)."""
     steps = start + jnp.arange(length, dtype=jnp.int32)
-    return jax.vmap(lambda step: weights_at(step, run, classes, waveform, rest))(steps)
+    return jax.vmap(lambda step: weights_at(step, run, classes, oscillation))(steps)
 
 
 def program(problem: Problem, schedule: Schedule, precision: Precision) -> Program:
@@ -61,9 +61,7 @@ def program(problem: Problem, schedule: Schedule, precision: Precision) -> Progr
         here = slice(stretch.start, stretch.start + _STRETCH)
         # Of one length, so that it is compiled once; the last stretch may be shorter.
         start, count = np.int32(stretch.start), len(recorded[here])
-        weights = np.asarray(_weights_along(start, _STRETCH, run, classes, problem.waveform, problem.rest))[
-            :count
-        ]
+        weights = np.asarray(_weights_along(start, _STRETCH, run, classes, problem.oscillation))[:count]
         state = state.copy()
         found, snapshots = loop.advance(
             state,

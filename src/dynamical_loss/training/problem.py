@@ -16,6 +16,7 @@ from dynamical_loss.datasets import loading
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.losses.weights import Oscillation
 from dynamical_loss.models.network import Parameters, initial_parameters, network
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
@@ -62,8 +63,12 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
     problem = Problem(
         network=network(settings.model, model, shape),
         loss=losses.sample_loss(settings.loss.kind),
-        waveform=settings.loss.waveform,
-        rest=settings.loss.rest_steps,
+        oscillation=Oscillation(
+            settings.loss.waveform,
+            settings.loss.rest_steps,
+            settings.loss.emphasis,
+            settings.loss.normalisation,
+        ),
         optimiser=optimiser(settings.optimiser.kind, settings.optimiser.arguments),
         train_inputs=data.train_inputs,
         train_targets=data.one_hot(data.train_labels),
@@ -73,23 +78,28 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         batch_size=settings.batch_size,
         learning_rate_points=points or None,
         evaluation_samples=settings.evaluation_samples,
+        by_output=settings.loss.weighting == "output",
         products=settings.model.size(data.shape).products,
     )
     return problem, initial_parameters(model, shape, seeds)
 
 
-def oscillation_end(settings: TrainingSettings, period: int) -> int:
-    """The step from which Γ = 1: the settings' own, or that of the last period.
+def oscillation_end(settings: TrainingSettings, period: int, classes: int) -> int:
+    """The step from which Γ = 1: the settings' own, that of the last period, or after so many cycles.
 
     Raises:
         UserError: if the period is too long for a static one at the end.
     """
     if settings.oscillation_stop is not None:
         return round(settings.oscillation_stop * settings.steps)
+    cycle = period + settings.loss.rest_steps
     try:
-        return last_period_boundary(settings.steps, period + settings.loss.rest_steps)
+        end = last_period_boundary(settings.steps, cycle)
     except ValueError as error:
         raise UserError(f"period: {error}; take a shorter one or more steps") from None
+    if settings.loss.cycles is None:
+        return end
+    return min(end, settings.loss.cycles * classes * cycle)
 
 
 def train(

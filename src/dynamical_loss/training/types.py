@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dynamical_loss import losses
-from dynamical_loss.losses.weights import Waveform, class_weights
+from dynamical_loss.losses.weights import Oscillation, class_weights
 from dynamical_loss.models.network import Network, Parameters
 from dynamical_loss.optimisers import OptimiserFactory
 
@@ -58,7 +58,7 @@ class Problem:
     Attributes:
         network: what is trained.
         loss: base loss of each sample.
-        waveform: shape of Γ over a period.
+        oscillation: of Γ, apart from T and A.
         optimiser: waits for its learning rate.
         train_inputs: (sample, …).
         train_targets: one-hot, (sample, class_index).
@@ -70,14 +70,15 @@ class Problem:
             a constant learning rate.
         evaluation_samples: how many of the first training and validation samples records look at; None
             for all of them.
-        rest: steps with equal weights after each period.
+        by_output: whether Γ_c multiplies the part of the loss that belongs to output c, and not the loss of
+            the samples of class c.
         products: multiplications of a forward pass on one sample, so that long work is cut into stretches
             of seconds; 0 where a step is short.
     """
 
     network: Network
     loss: losses.SampleLoss
-    waveform: Waveform
+    oscillation: Oscillation
     optimiser: OptimiserFactory
     train_inputs: Array
     train_targets: Array
@@ -87,7 +88,7 @@ class Problem:
     batch_size: int | None = None
     learning_rate_points: tuple[tuple[float, float], ...] | None = None
     evaluation_samples: int | None = None
-    rest: int = 0
+    by_output: bool = False
     products: int = 0
 
 
@@ -109,7 +110,8 @@ class Runs(NamedTuple):
         amplitude: A, (run,).
         learning_rate: η, (run,).
         oscillation_end: the step from which Γ = 1, (run,) integers.
-        seed: of the order of the samples, (run,) integers; of no account if a step takes all of them.
+        seed: of what is drawn along a run, (run,) integers: the order of the samples, that of the classes,
+            or which group a sample belongs to.
     """
 
     parameters: Parameters
@@ -266,7 +268,7 @@ RECORDS = ("weighted_loss", "loss", "train_accuracy", "validation_accuracy")
 """Losses and accuracies that are recorded, in the order of the fused loop's columns."""
 
 
-def weights_at(step: jax.Array, run: Runs, classes: int, waveform: Waveform, rest: int) -> jax.Array:
+def weights_at(step: jax.Array, run: Runs, classes: int, oscillation: Oscillation) -> jax.Array:
     """Γ of one run at one step, (class_index,)."""
     amplitude = jnp.where(step < run.oscillation_end, run.amplitude, jnp.ones_like(run.amplitude))
-    return class_weights(step, run.period, amplitude, classes, waveform, rest)
+    return class_weights(step, run.period, amplitude, classes, oscillation, run.seed)

@@ -31,7 +31,8 @@ _STRETCH = 4096  # steps: enough that a look from outside costs nothing, few eno
 _STRETCH_OPERATIONS = {"cpu": 2e11, "gpu": 1e14}
 _EPOCHS = 256  # at most in a stretch: the orders of all of them are kept
 _EVALUATED = 1000  # samples at a time: more would need much memory and be no faster
-_BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0
+_BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0, the order of classes 2
+_GROUPS = 3
 
 
 def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any], group: int) -> Program:
@@ -120,7 +121,14 @@ def _stretch_program(
     per_epoch = -(-count // size)
 
     def class_weight_at(step: jax.Array, run: Runs) -> jax.Array:
-        return weights_at(step, run, classes, problem.waveform, problem.rest)
+        return weights_at(step, run, classes, problem.oscillation)
+
+    def owners_of(run: Runs, data: Data) -> jax.Array:
+        """Which weight each training sample has, one-hot: that of its class, or of a random group."""
+        if problem.oscillation.emphasis != "random_group":
+            return data.train_targets
+        key = jax.random.fold_in(jax.random.key(run.seed), _GROUPS)
+        return data.train_targets[jax.random.permutation(key, count)]
 
     def learning_rate_at(step: jax.Array, run: Runs) -> jax.Array:
         if problem.learning_rate_points is None:
@@ -152,30 +160,40 @@ def _stretch_program(
         return data.train_inputs[chosen], data.train_targets[chosen], present
 
     def objective(
-        parameters: Parameters, statistics: Any, batch: Any, class_weight: jax.Array
+        parameters: Parameters, statistics: Any, batch: Any, owners: jax.Array | None, class_weight: jax.Array
     ) -> tuple[jax.Array, Any]:
         inputs, targets, present = batch
         logits, statistics = network.train(parameters, statistics, inputs, present)
-        return losses.weighted_loss(problem.loss, logits, targets, class_weight, present), statistics
+        weighted = losses.weighted_loss(
+            problem.loss,
+            logits,
+            targets,
+            class_weight,
+            present,
+            owners=owners,
+            by_output=problem.by_output,
+        )
+        return weighted, statistics
 
     def record(state: State, step: jax.Array, run: Runs, data: Data) -> dict[str, jax.Array]:
         class_weight = class_weight_at(step, run)
         parameters, _, statistics = state
 
-        def judge(inputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+        def judge(inputs: jax.Array, targets: jax.Array, owners: jax.Array) -> dict[str, jax.Array]:
             logits = network.evaluate(parameters, statistics, inputs)
-            each = problem.loss(logits, targets)
             return {
-                "weighted_loss": (targets @ class_weight) * each,
-                "loss": each,
+                "weighted_loss": losses.weighted_each(
+                    problem.loss, logits, targets, class_weight, owners=owners, by_output=problem.by_output
+                ),
+                "loss": problem.loss(logits, targets),
                 "accuracy": losses.is_right(logits, targets),
             }
 
-        looked_at = problem.evaluation_samples
-        found = _mean_over_samples(judge, data.train_inputs[:looked_at], data.train_targets[:looked_at])
-        validation = _mean_over_samples(
-            judge, data.validation_inputs[:looked_at], data.validation_targets[:looked_at]
-        )
+        here = slice(problem.evaluation_samples)
+        train = data.train_inputs, data.train_targets, owners_of(run, data)
+        others = data.validation_inputs, data.validation_targets, data.validation_targets
+        found = _mean_over_samples(judge, *(array[here] for array in train))
+        validation = _mean_over_samples(judge, *(array[here] for array in others))
         return {
             "class_weight": class_weight,
             "weighted_loss": found["weighted_loss"],
@@ -193,13 +211,15 @@ def _stretch_program(
             return record(state, step, run, data)
 
         orders = None if problem.batch_size is None else orders_from(beginning, run)
+        # Of a batch it is the targets, which belong to the samples that are in it.
+        owners = None if problem.batch_size is not None else owners_of(run, data)
 
         def update(step: jax.Array, state: State) -> State:
             parameters, optimiser_state, statistics = state
             optimiser = problem.optimiser(learning_rate_at(step, run))
             batch = batch_at(step, beginning, orders, data)
             gradient, statistics = jax.grad(objective, has_aux=True)(
-                parameters, statistics, batch, class_weight_at(step, run)
+                parameters, statistics, batch, owners, class_weight_at(step, run)
             )
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, parameters)
             return optax.apply_updates(parameters, updates), optimiser_state, statistics
@@ -225,17 +245,17 @@ def _stretch_program(
 
 
 def _mean_over_samples(
-    judge: Callable[[jax.Array, jax.Array], dict[str, jax.Array]], inputs: jax.Array, targets: jax.Array
+    judge: Callable[..., dict[str, jax.Array]], *arrays: jax.Array
 ) -> dict[str, jax.Array]:
-    """Means of what `judge` finds of each sample, some samples at a time; (sample,) to ()."""
-    count = len(inputs)
+    """Means of what `judge` finds of each sample of some arrays, some samples at a time; (sample,) to ()."""
+    count = len(arrays[0])
     if count <= _EVALUATED:
-        return {name: jnp.mean(each) for name, each in judge(inputs, targets).items()}
+        return {name: jnp.mean(each) for name, each in judge(*arrays).items()}
 
     def part(first: jax.Array) -> dict[str, jax.Array]:
         # The last part reaches back into the one before, and counts only what that did not.
         start = jnp.minimum(first, count - _EVALUATED)
-        here = (jax.lax.dynamic_slice_in_dim(array, start, _EVALUATED) for array in (inputs, targets))
+        here = (jax.lax.dynamic_slice_in_dim(array, start, _EVALUATED) for array in arrays)
         new = start + jnp.arange(_EVALUATED) >= first
         return {name: jnp.sum(each, where=new) for name, each in judge(*here).items()}
 

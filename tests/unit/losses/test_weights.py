@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dynamical_loss.losses.weights import WAVEFORMS, class_weights, raw_weight
+from dynamical_loss.losses.weights import WAVEFORMS, Oscillation, class_weights, raw_weight
 
 STEPS = st.integers(0, 10**6)
 PERIODS = st.integers(1, 20_000)
@@ -18,9 +18,9 @@ WAVES = st.sampled_from(WAVEFORMS)
 COMPILED = jax.jit(class_weights, static_argnums=(3, 4))
 
 
-def weights(step, period, amplitude, classes, wave="triangle"):
+def weights(step, period, amplitude, classes, wave="triangle", *, seed=0, **oscillation):
     with jax.enable_x64(True):
-        return np.asarray(COMPILED(step, period, amplitude, classes, wave))
+        return np.asarray(COMPILED(step, period, amplitude, classes, Oscillation(wave, **oscillation), seed))
 
 
 def paper(t, period, amplitude, classes):
@@ -58,7 +58,7 @@ def notebook(steps, period, amplitude, classes):
 def test_with_one_step_of_rest_the_weights_are_the_notebooks(period, amplitude, classes):
     steps = np.arange(4 * classes * (period + 1))
     with jax.enable_x64(True):
-        found = [class_weights(step, period, amplitude, classes, rest=1) for step in steps]
+        found = [class_weights(step, period, amplitude, classes, Oscillation(rest=1)) for step in steps]
     np.testing.assert_allclose(found, notebook(len(steps), period, amplitude, classes), rtol=1e-12)
 
 
@@ -66,7 +66,7 @@ def test_with_one_step_of_rest_the_weights_are_the_notebooks(period, amplitude, 
 def test_while_it_rests_all_classes_weigh_alike(rest):
     period, classes = 8, 3
     for step in range(60):
-        found = np.asarray(class_weights(step, period, 9.0, classes, rest=rest))
+        found = np.asarray(class_weights(step, period, 9.0, classes, Oscillation(rest=rest)))
         within = step % (period + rest)
         assert (within == 0 or within >= period) == bool(np.allclose(found, 1.0))
         if not np.allclose(found, 1.0):
@@ -128,3 +128,47 @@ def test_float32_does_not_drift_at_late_times():
 def test_unknown_waveform_is_refused():
     with pytest.raises(ValueError, match="triangle, sine, square"):
         raw_weight(0.5, 2.0, "sawtooth")
+
+
+# Variants ------------------------------------------------------------------------------------------
+
+
+def along(steps, *arguments, **oscillation):
+    return np.array([weights(step, *arguments, **oscillation) for step in range(steps)])
+
+
+@pytest.mark.parametrize("wave", WAVEFORMS)
+@pytest.mark.parametrize(("period", "rest"), [(1, 0), (2, 0), (7, 0), (10, 1), (15, 3)])
+@pytest.mark.parametrize("emphasis", ["class", "all"])
+def test_normalised_over_a_cycle_the_weights_are_1_on_average_over_steps_and_classes(
+    wave, period, rest, emphasis
+):
+    found = along(
+        3 * (period + rest), period, 9.0, 3, wave, rest=rest, emphasis=emphasis, normalisation="cycle"
+    )
+    assert found.mean() == pytest.approx(1.0, rel=1e-12)
+    # They are the raw weights up to one factor, which Eq. 5 changes from step to step.
+    raw = found / found.min()
+    assert raw.max() <= 9.0 + 1e-9
+    if wave == "triangle" and period == 10:
+        assert raw.max() == pytest.approx(9.0)
+
+
+def test_all_classes_at_once_weigh_alike():
+    found = along(40, 10, 9.0, 3, emphasis="all", normalisation="cycle")
+    assert np.ptp(found, axis=1) == pytest.approx(0.0)
+    assert found[:, 0].max() / found[:, 0].min() == pytest.approx(9.0)
+
+
+def test_in_random_order_every_class_has_one_turn_a_cycle():
+    period, classes, cycles = 4, 5, 12
+    found = along(period * classes * cycles, period, 9.0, classes, emphasis="random_class", seed=3)
+    turns = found[period // 2 :: period].argmax(axis=1).reshape(cycles, classes)
+    assert (np.sort(turns, axis=1) == np.arange(classes)).all()
+    assert len({tuple(order) for order in turns.tolist()}) > 6
+    # In turn, a class has the weights that it would have in order.
+    in_order = along(period, period, 9.0, classes)
+    np.testing.assert_allclose(found[:period, turns[0, 0]], in_order[:, 0])
+    other = along(period * classes * cycles, period, 9.0, classes, emphasis="random_class", seed=4)
+    assert not np.array_equal(other, found)
+    np.testing.assert_allclose(found.sum(axis=1), classes)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamical_loss import losses
-from dynamical_loss.losses.weights import class_weights
+from dynamical_loss.losses.weights import Oscillation, class_weights
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
 from dynamical_loss.models.kinds.wide_resnet import WideResNetSettings
 from dynamical_loss.models.network import initial_parameters, stateless
@@ -25,7 +25,7 @@ def separate(count, size, rate_points=None, options=None):
     return Problem(
         network=stateless(lambda parameters, x: x @ parameters["w"]),
         loss=losses.mse,
-        waveform="triangle",
+        oscillation=Oscillation(),
         optimiser=optimiser("sgd", options or {}),
         train_inputs=inputs,
         train_targets=np.ones((count, 1)),
@@ -143,7 +143,7 @@ def test_records_of_many_samples_are_the_means_of_all(monkeypatch):
     p = Problem(
         network=stateless(lambda parameters, x: x @ parameters["w"]),
         loss=losses.cross_entropy,
-        waveform="triangle",
+        oscillation=Oscillation(),
         optimiser=optimiser("sgd", {}),
         train_inputs=inputs,
         train_targets=np.eye(3)[labels],
@@ -217,7 +217,7 @@ def images(settings, **changes):
     parts = {
         "network": network_of(settings, model, (8, 8, 1)),
         "loss": losses.cross_entropy,
-        "waveform": "triangle",
+        "oscillation": Oscillation(),
         "optimiser": optimiser("sgd", {"momentum": 0.9, "nesterov": True}),
         "train_inputs": inputs,
         "train_targets": np.eye(3)[labels],

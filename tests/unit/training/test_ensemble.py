@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import losses
 from dynamical_loss.datasets.spiral import spiral
 from dynamical_loss.grid import last_period_boundary
-from dynamical_loss.losses.weights import class_weights
+from dynamical_loss.losses.weights import Oscillation, class_weights
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import initial_parameters, stateless
 from dynamical_loss.models.network import network as network_of
@@ -31,7 +32,7 @@ def problem(**changes):
     defaults = {
         "network": network_of(SETTINGS, MODEL, (2,)),
         "loss": losses.cross_entropy,
-        "waveform": "triangle",
+        "oscillation": Oscillation(),
         "optimiser": optimiser("sgd", {}),
     }
     return Problem(**{**defaults, **parts, **changes})
@@ -57,7 +58,7 @@ def least_squares(apply, inputs):
     return Problem(
         network=stateless(lambda parameters, x: apply(parameters, x) + 1.0),
         loss=losses.mse,
-        waveform="triangle",
+        oscillation=Oscillation(),
         optimiser=optimiser("sgd", {}),
         train_inputs=inputs,
         train_targets=targets,
@@ -312,3 +313,73 @@ def test_a_schedule_ends_with_the_last_step():
     schedule = Schedule.regular(10, 4, 4)
     assert schedule.record_steps == (0, 4, 8, 10)
     assert schedule.snapshot_steps == (0, 4, 8, 10)
+
+
+# Variants of the loss ------------------------------------------------------------------------------
+
+
+def first_step(p, seed=3, amplitude=8.0, rate=0.7):
+    """(records, parameters) of one step from the middle of a period of two steps."""
+    given = runs([seed], 2, amplitude, rate)._replace(seed=np.array([seed]))
+    return train_ensemble(p, given, Schedule.regular(2, 1, 1), precision="float64", engine="xla")
+
+
+def descended(p, weighted, before, rate):
+    """Parameters one step down the gradient of a function of (logits, targets)."""
+    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], initial_parameters(MODEL, (2,), [0])))
+
+    def objective(flat):
+        return weighted(p.network.evaluate(unravel(flat), {}, p.train_inputs), p.train_targets)
+
+    with jax.enable_x64(True):
+        return np.asarray(before - rate * jax.grad(objective)(jnp.asarray(before)))
+
+
+def test_weights_of_outputs_multiply_each_output_s_error():
+    p = problem(loss=losses.mse, by_output=True)
+    history = first_step(p)
+    gamma = history.class_weight[0, 1]
+    assert np.ptp(gamma) > 1
+
+    def weighted(logits, targets):
+        return jnp.mean(0.5 * jnp.sum(gamma * (logits - targets) ** 2, axis=1))
+
+    found = history.parameters[0]
+    np.testing.assert_allclose(found[2], descended(p, weighted, found[1], 0.7), rtol=1e-9, atol=1e-12)
+    # Γ = 1 at the start.
+    assert history.weighted_loss[0, 0] == pytest.approx(history.loss[0, 0])
+    assert history.weighted_loss[0, 1] != pytest.approx(history.loss[0, 1])
+
+
+def test_random_groups_are_as_large_as_classes_and_differ_from_seed_to_seed():
+    p = problem(oscillation=Oscillation(emphasis="random_group"))
+    groups = {}
+    for seed in (3, 4):
+        history = first_step(p, seed)
+        gamma, found = history.class_weight[0, 1], history.parameters[0]
+        key = jax.random.fold_in(jax.random.key(seed), 3)
+        owners = p.train_targets[np.asarray(jax.random.permutation(key, len(p.train_targets)))]
+        groups[seed] = owners
+        assert owners.sum(axis=0).tolist() == p.train_targets.sum(axis=0).tolist()
+        assert 0 < (owners * p.train_targets).sum() < len(owners)
+
+        def weighted(logits, targets, owners=owners, gamma=gamma):
+            return jnp.mean((owners @ gamma) * losses.cross_entropy(logits, targets))
+
+        np.testing.assert_allclose(found[2], descended(p, weighted, found[1], 0.7), rtol=1e-9, atol=1e-12)
+    assert not np.array_equal(groups[3], groups[4])
+
+
+@pytest.mark.parametrize(
+    "variant", [{"emphasis": "random_class"}, {"emphasis": "all", "normalisation": "cycle"}]
+)
+def test_both_engines_train_variants_of_the_weights(variant):
+    perceptron = Perceptron(7, "cross_entropy", bias=True)
+    p = problem(oscillation=Oscillation(**variant), perceptron=perceptron)
+    given = runs([1, 2])._replace(seed=np.array([1, 2]))
+    both = [
+        train_ensemble(p, given, Schedule.regular(90, 10), precision="float64", engine=engine)
+        for engine in ("xla", "fused")
+    ]
+    np.testing.assert_array_equal(both[0].class_weight, both[1].class_weight)
+    np.testing.assert_allclose(both[0].weighted_loss, both[1].weighted_loss, rtol=1e-9)

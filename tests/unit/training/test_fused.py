@@ -8,6 +8,7 @@ from dynamical_loss import losses
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.datasets.spiral import spiral
+from dynamical_loss.losses.weights import Oscillation
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import initial_parameters
 from dynamical_loss.models.network import network as network_of
@@ -31,7 +32,7 @@ def problem(*, classes=3, samples=17, features=2, loss="cross_entropy", waveform
     return network, Problem(
         network=network_of(settings, network, (features,)),
         loss=losses.sample_loss(loss),
-        waveform=waveform,
+        oscillation=Oscillation(waveform),
         optimiser=optimiser("sgd", {}),
         perceptron=Perceptron(layer.width, loss, layer.bias) if (layer := settings.hidden_layer) else None,
         **parts,
