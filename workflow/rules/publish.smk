@@ -5,14 +5,14 @@ def below_results(paths):
     return sorted({os.path.relpath(path, RESULTS) for path in paths})
 
 
-# Protocols are published from a study of their own, and what their table is computed from in small with them.
+# What the table of protocols is computed from; of figures, only their own file is needed.
 OF_PROTOCOLS = below_results(
     path
     for roles in PROTOCOL_INPUTS.values()
     for role in ("phase_narrow", "phase_wide", "threshold")
     for path in roles.get(role, ())
 )
-PUBLISHED_FILES = below_results(set(SHOWN_FILES) - {result(layout.PROTOCOLS)})
+PUBLISHED_FILES = below_results(SHOWN_FILES)
 
 
 rule publish:
@@ -22,11 +22,14 @@ rule publish:
         f"{PUBLISHED}/claims.json",
 
 
-rule publish_protocols:
-    input:
-        [f"{PUBLISHED}/{file}" for file in (layout.PROTOCOLS, *OF_PROTOCOLS)],
-        f"{PUBLISHED}/protocols.csv",
-        f"{PUBLISHED}/protocols.json",
+if CONFIG.protocols:
+
+    # The figure of protocols alone, and the results behind its table.
+    rule publish_protocols:
+        input:
+            [f"{PUBLISHED}/{file}" for file in (layout.PROTOCOLS, *OF_PROTOCOLS)],
+            f"{PUBLISHED}/protocols.csv",
+            f"{PUBLISHED}/protocols.json",
 
 
 rule publish_result:
@@ -39,7 +42,7 @@ rule publish_result:
     benchmark:
         f"{LOGS}/publish_result/{{file}}.tsv"
     wildcard_constraints:
-        file=pattern({*PUBLISHED_FILES, layout.PROTOCOLS, *OF_PROTOCOLS}),
+        file=pattern({*PUBLISHED_FILES, *OF_PROTOCOLS}),
     conda:
         ENVIRONMENT
     threads: 1

@@ -18,6 +18,7 @@ from dynamical_loss.figures import requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.figures.networks import label_of
+from dynamical_loss.figures.swarm import swarm
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -77,29 +78,6 @@ def _classes(studies: Sequence[xr.Dataset]) -> list[int]:
     """How many classes the studies' data have, each number once; of data that do not say it, none."""
     found = (json.loads(study.attrs.get(recorded.DATASET_SETTINGS, "{}")).get("classes") for study in studies)
     return sorted({int(classes) for classes in found if classes is not None})
-
-
-def swarm(
-    values: Floats, *, bin_width: float = 0.015, spacing: float = 0.024, widest: float = 0.22
-) -> Floats:
-    """Sideways shifts that keep like values from hiding each other.
-
-    Args:
-        values: shape (n,).
-        bin_width: values that share a bin are set side by side.
-        spacing: between neighbours.
-        widest: width of the fullest row.
-
-    Returns:
-        Shifts, shape (n,), symmetric about 0 within each bin.
-    """
-    shifts = np.zeros(values.size)
-    bins = np.floor(values / bin_width)
-    for row in np.unique(bins):
-        own = np.flatnonzero(bins == row)
-        step = min(spacing, widest / max(own.size - 1, 1))
-        shifts[own] = (np.arange(own.size) - (own.size - 1) / 2) * step
-    return shifts
 
 
 def _draw(axis: Axes, centre: float, values: Floats, colour: str, marker: str, label: str) -> None:

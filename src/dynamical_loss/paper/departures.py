@@ -79,6 +79,7 @@ class Rule:
         agrees: whether a value that was found counts as the paper's.
         value: computes the fact from those of `keys`, in their order.
         words: of a departure, with ``{key}``, ``{found}`` and ``{paper}``.
+        before: what a result has that was made before its key existed; by default it is unknown.
     """
 
     keys: tuple[str, ...]
@@ -87,12 +88,13 @@ class Rule:
     agrees: Callable[[Any, Any], bool] = operator.eq
     value: Callable[..., Any] = _itself
     words: str = "{key} is {found}, in the paper {paper}"
+    before: Any = _ABSENT
 
     def departure(self, facts: Mapping[str, Any]) -> Departure | None:
         """How these facts depart from the paper; None if they do not."""
         values = []
         for key in self.keys:
-            known = recorded.setting(facts, key, _ABSENT)
+            known = recorded.setting(facts, key, self.before)
             if known is _ABSENT:
                 words = f"the file does not record {key}"
                 return Departure((key,), self.sort, False, None, self.paper, words)

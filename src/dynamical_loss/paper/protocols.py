@@ -24,6 +24,17 @@ from dynamical_loss.results.recorded import DATASET_SETTINGS
 
 _LOSS = {"loss.kind": "cross_entropy", "loss.waveform": "triangle"}
 
+LOSS_PARTS = {
+    "loss.weighting": "sample",
+    "loss.emphasis": "class",
+    "loss.normalisation": "each_step",
+    "loss.cycles": None,
+}
+"""Parts of the paper's loss that variants leave out."""
+
+# Keys that came later: whatever was trained before them has the paper's parts.
+_PARTS = tuple(Rule((key,), Sort.PROTOCOL, paper, before=paper) for key, paper in LOSS_PARTS.items())
+
 
 def _dataset(name: str) -> Rule:
     words = "the dataset is {found}, in the paper {paper}"
@@ -65,19 +76,22 @@ _SPIRAL_DATA = (
     # Whether the authors drew the noise anew for each run is not published, so several draws are theirs too.
     Rule((_DRAW,), Sort.DATA, SPIRAL["train_seed"], lambda found, paper: found == paper or _is_list(found)),
 )
-_GRADIENT_DESCENT = exactly(
-    Sort.PROTOCOL,
-    {
-        **_LOSS,
-        "model.kind": "mlp",
-        "model.depth": 1,
-        "optimiser.kind": "sgd",
-        "optimiser.arguments": {},
-        "batch_size": None,
-        "learning_rate_schedule": [],
-        "oscillation_stop": None,
-        "evaluation_samples": None,
-    },
+_GRADIENT_DESCENT = (
+    *exactly(
+        Sort.PROTOCOL,
+        {
+            **_LOSS,
+            "model.kind": "mlp",
+            "model.depth": 1,
+            "optimiser.kind": "sgd",
+            "optimiser.arguments": {},
+            "batch_size": None,
+            "learning_rate_schedule": [],
+            "oscillation_stop": None,
+            "evaluation_samples": None,
+        },
+    ),
+    *_PARTS,
 )
 
 
@@ -201,6 +215,7 @@ MYRTLE5_RUN: Protocol = (
             "batch_size": BATCH,
         },
     ),
+    *_PARTS,
     Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
     Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
     *_cifar10(EPOCHS),
@@ -215,6 +230,7 @@ WIDE_RESNET: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "wide_resnet"}),
     _dataset("CIFAR-10"),
     *exactly(Sort.PROTOCOL, {**_LOSS, "batch_size": WIDE_RESNET_BATCH}),
+    *_PARTS,
     *_cifar10(WIDE_RESNET_EPOCHS),
     *recorded_at_all(
         Sort.PROTOCOL,

@@ -21,6 +21,7 @@ from dynamical_loss.figures import (
     phase_plane,
     style,
 )
+from dynamical_loss.figures.swarm import swarm
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from figure_parts import require_legible_texts
 
@@ -307,7 +308,7 @@ def test_figs0_one_seed_has_no_interval():
 
 def test_like_values_stand_side_by_side():
     values = np.array([0.5, 0.9931, 0.9931, 0.9931, 0.7])
-    shifts = figS0_initialisation.swarm(values)
+    shifts = swarm(values)
     np.testing.assert_allclose(shifts[[0, 4]], 0.0)
     np.testing.assert_allclose(shifts[1:4], [-0.024, 0.0, 0.024])
-    assert np.ptp(figS0_initialisation.swarm(np.full(50, 0.5))) == pytest.approx(0.22)
+    assert np.ptp(swarm(np.full(50, 0.5))) == pytest.approx(0.22)

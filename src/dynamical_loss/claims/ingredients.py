@@ -1,0 +1,123 @@
+"""What the tilt needs (beyond the paper, Fig. S6): the gain that is left without one part of the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.analysis.intervals import widening
+from dynamical_loss.claims.cells import static_accuracy
+from dynamical_loss.claims.criteria import above
+from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.paper.departures import facts_of
+from dynamical_loss.paper.protocols import LOSS_PARTS, NARROW, phase_of_spiral
+from dynamical_loss.results import recorded
+
+Floats = npt.NDArray[np.float64]
+
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "random_order": ("a fixed order of the classes", {"loss.emphasis": "random_class"}),
+    "random_groups": ("classes (random groups of samples in their place)", {"loss.emphasis": "random_group"}),
+    "in_phase": (
+        "any tilt (all classes at once, a pure modulation of the learning rate)",
+        {"loss.emphasis": "all", "loss.normalisation": "cycle"},
+    ),
+    "unnormalised": (
+        "Eq. 5 (weights with the same mean over a cycle, not at each step)",
+        {"loss.normalisation": "cycle"},
+    ),
+    "one_cycle": ("repetition (one cycle, then the static loss)", {"loss.cycles": 1}),
+}
+"""By name: what the loss is left without, and the settings that leave it out."""
+
+
+def variant_of(item: xr.Dataset) -> str | None:
+    """Which of `VARIANTS` a study was trained with; ``whole`` for the paper's loss, None for others."""
+    settings = recorded.settings_of(item)
+    parts = {key: recorded.setting(settings, key, usual) for key, usual in LOSS_PARTS.items()}
+    changed = {key: value for key, value in parts.items() if value != LOSS_PARTS[key]}
+    if not changed:
+        return "whole"
+    return next((name for name, (_, without) in VARIANTS.items() if changed == dict(without)), None)
+
+
+def dynamical_accuracy(item: xr.Dataset, variable: str) -> Floats:
+    """Accuracy at the only T and the only A above 1, shape (seed,)."""
+    cells = item[variable].where(item["amplitude"] > 1.0, drop=True)
+    if cells.sizes["period"] * cells.sizes["amplitude"] != 1:
+        raise UntestedError("more than one cell with A > 1")
+    return np.asarray(cells.values.ravel(), dtype=np.float64)
+
+
+def remaining(variant: Floats, whole: Floats, static: Floats, *, resamples: int, seed: int) -> Measurement:
+    """Share of the gain that is left, with its 95 % bootstrap interval over seeds, resampled together.
+
+    Args:
+        variant: accuracy of the variant, (seed,).
+        whole: of the whole dynamical loss, for the same seeds.
+        static: of the static loss, for the same seeds.
+        resamples: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        UntestedError: if the whole loss gains nothing that could be shared.
+    """
+    gains = np.stack([variant - static, whole - static])
+    means = gains.mean(axis=1)
+    n = gains.shape[1]
+    if n < MINIMUM_RUNS:
+        return Measurement(n=n)
+    chosen = np.random.default_rng([seed, 3]).integers(n, size=(resamples, n))
+    drawn = gains[:, chosen].mean(axis=2)
+    if means[1] <= 0 or np.quantile(drawn[1], 0.025) <= 0:
+        raise UntestedError("the whole dynamical loss gains nothing at this cell", Measurement(n=n))
+    share = float(means[0] / means[1])
+    ends = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
+    lower, upper = (share + widening(n, n - 1) * (float(end) - share) for end in ends)
+    return Measurement(share, (lower, upper), n)
+
+
+def _share(name: str, variable: str, evidence: Evidence) -> Measurement:
+    studies = {variant_of(item): item for item in evidence.files("ingredients")}
+    missing = [which for which in ("whole", name) if which not in studies]
+    if missing:
+        raise UntestedError(f"no study of the variant '{missing[0]}'")
+    whole, variant = studies["whole"], studies[name]
+    require(phase_of_spiral(NARROW), facts_of(whole))
+    require(phase_of_spiral(NARROW), facts_of(variant), but=tuple(LOSS_PARTS))
+    cells = [(tuple(item["period"].values), float(item["amplitude"].max())) for item in (whole, variant)]
+    if cells[0] != cells[1]:
+        raise UntestedError("the variant was trained at another T or A")
+    seeds = min(whole.sizes["seed"], variant.sizes["seed"])
+    return remaining(
+        dynamical_accuracy(variant, variable)[:seeds],
+        dynamical_accuracy(whole, variable)[:seeds],
+        static_accuracy(whole[variable])[:seeds],
+        resamples=evidence.settings.resamples,
+        seed=evidence.settings.seed,
+    )
+
+
+CLAIMS: tuple[Claim, ...] = tuple(
+    Claim(
+        f"without_{name}_{short}",
+        "beyond the paper (Fig. S6)",
+        f"most of the gain in {words} accuracy is left without {what}",
+        math.nan,
+        f"gain in final {words} accuracy over the static loss, as a share of that of the whole loss "
+        "at the same T and A, means over n seeds resampled together",
+        above(0.5),
+        ("ingredients",),
+        partial(_share, name, f"{short}_accuracy"),
+        "share of the gain",
+    )
+    for name, (what, _) in VARIANTS.items()
+    for short, words in (("train", "training"), ("validation", "validation"))
+)
+"""One for each part of the loss and kind of accuracy; the rule was registered before the runs."""
