@@ -21,8 +21,17 @@ from project import Plan, assert_same, numbers
 
 SPIRAL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "spiral"}
 IMAGE_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "images"}
-FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES
-CURVATURE_FIGURES = {"fig4_cascade", "fig5_threshold_scaling", "figS1_hessian_modes", "figS2_cascade_cifar10"}
+PROTOCOL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "protocols"}
+FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES
+CURVATURE_FIGURES = {
+    "fig4_cascade",
+    "fig5_threshold_scaling",
+    "figS1_hessian_modes",
+    "figS2_cascade_cifar10",
+    "figS5_protocols",
+}
+# Both tables of claims, and the figure of one of them.
+CLAIMS_ANEW = {"evaluate_claims": 1, "evaluate_protocols": 1}
 GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
 
 
@@ -93,9 +102,15 @@ CONTRACT = {
     "phase/myrtle5.nc": dimensions(
         "train_accuracy_curve", "validation_accuracy_curve", over="period amplitude seed step"
     ),
-    "phase/*.nc": dimensions(
+    "phase/[!l]*.nc": dimensions(
         "train_accuracy", "validation_accuracy", "diverged", over="period amplitude seed"
     ),
+    "phase/lecun_redrawn.nc": {
+        **dimensions("train_accuracy", "diverged", over="noise_seed period amplitude seed"),
+        **dimensions("train_accuracy_variance", over="period amplitude part"),
+        **dimensions("train_accuracy_variance_interval", over="period amplitude part bound"),
+    },
+    "protocols.nc": dimensions("protocol", "id", "measured_value", "verdict", "hangs_on", over="row"),
     "trajectory/*.nc": {
         **dimensions("class_weight", over="step class_index"),
         **dimensions("weighted_loss", "loss", "train_accuracy", "validation_accuracy", over="step"),
@@ -248,7 +263,10 @@ def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, mo
     plan = project.plan()
     config = project.settings("config.yaml")
     of_images = {name for name, study in config["phase"].items() if study.get("dataset") == "images"}
-    studies = {text.partition(",")[0] for text in plan.starting("Training") if "," in text}
+    # Draws of the data are studies of their own.
+    studies = {
+        text.partition(",")[0].partition("_noise")[0] for text in plan.starting("Training") if "," in text
+    }
     assert studies == (of_images if dataset == "images" else set(config["phase"]) - of_images)
     runs = {text.removeprefix("the trajectory ") for text in plan.starting("Training") if "," not in text}
     assert all(run.startswith("cascade_images") == (dataset == "images") for run in runs) and runs
@@ -259,7 +277,7 @@ def test_editing_a_probe_never_retrains(project, whole):
     plan = project.plan()
     assert plan.jobs == {
         **{rule: whole.jobs[rule] for rule in ("probe_spectrum", "find_instabilities", "fit_threshold")},
-        "evaluate_claims": 1,
+        **CLAIMS_ANEW,
         "render_figure": len(CURVATURE_FIGURES),
     }
     assert plan.starting("Rendering") == CURVATURE_FIGURES
@@ -267,7 +285,7 @@ def test_editing_a_probe_never_retrains(project, whole):
 
 def test_editing_the_claims_only_evaluates_them(project):
     project.edit("claims/spiral.py")
-    assert project.plan().jobs == {"evaluate_claims": 1}
+    assert project.plan().jobs == {**CLAIMS_ANEW, "render_figure": 1}
 
 
 def test_editing_the_front_door_remakes_nothing(project):
@@ -297,7 +315,7 @@ def test_another_version_of_a_package_remakes_what_it_computes(project, whole, p
 # Growing a study, and changing settings
 # --------------------------------------------------------------------------------------------------
 
-AFTER_PHASE = {"aggregate_phase": 1, "render_figure": 1, "evaluate_claims": 1}
+AFTER_PHASE = {"aggregate_phase": 1, "render_figure": 2, **CLAIMS_ANEW}
 
 
 @pytest.mark.parametrize(
@@ -316,7 +334,7 @@ def test_growing_a_study_trains_only_what_is_new(project, change, blocks):
     plan = project.plan(overlay=project.overlay(f"phase: {{spiral_w100: {{{change}}}}}"))
     assert plan.starting("Training") == {f"spiral_w100, {block}" for block in blocks}
     assert plan.jobs == {"train_phase_block": len(blocks), **AFTER_PHASE}
-    assert plan.starting("Rendering") == {"fig3_phase_spiral"}
+    assert plan.starting("Rendering") == {"fig3_phase_spiral", "figS5_protocols"}
 
 
 def test_shrinking_a_study_trains_nothing(project):
@@ -371,16 +389,24 @@ def test_a_probe_setting_does_not_retrain(project):
     assert plan.jobs == {
         "probe_spectrum": 1,
         "find_instabilities": 1,
-        "evaluate_claims": 1,
-        "render_figure": 2,
+        **CLAIMS_ANEW,
+        "render_figure": 3,
     }
     assert plan.starting("Probing the curvature along") == {"cascade_seed0"}
 
 
 def test_an_analysis_setting_does_not_probe(project, whole):
     plan = project.plan(overlay=project.overlay("instabilities: {tolerance: 0.2}"))
-    assert set(plan.jobs) == {"find_instabilities", "fit_threshold", "evaluate_claims", "render_figure"}
-    assert plan.jobs["find_instabilities"] == whole.jobs["find_instabilities"]
+    assert set(plan.jobs) == {"find_instabilities", "fit_threshold", *CLAIMS_ANEW, "render_figure"}
+    # The other reading, of the two runs of the threshold study, has settings of its own.
+    assert plan.jobs["find_instabilities"] == whole.jobs["find_instabilities"] - 2
+    other = project.plan(overlay=project.overlay("readings: {fixed_tolerance: {tolerance: 0.2}}"))
+    assert other.jobs == {
+        "find_instabilities": 2,
+        "fit_threshold": 1,
+        "evaluate_protocols": 1,
+        "render_figure": 1,
+    }
 
 
 def test_training_settings_retrain_their_study_alone(project):
@@ -438,10 +464,12 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
     for study in studies.values():
         dynamical = sum(amplitude > 1 for amplitude in study["amplitudes"])
         cells = len(study["periods"]) * dynamical + (1 in study["amplitudes"])
-        expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10))
+        draws = max(1, len(study.get("noise_seeds", [])))
+        expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10)) * draws
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
-    assert plan.jobs["render_figure"] == len(FIGURES)
+    # Fig. S6 belongs to a study of its own.
+    assert plan.jobs["render_figure"] == len(FIGURES) - 1
 
 
 def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):
@@ -449,7 +477,7 @@ def test_numbers_are_known_by_their_names_whatever_characters_these_have(project
     rates = ["2", "1e+16", "3.3", "3.3000000000000003", "1.5e+300"]
     amplitudes = ["3.3000000000000003", "1e+16"]
     settings = {
-        "threshold": {"widths": {100: {"learning_rates": [*map(float, rates)]}}},
+        "threshold": {"scaling": {"widths": {100: {"learning_rates": [*map(float, rates)]}}}},
         "phase": {"spiral_w100": {"amplitudes": [1, 10, *map(float, amplitudes)]}},
     }
     overlay = project.overlay(json.dumps(settings))
@@ -467,7 +495,7 @@ def test_numbers_are_known_by_their_names_whatever_characters_these_have(project
         *(f"spiral_w100, {block}" for block in blocks),
     }
     assert plan.starting("Probing") == {f"the curvature along {run}" for run in runs}
-    assert plan.jobs["fit_threshold"] == 1
+    assert plan.jobs["fit_threshold"] == 2
     assert {"fig5_threshold_scaling", "fig3_phase_spiral"} <= plan.starting("Rendering")
 
 
@@ -531,6 +559,41 @@ def test_a_part_of_the_study_is_made_alone(empty, part, figures, dataset):
     assert plan.starting("Preparing the dataset") == {dataset}
     table = f"{part.removesuffix('s')}_claims"
     assert plan.starting("Holding the paper's claims against the results:") == {table}
+
+
+def test_protocols_are_made_alone(empty):
+    plan = empty.plan("protocols")
+    assert plan.starting("Rendering") == PROTOCOL_FIGURES
+    assert plan.jobs["evaluate_protocols"] == plan.jobs["gather_draws"] == 1
+    assert plan.starting("Preparing the dataset") == {"spiral", "spiral_noise100", "spiral_noise101"}
+    assert "evaluate_claims" not in plan.jobs
+
+
+def test_another_draw_of_the_data_trains_that_draw_alone(project):
+    overlay = project.overlay("phase: {lecun_redrawn: {noise_seeds: [100, 101, 7]}}")
+    plan = project.plan(overlay=overlay)
+    assert plan.starting("Training") == {
+        f"lecun_redrawn_noise7, {block}_seeds0-1" for block in ("static", "T20_A10")
+    }
+    assert plan.jobs == {
+        "prepare_dataset": 1,
+        "train_phase_block": 2,
+        "aggregate_phase": 1,
+        "gather_draws": 1,
+        "evaluate_protocols": 1,
+        "render_figure": 1,
+    }
+
+
+def test_without_protocols_there_is_no_table_of_them(empty):
+    """Groups cannot be taken away by an overlay, so a configuration of one's own says it."""
+    settings = empty.settings("config.yaml")
+    del settings["protocols"]
+    (empty.folder / "config.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    plan = empty.plan()
+    assert "evaluate_protocols" not in plan.jobs
+    assert "gather_draws" not in plan.jobs
+    assert plan.starting("Rendering") == FIGURES - {"figS5_protocols"}
 
 
 def test_only_small_datasets_are_made_beside_snakemake(empty):

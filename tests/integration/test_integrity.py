@@ -23,7 +23,7 @@ def test_a_finished_study_is_sound(finished):
     status, problems, counts = verified(finished)
     assert (status, problems) == (0, [])
     figures = len(list(finished.result("figures").glob("*.pdf")))
-    results = len(list((finished.folder / "results").rglob("*.nc"))) + figures + 1  # and the claims
+    results = len(list((finished.folder / "results").rglob("*.nc"))) + figures + 2  # and two tables of claims
     assert figures == len(FIGURES)
     assert counts == f"{results} results: 0 damaged, 0 unreadable, 0 foreign, 0 stale, 0 unfinished"
 
@@ -127,7 +127,11 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
     assert "download_dataset" in rules and len(rules) > 14
     for name, (command, runs_nothing) in rules.items():
         # Neither Python of its own, nor a script, a notebook or a wrapper.
-        assert (command is None) == runs_nothing == (name in ("all", "spiral", "images", "publish")), name
+        assert (
+            (command is None)
+            == runs_nothing
+            == (name in ("all", "spiral", "images", "protocols", "publish", "publish_protocols"))
+        ), name
         fields = re.findall(r"(?<!{){([^{}]*)}", command or "")
         assert all(field.endswith(":q") for field in fields), name
 

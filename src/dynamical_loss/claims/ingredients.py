@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,34 +15,9 @@ from dynamical_loss.claims.criteria import above
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.protocols import LOSS_PARTS, NARROW, phase_of_spiral
-from dynamical_loss.results import recorded
+from dynamical_loss.paper.variants import VARIANTS, variant_of
 
 Floats = npt.NDArray[np.float64]
-
-VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "random_order": ("a fixed order of the classes", {"loss.emphasis": "random_class"}),
-    "random_groups": ("classes (random groups of samples in their place)", {"loss.emphasis": "random_group"}),
-    "in_phase": (
-        "any tilt (all classes at once, a pure modulation of the learning rate)",
-        {"loss.emphasis": "all", "loss.normalisation": "cycle"},
-    ),
-    "unnormalised": (
-        "Eq. 5 (weights with the same mean over a cycle, not at each step)",
-        {"loss.normalisation": "cycle"},
-    ),
-    "one_cycle": ("repetition (one cycle, then the static loss)", {"loss.cycles": 1}),
-}
-"""By name: what the loss is left without, and the settings that leave it out."""
-
-
-def variant_of(item: xr.Dataset) -> str | None:
-    """Which of `VARIANTS` a study was trained with; ``whole`` for the paper's loss, None for others."""
-    settings = recorded.settings_of(item)
-    parts = {key: recorded.setting(settings, key, usual) for key, usual in LOSS_PARTS.items()}
-    changed = {key: value for key, value in parts.items() if value != LOSS_PARTS[key]}
-    if not changed:
-        return "whole"
-    return next((name for name, (_, without) in VARIANTS.items() if changed == dict(without)), None)
 
 
 def dynamical_accuracy(item: xr.Dataset, variable: str) -> Floats:

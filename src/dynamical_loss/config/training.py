@@ -422,7 +422,7 @@ class TrajectorySettings(TrainingSettings):
     @model_validator(mode="after")
     def _can_be_followed(self) -> TrajectorySettings:
         if self.loss.emphasis == "random_group":
-            raise ValueError("loss.emphasis: a followed run keeps no groups for its probes; take another")
+            raise ValueError("loss.emphasis: a followed run keeps no groups for its probes; take class")
         return self
 
     @model_validator(mode="after")

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from pydantic import Field
 
 from dynamical_loss.analysis.intervals import bootstrap_interval
-from dynamical_loss.claims.cells import static_accuracy
-from dynamical_loss.claims.ingredients import VARIANTS, dynamical_accuracy, variant_of
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
@@ -20,6 +18,7 @@ from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Rol
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.figures.networks import label_of
 from dynamical_loss.figures.swarm import swarm
+from dynamical_loss.paper.variants import VARIANTS, variant_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -95,26 +94,32 @@ def render(inputs: Inputs, options: Options) -> Figure:
     rows = [name for name in _NAMES if name == "static" or name in studies]
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 0.42 * len(rows) + 1.1), sharey=True)
     for axis, (variable, words) in zip(axes, _KINDS, strict=True):
-        static = static_accuracy(whole[variable])
+        static = _accuracy(whole, variable, 1.0)
         for line, name in enumerate(rows):
-            values = static if name == "static" else dynamical_accuracy(studies[name], variable)
+            values = static if name == "static" else _accuracy(studies[name], variable)
             _row(axis, line, values, name in VARIANTS)
-        for value, colour in zip((static.mean(), _mean(whole, variable)), style.CLASS_COLOURS, strict=False):
+        for value, colour in zip(
+            (static.mean(), _accuracy(whole, variable).mean()), style.CLASS_COLOURS, strict=False
+        ):
             axis.axvline(value, color=colour, linewidth=0.7, linestyle="--", zorder=0)
         axis.set_xlabel(f"final {words} accuracy")
     axes[0].set_yticks(range(len(rows)), [_NAMES[name] for name in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     amplitude, period = float(whole["amplitude"].max()), int(whole["period"][0])
-    axes[0].set_title(
-        f"{label_of(recorded.settings_of(whole)['model'])}, $T={period}$, $A={amplitude:g}$, "
-        f"$n={whole.sizes['seed']}$ seeds",
+    titles = (
+        label_of(recorded.settings_of(whole)["model"]),
+        f"$T={period}$, $A={amplitude:g}$, $n={whole.sizes['seed']}$ seeds",
     )
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, loc="right")
     style.panel_letters(axes)
     return figure
 
 
-def _mean(item: xr.Dataset, variable: str) -> float:
-    return float(dynamical_accuracy(item, variable).mean())
+def _accuracy(item: xr.Dataset, variable: str, amplitude: float | None = None) -> Floats:
+    """Accuracy at one A, or at the only one above 1, shape (seed,)."""
+    wanted = float(item["amplitude"].max()) if amplitude is None else amplitude
+    return np.asarray(item[variable].sel(amplitude=wanted).isel(period=0).values, dtype=np.float64)
 
 
 def _row(axis: Axes, line: int, values: Floats, is_variant: bool) -> None:

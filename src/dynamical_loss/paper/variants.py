@@ -1,0 +1,37 @@
+"""Variants of the dynamical loss that leave out one of its parts (Fig. S6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dynamical_loss.paper.protocols import LOSS_PARTS
+from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "random_order": ("a fixed order of the classes", {"loss.emphasis": "random_class"}),
+    "random_groups": ("classes (random groups of samples in their place)", {"loss.emphasis": "random_group"}),
+    "in_phase": (
+        "any tilt (all classes at once, a pure modulation of the learning rate)",
+        {"loss.emphasis": "all", "loss.normalisation": "cycle"},
+    ),
+    "unnormalised": (
+        "Eq. 5 (weights with the same mean over a cycle, not at each step)",
+        {"loss.normalisation": "cycle"},
+    ),
+    "one_cycle": ("repetition (one cycle, then the static loss)", {"loss.cycles": 1}),
+}
+"""By name: what the loss is left without, and the settings that leave it out."""
+
+
+def variant_of(item: xr.Dataset) -> str | None:
+    """Which of `VARIANTS` a study was trained with; ``whole`` for the paper's loss, None for others."""
+    settings = recorded.settings_of(item)
+    parts = {key: recorded.setting(settings, key, usual) for key, usual in LOSS_PARTS.items()}
+    changed = {key: value for key, value in parts.items() if value != LOSS_PARTS[key]}
+    if not changed:
+        return "whole"
+    return next((name for name, (_, without) in VARIANTS.items() if changed == dict(without)), None)
