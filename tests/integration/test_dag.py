@@ -468,8 +468,8 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
         expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10)) * draws
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
-    # Fig. S6 belongs to a study of its own.
-    assert plan.jobs["render_figure"] == len(FIGURES) - 1
+    # Fig. S6 and S7 belong to a study of their own.
+    assert plan.jobs["render_figure"] == len(FIGURES) - 2
 
 
 def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dynamical_loss.claims import images, ingredients, instabilities, spiral, thresholds
+from dynamical_loss.claims import images, ingredients, instabilities, losses, spiral, thresholds
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.claims.evidence import (
     MINIMUM_RUNS,
@@ -41,6 +41,7 @@ CLAIMS: tuple[Claim, ...] = (
     *thresholds.CLAIMS,
     *instabilities.KERNEL_CLAIMS,
     *images.SUPPLEMENT_CLAIMS,
+    *losses.CLAIMS,
     *ingredients.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""

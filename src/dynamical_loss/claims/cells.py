@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from dynamical_loss.analysis.cells import best_cell as best_of
 from dynamical_loss.claims.evidence import UntestedError
 from dynamical_loss.notation import exact
 
@@ -92,16 +93,9 @@ def dynamical_cells(accuracy: xr.DataArray) -> xr.DataArray:
 
 
 def best_cell(accuracy: xr.DataArray) -> tuple[Floats, Floats]:
-    """The cell with A > 1 that is best on the even seeds, on the odd ones: (accuracy, that at A = 1).
-
-    Seeds that choose do not measure, so the best of many noisy cells gains nothing from its luck.
-    """
-    cells = dynamical_cells(accuracy)
-    if cells.sizes["seed"] < 2:
+    """See `analysis.cells.best_cell`; `UntestedError` where no cell or no seed is left."""
+    dynamical_cells(accuracy)
+    static_accuracy(accuracy)
+    if accuracy.sizes["seed"] < 2:
         raise UntestedError("a single seed cannot both choose a cell and measure it")
-    runs = [name for name in cells.dims if name not in ("period", "amplitude")]
-    choosing = cells.isel(seed=slice(0, None, 2)).mean(runs)
-    best = choosing.argmax(("period", "amplitude"))
-    odd = slice(1, None, 2)
-    found = np.asarray(cells.isel(best).values[..., odd], dtype=np.float64)
-    return found, static_accuracy(accuracy)[..., odd]
+    return best_of(accuracy)

@@ -64,8 +64,8 @@ SPIRAL_EVIDENCE = {
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
-# Fig. S6 belongs to a study of its own.
-SHOWN = FIGURES.keys() - {"figS6_ingredients"}
+# Fig. S6 and S7 belong to a study of their own.
+SHOWN = FIGURES.keys() - {"figS6_ingredients", "figS7_losses"}
 IMAGE_EVIDENCE = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
@@ -80,7 +80,7 @@ def configured(**figures):
     return study.load(values, "config.yaml", FIGURES)
 
 
-ALL = configured(ingredients=["initialisation_lecun"])
+ALL = configured(ingredients=["initialisation_lecun"], losses=["initialisation_lecun"])
 
 
 # What is shown -------------------------------------------------------------------------------------

@@ -1,0 +1,95 @@
+"""Other base losses and waveforms (the follow-up, arXiv 2410.10690, by its abstract; Fig. S7)."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.claims.cells import best_cell
+from dynamical_loss.claims.criteria import above
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.paper.departures import facts_of
+from dynamical_loss.paper.losses import KINDS, PAPER_WAVEFORM, kind_of, waveform_of, width_of
+from dynamical_loss.paper.protocols import LOSS_PARTS, NARROW, phase_of_spiral
+
+Floats = npt.NDArray[np.float64]
+
+FEWEST_WIDTHS = 3
+"""Fewer sizes than that are not several."""
+
+_VARIED = ("loss.kind", "loss.waveform", *LOSS_PARTS)
+
+
+def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[int, xr.Dataset]:
+    """Studies of one dynamical loss by width; `UntestedError` unless all else is the paper's."""
+    found = {
+        width_of(item): item
+        for item in evidence.files("losses")
+        if (kind_of(item), waveform_of(item)) == (kind, waveform)
+    }
+    for width, item in found.items():
+        require(phase_of_spiral(width), facts_of(item), but=_VARIED)
+    return found
+
+
+def gain(item: xr.Dataset) -> Floats:
+    """Gain in validation accuracy in the cell that is best on the even seeds, of the odd ones, (seed,)."""
+    found, static = best_cell(item["validation_accuracy"])
+    return found - static
+
+
+def _over_widths(kind: tuple[str, str], evidence: Evidence) -> Measurement:
+    studies = _studies(evidence, kind, PAPER_WAVEFORM)
+    if len(studies) < FEWEST_WIDTHS:
+        raise UntestedError(f"{len(studies)} widths, {FEWEST_WIDTHS} are needed")
+    gains = [gain(item) for item in studies.values()]
+    seeds = min(map(len, gains))
+    return evidence.mean(np.mean([each[:seeds] for each in gains], axis=0))
+
+
+def _of_waveform(kind: tuple[str, str], waveform: str, evidence: Evidence) -> Measurement:
+    studies = _studies(evidence, kind, waveform)
+    if NARROW not in studies:
+        raise UntestedError(f"no study of width {NARROW}")
+    return evidence.mean(gain(studies[NARROW]))
+
+
+_FOLLOW_UP = "follow-up, abstract (Fig. S7)"
+_BEST = "final validation accuracy minus that at A = 1 in the cell that is best on the even seeds"
+
+CLAIMS: tuple[Claim, ...] = (
+    *(
+        Claim(
+            f"several_sizes_{'_'.join(kind)}",
+            _FOLLOW_UP,
+            f"a dynamical loss ({words}) raises the validation accuracy of networks of several sizes",
+            math.nan,
+            f"{_BEST}, mean over the widths (at least {FEWEST_WIDTHS}), then over the n odd seeds",
+            above(0.0),
+            ("losses",),
+            partial(_over_widths, kind),
+            "difference of accuracies",
+        )
+        for kind, words in KINDS.items()
+    ),
+    *(
+        Claim(
+            f"waveform_{waveform}_{'_'.join(kind)}",
+            "beyond the paper (Fig. S7)",
+            f"so does one with a {waveform} in place of the triangle ({words}), at width {NARROW}",
+            math.nan,
+            f"{_BEST}, mean over the n odd ones",
+            above(0.0),
+            ("losses",),
+            partial(_of_waveform, kind, waveform),
+            "difference of accuracies",
+        )
+        for kind, words in KINDS.items()
+        for waveform in ("sine", "square")
+    ),
+)
+"""The rules were registered before the runs (docs/choices.md)."""

@@ -1,0 +1,70 @@
+"""Claims about other losses and waveforms, on made-up accuracies."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from claim_results import phase
+from dynamical_loss import claims
+from dynamical_loss.claims.criteria import Verdict
+from dynamical_loss.config.analysis import BootstrapSettings
+
+
+def study(gain, width, *, amplitudes=(1, 5), seeds=20, **loss):
+    """Validation accuracy is 0.45 at A = 1, and that much more above it."""
+    item = phase(
+        lambda _, amplitude: 0.5 if amplitude == 1 else 0.5 + gain,
+        width=width,
+        amplitudes=amplitudes,
+        seeds=seeds,
+    )
+    settings = json.loads(item.attrs["settings"])
+    settings["loss"] |= loss
+    return item.assign_attrs(settings=json.dumps(settings))
+
+
+def rows(*items):
+    found = claims.evaluate({"losses": list(items)}, BootstrapSettings(resamples=500), given_only=True)
+    return {row.id: row for row in found}
+
+
+def test_the_gain_is_averaged_over_the_widths():
+    gains = {20: 0.3, 100: 0.1, 1000: -0.1}
+    row = rows(*(study(gain, width) for width, gain in gains.items()))["several_sizes_cross_entropy_sample"]
+    assert row.measured_value == pytest.approx(np.mean(list(gains.values())), abs=1e-9)
+    assert (row.verdict, row.n) == (Verdict.REPRODUCED, 10)
+    worse = rows(*(study(-gain, width) for width, gain in gains.items()))
+    assert worse["several_sizes_cross_entropy_sample"].verdict is Verdict.CONTRADICTED
+
+
+def test_every_loss_and_waveform_has_rows_of_its_own():
+    output = {"kind": "mse", "weighting": "output"}
+    found = rows(
+        *(study(0.2, width, kind="mse") for width in (20, 100, 300)),
+        *(study(-0.2, width, **output) for width in (20, 100, 300)),
+        study(0.1, 100, kind="mse", waveform="sine"),
+        study(-0.1, 100, waveform="square", **output),
+    )
+    assert found["several_sizes_mse_sample"].measured_value == pytest.approx(0.2)
+    assert found["several_sizes_mse_output"].measured_value == pytest.approx(-0.2)
+    assert found["waveform_sine_mse_sample"].measured_value == pytest.approx(0.1)
+    assert found["waveform_square_mse_output"].verdict is Verdict.CONTRADICTED
+    assert found["waveform_sine_mse_output"].verdict is Verdict.NOT_TESTED
+    assert "0 widths, 3 are needed" in found["several_sizes_cross_entropy_sample"].rule
+
+
+def test_a_study_that_differs_in_more_is_not_taken():
+    row = rows(*(study(0.2, width, rest_steps=0) for width in (20, 100)), other())[
+        "several_sizes_cross_entropy_sample"
+    ]
+    assert row.verdict is Verdict.NOT_TESTED
+    assert "batch_size is 10" in row.rule
+
+
+def other():
+    item = study(0.2, 300)
+    settings = json.loads(item.attrs["settings"]) | {"batch_size": 10}
+    return item.assign_attrs(settings=json.dumps(settings))

@@ -1,0 +1,83 @@
+"""Fig. S7 shows the accuracies of the seeds that did not choose."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from claim_results import phase
+from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import figS7_losses, style
+from figure_parts import require_legible_texts
+
+mpl.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def _look():
+    with style.style():
+        yield
+    plt.close("all")
+
+
+def study(accuracy, width, **loss):
+    item = phase(
+        lambda _, amplitude: 0.5 if amplitude == 1 else accuracy, width=width, amplitudes=(1, 5), seeds=8
+    )
+    settings = json.loads(item.attrs["settings"])
+    settings["loss"] |= loss
+    return item.assign_attrs(settings=json.dumps(settings))
+
+
+STUDIES = [
+    study(0.8, 20),
+    study(0.9, 100),
+    study(0.6, 20, kind="mse"),
+    study(0.7, 100, kind="mse"),
+    study(0.75, 100, kind="mse", waveform="sine"),
+]
+
+
+def curves(axis):
+    return {container.get_label(): container.lines[0] for container in axis.containers}
+
+
+def test_curves_are_means_of_the_odd_seeds():
+    figure = figS7_losses.render({"study": STUDIES}, {})
+    figure.canvas.draw()
+    sizes, waves = figure.axes
+    found = curves(sizes)
+    noise = np.linspace(-0.01, 0.01, 8)[1::2].mean()
+    expected = {
+        "cross-entropy, static": (0.5, 0.5),
+        "cross-entropy, dynamical": (0.8, 0.9),
+        "squared error, weights on samples, static": (0.5, 0.5),
+        "squared error, weights on samples, dynamical": (0.6, 0.7),
+    }
+    assert found.keys() == expected.keys()
+    for label, values in expected.items():
+        assert found[label].get_xdata().tolist() == [20, 100]
+        np.testing.assert_allclose(found[label].get_ydata(), np.array(values) - 0.05 + noise, atol=1e-12)
+    gains = [container.lines[0].get_ydata().tolist() for container in waves.containers]
+    assert gains == [pytest.approx([0.4]), pytest.approx([0.2, 0.25])]
+    assert [label.get_text() for label in waves.get_xticklabels()] == ["triangle", "sine"]
+    require_legible_texts(figure)
+
+
+def test_bars_are_student_s_intervals():
+    figure = figS7_losses.render({"study": STUDIES[:1]}, {})
+    container = figure.axes[0].containers[0]
+    static = STUDIES[0]["validation_accuracy"].sel(amplitude=1).isel(period=0).values[1::2]
+    mean, half = student_interval(static)
+    ends = container.lines[2][0].get_segments()[0][:, 1]
+    np.testing.assert_allclose(ends, [mean - half, mean + half])
+
+
+def test_two_studies_of_one_kind_are_refused():
+    with pytest.raises(UserError, match="two studies of one loss"):
+        figS7_losses.render({"study": [STUDIES[0], study(0.7, 20)]}, {})
