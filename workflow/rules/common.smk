@@ -164,7 +164,11 @@ class Read(NamedTuple):
 
     @property
     def settings(self):
-        return CONFIG.instabilities if self.reading is None else CONFIG.readings[self.reading]
+        return (
+            CONFIG.instabilities
+            if self.reading is None
+            else CONFIG.readings[self.reading]
+        )
 
     @property
     def analyses(self):

@@ -1,5 +1,6 @@
 # What the repository keeps of a study, for others to render: `snakemake publish --configfile …`.
 
+
 def below_results(paths):
     """Paths relative to the folder of results."""
     return sorted({os.path.relpath(path, RESULTS) for path in paths})

@@ -95,8 +95,10 @@ def hangs_on(rows: Sequence[tuple[str, Row]]) -> str:
         return "undecided under every protocol" if tested else "tested under no protocol"
     verdicts = {row.verdict for row in decided}
     if len(verdicts) == 1:
-        which = "every protocol" if len(decided) == len(rows) else f"{len(decided)} of {len(rows)} protocols"
-        return f"{decided[0].verdict} under {which}, and contrary under none"
+        if len(decided) == len(rows):
+            return f"no choice that was tried: {decided[0].verdict} under every protocol"
+        count = f"{len(decided)} of {len(rows)} protocols"
+        return f"{decided[0].verdict} under {count}, and no verdict under the others"
     deciding: dict[str, dict[str, Verdict | None]] = {}
     for one, other in itertools.combinations(decided, 2):
         apart = [name for name in _CHOICES if getattr(one, name) != getattr(other, name)]

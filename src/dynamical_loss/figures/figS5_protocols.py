@@ -34,7 +34,7 @@ DECLARATION = Declaration(
 )
 
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
-_FILLS = {REPRODUCED: "full", CONTRADICTED: "none", UNDECIDED: "bottom"}
+_FILLS = {REPRODUCED: "full", CONTRADICTED: "none", UNDECIDED: "left"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
 _ROW = 0.3  # inches a claim
@@ -118,6 +118,13 @@ def render(inputs: Inputs, options: Options) -> Figure:
     return figure
 
 
+def _filled(fill: str) -> dict[str, Any]:
+    """How a mark is filled: where it is not, it is white, so that its own bar does not show through."""
+    if fill == "none":
+        return {"markerfacecolor": "white"}
+    return {"fillstyle": fill, "markerfacecoloralt": "white"}
+
+
 def _columns(sizes: dict[str, int]) -> list[list[str]]:
     """Kinds of numbers in two columns of about equal height, in their order."""
     if len(sizes) == 1:
@@ -156,8 +163,7 @@ def _panel(
                 marker=marker,
                 markersize=3.4,
                 markeredgewidth=0.7,
-                fillstyle=_FILLS[row["verdict"]],
-                markerfacecoloralt="white",
+                **_filled(_FILLS[row["verdict"]]),
                 elinewidth=0.7,
                 zorder=3,
             )
@@ -199,8 +205,7 @@ def _key(figure: Figure, appearance: dict[str, tuple[str, str]]) -> None:
             color=colour,
             marker=marker,
             markersize=3.4,
-            fillstyle=fill,
-            markerfacecoloralt="white",
+            **_filled(fill),
             label=label,
         )
 

@@ -98,7 +98,7 @@ def test_a_claim_hangs_on_the_one_choice_in_which_protocols_differ():
     }
     assert (region["lecun"].row.initialisation, region["lecun"].row.network) == ("lecun", "width 100")
     fails = by_protocol(found, "static_narrow_fails")
-    assert fails["lecun"].hangs_on == "reproduced under every protocol, and contrary under none"
+    assert fails["lecun"].hangs_on == "no choice that was tried: reproduced under every protocol"
 
 
 def test_a_claim_may_hang_on_how_the_rule_is_read():

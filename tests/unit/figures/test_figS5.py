@@ -78,7 +78,7 @@ def marks(axis):
                 float(line.get_xdata()[0]),
                 float(line.get_ydata()[0]),
                 to_rgba(line.get_color()),
-                line.get_fillstyle(),
+                "none" if line.get_markerfacecolor() == "white" else line.get_fillstyle(),
                 ends,
             )
         )
@@ -95,7 +95,7 @@ def test_marks_are_the_measured_values_with_their_intervals():
     assert [round(mark[1]) for mark in found] == [0, 0, 1, 1]
     assert [mark[3] for mark in found] == ["none", "full", "full", "full"]
     np.testing.assert_allclose(found[0][4], [0.49, 0.53])
-    assert marks(exponent)[0][3] == "bottom"
+    assert marks(exponent)[0][3] == "left"
     # One colour for each way to start, whatever else differs.
     assert found[0][2] == found[2][2] == marks(exponent)[0][2] != found[1][2]
     require_legible_texts(figure)
