@@ -87,6 +87,11 @@ def results(roles):
     return {role: list(map(result, paths)) for role, paths in roles.items()}
 
 
+def below_results(paths):
+    """Paths relative to the folder of results."""
+    return sorted({os.path.relpath(path, RESULTS) for path in paths})
+
+
 def looking(look):
     """A look at a dataset's source that ends in one line where the system does not allow it."""
 

@@ -1,11 +1,5 @@
 # What the repository keeps of a study, for others to render: `snakemake publish --configfile …`.
 
-
-def below_results(paths):
-    """Paths relative to the folder of results."""
-    return sorted({os.path.relpath(path, RESULTS) for path in paths})
-
-
 # What the table of protocols is computed from; of figures, only their own file is needed.
 OF_PROTOCOLS = below_results(
     path
