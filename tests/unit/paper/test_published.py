@@ -8,8 +8,9 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from dynamical_loss import claims
+from dynamical_loss import claims, cli
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.paper.departures import Sort, departures, facts_of
 from dynamical_loss.paper.protocols import (
@@ -38,12 +39,33 @@ INPUTS = {
     "instabilities": ["instabilities/cascade_seed0.nc"],
     "static_narrow": [f"spectrum/static_w100_seed{seed}.nc" for seed in range(3)],
     "static_wide": [f"spectrum/static_w1000_seed{seed}.nc" for seed in range(3)],
+    "ingredients": [
+        f"phase/ingredient_{name}.nc"
+        for name in ("whole", "random_order", "random_groups", "in_phase", "unnormalised", "one_cycle")
+    ],
+}
+
+PROTOCOLS = {
+    "lecun": {
+        role: INPUTS[role]
+        for role in (
+            "phase_narrow",
+            "phase_wide",
+            "spectrum",
+            "instabilities",
+            "threshold",
+            "static_narrow",
+            "static_wide",
+        )
+    },
+    "glorot_zero": {"phase_narrow": ["phase/glorot_zero_w100.nc"]},
 }
 
 
 @pytest.fixture(name="stored", scope="module")
 def _stored():
-    return {path: netcdf.read(DATA / path) for paths in INPUTS.values() for path in paths}
+    roles = [INPUTS, *PROTOCOLS.values()]
+    return {path: netcdf.read(DATA / path) for group in roles for paths in group.values() for path in paths}
 
 
 def test_the_stored_table_of_claims_follows_from_the_published_results(stored, tmp_path):
@@ -63,6 +85,17 @@ def test_the_stored_table_of_claims_follows_from_the_published_results(stored, t
         assert {name: row[name] for name in columns} == {name: wanted[name] for name in columns}
         names = [[Path(name).name for name in each["file"].split("; ")] for each in (row, wanted)]
         assert names[0] == names[1]
+
+
+def test_the_stored_table_of_protocols_follows_from_the_published_results(stored, tmp_path):
+    arguments = ["evaluate-protocols", "--output", tmp_path / "p.nc", "--table", tmp_path / "p.csv"]
+    for name, roles in PROTOCOLS.items():
+        for role, paths in roles.items():
+            arguments += [word for path in paths for word in ("--input", f"{name}:{role}={DATA / path}")]
+    result = CliRunner().invoke(cli.commands, list(map(str, arguments)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found, expected = netcdf.read(tmp_path / "p.nc"), netcdf.read(DATA / "protocols.nc")
+    assert found.drop_vars("file").identical(expected.drop_vars("file").assign_attrs(found.attrs))
 
 
 def test_published_studies_of_the_spiral_are_the_paper_s_but_for_seeds(stored):
