@@ -33,7 +33,7 @@ def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
     return jnp.log(jnp.sum(jnp.exp(shifted), axis=-1)) - jnp.sum(shifted * targets, axis=-1)
 
 
-def mse(logits: jax.Array, targets: jax.Array) -> jax.Array:
+def mse(logits: jax.Array, targets: jax.Array, output_weight: jax.Array | float = 1.0) -> jax.Array:
     """Half the squared error of each sample, summed over classes.
 
     With this factor gradient descent evolves the residual as g ← g − (η/N) Θ g, the form of the
@@ -42,11 +42,12 @@ def mse(logits: jax.Array, targets: jax.Array) -> jax.Array:
     Args:
         logits: network outputs, (sample, class_index).
         targets: one-hot labels, (sample, class_index).
+        output_weight: factor of each output's squared error, (class_index,).
 
     Returns:
         (sample,)
     """
-    return 0.5 * jnp.sum((logits - targets) ** 2, axis=-1)
+    return 0.5 * jnp.sum(output_weight * (logits - targets) ** 2, axis=-1)
 
 
 _SAMPLE_LOSSES: dict[str, SampleLoss] = {"cross_entropy": cross_entropy, "mse": mse}
@@ -87,7 +88,7 @@ def weighted_each(
         (sample,)
     """
     if by_output:
-        return 0.5 * jnp.sum(class_weight * (logits - targets) ** 2, axis=-1)
+        return mse(logits, targets, class_weight)
     return ((targets if owners is None else owners) @ class_weight) * loss(logits, targets)
 
 

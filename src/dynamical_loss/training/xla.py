@@ -181,11 +181,12 @@ def _stretch_program(
 
         def judge(inputs: jax.Array, targets: jax.Array, owners: jax.Array) -> dict[str, jax.Array]:
             logits = network.evaluate(parameters, statistics, inputs)
+            each = problem.loss(logits, targets)
             return {
                 "weighted_loss": losses.weighted_each(
-                    problem.loss, logits, targets, class_weight, owners=owners, by_output=problem.by_output
+                    lambda *_: each, logits, targets, class_weight, owners=owners, by_output=problem.by_output
                 ),
-                "loss": problem.loss(logits, targets),
+                "loss": each,
                 "accuracy": losses.is_right(logits, targets),
             }
 
