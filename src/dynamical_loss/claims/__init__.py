@@ -64,10 +64,11 @@ class Row:
         verdict: what became of the claim; empty in the row `EXPECTED_FALSE`.
         chance_of_error: how often such a verdict is false, at most; NaN if the claim was not tested.
         rule: the rule behind the verdict.
-        network: the network or networks that it is about; this and the next three are empty where the claim
+        network: the network or networks that it is about; this and the next four are empty where the claim
             was not computed from any file, or does not depend on it.
         initialisation: how they start.
         data: what they are trained on.
+        cycle: steps from one class to the next.
         reading: how instabilities were found.
         file: what it was computed from.
     """
@@ -87,6 +88,7 @@ class Row:
     network: str
     initialisation: str
     data: str
+    cycle: str
     reading: str
     file: str
 
@@ -163,6 +165,7 @@ def evaluate(
                     network=told.get(choices.NETWORK, ""),
                     initialisation=told.get(choices.INITIALISATION, ""),
                     data=told.get(choices.DATA, ""),
+                    cycle=told.get(choices.CYCLE, ""),
                     reading=told.get(choices.READING, ""),
                     file="; ".join(names),
                 )
@@ -196,6 +199,7 @@ def expected_false(rows: Sequence[Row]) -> Row:
         network="",
         initialisation="",
         data="",
+        cycle="",
         reading="",
         file="",
     )

@@ -11,13 +11,12 @@ from dynamical_loss.claims import Row
 from dynamical_loss.claims.criteria import Range, Verdict
 from dynamical_loss.claims.evidence import PRIMARY, Claim, Inputs
 from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.paper.choices import CHOICES
 
 FIGURES = ("Fig. 3", "Fig. 4", "Fig. 5", "Sec. III.4")
 """Beginnings of the sources of the claims that are held against protocols."""
 
 _DECIDED = (Verdict.REPRODUCED, Verdict.CONTRADICTED)
-_CHOICES = ("initialisation", "data", "reading")
-"""Columns of `Row` that protocols may differ in."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def hangs_on(rows: Sequence[tuple[str, Row]]) -> str:
         return f"{decided[0].verdict} under {count}, and no verdict under the others"
     deciding: dict[str, dict[str, Verdict | None]] = {}
     for one, other in itertools.combinations(decided, 2):
-        apart = [name for name in _CHOICES if getattr(one, name) != getattr(other, name)]
+        apart = [name for name in CHOICES if getattr(one, name) != getattr(other, name)]
         if len(apart) == 1 and one.verdict != other.verdict:
             seen = deciding.setdefault(apart[0], {})
             seen |= {getattr(row, apart[0]): row.verdict for row in (one, other)}

@@ -13,10 +13,10 @@ from dynamical_loss.results import recorded
 if TYPE_CHECKING:
     import xarray as xr
 
-NETWORK, INITIALISATION, DATA, PERIOD, READING = "network", "initialisation", "data", "period", "reading"
+NETWORK, INITIALISATION, DATA, CYCLE, READING = "network", "initialisation", "data", "cycle", "reading"
 
-CHOICES = (INITIALISATION, DATA, PERIOD, READING)
-"""What the paper leaves open and protocols may differ in; the network is not open."""
+CHOICES = (INITIALISATION, DATA, CYCLE, READING)
+"""What the paper leaves open and protocols may differ in, as columns of `claims.Row`."""
 
 _KERNELS = (
     ("kernel_distribution", "{} kernels"),
@@ -58,7 +58,7 @@ def _of(item: xr.Dataset) -> list[tuple[str, str]]:
         for name, words in (
             (NETWORK, network(training["model"])),
             *_start(training["model"]),
-            (PERIOD, _period(training)),
+            (CYCLE, _cycle(training)),
         )
     ]
     data = _data(item)
@@ -104,7 +104,7 @@ def initialisation(model: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _period(training: Mapping[str, Any]) -> str:
+def _cycle(training: Mapping[str, Any]) -> str:
     rest = int(recorded.setting(training, "loss.rest_steps", 0))
     return f"T + {rest} steps" if rest else "T steps"
 

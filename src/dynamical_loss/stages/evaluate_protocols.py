@@ -27,6 +27,7 @@ _TEXT = {
     "network": "the network or networks",
     "initialisation": "how they start",
     "data": "what they are trained on",
+    "cycle": "steps from one class to the next",
     "reading": "how instabilities were found",
     "file": "files that the row was computed from",
 }

@@ -511,6 +511,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
         "network",
         "initialisation",
         "data",
+        "cycle",
         "reading",
         "file",
     ]
@@ -530,7 +531,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
 
 def test_a_measurement_that_fails_leaves_no_file(tmp_path):
     output = tmp_path / "claims.csv"
-    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rnidrf")
+    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rnidcrf")
 
     def stops():
         yield broken

@@ -209,3 +209,4 @@ def test_networks_that_differ_in_parts_are_told_apart():
         {"a": {"phase_narrow": [changed.assign_attrs(settings=json.dumps(settings))]}}, SETTINGS
     )
     assert found[0].row.initialisation == "lecun, biases of scale 0.5, neural_tangent parametrisation"
+    assert found[0].row.cycle == "T + 1 steps"
