@@ -267,7 +267,9 @@ def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, mo
     studies = {
         text.partition(",")[0].partition("_noise")[0] for text in plan.starting("Training") if "," in text
     }
-    assert studies == (of_images if dataset == "images" else set(config["phase"]) - of_images)
+    # This scale takes another study in the place of one.
+    of_spiral = set(config["phase"]) - of_images - {"glorot_zero_w100"}
+    assert studies == (of_images if dataset == "images" else of_spiral)
     runs = {text.removeprefix("the trajectory ") for text in plan.starting("Training") if "," not in text}
     assert all(run.startswith("cascade_images") == (dataset == "images") for run in runs) and runs
 
@@ -573,11 +575,11 @@ def test_another_draw_of_the_data_trains_that_draw_alone(project):
     overlay = project.overlay("phase: {lecun_redrawn: {noise_seeds: [100, 101, 7]}}")
     plan = project.plan(overlay=overlay)
     assert plan.starting("Training") == {
-        f"lecun_redrawn_noise7, {block}_seeds0-1" for block in ("static", "T20_A10")
+        "lecun_redrawn_noise7, static_seeds0-1",
     }
     assert plan.jobs == {
         "prepare_dataset": 1,
-        "train_phase_block": 2,
+        "train_phase_block": 1,
         "aggregate_phase": 1,
         "gather_draws": 1,
         "evaluate_protocols": 1,
