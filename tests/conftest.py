@@ -77,7 +77,7 @@ def published(finished, tmp_path_factory):
 
     def make(folder):
         project = finished.copy(folder)
-        project.snakemake("publish")
+        project.snakemake("publish", "publish_protocols")
         shutil.rmtree(project.folder / "results")
         overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
         plan = project.plan(overlay=overlay)

@@ -267,8 +267,8 @@ def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, mo
     studies = {
         text.partition(",")[0].partition("_noise")[0] for text in plan.starting("Training") if "," in text
     }
-    # This scale takes another study in the place of one.
-    of_spiral = set(config["phase"]) - of_images - {"glorot_zero_w100"}
+    # This scale takes other studies in the place of two.
+    of_spiral = set(config["phase"]) - of_images - {"lecun_w100", "glorot_zero_w100"}
     assert studies == (of_images if dataset == "images" else of_spiral)
     runs = {text.removeprefix("the trajectory ") for text in plan.starting("Training") if "," not in text}
     assert all(run.startswith("cascade_images") == (dataset == "images") for run in runs) and runs

@@ -1,28 +1,36 @@
 # What the repository keeps of a study, for others to render: `snakemake publish --configfile …`.
 
-# What the table of protocols is computed from; of figures, only their own file is needed.
+# Protocols are published from a study of their own: their figures, and all that their table is computed from.
 OF_PROTOCOLS = below_results(
     path
-    for roles in PROTOCOL_INPUTS.values()
-    for role in ("phase_narrow", "phase_wide", "threshold")
-    for path in roles.get(role, ())
+    for roles in (
+        *PROTOCOL_INPUTS.values(),
+        *(FIGURE_INPUTS[name] for name in registry.shown(CONFIG, "protocols")),
+    )
+    for paths in roles.values()
+    for path in paths
 )
-PUBLISHED_FILES = below_results(SHOWN_FILES)
+OF_OTHERS = below_results(
+    path
+    for part in ("spiral", "images")
+    for name in registry.shown(CONFIG, part)
+    for paths in FIGURE_INPUTS[name].values()
+    for path in paths
+)
 
 
 rule publish:
     input:
-        [f"{PUBLISHED}/{file}" for file in PUBLISHED_FILES],
+        [f"{PUBLISHED}/{file}" for file in OF_OTHERS],
         f"{PUBLISHED}/claims.csv",
         f"{PUBLISHED}/claims.json",
 
 
 if CONFIG.protocols:
 
-    # The figure of protocols alone, and the results behind its table.
     rule publish_protocols:
         input:
-            [f"{PUBLISHED}/{file}" for file in (layout.PROTOCOLS, *OF_PROTOCOLS)],
+            [f"{PUBLISHED}/{file}" for file in OF_PROTOCOLS],
             f"{PUBLISHED}/protocols.csv",
             f"{PUBLISHED}/protocols.json",
 
@@ -37,7 +45,7 @@ rule publish_result:
     benchmark:
         f"{LOGS}/publish_result/{{file}}.tsv"
     wildcard_constraints:
-        file=pattern({*PUBLISHED_FILES, *OF_PROTOCOLS}),
+        file=pattern({*OF_OTHERS, *OF_PROTOCOLS}),
     conda:
         ENVIRONMENT
     threads: 1

@@ -49,9 +49,9 @@ def components(values: npt.ArrayLike) -> Components:
     """Split the variance of a table of runs.
 
     The variances are those of the analysis of variance, set to 0 where they come out negative.  Their
-    intervals are the modified large-sample ones (Graybill & Wang, JASA 75, 869, 1980), that of the rest is
-    the χ² one, and that of the mean is Student's with Satterthwaite's degrees of freedom.  All take the
-    parts to be normal.
+    intervals are the modified large-sample ones (Ting et al., J. Stat. Comput. Simul. 35, 135, 1990), that
+    of the rest is the χ² one, and that of the mean is Student's with Satterthwaite's degrees of freedom.
+    All take the parts to be normal.
 
     Args:
         values: shape (data, seed), both at least 2, all finite.

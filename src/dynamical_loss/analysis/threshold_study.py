@@ -111,7 +111,7 @@ def gather(
 
 
 def dataset(study: ThresholdStudy) -> xr.Dataset:
-    """The study as the variables of ``threshold.nc``."""
+    """The study as the variables of its file."""
     variables = netcdf.Variables()
     figure = "Fig. 5a"
     for name, coordinate, words in (

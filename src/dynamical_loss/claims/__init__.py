@@ -64,11 +64,12 @@ class Row:
         verdict: what became of the claim; empty in the row `EXPECTED_FALSE`.
         chance_of_error: how often such a verdict is false, at most; NaN if the claim was not tested.
         rule: the rule behind the verdict.
-        network: the network or networks that it is about; this and the next four are empty where the claim
+        network: the network or networks that it is about; this and the next five are empty where the claim
             was not computed from any file, or does not depend on it.
         initialisation: how they start.
         data: what they are trained on.
         cycle: steps from one class to the next.
+        grid: cells of the phase diagram, and how they were trained.
         reading: how instabilities were found.
         file: what it was computed from.
     """
@@ -89,6 +90,7 @@ class Row:
     initialisation: str
     data: str
     cycle: str
+    grid: str
     reading: str
     file: str
 
@@ -129,7 +131,7 @@ def evaluate(
 
     Returns:
         One row a claim, in the registry's order; those about the threshold of instability once for
-        each definition that ``threshold.nc`` has, the paper's first.
+        each definition that a threshold file has, the paper's first.
     """
     definitions = [PRIMARY]
     for item in inputs.get("threshold", ()):
@@ -162,10 +164,11 @@ def evaluate(
                     if verdict is Verdict.NOT_TESTED
                     else claim.criterion.chance_of_error,
                     rule=f"{claim.rule} [not tested here: {reason}]" if reason else claim.rule,
-                    network=told.get(choices.NETWORK, ""),
+                    network=claim.network or told.get(choices.NETWORK, ""),
                     initialisation=told.get(choices.INITIALISATION, ""),
                     data=told.get(choices.DATA, ""),
                     cycle=told.get(choices.CYCLE, ""),
+                    grid=told.get(choices.GRID, ""),
                     reading=told.get(choices.READING, ""),
                     file="; ".join(names),
                 )
@@ -200,6 +203,7 @@ def expected_false(rows: Sequence[Row]) -> Row:
         initialisation="",
         data="",
         cycle="",
+        grid="",
         reading="",
         file="",
     )

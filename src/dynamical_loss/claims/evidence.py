@@ -27,7 +27,7 @@ FEW_RUNS = 10
 """Fewer runs than this say nothing by all giving the same value."""
 
 PRIMARY = "sharpness"
-"""The paper's definition of the threshold, among those of ``threshold.nc``."""
+"""The paper's definition of the threshold, among those of a threshold file."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,7 @@ class Claim:
         criterion: the values for which it holds.
         roles: files it is computed from.
         measure: does so; may raise `UntestedError`.
+        network: that it is about, where its files hold several.
         spare: those of `roles` that only may stand in for another.
         quantity: what kind of number it is, with its unit; claims of one kind can be drawn on one axis.
     """
@@ -202,6 +203,7 @@ class Claim:
     roles: tuple[str, ...]
     measure: Callable[[Evidence], Measurement]
     quantity: str = ""
+    network: str = ""
     spare: tuple[str, ...] = ()
 
     def looks_at(self, inputs: Inputs) -> list[xr.Dataset]:

@@ -16,6 +16,7 @@ from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measur
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.protocols import LOSS_PARTS, NARROW, phase_of_spiral
 from dynamical_loss.paper.variants import VARIANTS, variant_of
+from dynamical_loss.results import recorded
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,7 +58,12 @@ def remaining(variant: Floats, whole: Floats, static: Floats, *, resamples: int,
 
 
 def _share(name: str, variable: str, evidence: Evidence) -> Measurement:
-    studies = {variant_of(item): item for item in evidence.files("ingredients")}
+    studies: dict[str | None, xr.Dataset] = {}
+    for item in evidence.files("ingredients"):
+        which = variant_of(recorded.settings_of(item)["loss"])
+        if which in studies:
+            raise UntestedError(f"there are two studies of the variant '{which}'")
+        studies[which] = item
     missing = [which for which in ("whole", name) if which not in studies]
     if missing:
         raise UntestedError(f"no study of the variant '{missing[0]}'")

@@ -54,7 +54,7 @@ def _run_key(origin: Mapping[str, Any]) -> str:
 def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     """For each run of Fig. 4's protocol, which oscillating periods were unstable.
 
-    The same run may stand in a file of instabilities and in ``threshold.nc``; it counts once.
+    The same run may stand in a file of instabilities and in of thresholds; it counts once.
     """
     found: dict[str, npt.NDArray[np.bool_]] = {}
 
@@ -140,6 +140,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("threshold", "instabilities"),
         _unstable_count,
         "periods of the oscillation",
+        f"width {NARROW}",
     ),
     Claim(
         "instabilities_end",
@@ -152,6 +153,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("threshold", "instabilities"),
         _last_unstable,
         "periods of the oscillation",
+        f"width {NARROW}",
     ),
 )
 """Of the periods that are unstable."""
@@ -169,6 +171,7 @@ KERNEL_CLAIMS: tuple[Claim, ...] = (
             ("instabilities", "spectrum"),
             partial(_ntk, part),
             "relative change",
+            f"width {NARROW}",
         )
         for short, words, span, criterion, part in (
             (

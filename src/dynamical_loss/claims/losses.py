@@ -14,14 +14,14 @@ from dynamical_loss.claims.criteria import above
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.losses import KINDS, PAPER_WAVEFORM, kind_of, waveform_of, width_of
-from dynamical_loss.paper.protocols import LOSS_PARTS, NARROW, phase_of_spiral
+from dynamical_loss.paper.protocols import NARROW, loss_study
 
 Floats = npt.NDArray[np.float64]
 
 FEWEST_WIDTHS = 3
 """Fewer sizes than that are not several."""
 
-_VARIED = ("loss.kind", "loss.waveform", *LOSS_PARTS)
+_VARIED = ("loss.kind", "loss.waveform", "loss.weighting")
 
 
 def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[int, xr.Dataset]:
@@ -32,7 +32,7 @@ def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[i
         if (kind_of(item), waveform_of(item)) == (kind, waveform)
     }
     for width, item in found.items():
-        require(phase_of_spiral(width), facts_of(item), but=_VARIED)
+        require(loss_study(width), facts_of(item), but=_VARIED)
     return found
 
 

@@ -92,21 +92,40 @@ def hangs_on(rows: Sequence[tuple[str, Row]]) -> str:
     if not decided:
         tested = any(row.verdict is not Verdict.NOT_TESTED for _, row in rows)
         return "undecided under every protocol" if tested else "tested under no protocol"
-    verdicts = {row.verdict for row in decided}
-    if len(verdicts) == 1:
-        if len(decided) == len(rows):
-            return f"no choice that was tried: {decided[0].verdict} under every protocol"
-        count = f"{len(decided)} of {len(rows)} protocols"
-        return f"{decided[0].verdict} under {count}, and no verdict under the others"
-    deciding: dict[str, dict[str, Verdict | None]] = {}
-    for one, other in itertools.combinations(decided, 2):
-        apart = [name for name in CHOICES if getattr(one, name) != getattr(other, name)]
-        if len(apart) == 1 and one.verdict != other.verdict:
-            seen = deciding.setdefault(apart[0], {})
-            seen |= {getattr(row, apart[0]): row.verdict for row in (one, other)}
-    if not deciding:
+    if len(rows) == 1:
+        return f"{decided[0].verdict} under the only protocol that can speak to it"
+    if len({row.verdict for row in decided}) == 1:
+        return _agreement(decided, len(rows))
+    pairs = [
+        (one, other)
+        for one, other in itertools.combinations(decided, 2)
+        if one.verdict != other.verdict and len(_apart(one, other)) == 1
+    ]
+    if not pairs:
         return "several choices together: no two protocols that differ in one alone disagree"
-    return "; ".join(
-        f"{name}: " + ", ".join(f"{verdict} with {value}" for value, verdict in values.items())
-        for name, values in deciding.items()
+    deciding = dict.fromkeys(_apart(*pair)[0] for pair in pairs)
+    return "; ".join(f"{name}: {_by_value(name, decided)}" for name in deciding)
+
+
+def _apart(one: Row, other: Row) -> list[str]:
+    """Choices in which two protocols differ."""
+    return [name for name in CHOICES if getattr(one, name) != getattr(other, name)]
+
+
+def _agreement(decided: Sequence[Row], count: int) -> str:
+    verdict = decided[0].verdict
+    if len(decided) < count:
+        return f"{verdict} under {len(decided)} of {count} protocols, and no verdict under the others"
+    varied = [name for name in CHOICES if len({getattr(row, name) for row in decided}) > 1]
+    return f"not on {' or '.join(varied)}: {verdict} under every protocol"
+
+
+def _by_value(name: str, decided: Sequence[Row]) -> str:
+    """The verdicts that go with each value of a choice, over all protocols that decide."""
+    verdicts: dict[str, dict[str, None]] = {}
+    for row in decided:
+        verdicts.setdefault(getattr(row, name), {})[str(row.verdict)] = None
+    return ", ".join(
+        f"{' or '.join(seen)} with {value}" + (" (by its other choices)" if len(seen) > 1 else "")
+        for value, seen in verdicts.items()
     )

@@ -114,7 +114,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "train_accuracy"),
         _ACCURACY,
-        ("initialisation",),
+        spare=("initialisation",),
     ),
     Claim(
         "static_narrow_train_value",
@@ -126,7 +126,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "train_accuracy"),
         _ACCURACY,
-        ("initialisation",),
+        spare=("initialisation",),
     ),
     Claim(
         "static_narrow_validation_value",
@@ -138,7 +138,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("phase_narrow", "initialisation"),
         partial(_static_narrow, "validation_accuracy"),
         _ACCURACY,
-        ("initialisation",),
+        spare=("initialisation",),
     ),
     Claim(
         "narrow_region_train",

@@ -129,6 +129,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("threshold",),
         partial(_fitted, "exponent"),
         "exponent",
+        f"width {NARROW}",
     ),
     Claim(
         "theory_exponent_{definition}",
@@ -140,6 +141,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("threshold",),
         partial(_fitted, "exponent"),
         "exponent",
+        f"width {NARROW}",
     ),
     Claim(
         "theory_prefactor_{definition}",
@@ -151,6 +153,7 @@ CLAIMS: tuple[Claim, ...] = (
         ("threshold",),
         partial(_fitted, "prefactor"),
         "prefactor",
+        f"width {NARROW}",
     ),
     *(
         Claim(
@@ -163,6 +166,7 @@ CLAIMS: tuple[Claim, ...] = (
             ("threshold", f"static_{short}"),
             partial(_share_above, f"static_{short}", attribute),
             "share of snapshots",
+            f"width {width}",
         )
         for short, width, side, panel, paper, criterion, after in (
             ("narrow", NARROW, "above", "b", 1.0, above(0.9), ""),

@@ -19,7 +19,7 @@ from dynamical_loss.config.figures import (
 )
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.protocols import ProtocolSettings
-from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings
+from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings, require_cycles
 from dynamical_loss.datasets.kinds import NAMES, AnyDataset
 from dynamical_loss.errors import UserError
 from dynamical_loss.notation import exact
@@ -131,7 +131,11 @@ class Config(Settings):
             require_name(runs.dataset, self.datasets, f"{where}.dataset", "datasets")
             try:
                 shape = self.datasets[runs.dataset].shape
-                runs.for_data(shape).trained_by(shape, self.devices.training)
+                resolved = runs.for_data(shape)
+                resolved.trained_by(shape, self.devices.training)
+                if resolved.loss.cycles is not None:
+                    periods = getattr(resolved, "periods", None) or [getattr(resolved, "period", 1)]
+                    require_cycles(resolved.loss, periods, shape.classes, resolved.steps, "loss.cycles")
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None
         for name, threshold in self.threshold.items():
@@ -210,10 +214,38 @@ class Config(Settings):
                     require_name(value, getattr(self, section), f"protocols.{name}.{key}", section)
             if not protocol.evidence(self.trajectories):
                 raise ValueError(f"protocols.{name}: names no study; name one, or leave the protocol out")
+            if (protocol.static_narrow or protocol.static_wide) and protocol.threshold is None:
+                raise ValueError(
+                    f"protocols.{name}: static runs are held against a threshold; name a study of it too"
+                )
+            if protocol.reading and protocol.threshold is None and protocol.trajectory is None:
+                raise ValueError(
+                    f"protocols.{name}.reading: there is nothing to read; name a trajectory or a threshold"
+                )
+            self._require_spiral(name, protocol)
             if protocol.trajectory is not None:
                 run = self.trajectories[protocol.trajectory]
                 where = f"trajectories.{protocol.trajectory}"
                 require_analysable(where, run.record_every, run.probes.hessian.losses)
+
+    def _require_spiral(self, name: str, protocol: ProtocolSettings) -> None:
+        """Refuse studies of other data in a protocol: its claims are about the spiral."""
+        runs: dict[str, Any] = {
+            key: self.phase[study]
+            for key in ("phase_narrow", "phase_wide")
+            if (study := getattr(protocol, key)) is not None
+        }
+        runs |= {
+            key: self.trajectories[study]
+            for key in ("trajectory", "static_narrow", "static_wide")
+            if (study := getattr(protocol, key)) is not None
+        }
+        for key, run in runs.items():
+            if self.datasets[run.dataset].kind != "spiral":
+                raise ValueError(
+                    f"protocols.{name}.{key}: its claims are about the spiral, and this study is of "
+                    f"{self.datasets[run.dataset].kind}; name another"
+                )
 
     def for_data(self) -> Config:
         """The same as stages take it: every length of a run in steps, every draw of the data a dataset.

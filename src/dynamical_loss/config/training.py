@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -164,6 +164,14 @@ class TrainingSettings(Settings):
             raise ValueError(f"arithmetic: {self.arithmetic} needs precision float32; set it, or take full")
         if self.arithmetic != "full" and not self.model.convolutional:
             raise ValueError("arithmetic: of convolutional networks only; take full")
+        return self
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> Self:
+        if self.loss.cycles is not None and self.oscillation_stop is not None:
+            raise ValueError(
+                "loss.cycles: oscillation_stop says when the oscillation ends; give one of the two"
+            )
         return self
 
     @field_validator("learning_rate_schedule")
@@ -350,6 +358,22 @@ class PhaseSettings(TrainingSettings):
             for period in self.periods:
                 require_static_period(period, self.loss.rest_steps, self.steps, "periods")
         return self
+
+
+def require_cycles(loss: LossSettings, periods: Sequence[int], classes: int, steps: int, key: str) -> None:
+    """Refuse a number of cycles that the last period would cut short.
+
+    Raises:
+        ValueError: naming `key`.
+    """
+    for period in periods:
+        cycle = period + loss.rest_steps
+        most = grid.last_period_boundary(steps, cycle) // (classes * cycle)
+        if loss.cycles is not None and loss.cycles > most:
+            raise ValueError(
+                f"{key}: {loss.cycles} cycles of {classes} periods of T = {period} do not fit into {steps} "
+                f"steps; take at most {most}, or null"
+            )
 
 
 def require_static_period(period: int, rest: int, steps: int, key: str) -> None:

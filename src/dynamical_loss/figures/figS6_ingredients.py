@@ -41,14 +41,30 @@ _NAMES: Mapping[str, str] = {
 
 
 def _check(config: Configuration) -> None:
+    seen: dict[str, str] = {}
+    alike: tuple[object, ...] | None = None
     for study in config.figures.ingredients:
-        amplitudes = config.phase[study].amplitudes
-        cells = len(config.phase[study].periods) * sum(amplitude > 1 for amplitude in amplitudes)
-        if cells != 1:
+        settings = config.phase[study]
+        above = [amplitude for amplitude in settings.amplitudes if amplitude > 1]
+        if len(settings.periods) != 1 or len(above) != 1:
             raise ValueError(
                 f"phase.{study}.amplitudes: figures.ingredients compares one cell; take one T and one A "
                 "above 1"
             )
+        which = variant_of(settings.loss.model_dump())
+        if which is None:
+            raise ValueError(f"phase.{study}.loss: figures.ingredients knows no such variant; take another")
+        if which in seen:
+            raise ValueError(f"figures.ingredients: {seen[which]} and {study} are alike; leave one out")
+        seen[which] = study
+        own = settings.periods[0], above[0], settings.model, settings.dataset
+        if alike not in (None, own):
+            raise ValueError(
+                f"phase.{study}: differs from the others of figures.ingredients in more than its loss"
+            )
+        alike = own
+    if seen and 1.0 not in getattr(config.phase.get(seen.get("whole", "")), "amplitudes", ()):
+        raise ValueError("figures.ingredients: no study has the paper's loss and A = 1; add one")
 
 
 _STUDIES = Role(
@@ -87,7 +103,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     Raises:
         UserError: if no study is of the paper's loss, with A = 1 and one cell above it.
     """
-    studies = {variant_of(item): item for item in inputs["study"]}
+    studies = {variant_of(recorded.settings_of(item)["loss"]): item for item in inputs["study"]}
     whole = studies.get("whole")
     if whole is None or 1.0 not in whole["amplitude"]:
         raise UserError("Fig. S6 needs the paper's loss, static and dynamical; name a study of it with A = 1")

@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def _check(config: Configuration) -> None:
+    seen: dict[tuple[str, str, str, int], str] = {}
     for study in config.figures.losses:
         requirements.require_setting(config, "losses", "phase", study, "width")
         requirements.require_both_losses(config, "losses", study)
@@ -36,6 +37,11 @@ def _check(config: Configuration) -> None:
                 f"phase.{study}.seeds: figures.losses chooses a cell by some seeds and measures by others; "
                 "take more than one"
             )
+        loss, model = config.phase[study].loss, config.phase[study].model
+        key = loss.kind, loss.weighting, loss.waveform, model.width
+        if key in seen:
+            raise ValueError(f"figures.losses: {seen[key]} and {study} are alike; leave one out")
+        seen[key] = study
 
 
 _STUDIES = Role("aggregate_phase", lambda config: [layout.phase(study) for study in config.figures.losses])
@@ -109,7 +115,8 @@ def _accuracy(item: xr.Dataset) -> xr.DataArray:
 
 
 def _curve(axis: Axes, widths: list[int], values: list[Floats], **look: Any) -> None:
-    mean, half = student_interval(np.stack(values)) if values else (np.empty(0), np.empty(0))
+    # One by one, as studies may have unlike numbers of seeds.
+    mean, half = np.array([student_interval(each) for each in values]).reshape(-1, 2).T
     axis.errorbar(widths, mean, yerr=np.nan_to_num(half), elinewidth=0.7, capsize=1.8, linewidth=0.9, **look)
 
 
@@ -127,7 +134,7 @@ def _waveforms(
             pairs = [best_cell(_accuracy(studies[kind, name, width])) for name in present]
             if not pairs:
                 continue
-            mean, half = student_interval(np.stack([dynamical - static for dynamical, static in pairs]))
+            mean, half = np.array([student_interval(dynamical - static) for dynamical, static in pairs]).T
             places = [names.index(name) + _DODGE * (index - (len(kinds) - 1) / 2) for name in present]
             axis.errorbar(
                 places,

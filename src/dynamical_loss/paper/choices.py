@@ -13,9 +13,10 @@ from dynamical_loss.results import recorded
 if TYPE_CHECKING:
     import xarray as xr
 
-NETWORK, INITIALISATION, DATA, CYCLE, READING = "network", "initialisation", "data", "cycle", "reading"
+NETWORK, INITIALISATION, DATA = "network", "initialisation", "data"
+CYCLE, GRID, READING = "cycle", "grid", "reading"
 
-CHOICES = (INITIALISATION, DATA, CYCLE, READING)
+CHOICES = (INITIALISATION, DATA, CYCLE, GRID, READING)
 """What the paper leaves open and protocols may differ in, as columns of `claims.Row`."""
 
 _KERNELS = (
@@ -40,12 +41,12 @@ def choices_of(*items: xr.Dataset) -> dict[str, str]:
     for item in items:
         for name, words in _of(item):
             found.setdefault(name, {})[words] = None
-    return {name: " and ".join(_longest(list(words))) for name, words in found.items()}
-
-
-def _longest(words: Sequence[str]) -> list[str]:
-    """Words without those with which others begin: a single run says less of a rule than several."""
-    return [word for word in words if not any(other != word and other.startswith(word) for other in words)]
+    # A single run says less of a rule than several: it has one learning rate.
+    readings = found.get(READING, {})
+    for words in list(readings):
+        if any(other.startswith(f"{words}, ") for other in readings):
+            del readings[words]
+    return {name: " and ".join(words) for name, words in found.items()}
 
 
 def _of(item: xr.Dataset) -> list[tuple[str, str]]:
@@ -61,9 +62,7 @@ def _of(item: xr.Dataset) -> list[tuple[str, str]]:
             (CYCLE, _cycle(training)),
         )
     ]
-    data = _data(item)
-    if data:
-        told.append((DATA, data))
+    told += [(name, words) for name, words in ((DATA, _data(item)), (GRID, _grid(settings))) if words]
     if "trajectories" in settings or "tolerance" in settings:
         stated = InstabilitySettings.stated(
             settings.get("reading", {}) if "trajectories" in settings else settings
@@ -110,14 +109,30 @@ def _cycle(training: Mapping[str, Any]) -> str:
 
 
 def _data(item: xr.Dataset) -> str:
-    """Which draw of the data, or how many."""
-    data = item.attrs.get(recorded.DATASET_SETTINGS)
+    """Which draw of the training noise, or how many, and which validation set."""
     place = Path(item.encoding.get("source", "a dataset"))
-    known = {} if data is None else recorded.recorded(item.attrs, recorded.DATASET_SETTINGS, place)
+    stated = item.attrs.get(recorded.DATASET_SETTINGS)
+    known = {} if stated is None else recorded.recorded(item.attrs, recorded.DATASET_SETTINGS, place)
     seed = known.get("train_seed")
     if seed is None:
         return str(item.attrs.get("dataset_description", ""))
-    return f"{len(seed)} draws of the training noise" if isinstance(seed, list) else f"training noise {seed}"
+    words = f"{len(seed)} draws of the training noise" if isinstance(seed, list) else f"training noise {seed}"
+    parts = [words, f"validation noise {known.get('validation_seed')}"]
+    if known.get("validation_points_per_class") is not None:
+        parts.append(f"{known['validation_points_per_class']} validation points on each arm")
+    if known.get("validation_radius", "linspace") != "linspace":
+        parts.append(f"validation radii {known['validation_radius']}")
+    return ", ".join(parts)
+
+
+def _grid(settings: Mapping[str, Any]) -> str:
+    """Cells of a phase diagram, and how long and how precisely they were trained."""
+    if "periods" not in settings or "amplitudes" not in settings:
+        return ""
+    periods, amplitudes = (
+        " ".join(exact(value) for value in sorted(settings[key])) for key in ("periods", "amplitudes")
+    )
+    return f"T = {periods}; A = {amplitudes}; {settings.get('steps')} steps in {settings.get('precision')}"
 
 
 def reading(stated: InstabilitySettings, trainings: Sequence[Mapping[str, Any]]) -> str:

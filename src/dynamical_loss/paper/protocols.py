@@ -121,6 +121,15 @@ def phase_of_spiral(width: int) -> Protocol:
     )
 
 
+def loss_study(width: int) -> Protocol:
+    """Of the study of other losses (Fig. S7): that of Fig. 3, with learning rates of its own."""
+    return (
+        *_perceptron(width),
+        *recorded_at_all(Sort.PROTOCOL, "learning_rate"),
+        Rule(("steps",), Sort.SIZE, PHASE_STEPS, operator.ge),
+    )
+
+
 CASCADE: Protocol = (
     *_perceptron(NARROW),
     *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, "period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}),

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dynamical_loss.paper.protocols import LOSS_PARTS
-from dynamical_loss.results import recorded
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "random_order": ("a fixed order of the classes", {"loss.emphasis": "random_class"}),
@@ -27,10 +23,13 @@ VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 """By name: what the loss is left without, and the settings that leave it out."""
 
 
-def variant_of(item: xr.Dataset) -> str | None:
-    """Which of `VARIANTS` a study was trained with; ``whole`` for the paper's loss, None for others."""
-    settings = recorded.settings_of(item)
-    parts = {key: recorded.setting(settings, key, usual) for key, usual in LOSS_PARTS.items()}
+def variant_of(loss: Mapping[str, Any]) -> str | None:
+    """Which of `VARIANTS` a loss is; ``whole`` for the paper's loss, None for others.
+
+    Args:
+        loss: its settings; a key that is missing has the paper's value.
+    """
+    parts = {key: loss.get(key.removeprefix("loss."), usual) for key, usual in LOSS_PARTS.items()}
     changed = {key: value for key, value in parts.items() if value != LOSS_PARTS[key]}
     if not changed:
         return "whole"

@@ -28,6 +28,7 @@ _TEXT = {
     "initialisation": "how they start",
     "data": "what they are trained on",
     "cycle": "steps from one class to the next",
+    "grid": "cells of the phase diagram, and how they were trained",
     "reading": "how instabilities were found",
     "file": "files that the row was computed from",
 }

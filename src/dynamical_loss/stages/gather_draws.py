@@ -25,6 +25,8 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
             differ from the first's in more than the seed of the training noise, or if one that the settings
             ask for is not given.
     """
+    if not settings.noise_seeds:
+        raise UserError("--settings: noise_seeds is empty; name the draws to gather")
     inputs = Inputs()
     found = {}
     for path in diagrams:

@@ -512,6 +512,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
         "initialisation",
         "data",
         "cycle",
+        "grid",
         "reading",
         "file",
     ]
@@ -531,7 +532,7 @@ def test_the_command_writes_what_can_be_read_back(tmp_path):
 
 def test_a_measurement_that_fails_leaves_no_file(tmp_path):
     output = tmp_path / "claims.csv"
-    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rnidcrf")
+    broken = claims.Row("a", "b", "c", 1.0, 1.0, 1.0, 1.0, 1, None, Verdict.REPRODUCED, 0.05, *"rnidcgrf")
 
     def stops():
         yield broken

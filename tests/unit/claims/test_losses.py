@@ -56,6 +56,18 @@ def test_every_loss_and_waveform_has_rows_of_its_own():
     assert "0 widths, 3 are needed" in found["several_sizes_cross_entropy_sample"].rule
 
 
+def test_learning_rates_are_the_study_s_own_and_its_steps_are_not():
+    slow = [changed(study(0.2, width, kind="mse"), learning_rate=0.5) for width in (20, 100, 300)]
+    assert rows(*slow)["several_sizes_mse_sample"].verdict is Verdict.REPRODUCED
+    short = [changed(item, steps=1000) for item in slow]
+    assert "steps is 1000" in rows(*short)["several_sizes_mse_sample"].rule
+
+
+def test_a_variant_of_the_weights_is_not_taken():
+    items = [study(0.2, width, cycles=1) for width in (20, 100, 300)]
+    assert "loss.cycles is 1" in rows(*items)["several_sizes_cross_entropy_sample"].rule
+
+
 def test_a_study_that_differs_in_more_is_not_taken():
     row = rows(*(study(0.2, width, rest_steps=0) for width in (20, 100)), other())[
         "several_sizes_cross_entropy_sample"
@@ -64,7 +76,9 @@ def test_a_study_that_differs_in_more_is_not_taken():
     assert "batch_size is 10" in row.rule
 
 
+def changed(item, **settings):
+    return item.assign_attrs(settings=json.dumps(json.loads(item.attrs["settings"]) | settings))
+
+
 def other():
-    item = study(0.2, 300)
-    settings = json.loads(item.attrs["settings"]) | {"batch_size": 10}
-    return item.assign_attrs(settings=json.dumps(settings))
+    return changed(study(0.2, 300), batch_size=10)

@@ -73,6 +73,18 @@ IMAGES = ["datasets", "images"]
         (["protocols", "lecun", "threshold"], "x", ["protocols.lecun.threshold", "scaling"]),
         (["protocols", "lecun", "reading"], "x", ["protocols.lecun.reading", "fixed_tolerance"]),
         (["protocols", "lecun"], {"reading": "fixed_tolerance"}, ["protocols.lecun", "names no study"]),
+        (["protocols", "lecun"], {"static_narrow": "static_w100"}, ["protocols.lecun", "threshold"]),
+        (
+            ["protocols", "lecun"],
+            {"phase_narrow": "spiral_w100", "reading": "fixed_tolerance"},
+            ["protocols.lecun.reading", "nothing to read"],
+        ),
+        (["protocols", "lecun", "trajectory"], "cascade_images", ["protocols.lecun.trajectory", "digits"]),
+        ([*W100, "loss"], {"cycles": 1000}, ["phase.spiral_w100.loss.cycles", "at most", "T = 50"]),
+        ([*W100], {"loss": {"cycles": 1}, "oscillation_stop": 0.5}, ["loss.cycles", "one of the two"]),
+        (["figures", "ingredients"], ["spiral_w100"], ["phase.spiral_w100.amplitudes", "one cell"]),
+        (["figures", "ingredients"], ["initialisation_lecun"] * 2, ["figures.ingredients", "alike"]),
+        (["figures", "losses"], ["spiral_w100", "initialisation_lecun"], ["figures.losses", "alike"]),
         (["figures", "threshold"], "x", ["figures.threshold", "scaling"]),
         (["phase"], {}, ["'phase'"]),
         (["phase"], 3, ["'phase'", "group of"]),
@@ -431,7 +443,9 @@ def test_what_is_resolved_stays_so():
         assert type(study).model_validate_json(study.model_dump_json()) == study
 
 
-@pytest.mark.parametrize("scale", ["cifar10", "headline", "paper", "gpu", "published", "protocols", "smoke"])
+@pytest.mark.parametrize(
+    "scale", ["cifar10", "headline", "paper", "gpu", "published", "protocols", "losses", "smoke"]
+)
 def test_every_scale_is_a_valid_overlay(scale):
     overlay = settings(SCALES / f"{scale}.yaml")
     config = load(merged(DEFAULT, overlay))

@@ -78,6 +78,12 @@ def test_bars_are_student_s_intervals():
     np.testing.assert_allclose(ends, [mean - half, mean + half])
 
 
+def test_studies_may_have_unlike_numbers_of_seeds():
+    few = STUDIES[1].isel(seed=slice(0, 4))
+    figure = figS7_losses.render({"study": [STUDIES[0], few]}, {})
+    assert len(curves(figure.axes[0])["cross-entropy, dynamical"].get_ydata()) == 2
+
+
 def test_two_studies_of_one_kind_are_refused():
     with pytest.raises(UserError, match="two studies of one loss"):
         figS7_losses.render({"study": [STUDIES[0], study(0.7, 20)]}, {})

@@ -356,6 +356,8 @@ def test_draws_of_the_data_are_gathered(folder, tmp_path):
     assert json.loads(found.attrs["dataset_settings"])["train_seed"] == [6, 5]
     assert found.attrs["dataset_description"].startswith("2 draws of the training noise (seeds 6, 5)")
     (tmp_path / "all.nc").unlink()
+    with pytest.raises(UserError, match="noise_seeds is empty"):
+        gather(*diagrams, noise_seeds=[])
     with pytest.raises(UserError, match="no file given is of the training noise 7"):
         gather(*diagrams, noise_seeds=[5, 7])
     with pytest.raises(UserError, match=r"phase_noise6\.nc was made with other settings"):
