@@ -592,10 +592,10 @@ def test_without_protocols_there_is_no_table_of_them(empty):
     settings = empty.settings("config.yaml")
     del settings["protocols"]
     (empty.folder / "config.yaml").write_text(json.dumps(settings), encoding="utf-8")
-    plan = empty.plan()
+    plan = empty.plan(config=())
     assert "evaluate_protocols" not in plan.jobs
     assert "gather_draws" not in plan.jobs
-    assert plan.starting("Rendering") == FIGURES - {"figS5_protocols"}
+    assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES
 
 
 def test_only_small_datasets_are_made_beside_snakemake(empty):

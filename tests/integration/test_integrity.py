@@ -69,7 +69,7 @@ def test_an_edited_figure_is_stale_until_it_is_rendered(project):
 def test_published_results_and_figures_of_them_are_sound(published):
     status, problems, counts = verified(published)
     assert (status, problems) == (0, [])
-    copies = len(list((published.folder / "paper_figures" / "data").rglob("*.nc"))) + 1  # and the claims
+    copies = len(list((published.folder / "paper_figures" / "data").rglob("*.nc"))) + 2  # and two tables
     figures = len(list((published.folder / "paper_figures").glob("*.pdf")))
     assert copies > 10 and figures == len(FIGURES)
     assert counts.startswith(f"{copies + figures} results ({copies} published copies: content alone): ")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_VARIABLES = ("protocol", "id", "quantity", "verdict", "measured_value", "limit_lower", "hangs_on")
+_VARIABLES = ("protocol", "id", "quantity", "verdict", "measured_value", "limit_lower")
 
 DECLARATION = Declaration(
     part="protocols",
@@ -33,6 +33,7 @@ DECLARATION = Declaration(
     },
 )
 
+# As the file has them. Claims are not imported, as this module is read whenever Snakemake starts.
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
 _FILLS = {REPRODUCED: "full", CONTRADICTED: "none", UNDECIDED: "left"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
