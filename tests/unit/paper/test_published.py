@@ -47,9 +47,11 @@ INPUTS = {
 
 PROTOCOLS = {
     "lecun": {
+        "phase_narrow": ["phase/lecun_w100.nc"],
+    }
+    | {
         role: INPUTS[role]
         for role in (
-            "phase_narrow",
             "phase_wide",
             "spectrum",
             "instabilities",
