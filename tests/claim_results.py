@@ -12,6 +12,7 @@ from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.results import netcdf
 
 DEFINITIONS = ["sharpness", "sharpness_starts", "loss"]
 
@@ -127,3 +128,17 @@ def spectrum_file(sharpness, *, ntk=None, **changed):
         variables["ntk_eigenvalue"] = (("snapshot_step", "mode"), ntk(steps)[:, None])
     dataset = xr.Dataset(variables, coords={"snapshot_step": steps})
     return with_settings(dataset, {"trajectory": origin(**changed)})
+
+
+def changed(item, *, loss=(), **settings):
+    """The same result with other settings recorded; those of the loss are changed one by one."""
+    known = json.loads(item.attrs["settings"])
+    known["loss"] = known["loss"] | dict(loss)
+    return item.assign_attrs(settings=json.dumps(known | settings))
+
+
+def stored(item, path, stage):
+    """A made-up result as a file of that stage; returns its path."""
+    item.assign_attrs(source=f"dynamical_loss.stages.{stage}").to_netcdf(path, engine="netcdf4")
+    netcdf.seal(path)
+    return path

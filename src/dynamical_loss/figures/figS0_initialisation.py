@@ -15,11 +15,11 @@ from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import requirements, style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.figures.networks import label_of
 from dynamical_loss.figures.swarm import swarm
-from dynamical_loss.results import layout, recorded
+from dynamical_loss.results import recorded
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,9 +34,7 @@ def _check(config: Configuration) -> None:
             raise ValueError(f"phase.{study}.amplitudes: Fig. S0 needs the static loss; add 1")
 
 
-_STUDIES = Role(
-    "aggregate_phase", lambda config: [layout.phase(study) for study in config.figures.initialisations]
-)
+_STUDIES = requirements.phase_studies("initialisations")
 
 DECLARATION = Declaration(
     part="spiral",

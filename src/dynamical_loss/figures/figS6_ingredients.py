@@ -13,13 +13,13 @@ from pydantic import Field
 from dynamical_loss.analysis.intervals import bootstrap_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures import requirements, style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.figures.networks import label_of
 from dynamical_loss.figures.swarm import swarm
 from dynamical_loss.paper.variants import VARIANTS, variant_of
-from dynamical_loss.results import layout, recorded
+from dynamical_loss.results import recorded
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,9 +67,7 @@ def _check(config: Configuration) -> None:
         raise ValueError("figures.ingredients: no study has the paper's loss and A = 1; add one")
 
 
-_STUDIES = Role(
-    "aggregate_phase", lambda config: [layout.phase(study) for study in config.figures.ingredients]
-)
+_STUDIES = requirements.phase_studies("ingredients")
 
 DECLARATION = Declaration(
     part="protocols",

@@ -14,10 +14,9 @@ from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import requirements, style, ticks
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.paper.losses import KINDS, PAPER_WAVEFORM, kind_of, waveform_of, width_of
-from dynamical_loss.results import layout
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +43,7 @@ def _check(config: Configuration) -> None:
         seen[key] = study
 
 
-_STUDIES = Role("aggregate_phase", lambda config: [layout.phase(study) for study in config.figures.losses])
+_STUDIES = requirements.phase_studies("losses")
 
 DECLARATION = Declaration(
     part="protocols",

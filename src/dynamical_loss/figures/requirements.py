@@ -1,8 +1,21 @@
-"""What several figures require of the studies that they show."""
+"""What several figures ask of the studies that they show."""
 
 from __future__ import annotations
 
 from dynamical_loss.config.figures import Configuration
+from dynamical_loss.figures.declaration import Role
+from dynamical_loss.results import layout
+
+
+def phase_studies(key: str) -> Role:
+    """The phase diagrams of all studies that a key under `figures` lists.
+
+    Args:
+        key: of a list of keys of `phase`; with an empty one the figure is not made.
+    """
+    return Role(
+        "aggregate_phase", lambda config: [layout.phase(study) for study in getattr(config.figures, key)]
+    )
 
 
 def require_setting(config: Configuration, key: str, section: str, study: str, setting: str) -> None:

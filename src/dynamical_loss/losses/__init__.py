@@ -105,10 +105,10 @@ def weighted_loss(
     """The dynamical loss F = mean_j Γ_{y_j} · loss_j (Eq. 1 with the mean in place of the sum).
 
     Args:
-        loss: a base loss, e.g. :func:`cross_entropy`.
-        logits: network outputs, (sample, class_index).
-        targets: one-hot labels, (sample, class_index).
-        class_weight: Γ, (class_index,).
+        loss: see `weighted_each`.
+        logits: (sample, class_index).
+        targets: (sample, class_index).
+        class_weight: (class_index,).
         present: which samples count, (sample,) booleans; None for all.
         owners: see `weighted_each`.
         by_output: see `weighted_each`.

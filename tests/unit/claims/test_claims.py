@@ -18,6 +18,7 @@ from claim_results import (
     narrow_as_in_the_paper,
     phase,
     spectrum_file,
+    stored,
     threshold_file,
     with_settings,
 )
@@ -472,15 +473,9 @@ def test_without_any_file_everything_is_not_tested():
 
 
 def test_the_command_writes_what_can_be_read_back(tmp_path):
-    def stored(dataset, name, stage):
-        path = tmp_path / f"{name}.nc"
-        dataset.assign_attrs(source=f"dynamical_loss.stages.{stage}").to_netcdf(path, engine="netcdf4")
-        netcdf.seal(path)
-        return path
-
     paths = {
-        "phase_narrow": stored(phase(narrow_as_in_the_paper), "narrow", "aggregate_phase"),
-        "threshold": stored(threshold_file(), "threshold", "fit_threshold"),
+        "phase_narrow": stored(phase(narrow_as_in_the_paper), tmp_path / "narrow.nc", "aggregate_phase"),
+        "threshold": stored(threshold_file(), tmp_path / "threshold.nc", "fit_threshold"),
     }
     output = tmp_path / "deep" / "claims.csv"
     arguments = ["evaluate-claims", "--output", str(output), "--settings", SETTINGS.model_dump_json()]

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from claim_results import phase
+from claim_results import changed, phase
 from dynamical_loss import claims
 from dynamical_loss.claims import ingredients
 from dynamical_loss.claims.criteria import Verdict
@@ -26,9 +26,7 @@ def study(accuracy, *, amplitudes=(1, 10), period=200, seeds=20, **loss):
         amplitudes=amplitudes,
         seeds=seeds,
     )
-    settings = json.loads(item.attrs["settings"])
-    settings["loss"] |= loss
-    return item.assign_attrs(settings=json.dumps(settings))
+    return changed(item, loss=loss)
 
 
 def loss_of(item):
@@ -89,8 +87,8 @@ def test_other_studies_are_no_variant(item, words):
 
 
 def test_every_variant_is_told_from_the_others():
-    for name, (_, changed) in VARIANTS.items():
-        loss = {key.removeprefix("loss."): value for key, value in changed.items()}
+    for name, (_, without) in VARIANTS.items():
+        loss = {key.removeprefix("loss."): value for key, value in without.items()}
         assert variant_of(loss_of(study(0.9, **loss))) == name
     assert variant_of(loss_of(WHOLE)) == "whole"
     assert variant_of(loss_of(study(0.9, emphasis="all", cycles=3))) is None

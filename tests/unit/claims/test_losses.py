@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
-from claim_results import phase
+from claim_results import changed, phase
 from dynamical_loss import claims
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.config.analysis import BootstrapSettings
@@ -21,9 +19,7 @@ def study(gain, width, *, amplitudes=(1, 5), seeds=20, **loss):
         amplitudes=amplitudes,
         seeds=seeds,
     )
-    settings = json.loads(item.attrs["settings"])
-    settings["loss"] |= loss
-    return item.assign_attrs(settings=json.dumps(settings))
+    return changed(item, loss=loss)
 
 
 def rows(*items):
@@ -74,10 +70,6 @@ def test_a_study_that_differs_in_more_is_not_taken():
     ]
     assert row.verdict is Verdict.NOT_TESTED
     assert "batch_size is 10" in row.rule
-
-
-def changed(item, **settings):
-    return item.assign_attrs(settings=json.dumps(json.loads(item.attrs["settings"]) | settings))
 
 
 def other():

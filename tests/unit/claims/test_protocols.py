@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 
-from claim_results import narrow_as_in_the_paper, phase, spectrum_file, threshold_file
+from claim_results import narrow_as_in_the_paper, phase, spectrum_file, stored, threshold_file
 from dynamical_loss import claims, cli
 from dynamical_loss.analysis import crossed
 from dynamical_loss.claims import protocols
@@ -161,18 +161,14 @@ def test_few_equal_runs_leave_room_for_others():
 
 
 def test_the_command_writes_both_tables(tmp_path):
-    def stored(dataset, name, stage):
-        path = tmp_path / f"{name}.nc"
-        dataset.assign_attrs(source=f"dynamical_loss.stages.{stage}").to_netcdf(path, engine="netcdf4")
-        netcdf.seal(path)
-        return path
-
     paths = {
-        "one:phase_narrow": stored(phase(narrow_as_in_the_paper), "one", "aggregate_phase"),
-        "draws:phase_narrow": stored(drawn(narrow_as_in_the_paper), "draws", "gather_draws"),
-        "one:threshold": stored(threshold_file(), "threshold", "fit_threshold"),
+        "one:phase_narrow": stored(phase(narrow_as_in_the_paper), tmp_path / "one.nc", "aggregate_phase"),
+        "draws:phase_narrow": stored(drawn(narrow_as_in_the_paper), tmp_path / "draws.nc", "gather_draws"),
+        "one:threshold": stored(threshold_file(), tmp_path / "threshold.nc", "fit_threshold"),
         "one:static_narrow": stored(
-            spectrum_file(lambda steps: np.full(steps.size, 3.0), amplitude=1), "static", "probe_spectrum"
+            spectrum_file(lambda steps: np.full(steps.size, 3.0), amplitude=1),
+            tmp_path / "static.nc",
+            "probe_spectrum",
         ),
     }
     arguments = ["evaluate-protocols", "--output", tmp_path / "p.nc", "--table", tmp_path / "p.csv"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib import pyplot as plt
 from matplotlib.collections import QuadMesh
 from scipy import stats
 
@@ -25,17 +23,11 @@ from dynamical_loss.figures.swarm import swarm
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from figure_parts import require_legible_texts
 
-mpl.use("agg")
-
 PERIODS = [10, 100, 1000]
 AMPLITUDES = [1.0, 5.0, 70.0]
 
 
-@pytest.fixture(autouse=True)
-def _look():
-    with style.style():
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("look")
 
 
 def draw(figure):

@@ -7,7 +7,6 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgba
 
 from dynamical_loss.analysis import event_table
@@ -24,12 +23,7 @@ THRESHOLD = 3.4
 FIT = {("sharpness", 100): (1.7, -0.95), ("loss", 100): (2.1, -1.02)}
 
 
-@pytest.fixture(autouse=True)
-def look():
-    mpl.use("agg")
-    with style.style():
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("look")
 
 
 def settings(**others):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib import pyplot as plt
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgba
 
@@ -17,14 +15,7 @@ from dynamical_loss.figures import figS5_protocols as figure_module
 from dynamical_loss.figures import style
 from figure_parts import require_legible_texts
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _look():
-    with style.style():
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("look")
 
 
 def row(protocol, identity, value, verdict, *, half=0.02, quantity="accuracy", start="lecun", paper=0.65):

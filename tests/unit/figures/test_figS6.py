@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
-from claim_results import phase
+from claim_results import changed, phase
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import figS6_ingredients, style
+from dynamical_loss.figures import figS6_ingredients
 from figure_parts import require_legible_texts
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _look():
-    with style.style():
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("look")
 
 
 def study(accuracy, amplitudes, **loss):
@@ -31,9 +20,7 @@ def study(accuracy, amplitudes, **loss):
         amplitudes=amplitudes,
         seeds=8,
     )
-    settings = json.loads(item.attrs["settings"])
-    settings["loss"] |= loss
-    return item.assign_attrs(settings=json.dumps(settings))
+    return changed(item, loss=loss)
 
 
 WHOLE = study(0.9, (1, 10))

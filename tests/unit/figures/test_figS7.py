@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import json
-
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 
-from claim_results import phase
+from claim_results import changed, phase
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import figS7_losses, style
+from dynamical_loss.figures import figS7_losses
 from figure_parts import require_legible_texts
 
-mpl.use("agg")
-
-
-@pytest.fixture(autouse=True)
-def _look():
-    with style.style():
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("look")
 
 
 def study(accuracy, width, **loss):
     item = phase(
         lambda _, amplitude: 0.5 if amplitude == 1 else accuracy, width=width, amplitudes=(1, 5), seeds=8
     )
-    settings = json.loads(item.attrs["settings"])
-    settings["loss"] |= loss
-    return item.assign_attrs(settings=json.dumps(settings))
+    return changed(item, loss=loss)
 
 
 STUDIES = [

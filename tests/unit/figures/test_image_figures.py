@@ -2,10 +2,8 @@
 
 import json
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.collections import QuadMesh
 from scipy import stats
 
@@ -17,7 +15,6 @@ from dynamical_loss.figures import (
     figS3_wide_resnet,
     figS4_learning_curves,
     header_words,
-    style,
 )
 from dynamical_loss.stages import render_figure
 from figure_parts import drawn, letters, panel, require_legible_texts
@@ -26,12 +23,7 @@ CELL = [100, 50.0]
 STEPS_PER_EPOCH = 8  # 4 000 images in batches of 512
 
 
-@pytest.fixture(autouse=True)
-def _look():
-    mpl.use("agg")
-    with style.style():
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("look")
 
 
 @pytest.fixture(name="study", scope="module")
