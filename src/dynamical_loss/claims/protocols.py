@@ -117,7 +117,8 @@ def _agreement(decided: Sequence[Row], count: int) -> str:
     if len(decided) < count:
         return f"{verdict} under {len(decided)} of {count} protocols, and no verdict under the others"
     varied = [name for name in CHOICES if len({getattr(row, name) for row in decided}) > 1]
-    return f"not on {' or '.join(varied)}: {verdict} under every protocol"
+    tried = f"not on {' or '.join(varied)}" if varied else "on no choice that was tried"
+    return f"{tried}: {verdict} under every protocol"
 
 
 def _by_value(name: str, decided: Sequence[Row]) -> str:

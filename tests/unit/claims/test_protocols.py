@@ -233,6 +233,7 @@ YES, NO, UNKNOWN = Verdict.REPRODUCED, Verdict.CONTRADICTED, Verdict.UNDECIDED
         ([(YES, "lecun", "A"), (UNKNOWN, "he", "A")], "reproduced under 1 of 2 protocols, and no verdict"),
         ([(UNKNOWN, "lecun", "A"), (UNKNOWN, "he", "A")], "undecided under every protocol"),
         ([(NO, "lecun", "A"), (NO, "he", "B")], "not on initialisation or reading: contradicted under every"),
+        ([(NO, "lecun", "A"), (NO, "lecun", "A")], "on no choice that was tried: contradicted under every"),
         ([(YES, "lecun", "A", "T = 20"), (NO, "he", "A", "T = 5")], "several choices together"),
         (
             [(YES, "lecun", "A", "T = 20"), (NO, "lecun", "A", "T = 5")],
