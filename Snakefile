@@ -38,6 +38,7 @@ if not CONFIG.published:
 # Seconds of work each: on a cluster they run beside Snakemake, as a job would wait longer than that.
 localrules:
     aggregate_phase,
+    gather_runs,
     find_instabilities,
     fit_threshold,
     evaluate_claims,

@@ -142,3 +142,23 @@ def stored(item, path, stage):
     item.assign_attrs(source=f"dynamical_loss.stages.{stage}").to_netcdf(path, engine="netcdf4")
     netcdf.seal(path)
     return path
+
+
+def gathered_runs(*, loss, sharpness, width, rate=1.0, amplitude=70.0, steps=35_000, seeds=10):
+    """Runs of one loss and λ_max, with a little seed noise that goes away in the mean."""
+    places = np.append(np.arange(0, steps, 101), steps)
+    scatter = 1 + 0.01 * np.linspace(-1, 1, seeds)[:, None] * np.ones(len(places))
+    dimensions = ("seed", "snapshot_step")
+    dataset = xr.Dataset(
+        {
+            "loss": (dimensions, loss * scatter),
+            "sharpness": (dimensions, sharpness * scatter),
+            "sharpness_residual": (dimensions, 1e-6 * scatter),
+            "oscillation_end": ((), steps - 5000),
+        },
+        coords={"seed": range(seeds), "snapshot_step": places},
+    )
+    settings = TrajectorySettings(
+        model=MLPSettings(width=width), amplitude=amplitude, learning_rate=rate, steps=steps
+    )
+    return with_settings(dataset, {"trajectory": settings.model_dump()})

@@ -312,6 +312,21 @@ def find_instabilities(settings: InstabilitySettings, trajectory: Path, spectrum
 
 
 @commands.command()
+@click.option(
+    "--trajectory", "trajectories", multiple=True, required=True, type=_PATH, help="One a seed; repeatable."
+)
+@click.option(
+    "--spectrum", "spectra", multiple=True, required=True, type=_PATH, help="Of the same runs; repeatable."
+)
+@_OUTPUT
+def gather_runs(trajectories: tuple[Path, ...], spectra: tuple[Path, ...], output: Path) -> None:
+    """Gather losses, accuracies and λ_max of all runs of a trajectory study (Fig. S8)."""
+    from dynamical_loss.stages import gather_runs as stage
+
+    stage.run(trajectories, spectra, output)
+
+
+@commands.command()
 @click.argument("analyses", nargs=-1, required=True, type=_PATH)
 @_OUTPUT
 @_settings(BootstrapSettings)

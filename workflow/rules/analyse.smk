@@ -59,6 +59,36 @@ if SEVERAL_DRAWS:
             " > {log:q} 2>&1"
 
 
+rule gather_runs:
+    input:
+        trajectories=lambda wildcards: seeds_of(wildcards.followed, layout.trajectory),
+        spectra=lambda wildcards: seeds_of(wildcards.followed, layout.spectrum),
+    output:
+        result(layout.runs("{followed}")),
+    log:
+        f"{LOGS}/gather_runs/{{followed}}.log",
+    wildcard_constraints:
+        followed=pattern(CONFIG.trajectories),
+    cache: True
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        trajectories=lambda wildcards, input: each_as(
+            "--trajectory", input.trajectories
+        ),
+        spectra=lambda wildcards, input: each_as("--spectrum", input.spectra),
+        code=stage("gather_runs"),
+    message:
+        "Gathering the runs of {wildcards.followed}"
+    shell:
+        "python -m dynamical_loss --code {params.code:q} gather-runs {params.trajectories:q} {params.spectra:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
 rule find_instabilities:
     input:
         trajectory=lambda wildcards: result(

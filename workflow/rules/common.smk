@@ -224,6 +224,19 @@ def run_settings(run):
     return settings.training, settings.probes, seed
 
 
+def seeds_of(study, place):
+    """Files of all runs of a trajectory study; `place` is a function of `layout`."""
+    return [
+        result(place(grid.trajectory_run(study, seed)))
+        for seed in range(CONFIG.trajectories[study].seeds)
+    ]
+
+
+def each_as(option, paths):
+    """Command-line options that give files one by one."""
+    return [word for path in paths for word in (option, path)]
+
+
 def block_options(wildcards):
     """Command-line options that say which block a file name stands for."""
     block = grid.Block.from_name(wildcards.block)

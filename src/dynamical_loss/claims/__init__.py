@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dynamical_loss.claims import images, ingredients, instabilities, losses, spiral, thresholds
+from dynamical_loss.claims import averages, images, ingredients, instabilities, losses, spiral, thresholds
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.claims.evidence import (
     MINIMUM_RUNS,
@@ -42,6 +42,7 @@ CLAIMS: tuple[Claim, ...] = (
     *instabilities.KERNEL_CLAIMS,
     *images.SUPPLEMENT_CLAIMS,
     *losses.CLAIMS,
+    *averages.CLAIMS,
     *ingredients.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""

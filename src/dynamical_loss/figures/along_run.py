@@ -25,7 +25,6 @@ LINE_COLOUR = EVEN_COLOUR
 STATIC_COLOUR = "0.94"
 _BINS = 1200  # of a decimated line: about two to a pixel of a column at 300 dpi
 _FEW_SNAPSHOTS = 100
-_RESIDUAL = 0.01  # of an eigenvalue that is shown, relative
 _MOST_PERIODS = 60  # whose triangles can be told apart in a column
 _MOST_LABELLED_PERIODS = 25
 
@@ -73,17 +72,6 @@ def positive(values: npt.ArrayLike) -> Floats:
     """Values that a logarithmic axis can show, NaN elsewhere."""
     array = np.asarray(values, dtype=float)
     return np.where(array > 0, array, math.nan)
-
-
-def converged(values: npt.ArrayLike, residuals: npt.ArrayLike) -> Floats:
-    """Ritz values that are eigenvalues to a per cent, NaN elsewhere.
-
-    Args:
-        values: any shape.
-        residuals: |Hv − θv| of each, same shape; an eigenvalue lies within it of the Ritz value θ.
-    """
-    array = np.asarray(values, dtype=float)
-    return np.where(np.asarray(residuals) <= _RESIDUAL * np.abs(array), array, math.nan)
 
 
 def line(axis: Axes, x: Floats, y: Floats, span: Span, **look: Any) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dynamical_loss import grid
 from dynamical_loss.analysis import stability
+from dynamical_loss.analysis.ritz import converged
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import along_run, header_words, style
 from dynamical_loss.figures.along_run import Floats, Span
@@ -170,7 +171,7 @@ def _hessian(
         spectrum[name].transpose("snapshot_step", "mode").values
         for name in ("hessian_eigenvalue", "hessian_residual")
     )
-    values = along_run.converged(along_run.positive(found), residuals)
+    values = converged(along_run.positive(found), residuals)
     along_run.modes(axis, snapshot, values, span, shades, branches=zoomed)
     shown = [values[along_run.inside(snapshot, span)].ravel()]
     for (name, bound), look in zip(limits.items(), BOUND_LOOKS, strict=False):

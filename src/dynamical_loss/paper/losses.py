@@ -19,6 +19,9 @@ KINDS: Mapping[tuple[str, str], str] = {
 
 PAPER_WAVEFORM = "triangle"
 
+Cell = tuple[int, float, bool]
+"""Of Fig. S8: width, η, and whether the loss is static."""
+
 
 def kind_of(item: xr.Dataset) -> tuple[str, str]:
     """Base loss, and what a class weight multiplies: a key of `KINDS`."""
@@ -34,3 +37,9 @@ def waveform_of(item: xr.Dataset) -> str:
 def width_of(item: xr.Dataset) -> int:
     """Hidden units."""
     return int(recorded.settings_of(item)["model"]["width"])
+
+
+def cell_of(item: xr.Dataset) -> Cell:
+    """What tells one file of gathered runs from another (Fig. S8)."""
+    training = recorded.settings_of(item)["trajectory"]
+    return int(training["model"]["width"]), float(training["learning_rate"]), training["amplitude"] == 1

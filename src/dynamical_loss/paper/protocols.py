@@ -130,6 +130,15 @@ def loss_study(width: int) -> Protocol:
     )
 
 
+def averaged_run(width: int) -> Protocol:
+    """Of the study of sizes and learning rates (Fig. S8): runs of its own learning rates, T and A."""
+    return (
+        *_perceptron(width),
+        *recorded_at_all(Sort.PROTOCOL, "learning_rate", "period", "amplitude"),
+        Rule(("steps",), Sort.SIZE, PHASE_STEPS, operator.ge),
+    )
+
+
 CASCADE: Protocol = (
     *_perceptron(NARROW),
     *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, "period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}),

@@ -49,5 +49,10 @@ def instabilities(run: str, reading: str | None = None) -> str:
     return f"instabilities/{_read_as(reading)}{run}.nc"
 
 
+def runs(study: str) -> str:
+    """All runs of a trajectory study at their snapshots, by its key under `trajectories`."""
+    return f"runs/{study}.nc"
+
+
 def _read_as(reading: str | None) -> str:
     return "" if reading is None else f"{reading}/"

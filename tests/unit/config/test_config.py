@@ -85,6 +85,8 @@ IMAGES = ["datasets", "images"]
         (["figures", "ingredients"], ["spiral_w100"], ["phase.spiral_w100.amplitudes", "one cell"]),
         (["figures", "ingredients"], ["initialisation_lecun"] * 2, ["figures.ingredients", "alike"]),
         (["figures", "losses"], ["spiral_w100", "initialisation_lecun"], ["figures.losses", "alike"]),
+        (["figures", "averages"], ["cascade"] * 2, ["figures.averages", "alike"]),
+        (["figures", "averages"], ["cascade_images"], ["cascade_images", "figures.averages", "width"]),
         (["figures", "threshold"], "x", ["figures.threshold", "scaling"]),
         (["phase"], {}, ["'phase'"]),
         (["phase"], 3, ["'phase'", "group of"]),

@@ -64,8 +64,8 @@ SPIRAL_EVIDENCE = {
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
-# Fig. S6 and S7 belong to a study of their own.
-SHOWN = FIGURES.keys() - {"figS6_ingredients", "figS7_losses"}
+# Fig. S6 to S8 belong to studies of their own.
+SHOWN = FIGURES.keys() - {"figS6_ingredients", "figS7_losses", "figS8_size_and_rate"}
 IMAGE_EVIDENCE = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
@@ -80,7 +80,9 @@ def configured(**figures):
     return study.load(values, "config.yaml", FIGURES)
 
 
-ALL = configured(ingredients=["initialisation_lecun"], losses=["initialisation_lecun"])
+ALL = configured(
+    ingredients=["initialisation_lecun"], losses=["initialisation_lecun"], averages=["static_w100"]
+)
 
 
 # What is shown -------------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ def test_files_are_of_the_stage_that_makes_them():
         "spectrum": "probe_spectrum",
         "instabilities": "find_instabilities",
         "threshold": "fit_threshold",
+        "runs": "gather_runs",
         "protocols.nc": "evaluate_protocols",
     }
     for figure in FIGURES.values():

@@ -371,6 +371,52 @@ def test_draws_of_the_data_are_gathered(folder, tmp_path):
     assert not (tmp_path / "all.nc").exists()
 
 
+def test_runs_of_a_study_are_gathered_at_their_snapshots(folder, tmp_path):
+    study = json.dumps({**TRAJECTORY, "snapshots": {"every": 5}})
+    probes = json.dumps({"hessian": {"modes": 2, "order": 40}})
+    files = []
+    for seed in (1, 0):
+        run, spectrum = tmp_path / f"run{seed}.nc", tmp_path / f"spectrum{seed}.nc"
+        command("train-trajectory", "--dataset", folder / "data.nc", "--seed", seed, "--settings", study,
+                "--output", run)  # fmt: skip
+        command("probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", run, "--settings", probes,
+                "--output", spectrum)  # fmt: skip
+        files.append((run, spectrum))
+
+    def gather(*runs):
+        options = [word for run, spectrum in runs for word in ("--trajectory", run, "--spectrum", spectrum)]
+        command("gather-runs", *options, "--output", tmp_path / "all.nc")
+        return netcdf.read(tmp_path / "all.nc")
+
+    found = gather(*files)
+    assert found["seed"].values.tolist() == [0, 1]
+    for seed, (run, spectrum) in zip((1, 0), files, strict=True):
+        one, curvature = netcdf.read(run), netcdf.read(spectrum)
+        steps = one["snapshot_step"].values
+        for name in ("loss", "weighted_loss", "train_accuracy", "validation_accuracy"):
+            np.testing.assert_array_equal(
+                found[name].sel(seed=seed), one[name].values[steps].astype(np.float32)
+            )
+        largest = curvature["hessian_eigenvalue"].values[:, 0]
+        np.testing.assert_array_equal(found["sharpness"].sel(seed=seed), largest.astype(np.float32))
+    assert (
+        found["sharpness"].attrs["long_name"].startswith("largest eigenvalue of the Hessian of the weighted")
+    )
+    (tmp_path / "all.nc").unlink()
+    with pytest.raises(UserError, match="those of seeds 0 to n-1"):
+        gather(files[0])
+    with pytest.raises(UserError, match="those of seeds 0 to n-1"):
+        gather(files[0], files[0])
+    with pytest.raises(UserError, match="was not made from"):
+        gather((files[0][0], files[1][1]), (files[1][0], files[0][1]))
+    with pytest.raises(UserError, match=r"trajectory\.nc is of another study than"):
+        gather(files[0], (folder / "trajectory.nc", folder / "spectrum.nc"))
+    with pytest.raises(UserError, match="2 trajectories and 1 spectra"):
+        command("gather-runs", "--trajectory", files[0][0], "--trajectory", files[1][0],
+                "--spectrum", files[0][1], "--output", tmp_path / "all.nc")  # fmt: skip
+    assert not (tmp_path / "all.nc").exists()
+
+
 def test_amplitudes_may_share_a_block(folder, tmp_path):
     cell = ("--period", 10, "--first-seed", 0, "--last-seed", 1)
     together = block(folder, tmp_path / "T10_A5_7.5_seeds0-1.nc", *cell, "--amplitude", 5, "--amplitude", 7.5)
