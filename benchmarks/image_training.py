@@ -21,6 +21,7 @@ from jax.lax import Precision
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.datasets.kind import Shape
+from dynamical_loss.models.convolution import convolve, kernel_gradient
 from dynamical_loss.models.kind import Arithmetic
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
 from dynamical_loss.models.network import Parameters
@@ -232,23 +233,24 @@ def engine_loss(case: Case, steps: int) -> float:
     return float(history.loss[0, -1])
 
 
-def check_agreement(case: Case, plain: Plain) -> float:
-    """Hold engine and plain program to the same computation.
-
-    Returns:
-        the relative difference of their losses after some steps.
+def disagreement(case: Case, name: str, found: float, plain: Plain) -> float:
+    """By how much a contender's loss after some steps differs from that of plain xla, as a share of it.
 
     Raises:
         RuntimeError: if it is more than rounding explains.
     """
-    expected = plain.loss(plain.steps_alone(AGREEMENT_STEPS))
-    difference = abs(engine_loss(case, AGREEMENT_STEPS) / expected - 1)
+    difference = abs(found / plain.loss(plain.steps_alone(AGREEMENT_STEPS)) - 1)
     if not difference <= AGREEMENT[case.arithmetic]:  # a NaN is no agreement
         raise RuntimeError(
-            f"engine: after {AGREEMENT_STEPS} steps of {case.channels} channels in {case.arithmetic} the "
+            f"{name}: after {AGREEMENT_STEPS} steps of {case.channels} channels in {case.arithmetic} the "
             f"loss differs from that of plain xla by {difference:.1e} of it"
         )
     return difference
+
+
+def check_agreement(case: Case, plain: Plain) -> float:
+    """Hold engine and plain program to the same computation; see `disagreement`."""
+    return disagreement(case, "engine", engine_loss(case, AGREEMENT_STEPS), plain)
 
 
 Call = Callable[[], jax.Array]
@@ -273,14 +275,16 @@ def _image_gradient(
 def convolutions(case: Case) -> dict[str, list[Call]]:
     """The convolutions of a training step by name, each in the forms in which it may be fastest.
 
-    These are what automatic differentiation of XLA's convolution makes of it, and one of the same layout as
-    the forward pass, its operands arranged beforehand.
+    These are what automatic differentiation of XLA's convolution makes of it, one of the same layout as the
+    forward pass, its operands arranged beforehand, and the engine's own, in C where that is possible.
     """
     precision = _PRECISION[case.arithmetic]
     dtype = jnp.bfloat16 if case.arithmetic == "bfloat16" else jnp.float32
     forward = jax.jit(convolution, static_argnames=("precision", "padding"))
     of_kernel = jax.jit(_kernel_gradient, static_argnames="precision")
     of_images = jax.jit(_image_gradient, static_argnames="precision")
+    own = jax.jit(lambda *pair: convolve(*pair, 1))
+    own_of_kernel = jax.jit(lambda *pair: kernel_gradient(*pair, 1))
     generator = np.random.default_rng(0)
 
     def random(*shape: int) -> jax.Array:
@@ -291,17 +295,22 @@ def convolutions(case: Case) -> dict[str, list[Call]]:
         images, kernel = random(case.batch, side, side, before), random(3, 3, before, after)
         cotangent = random(case.batch, side, side, after)
         operands = (images, kernel, cotangent)
-        found[f"{index} forward"] = [functools.partial(forward, images, kernel, precision)]
+        found[f"{index} forward"] = [
+            functools.partial(forward, images, kernel, precision),
+            functools.partial(own, images, kernel),
+        ]
         # Channels in the place of samples, samples in the place of channels.
         swapped = jnp.copy(images.transpose(3, 1, 2, 0)), jnp.copy(cotangent.transpose(1, 2, 0, 3))
         found[f"{index} kernel gradient"] = [
             functools.partial(of_kernel, *operands, precision=precision),
             functools.partial(forward, *swapped, precision),
+            functools.partial(own_of_kernel, images, cotangent),
         ]
         if index > 0:
             flipped = jnp.copy(jnp.flip(kernel, (0, 1)).transpose(0, 1, 3, 2))
             found[f"{index} image gradient"] = [
                 functools.partial(of_images, *operands, precision=precision),
                 functools.partial(forward, cotangent, flipped, precision),
+                functools.partial(own, cotangent, flipped),
             ]
     return found

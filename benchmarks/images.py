@@ -21,6 +21,7 @@ import image_training
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytorch
 import roofline
 import worker
 from image_training import Call, Case
@@ -38,7 +39,14 @@ from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.types import Problem, Schedule
 
 CONTENDERS = ("engine", "plain xla", "plain xla in a loop", "convolutions alone")
-REFERENCES = {"of plain xla": "plain xla", "of the convolutions alone": "convolutions alone"}
+PYTORCH = "pytorch"
+"""A contender that is there if it is asked for."""
+
+REFERENCES = {
+    "of plain xla": "plain xla",
+    "of the convolutions alone": "convolutions alone",
+    "of pytorch": PYTORCH,
+}
 SCHEDULE = [[0, 0], [0.428571, 1], [1, 0.1]]  # the paper's: 300, 600 and 700 epochs of 700
 OSCILLATION_STOP = 0.857143
 CELLS = ((100, 1.0), (30, 50.0))  # T and A: the static loss, and a period of one epoch of the digits
@@ -62,6 +70,12 @@ def _seconds(call: Call, calls: int) -> float:
         done = call()
     jax.block_until_ready(done)
     return (clock() - start) / calls
+
+
+def _torch_seconds(torch: pytorch.Torch, steps: int) -> float:
+    start = clock()
+    torch.steps(steps)
+    return (clock() - start) / steps
 
 
 class Convolutions:
@@ -99,8 +113,8 @@ def _on_device(problem: Problem) -> types.Data:
     return types.Data(*(jnp.asarray(array, jnp.float32) for array in arrays))
 
 
-def step_times(case: Case, repetitions: int) -> tuple[dict[str, list[float]], float]:
-    """Seconds of a step of each contender in each repetition, and their disagreement.
+def step_times(case: Case, repetitions: int, with_pytorch: bool) -> tuple[dict[str, list[float]], float]:
+    """Seconds of a step of each contender in each repetition, and their largest disagreement.
 
     Raises:
         RuntimeError: if they do not compute the same.
@@ -111,13 +125,17 @@ def step_times(case: Case, repetitions: int) -> tuple[dict[str, list[float]], fl
     points = tuple((place * steps, factor) for place, factor in SCHEDULE)
     plain = image_training.Plain(case, parameters)
     disagreement = image_training.check_agreement(case, plain)
+    torch = pytorch.Torch(case, parameters) if with_pytorch else None
+    if torch is not None:
+        torch.steps(image_training.AGREEMENT_STEPS)
+        disagreement = max(disagreement, image_training.disagreement(case, PYTORCH, torch.loss(), plain))
     # On a CPU, XLA loses its fast convolutions in a loop: steps take thirty to a hundred times as long, and
     # one of them, once, is enough.
     slow = jax.default_backend() == "cpu"
     several = min(length, _MOST_STEPS)
     few = max(1, length // 100) if slow else several
     others: dict[str, Timer] = {}
-    found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    found: dict[str, list[float]] = {name: [] for name in (*CONTENDERS, *([PYTORCH] if torch else []))}
     mark = 0.0
 
     def pause(done: float) -> None:
@@ -134,6 +152,9 @@ def step_times(case: Case, repetitions: int) -> tuple[dict[str, list[float]], fl
             others["plain xla"] = lambda: _seconds(lambda: plain.steps_alone(several), 1) / several
             others[IN_A_LOOP] = lambda: _seconds(lambda: plain.steps_in_a_loop(few), 1) / few
             others["convolutions alone"] = alone
+            if torch is not None:
+                torch.steps(1)
+                others[PYTORCH] = lambda: _torch_seconds(torch, several)
         elif len(found["engine"]) < repetitions:
             found["engine"].append((now - mark) / length)
         if len(found["plain xla"]) < repetitions:
@@ -217,6 +238,8 @@ def of_case(case: Case, times: Mapping[str, Sequence[float]], peak: float, **key
         speeds = [case.batch / seconds for seconds in own]
         found.append(measurement("images", "throughput", "image/s", speeds, **own_keys))
         for quantity, other in REFERENCES.items():
+            if other not in times:
+                continue
             ratios = [theirs / mine for theirs, mine in zip(times[other], own, strict=False)]
             found.append(measurement("images", quantity, "1", ratios, **own_keys))
         # Other arithmetic has another peak, which is not measured.
@@ -226,13 +249,13 @@ def of_case(case: Case, times: Mapping[str, Sequence[float]], peak: float, **key
     return found
 
 
-def throughput(cases: Sequence[Case], repetitions: int) -> list[Measurement]:
+def throughput(cases: Sequence[Case], repetitions: int, with_pytorch: bool = False) -> list[Measurement]:
     """All contenders on the device that JAX has, and what a stretch moves."""
     device = "one core" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
     peak = matrix_product(max(3, repetitions))
     found = [measurement("images", "matrix product", "GFLOP/s", peak, device=device)]
     for case in cases:
-        times, disagreement = step_times(case, repetitions)
+        times, disagreement = step_times(case, repetitions, with_pytorch)
         keys = {**case.keys, "device": device}
         found.append(measurement("images", "disagreement", "1", disagreement, **keys))
         found.append(
@@ -317,7 +340,7 @@ def agreement_of_accuracies(
     return result
 
 
-CPU_CASES = (Case(16, 100), Case(64, 100), Case(16, 100, "bfloat16"))
+CPU_CASES = (Case(16, 100), Case(64, 100), Case(16, 100, "bfloat16"), Case(64, 100, "bfloat16"))
 TOY = Case(4, 10, side=8, samples=40)
 GPU_CASES = tuple(
     Case(channels, 512, arithmetic, samples=50_000)
@@ -326,20 +349,22 @@ GPU_CASES = tuple(
 )
 
 
-def everywhere(repetitions: int, cases: Sequence[Case], gpu_cases: Sequence[Case]) -> list[Measurement]:
-    """Throughput on one core and, where there is one, on a GPU."""
+def everywhere(
+    repetitions: int, cases: Sequence[Case], gpu_cases: Sequence[Case], with_pytorch: bool
+) -> list[Measurement]:
+    """Throughput on one core, beside PyTorch if it is asked for, and, where there is one, on a GPU."""
     # The rest of the benchmark keeps JAX off the GPU; this process is left to find one.
     changes = {"JAX_PLATFORMS": None, "PJRT_NPROC": None}
     arguments = {"cases": [list(case) for case in gpu_cases], "repetitions": repetitions}
     found: list[Measurement] = worker.call("images.on_gpu", changes=changes, **arguments)
-    return throughput(cases, repetitions) + found
+    return throughput(cases, repetitions, with_pytorch) + found
 
 
-def measure(repetitions: int) -> list[Measurement]:
+def measure(repetitions: int, with_pytorch: bool) -> list[Measurement]:
     """Throughput, and what lower precision does to accuracy."""
-    return everywhere(repetitions, CPU_CASES, GPU_CASES) + agreement_of_accuracies()
+    return everywhere(repetitions, CPU_CASES, GPU_CASES, with_pytorch) + agreement_of_accuracies()
 
 
-def quick() -> list[Measurement]:
+def quick(with_pytorch: bool) -> list[Measurement]:
     """The same at toy size."""
-    return everywhere(1, [TOY], [TOY]) + agreement_of_accuracies(2, 1, 2, CELLS[:1])
+    return everywhere(1, [TOY], [TOY], with_pytorch) + agreement_of_accuracies(2, 1, 2, CELLS[:1])

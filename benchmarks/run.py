@@ -12,6 +12,7 @@ other work on the machine disturbs it little.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -36,7 +37,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--repetitions", type=int, help="repetitions of the steps [5; 1 with --quick]")
     parser.add_argument("--only", choices=PARTS, action="append", help="part to run; repeatable [all]")
+    parser.add_argument("--pytorch", action="store_true", help="time PyTorch too, on images; see README.md")
     options = parser.parse_args(arguments)
+    if options.pytorch and not pytorch_is_there():
+        parser.error("--pytorch: PyTorch is not installed; pip install torch==2.13.0, or leave --pytorch out")
     if options.update and (options.quick or options.output or not options.only):
         parser.error("--update goes with --only, and neither with --quick nor with --output")
     if (options.quick or options.only) and options.output is None and not options.update:
@@ -48,7 +52,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str, object]]]]:
+def pytorch_is_there() -> bool:
+    """Whether PyTorch, which is in no lock file, is installed."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def parts(
+    quick: bool, repetitions: int, with_pytorch: bool
+) -> dict[str, Callable[[], list[dict[str, object]]]]:
     """What is measured, by name, at full or toy size."""
     import contenders
     import curvature
@@ -75,7 +86,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
             ),
             "startup": lambda: startup.measure(1, first=False),
             "scale": lambda: scale.measure(scale.Study(periods=2, amplitudes=3, seeds=2), 2, 1),
-            "images": images.quick,
+            "images": lambda: images.quick(with_pytorch),
             "gpu": lambda: gpu.measure(1, (64,), 50),
         }
     return {
@@ -86,7 +97,7 @@ def parts(quick: bool, repetitions: int) -> dict[str, Callable[[], list[dict[str
         "growth": lambda: growth.measure(5),
         "startup": lambda: startup.measure(3),
         "scale": lambda: scale.measure(scale.Study(periods=100, amplitudes=100, seeds=50), 50, 3),
-        "images": lambda: images.measure(repetitions),
+        "images": lambda: images.measure(repetitions, with_pytorch),
         "gpu": lambda: gpu.measure(repetitions),
     }
 
@@ -114,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.update and (stored is None or stored["software"] != result["software"]):
         sys.exit(f"error: {own} does not exist or is of other packages; measure all of it first")
     began = time.perf_counter()
-    for name, measure in parts(options.quick, options.repetitions).items():
+    for name, measure in parts(options.quick, options.repetitions, options.pytorch).items():
         if options.only is None or name in options.only:
             result["measurements"] += measure()
             print(f"{time.perf_counter() - began:6.0f} s  {name}", file=sys.stderr, flush=True)

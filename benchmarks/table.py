@@ -267,7 +267,7 @@ def _images(entries: Sequence[Entry]) -> str:
     body = []
     for speed in select(found, quantity="throughput"):
         own = {key: speed[key] for key in ("contender", "channels", "batch", "arithmetic", "device")}
-        ratios = ("of plain xla", "of the convolutions alone", "of the matrix product")
+        ratios = ("of pytorch", "of plain xla", "of the convolutions alone", "of the matrix product")
         body.append(
             (
                 speed["device"],
@@ -283,6 +283,7 @@ def _images(entries: Sequence[Entry]) -> str:
         "channels, batch, arithmetic",
         "contender",
         "images a second",
+        "÷ pytorch",
         "÷ plain xla",
         "÷ convolutions alone",
         "÷ matrix product",

@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import image_training  # noqa: E402
 import images  # noqa: E402
 import machine  # noqa: E402
+import pytorch  # noqa: E402
+import run  # noqa: E402
 import table  # noqa: E402
 
 from dynamical_loss.datasets.kind import Shape  # noqa: E402
@@ -90,11 +92,13 @@ def test_the_convolutions_alone_are_those_of_a_step():
         expected, pull_back = jax.vjp(by_shifts, pictures, kernel)
         of_images, of_kernel = pull_back(cotangent)
         close = {"rtol": 1e-4, "atol": 1e-3}
-        np.testing.assert_allclose(found[f"{index} forward"][0](), expected, **close)
+        for form in found[f"{index} forward"]:
+            np.testing.assert_allclose(form(), expected, **close)
         for form in found[f"{index} image gradient"]:
             np.testing.assert_allclose(form(), of_images, **close)
-        directly, swapped = found[f"{index} kernel gradient"]
+        directly, swapped, own = found[f"{index} kernel gradient"]
         np.testing.assert_allclose(directly(), of_kernel, **close)
+        np.testing.assert_allclose(own(), of_kernel, **close)
         np.testing.assert_allclose(swapped().transpose(1, 2, 0, 3), of_kernel, **close)
 
 
@@ -134,6 +138,30 @@ def test_accuracies_are_compared_seed_by_seed():
     assert half == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-6)
     assert table.first(found, quantity="accuracy", arithmetic="full")["maximum"] == 0.9
     assert table.first(found, quantity="mean difference of accuracy", arithmetic="full") is None
+
+
+@pytest.mark.skipif(not run.pytorch_is_there(), reason="needs PyTorch, which no lock file has")
+@pytest.mark.parametrize("arithmetic", ["full", "bfloat16"])
+def test_pytorch_does_the_same_computation(plain, arithmetic):
+    case = TOY._replace(arithmetic=arithmetic)
+    torch = pytorch.Torch(case, image_training.build(TOY)[1])
+    before = torch.loss()
+    torch.steps(image_training.AGREEMENT_STEPS)
+    assert image_training.disagreement(case, "pytorch", torch.loss(), plain) <= 1e-2
+    assert torch.loss() < before
+    torch.steps(0)
+    assert torch.loss() == before
+
+
+def test_pytorch_is_asked_for_in_vain_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(run, "pytorch_is_there", lambda: False)
+    with pytest.raises(SystemExit, match="2"):
+        run.parse(["--quick", "--output", "x.json", "--pytorch"])
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .endswith("--pytorch: PyTorch is not installed; pip install torch==2.13.0, or leave --pytorch out")
+    )
 
 
 def test_nothing_moves_between_host_and_device_within_a_stretch():

@@ -143,6 +143,16 @@ class ModelSettings(Settings):
     def label(self) -> str:
         """Its name and size, for the readers of a figure."""
 
+    def computed_by(self, arithmetic: Arithmetic, precision: str) -> str:
+        """What computes its products on this machine's CPU; empty where that is the training engine itself.
+
+        Args:
+            arithmetic: as `build` takes it.
+            precision: of the parameters.
+        """
+        del arithmetic, precision
+        return ""
+
     @property
     def hidden_layer(self) -> HiddenLayer | None:
         """What the fused loop needs to know of it; None for a network that is one for XLA alone."""

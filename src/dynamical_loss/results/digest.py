@@ -75,6 +75,8 @@ _COMPUTING = {
 }
 """What a module of that name is installed by."""
 
+_C_COMMENT = re.compile(r"\s*//[^\n]*|\s+")
+
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -155,6 +157,10 @@ def _parsed(module: str) -> _Module:
         constants = {str(node.value) for node in _walk(tree) if isinstance(node, ast.Constant)}
         packages |= constants & set(_COMPUTING)
     text = "".join(_text(tree))
+    beside = path.with_suffix(".c")
+    if beside.is_file():
+        # Code in C that a module compiles lies beside it, under the same name.
+        text += _C_COMMENT.sub(" ", beside.read_text(encoding="utf-8"))
     return _Module(frozenset(imports), frozenset(packages), hashlib.sha256(text.encode()).hexdigest())
 
 

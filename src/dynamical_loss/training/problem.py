@@ -118,6 +118,10 @@ def train(
         Interrupted: if `checkpoint` was watching and the process was asked to stop.
     """
     engine = settings.trained_by(data.shape, jax.default_backend())
+    if settings.arithmetic == "bfloat16" and _computed_by(settings).endswith("XLA"):
+        print(
+            "bfloat16 gains no time here: the processor lacks it, or there is no C compiler", file=sys.stderr
+        )
     with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,
@@ -135,10 +139,17 @@ def train(
     return history
 
 
+def _computed_by(settings: TrainingSettings) -> str:
+    """What computes the network's products, where that is not the engine itself; see `ModelSettings`."""
+    if jax.default_backend() != "cpu":
+        return ""
+    return settings.model.computed_by(settings.arithmetic, settings.precision)
+
+
 def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
     """Global attributes that say what was trained, on what and by what."""
     return {
-        "engine": history.engine,
+        "engine": ", ".join(filter(None, (history.engine, _computed_by(settings)))),
         "train_samples": len(data.train_inputs),
         "validation_samples": len(data.validation_inputs),
         "steps_per_epoch": settings.steps_per_epoch(len(data.train_inputs)),

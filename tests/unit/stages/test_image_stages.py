@@ -12,6 +12,7 @@ from dynamical_loss import cli, losses
 from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
+from dynamical_loss.models import native
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
 from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.probes import spectra
@@ -243,3 +244,22 @@ def test_settings_that_do_not_go_with_the_data_are_one_line(tmp_path, dataset, c
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out.nc").exists()
+
+
+def test_results_say_what_computed_convolutions(folder, tmp_path):
+    def engine(name, **changes):
+        run = {**RUN, "epochs": 1, "precision": "float32", **changes}
+        result = CliRunner().invoke(
+            cli.commands,
+            ["train-phase-block", "--dataset", str(folder / "data.nc"), "--settings", json.dumps(run),
+             "--output", str(tmp_path / name)],
+            catch_exceptions=False,
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        return netcdf.read(tmp_path / name).attrs["engine"], "bfloat16 gains no time" in result.output
+
+    here = native.computed_by(np.float32)
+    assert engine("usual.nc") == (f"xla, convolutions by {here}", False)
+    assert engine("double.nc", precision="float64") == ("xla, convolutions by XLA", False)
+    with native.xla_alone():
+        assert engine("lower.nc", arithmetic="bfloat16") == ("xla, convolutions by XLA", True)

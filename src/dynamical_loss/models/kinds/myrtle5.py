@@ -48,6 +48,12 @@ class Myrtle5Settings(ModelSettings):
 
         return Myrtle5(self.channels, classes, arithmetic)
 
+    def computed_by(self, arithmetic: Arithmetic, precision: str) -> str:
+        """See `ModelSettings`."""
+        from dynamical_loss.models.convolution import computed_by
+
+        return computed_by(arithmetic, precision)
+
     @property
     def label(self) -> str:
         """See `ModelSettings`."""

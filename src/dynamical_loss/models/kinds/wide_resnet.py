@@ -78,6 +78,12 @@ class WideResNetSettings(ModelSettings):
 
         return WideResNet(self.depth, self.widening, classes, self.normalisation, arithmetic)
 
+    def computed_by(self, arithmetic: Arithmetic, precision: str) -> str:
+        """See `ModelSettings`."""
+        from dynamical_loss.models.convolution import computed_by
+
+        return computed_by(arithmetic, precision)
+
     @property
     def label(self) -> str:
         """See `ModelSettings`."""
