@@ -102,6 +102,16 @@ def parts(
     }
 
 
+def same_software(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether two descriptions agree, where a package that only one of them names may be any."""
+    versions, others = (
+        dict(entry.rsplit(" ", 1) for entry in description["packages"].split(", "))
+        for description in (one, other)
+    )
+    rest = [{key: value for key, value in each.items() if key != "packages"} for each in (one, other)]
+    return rest[0] == rest[1] and all(others.get(name, value) == value for name, value in versions.items())
+
+
 def merged(stored: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Stored results with the sections that were measured anew, and when and from what they were."""
     sections = sorted({entry["section"] for entry in found["measurements"]})
@@ -122,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = machine.description() | {"quick": options.quick, "measurements": []}
     own = table.RESULTS / f"{machine.label()}.json"
     stored = json.loads(own.read_text(encoding="utf-8")) if options.update and own.exists() else None
-    if options.update and (stored is None or stored["software"] != result["software"]):
+    if options.update and (stored is None or not same_software(stored["software"], result["software"])):
         sys.exit(f"error: {own} does not exist or is of other packages; measure all of it first")
     began = time.perf_counter()
     for name, measure in parts(options.quick, options.repetitions, options.pytorch).items():

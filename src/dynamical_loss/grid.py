@@ -86,15 +86,17 @@ def blocks(
     seeds: int,
     seeds_per_block: int,
     amplitudes_per_block: int = 1,
+    first_seed: int = 0,
 ) -> list[Block]:
     """All blocks of a study, each once.
 
     Args:
         periods: T, steps.
         amplitudes: A.
-        seeds: number of seeds asked for, 0 … seeds−1.
+        seeds: number of seeds asked for.
         seeds_per_block: seeds in each block.
         amplitudes_per_block: amplitudes in each block, at most.
+        first_seed: the first seed, a multiple of `seeds_per_block`.
     """
     amplitudes = [float(amplitude) for amplitude in amplitudes]
     dynamical = [amplitude for amplitude in amplitudes if amplitude != 1.0]
@@ -110,7 +112,7 @@ def blocks(
     return [
         Block(period, group, first, first + seeds_per_block - 1)
         for period, group in cells
-        for first in range(0, seeds, seeds_per_block)
+        for first in range(first_seed, first_seed + seeds, seeds_per_block)
     ]
 
 
@@ -143,7 +145,7 @@ def trajectory_run(study: str, seed: int) -> str:
 
 
 def draw(name: str, noise_seed: int) -> str:
-    """Name of a dataset whose training noise is drawn anew, and of a study of it."""
+    """Name of a dataset that is drawn anew from that seed, and of a study of it."""
     return f"{name}_noise{noise_seed}"
 
 

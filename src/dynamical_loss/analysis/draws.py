@@ -32,17 +32,7 @@ def gather(diagrams: Sequence[xr.Dataset], noise_seeds: Sequence[int]) -> xr.Dat
         accuracy ``…_variance`` over (period, amplitude, part) and ``…_variance_interval`` over (period,
         amplitude, part, bound). These are NaN where there are fewer than two draws or two seeds.
     """
-    together = xr.concat(diagrams, dim=DRAW, data_vars="all", join="exact", combine_attrs="override")
-    variables = netcdf.Variables()
-    for name, variable in (together.coords | together.data_vars).items():
-        variables.add(
-            str(name),
-            tuple(map(str, variable.dims)),
-            variable.values,
-            variable.attrs["long_name"],
-            units=variable.attrs["units"],
-            reference=variable.attrs["reference"],
-        )
+    together, variables = _joined(diagrams, DRAW)
     variables.add(
         DRAW, (DRAW,), list(noise_seeds), "random seed of the training set's noise", reference=_REFERENCE
     )
@@ -64,6 +54,33 @@ def gather(diagrams: Sequence[xr.Dataset], noise_seeds: Sequence[int]) -> xr.Dat
             reference=_REFERENCE,
         )
     return variables.dataset()
+
+
+def gather_pairs(diagrams: Sequence[xr.Dataset]) -> xr.Dataset:
+    """All runs over (period, amplitude, seed) where each initial seed has a draw of its own.
+
+    Args:
+        diagrams: one a draw and seed, over (period, amplitude, seed), of equal grids and a single seed.
+    """
+    return _joined(diagrams, "seed")[1].dataset()
+
+
+def _joined(diagrams: Sequence[xr.Dataset], dimension: str) -> tuple[xr.Dataset, netcdf.Variables]:
+    """Diagrams along a dimension, and their variables with what is said of each."""
+    together = xr.concat(
+        diagrams, dim=dimension, data_vars="all", coords="minimal", join="exact", combine_attrs="override"
+    )
+    variables = netcdf.Variables()
+    for name, variable in (together.coords | together.data_vars).items():
+        variables.add(
+            str(name),
+            tuple(map(str, variable.dims)),
+            variable.values,
+            variable.attrs["long_name"],
+            units=variable.attrs["units"],
+            reference=variable.attrs["reference"],
+        )
+    return together, variables
 
 
 def _split(accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -58,7 +58,8 @@ class PhaseDiagram:
             for name in _FINAL:
                 self._curves.setdefault(name, np.full((*self._shape, len(self._steps)), np.nan, np.float32))
         # Cell by cell and not run by run: a large study has half a million runs.
-        seeds = slice(block.first_seed, block.last_seed + 1)
+        begin = block.first_seed - self._settings.first_seed
+        seeds = slice(begin, begin + len(block.seeds))
         for index, amplitude in enumerate(block.amplitudes):
             for place in self._places.get((block.period, amplitude), ()):
                 self._given[place][seeds] = True
@@ -72,7 +73,8 @@ class PhaseDiagram:
         if self._given.all():
             return None
         period, amplitude, seed = (int(index) for index in np.argwhere(~self._given)[0])
-        return self._settings.periods[period], self._settings.amplitudes[amplitude], seed
+        settings = self._settings
+        return settings.periods[period], settings.amplitudes[amplitude], settings.all_seeds[seed]
 
     def dataset(self) -> xr.Dataset:
         """All runs as the variables of a phase diagram's file."""
@@ -82,7 +84,7 @@ class PhaseDiagram:
         for name, coordinate, words, units in (
             ("period", settings.periods, "period T of the oscillation, minimisation steps", "1"),
             ("amplitude", settings.amplitudes, "amplitude A of the oscillation", "1"),
-            ("seed", np.arange(settings.seeds), "random seed", "1"),
+            ("seed", settings.all_seeds, "random seed", "1"),
         ):
             variables.add(name, (name,), coordinate, words, units=units, reference="Fig. 1, 3")
         for name, words in _FINAL.items():

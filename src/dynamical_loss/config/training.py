@@ -289,6 +289,7 @@ class PhaseSettings(TrainingSettings):
         [1.0, 10.0], description="A >= 1; A = 1 is the static loss, trained once for all periods"
     )
     seeds: Runs = Field(10, description="runs per cell, seeds 0 … n-1; the paper has 50")
+    first_seed: Seed = Field(0, description="the first of them, if not 0")
     seeds_per_block: Runs = Field(
         10,
         description="runs per job; jobs hold whole blocks, so added seeds never retrain old ones",
@@ -300,8 +301,12 @@ class PhaseSettings(TrainingSettings):
     )
     noise_seeds: list[Seed] = Field(
         default_factory=list,
-        description="the whole study once for each of these seeds of the training noise, each a new draw of "
-        "the data; none: the dataset as it is",
+        description="the study once for each of these seeds of the training noise, or of which images are "
+        "taken, each a new draw of the data; none: the dataset as it is",
+    )
+    draws: Literal["crossed", "paired"] = Field(
+        "crossed",
+        description="crossed: all initial seeds with each draw; paired: initial seed k with draw k alone",
     )
     learning_curves: bool = Field(
         False, description="keep accuracies along the runs in the phase diagram's file too (Fig. S3, S4)"
@@ -313,6 +318,11 @@ class PhaseSettings(TrainingSettings):
         return self._only(TrainingSettings)
 
     @property
+    def all_seeds(self) -> range:
+        """The initial seeds of each cell."""
+        return range(self.first_seed, self.first_seed + self.seeds)
+
+    @property
     def blocks(self) -> list[Block]:
         """The grid, cut into what one job trains."""
         return grid.blocks(
@@ -321,11 +331,16 @@ class PhaseSettings(TrainingSettings):
             self.seeds,
             self.seeds_per_block,
             self.amplitudes_per_block,
+            self.first_seed,
         )
 
     def drawn(self, noise_seed: int) -> PhaseSettings:
         """The study of one draw of the data, an ordinary one."""
-        return self.model_copy(update={"dataset": grid.draw(self.dataset, noise_seed), "noise_seeds": []})
+        alone: dict[str, Any] = {"dataset": grid.draw(self.dataset, noise_seed), "noise_seeds": []}
+        if self.draws == "paired":
+            first = self.noise_seeds.index(noise_seed)
+            alone |= {"draws": "crossed", "first_seed": first, "seeds": 1, "seeds_per_block": 1}
+        return self.model_copy(update=alone)
 
     @field_validator("periods", "amplitudes", "noise_seeds")
     @classmethod
@@ -335,9 +350,29 @@ class PhaseSettings(TrainingSettings):
         return values
 
     @model_validator(mode="after")
+    def _begins_with_a_block(self) -> PhaseSettings:
+        if self.first_seed % self.seeds_per_block:
+            raise ValueError(
+                f"first_seed: {self.first_seed} is no multiple of seeds_per_block, {self.seeds_per_block}, "
+                "and jobs hold whole blocks; change one"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_draw_for_each_seed(self) -> PhaseSettings:
+        if self.draws == "paired" and len(self.noise_seeds) != self.seeds:
+            raise ValueError(
+                f"draws: {len(self.noise_seeds)} noise_seeds are not one for each of {self.seeds} seeds; "
+                "name as many, or take crossed"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _few_enough_jobs(self) -> PhaseSettings:
         cells = len(self.periods) * len(self.amplitudes)
-        jobs = cells * -(-self.seeds // self.seeds_per_block) * max(1, len(self.noise_seeds))
+        jobs = cells * -(-self.seeds // self.seeds_per_block)
+        if self.draws == "crossed":
+            jobs *= max(1, len(self.noise_seeds))
         if jobs > _MOST_JOBS:
             raise ValueError(f"seeds_per_block: {jobs} jobs are more than {_MOST_JOBS}; take more in each")
         return self

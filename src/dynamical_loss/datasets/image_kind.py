@@ -24,6 +24,7 @@ class ImageSettings(DatasetSettings):
     """
 
     precision = "float32"
+    draw_seed = "sample_seed"
     whole: ClassVar[Shape]
 
     train_samples: Count | None = Field(

@@ -10,6 +10,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
+from pydantic import ValidationError
+
 from dynamical_loss.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ class DatasetSettings(Settings):
 
     Attributes:
         precision: of the inputs.
+        draw_seed: the setting that `redrawn` changes; None where there is nothing to draw.
     """
 
     precision: ClassVar[str]
+    draw_seed: ClassVar[str | None] = None
 
     kind: str
 
@@ -61,13 +65,18 @@ class DatasetSettings(Settings):
     def seeds(self) -> list[int]:
         """The random seeds behind the data."""
 
-    def redrawn(self, noise_seed: int) -> Self:
-        """The same dataset with its training noise drawn anew from that seed.
+    def redrawn(self, seed: int) -> Self:
+        """The same data drawn anew from that seed: the spiral's training noise, or which images are taken.
 
         Raises:
-            ValueError: one line without the key, if this kind has no such noise, or not from that seed.
+            ValueError: one line without the key, if it cannot be drawn from that seed.
         """
-        raise ValueError(f"a dataset of the kind {self.kind} has no noise to draw anew; leave it out")
+        if self.draw_seed is None:
+            raise ValueError(f"a dataset of the kind {self.kind} has nothing to draw anew; leave it out")
+        try:
+            return type(self).model_validate({**self.model_dump(), self.draw_seed: seed})
+        except ValidationError as error:
+            raise ValueError(f"{seed}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
     @property
     def location(self) -> Path | None:

@@ -24,7 +24,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """
     inputs = Inputs()
     settings = _resolved(settings, blocks[0], inputs)
-    record = Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision, inputs)
+    record = Provenance(__name__, settings.model_dump(), settings.all_seeds, settings.precision, inputs)
     diagram = PhaseDiagram(settings)
     engines, devices = set(), set()
     for path in blocks:

@@ -10,11 +10,14 @@ from typing import Any
 from dynamical_loss.analysis import draws
 from dynamical_loss.analysis.phase import WANTED
 from dynamical_loss.config.training import PhaseSettings
+from dynamical_loss.datasets.kinds import KINDS
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs, Provenance
+from dynamical_loss.settings import kind_of
 
-_SEED = "train_seed"
+_DRAWN_BY = {kind_of(kind): kind.draw_seed for kind in KINDS}
+"""The setting that is the seed of a draw, by the kind of dataset."""
 
 
 def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None:
@@ -32,14 +35,14 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
     for path in diagrams:
         stored = inputs.read(path, WANTED, made_by="aggregate_phase")
         data = recorded.recorded(stored.attrs, recorded.DATASET_SETTINGS, path)
-        seed = data.pop(_SEED, None)
-        found[seed] = path, stored, data
-    record = Provenance(__name__, settings.model_dump(), range(settings.seeds), settings.precision, inputs)
+        drawn_by = str(_DRAWN_BY.get(str(data.get("kind"))))
+        found[data.pop(drawn_by, None)] = path, stored, data
+    record = Provenance(__name__, settings.model_dump(), settings.all_seeds, settings.precision, inputs)
     for seed in settings.noise_seeds:
         if seed not in found:
             raise UserError(
-                f"no file given is of the training noise {seed}; make {output} with snakemake, which names "
-                "them all"
+                f"no file given is of the draw {seed} of the data; make {output} with snakemake, which "
+                "names them all"
             )
     wanted = [found[seed] for seed in settings.noise_seeds]
     _, first, data = wanted[0]
@@ -48,10 +51,14 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
         if others != data:
             raise UserError(f"{path} is of other data than {wanted[0][0]}, and not only of another draw")
-    everything = draws.gather([stored for _, stored, _ in wanted], settings.noise_seeds)
+    diagrams_in_order = [stored for _, stored, _ in wanted]
+    if settings.draws == "paired":
+        everything = draws.gather_pairs(diagrams_in_order)
+    else:
+        everything = draws.gather(diagrams_in_order, settings.noise_seeds)
     origin = recorded.of_data(*(stored for _, stored, _ in wanted))
-    origin[recorded.DATASET_SETTINGS] = json.dumps({**data, _SEED: settings.noise_seeds}, sort_keys=True)
-    origin["dataset_description"] = _description(first.attrs["dataset_description"], settings.noise_seeds)
+    origin[recorded.DATASET_SETTINGS] = json.dumps({**data, drawn_by: settings.noise_seeds}, sort_keys=True)
+    origin["dataset_description"] = _description(first.attrs["dataset_description"], settings)
     for name in ("engine", "trained_on"):
         origin[name] = ", ".join(sorted({str(stored.attrs[name]) for _, stored, _ in wanted}))
     record.write(everything.assign_attrs(origin), output)
@@ -64,7 +71,8 @@ def _made_with(settings: PhaseSettings, stated: dict[str, Any]) -> bool:
         return False
 
 
-def _description(first: str, noise_seeds: Sequence[int]) -> str:
+def _description(first: str, settings: PhaseSettings) -> str:
     """The data of all draws in words."""
-    seeds = ", ".join(map(str, noise_seeds))
-    return f"{len(noise_seeds)} draws of the training noise (seeds {seeds}), the first: {first}"
+    seeds = ", ".join(map(str, settings.noise_seeds))
+    each = ", one for each initial seed" if settings.draws == "paired" else ""
+    return f"{len(settings.noise_seeds)} draws of the data (seeds {seeds}){each}, the first: {first}"

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import cli, losses
+from dynamical_loss.config.training import PhaseSettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
@@ -244,6 +245,48 @@ def test_settings_that_do_not_go_with_the_data_are_one_line(tmp_path, dataset, c
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out.nc").exists()
+
+
+def test_paired_draws_are_one_diagram_over_seeds(tmp_path):
+    """Seed k is trained on draw k alone: images of another choice, from other initial weights."""
+    run = {**RUN, "record_every": 20}
+    grid = {"periods": [4], "amplitudes": [1, 5], "seeds": 2, "seeds_per_block": 1}
+    draws = {"dataset": "digits", "noise_seeds": [7, 8], "draws": "paired"}
+    study = PhaseSettings.model_validate({**run, **grid, **draws}).with_length(33)
+    diagrams = []
+    for index, draw in enumerate((7, 8)):
+        data = as_dataset(tmp_path, {**DIGITS, "sample_seed": draw}, f"digits_noise{draw}.nc")
+        alone = study.drawn(draw)
+        assert [block.name for block in alone.blocks] == [
+            f"static_seeds{index}-{index}",
+            f"T4_A5_seeds{index}-{index}",
+        ]
+        files = []
+        for block in alone.blocks:
+            files.append(tmp_path / f"{draw}" / f"{block.name}.nc")
+            command(
+                "train-phase-block", "--dataset", data, "--settings", alone.training.model_dump_json(),
+                *([] if block.period is None else ["--period", 4, "--amplitude", 5]),
+                "--first-seed", index, "--last-seed", index, "--output", files[-1],
+            )  # fmt: skip
+        diagrams.append(tmp_path / f"study_noise{draw}.nc")
+        command("aggregate-phase", "--settings", alone.model_dump_json(), "--output", diagrams[-1], *files)
+    command(
+        "gather-draws",
+        "--settings",
+        study.model_dump_json(),
+        "--output",
+        tmp_path / "all.nc",
+        *diagrams[::-1],
+    )
+    gathered = netcdf.read(tmp_path / "all.nc")
+    assert gathered["loss"].dims == ("period", "amplitude", "seed")
+    assert gathered["seed"].values.tolist() == [0, 1]
+    assert json.loads(gathered.attrs["dataset_settings"])["sample_seed"] == [7, 8]
+    assert "one for each initial seed" in gathered.attrs["dataset_description"]
+    for index, path in enumerate(diagrams):
+        np.testing.assert_array_equal(gathered["loss"][..., index], netcdf.read(path)["loss"][..., 0])
+    assert len(np.unique(gathered["loss"])) == 4
 
 
 def test_results_say_what_computed_convolutions(folder, tmp_path):

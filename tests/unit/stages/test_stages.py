@@ -354,11 +354,11 @@ def test_draws_of_the_data_are_gathered(folder, tmp_path):
         np.testing.assert_array_equal(found["loss"].sel(noise_seed=seed).values, one.values)
     assert found["loss"].sel(noise_seed=5).values.tolist() != found["loss"].sel(noise_seed=6).values.tolist()
     assert json.loads(found.attrs["dataset_settings"])["train_seed"] == [6, 5]
-    assert found.attrs["dataset_description"].startswith("2 draws of the training noise (seeds 6, 5)")
+    assert found.attrs["dataset_description"].startswith("2 draws of the data (seeds 6, 5), the first")
     (tmp_path / "all.nc").unlink()
     with pytest.raises(UserError, match="noise_seeds is empty"):
         gather(*diagrams, noise_seeds=[])
-    with pytest.raises(UserError, match="no file given is of the training noise 7"):
+    with pytest.raises(UserError, match="no file given is of the draw 7 of the data"):
         gather(*diagrams, noise_seeds=[5, 7])
     with pytest.raises(UserError, match=r"phase_noise6\.nc was made with other settings"):
         gather(*diagrams, learning_rate=0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from dynamical_loss.datasets.kind import DatasetSettings, Shape
 from dynamical_loss.settings import Count, Seed
@@ -17,6 +17,7 @@ class SpiralSettings(DatasetSettings):
     """The spiral of Fig. 2."""
 
     precision = "float64"
+    draw_seed = "train_seed"
 
     kind: Literal["spiral"] = Field("spiral", description="kind of dataset")
     classes: Annotated[int, Field(ge=2)] = Field(3, description="arms, one per class")
@@ -61,13 +62,6 @@ class SpiralSettings(DatasetSettings):
     def seeds(self) -> list[int]:
         """See `DatasetSettings`."""
         return [self.train_seed, self.validation_seed]
-
-    def redrawn(self, noise_seed: int) -> SpiralSettings:
-        """See `DatasetSettings`."""
-        try:
-            return SpiralSettings.model_validate({**self.model_dump(), "train_seed": noise_seed})
-        except ValidationError:
-            raise ValueError(f"{noise_seed} is the seed of the validation noise; take another") from None
 
     def prepare(self) -> xr.Dataset:
         """See `DatasetSettings`."""
