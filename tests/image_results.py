@@ -1,6 +1,9 @@
 """Results of studies of images, made up but stored as the stages store theirs."""
 
+import json
+
 import numpy as np
+import xarray as xr
 
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
@@ -123,6 +126,63 @@ def phase(
         range(seeds),
         steps_per_epoch=settings.steps_per_epoch(train_samples),
         **data(train_samples=train_samples),
+    )
+
+
+def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, **changed):
+    """A study of the headline at a CPU's size, in memory.
+
+    Args:
+        cells: final validation accuracy by (period, amplitude).
+        early: that of the first half of the run, if it is another.
+        peak: that of the static run at one time, if it has a best one.
+        seeds: runs, at most five, of one scatter in every cell.
+        model: the network, if it is another.
+        changed: settings, ``__`` between a group and its key.
+    """
+    steps = changed.get("steps", 8575)
+    periods, amplitudes = ([*dict.fromkeys(values)] for values in zip(*cells, strict=True))
+    time = np.arange(0, steps + 1, steps // 49)
+    values = np.zeros((len(periods), len(amplitudes), seeds, len(time)))
+    for (period, amplitude), final in cells.items():
+        place = periods.index(period), amplitudes.index(amplitude)
+        values[place] = np.where(time < steps / 2, dict(early).get((period, amplitude), final), final)
+        if peak is not None and amplitude == 1:
+            values[place][..., -2] = peak
+    values += np.array([0.01, -0.01, 0.0, 0.02, -0.02])[:seeds, None]
+    dimensions = ("period", "amplitude", "seed")
+    settings = PhaseSettings.model_validate(
+        {
+            **PROTOCOL,
+            "model": model or myrtle5(20),
+            "arithmetic": "bfloat16",
+            "steps": steps,
+            "periods": periods,
+            "amplitudes": amplitudes,
+            "seeds": seeds,
+        }
+    ).model_dump(mode="json")
+    for name, value in changed.items():
+        group, _, key = name.rpartition("__")
+        (settings[group] if group else settings)[key] = value
+    return xr.Dataset(
+        {
+            "train_accuracy": (dimensions, values[..., -1] + 0.4),
+            "validation_accuracy": (dimensions, values[..., -1]),
+            "validation_accuracy_curve": ((*dimensions, "step"), values),
+            "train_accuracy_curve": ((*dimensions, "step"), values + 0.4),
+        },
+        coords={
+            "period": periods,
+            "amplitude": np.array(amplitudes, float),
+            "seed": range(seeds),
+            "step": time,
+        },
+        attrs={
+            "settings": json.dumps(settings),
+            "steps_per_epoch": 10,
+            **data(train_samples=5_000, validation_samples=10_000),
+        },
     )
 
 

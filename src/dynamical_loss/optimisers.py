@@ -13,7 +13,9 @@ import optax
 OptimiserFactory = Callable[[jax.Array | float], optax.GradientTransformation]
 
 
-def optimiser(name: str, arguments: Mapping[str, float | bool | str]) -> OptimiserFactory:
+def optimiser(
+    name: str, arguments: Mapping[str, float | bool | str], weight_decay: float = 0.0
+) -> OptimiserFactory:
     """The optax optimiser of that name, waiting for its learning rate.
 
     The learning rate comes last because it may be a traced number: one compiled program then serves
@@ -22,6 +24,7 @@ def optimiser(name: str, arguments: Mapping[str, float | bool | str]) -> Optimis
     Args:
         name: a function of optax with a ``learning_rate`` parameter, e.g. ``sgd`` or ``adam``.
         arguments: its other arguments.
+        weight_decay: λ; λw is added to the gradient that the optimiser takes, as for a loss with λ|w|²/2.
 
     Raises:
         ValueError: if optax has no such optimiser, or it does not take these arguments.
@@ -36,7 +39,8 @@ def optimiser(name: str, arguments: Mapping[str, float | bool | str]) -> Optimis
         raise ValueError(f"optax.{name} takes no argument '{unknown[0]}'; it takes {allowed}")
 
     def factory(learning_rate: jax.Array | float) -> optax.GradientTransformation:
-        return create(learning_rate, **arguments)
+        chosen = create(learning_rate, **arguments)
+        return optax.chain(optax.add_decayed_weights(weight_decay), chosen) if weight_decay else chosen
 
     def step(parameter: jax.Array) -> Any:
         transform = factory(0.1)

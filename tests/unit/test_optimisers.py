@@ -33,3 +33,17 @@ def test_nesterov_momentum_is_its_recurrence():
 def test_mistakes_are_named(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         optimiser(name, arguments)
+
+
+def test_weight_decay_is_the_gradient_of_a_square():
+    """Steps on x²/2 with decay λ are those on (1 + λ)x²/2."""
+    decayed = optimiser("sgd", {"momentum": 0.9}, 0.5)(0.1)
+    plain = optimiser("sgd", {"momentum": 0.9})(0.1)
+    x = y = np.array([2.0])
+    of_x, of_y = decayed.init(x), plain.init(y)
+    for _ in range(5):
+        updates, of_x = decayed.update(x, of_x, x)
+        x = optax.apply_updates(x, updates)
+        updates, of_y = plain.update(1.5 * y, of_y, y)
+        y = optax.apply_updates(y, updates)
+    np.testing.assert_allclose(x, y, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The best cell of a phase diagram, by seeds that do not measure it."""
+"""Cells of a phase diagram: one of them, and the best by seeds that do not measure it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,26 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Floats = npt.NDArray[np.float64]
+
+
+def runs_of_cell(
+    item: xr.Dataset, variable: str, period: int | None, amplitude: float
+) -> xr.DataArray | None:
+    """A variable of the runs of one cell, over (seed, …); None if the diagram does not have it.
+
+    Args:
+        item: a phase diagram.
+        variable: over (period, amplitude, seed, …).
+        period: T, steps; None for the static loss, which has none.
+        amplitude: A.
+    """
+    if variable not in item or amplitude not in item["amplitude"].values:
+        return None
+    if period is not None and period not in item["period"].values:
+        return None
+    # The static loss has no period: every one of them holds the same runs.
+    chosen = item[variable].sel(amplitude=amplitude, drop=True)
+    return chosen.isel(period=0, drop=True) if period is None else chosen.sel(period=period, drop=True)
 
 
 def best_cell(accuracy: xr.DataArray) -> tuple[Floats, Floats]:

@@ -17,7 +17,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from dynamical_loss.claims import averages, images, ingredients, instabilities, losses, spiral, thresholds
+from dynamical_loss.claims import (
+    averages,
+    images,
+    ingredients,
+    instabilities,
+    losses,
+    regime,
+    spiral,
+    thresholds,
+)
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.claims.evidence import (
     MINIMUM_RUNS,
@@ -41,6 +50,7 @@ CLAIMS: tuple[Claim, ...] = (
     *thresholds.CLAIMS,
     *instabilities.KERNEL_CLAIMS,
     *images.SUPPLEMENT_CLAIMS,
+    *regime.CLAIMS,
     *losses.CLAIMS,
     *averages.CLAIMS,
     *ingredients.CLAIMS,

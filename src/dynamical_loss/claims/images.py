@@ -63,14 +63,19 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
     raise UntestedError(f"no study of a Wide ResNet with normalisation: {normalisation}")
 
 
-def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
-    """The same, with a remark on images that are not of an official archive, and on rounded products."""
+def remark_on(item: xr.Dataset) -> str:
+    """What a reader must know of a study: images that are not of an official archive, rounded products."""
     facts = facts_of(item)
     words = [_COPY_REMARKS[facts[COPIES]]] if facts[COPIES] in _COPY_REMARKS else []
     arithmetic = facts["arithmetic"]
     if arithmetic != "full":
         words.append(f"with {arithmetic} products")
-    return replace(found, remark=f"here {', and '.join(words)}") if words else found
+    return f"here {', and '.join(words)}" if words else ""
+
+
+def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
+    words = remark_on(item)
+    return replace(found, remark=words) if words else found
 
 
 # Measurements --------------------------------------------------------------------------------------

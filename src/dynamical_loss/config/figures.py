@@ -133,7 +133,7 @@ def require_figures(config: Configuration, figures: Mapping[str, FigureDeclarati
                 value = getattr(config.figures, key)
                 for name in value if isinstance(value, list) else [] if value is None else [value]:
                     require_name(name, getattr(config, setting.names), f"figures.{key}", setting.names)
-                    if setting.names == "phase" and config.phase[name].noise_seeds:
+                    if setting.names == "phase" and config.phase[name].has_crossed_draws:
                         raise ValueError(
                             f"figures.{key}: phase.{name} has several draws of its data (noise_seeds), and "
                             "this figure shows one; name another study"

@@ -86,6 +86,14 @@ class OptimiserSettings(Settings):
         default_factory=dict,
         description="its other arguments, e.g. {momentum: 0.9, nesterov: true}",
     )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="λ; λw is added to the gradient, as for a loss with λ|w|²/2 more"
+    )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is gradient descent and nothing else."""
+        return self.kind == "sgd" and not self.arguments and self.weight_decay == 0
 
     @field_validator("arguments", mode="before")
     @classmethod
@@ -241,8 +249,8 @@ class TrainingSettings(Settings):
         Raises:
             ValueError: one line, if the settings ask for the fused loop and it does not apply.
         """
-        plain = self.optimiser.kind == "sgd" and not self.optimiser.arguments
-        plain = plain and self.loss.weighting == "sample" and self.loss.emphasis != "random_group"
+        plain = self.optimiser.is_plain and self.loss.weighting == "sample"
+        plain = plain and self.loss.emphasis != "random_group"
         layer = self.model.hidden_layer if len(shape.sample) == 1 else None
         if self.engine == "fused" and (layer is None or not plain or not self.takes_equal_steps):
             raise ValueError(
@@ -316,6 +324,11 @@ class PhaseSettings(TrainingSettings):
     def training(self) -> TrainingSettings:
         """The settings that a run depends on: changing the grid never retrains a block."""
         return self._only(TrainingSettings)
+
+    @property
+    def has_crossed_draws(self) -> bool:
+        """Whether its runs are over draws of the data and initial seeds, and not over seeds alone."""
+        return bool(self.noise_seeds) and self.draws == "crossed"
 
     @property
     def all_seeds(self) -> range:

@@ -31,13 +31,13 @@ class Role:
     """Files that are shown, or looked at, for one purpose.
 
     Attributes:
-        made_by: the stage that makes them.
+        made_by: the stage that makes them, or several of which one does.
         files: which files of a configuration they are, as paths relative to the folder of results
             (`results.layout`). None: the configuration does not ask for them.
         variables: those that the files must have and that not every result of that stage has.
     """
 
-    made_by: str
+    made_by: str | Sequence[str]
     files: Callable[[Configuration], Sequence[str]]
     variables: tuple[str, ...] = ()
 

@@ -41,6 +41,8 @@ def optimiser_of(settings: Mapping[str, Any]) -> str:
     """
     optimiser = settings.get("optimiser", {"kind": "sgd"})
     arguments = {key: value for key, value in optimiser.get("arguments", {}).items() if value}
+    if optimiser.get("weight_decay"):
+        arguments["weight_decay"] = optimiser["weight_decay"]
     if optimiser["kind"] == "sgd" and not arguments:
         return ""
     return " ".join([optimiser["kind"], *(f"{key}={value}" for key, value in sorted(arguments.items()))])

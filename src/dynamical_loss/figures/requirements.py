@@ -6,15 +6,21 @@ from dynamical_loss.config.figures import Configuration
 from dynamical_loss.figures.declaration import Role
 from dynamical_loss.results import layout
 
+ANY_DIAGRAM = ("aggregate_phase", "gather_draws")
+"""Stages that make phase diagrams: of one set of data, and of several draws."""
 
-def phase_studies(key: str) -> Role:
+
+def phase_studies(key: str, *variables: str) -> Role:
     """The phase diagrams of all studies that a key under `figures` lists.
 
     Args:
         key: of a list of keys of `phase`; with an empty one the figure is not made.
+        variables: those that not every phase diagram has and these must have.
     """
     return Role(
-        "aggregate_phase", lambda config: [layout.phase(study) for study in getattr(config.figures, key)]
+        ANY_DIAGRAM,
+        lambda config: [layout.phase(study) for study in getattr(config.figures, key)],
+        variables,
     )
 
 

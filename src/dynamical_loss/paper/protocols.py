@@ -32,8 +32,13 @@ LOSS_PARTS = {
 }
 """Parts of the paper's loss that variants leave out."""
 
+WEIGHT_DECAY = "optimiser.weight_decay"
+
 # Keys that came later: whatever was trained before them has the paper's parts.
-_PARTS = tuple(Rule((key,), Sort.PROTOCOL, paper, before=paper) for key, paper in LOSS_PARTS.items())
+_PARTS = tuple(
+    Rule((key,), Sort.PROTOCOL, paper, before=paper)
+    for key, paper in (*LOSS_PARTS.items(), (WEIGHT_DECAY, 0.0))
+)
 
 
 def _dataset(name: str) -> Rule:
@@ -240,6 +245,30 @@ MYRTLE5_RUN: Protocol = (
     *recorded_at_all(Sort.PROTOCOL, "arithmetic"),
 )
 """Of a single run by the protocol of Fig. 1, which looks at a fixed part of the images (Fig. S2)."""
+
+REGIME_CHANNELS, REGIME_IMAGES, REGIME_STEPS = 20, 5_000, 8_575
+"""Of the headline at a CPU's size (Fig. S9): the paper's parameters an image, an eighth of its steps."""
+
+REGIME: Protocol = (
+    *exactly(Sort.SIZE, {"model.kind": "myrtle5", "model.channels": REGIME_CHANNELS}),
+    _dataset("CIFAR-10"),
+    *exactly(Sort.DATA, {"train_samples": REGIME_IMAGES, "validation_samples": VALIDATION_IMAGES}),
+    *exactly(
+        Sort.PROTOCOL,
+        {
+            **_LOSS,
+            "optimiser.kind": "sgd",
+            "optimiser.arguments": MOMENTUM,
+            "batch_size": BATCH,
+            "evaluation_samples": None,
+        },
+    ),
+    *_PARTS,
+    Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
+    Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
+    *recorded_at_all(Sort.PROTOCOL, "learning_rate", "steps", "arithmetic"),
+)
+"""Of its studies; controls have another learning rate, length or weight decay."""
 
 MYRTLE5: Protocol = (*MYRTLE5_RUN, _ACCURACIES, _seeds(IMAGE_SEEDS))
 """Of Fig. 1: a phase diagram."""

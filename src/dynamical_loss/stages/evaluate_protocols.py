@@ -11,7 +11,7 @@ import numpy as np
 from dynamical_loss.claims import protocols
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import registry
+from dynamical_loss.figures import registry, requirements
 from dynamical_loss.results import netcdf, sidecars, tables
 from dynamical_loss.results.record import Provenance
 
@@ -41,8 +41,6 @@ _NUMBERS = {
     "limit_upper": "the claim holds below this",
     "n": "seeds, runs or events behind the number",
 }
-_ANY_DIAGRAM = ("aggregate_phase", "gather_draws")
-"""Stages that make phase diagrams: of one draw of the data, and of several."""
 
 
 def run(
@@ -98,8 +96,8 @@ def run(
     sidecars.write([table], record.attributes(table.parent), record.inputs.paths)
 
 
-def _made_by(stage: str) -> str | tuple[str, ...]:
-    return _ANY_DIAGRAM if stage == "aggregate_phase" else stage
+def _made_by(stage: str | Sequence[str]) -> str | Sequence[str]:
+    return requirements.ANY_DIAGRAM if stage == "aggregate_phase" else stage
 
 
 def _columns(found: protocols.ProtocolRow) -> dict[str, tables.Value]:

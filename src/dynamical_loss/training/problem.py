@@ -69,7 +69,9 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
             settings.loss.emphasis,
             settings.loss.normalisation,
         ),
-        optimiser=optimiser(settings.optimiser.kind, settings.optimiser.arguments),
+        optimiser=optimiser(
+            settings.optimiser.kind, settings.optimiser.arguments, settings.optimiser.weight_decay
+        ),
         train_inputs=data.train_inputs,
         train_targets=data.one_hot(data.train_labels),
         validation_inputs=data.validation_inputs,

@@ -1,0 +1,211 @@
+"""The headline at a size that a CPU can test: Myrtle5 of 20 channels on 5000 images (Fig. S9)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.analysis.cells import runs_of_cell
+from dynamical_loss.claims.cells import ACCURACY
+from dynamical_loss.claims.criteria import above, below
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.claims.images import BEST_AMPLITUDE, BEST_PERIOD, remark_on
+from dynamical_loss.notation import exact
+from dynamical_loss.paper.departures import COPIES, facts_of
+from dynamical_loss.paper.protocols import (
+    EPOCHS,
+    LEARNING_RATE,
+    PEAK_EPOCH,
+    REGIME,
+    REGIME_CHANNELS,
+    REGIME_IMAGES,
+    REGIME_STEPS,
+    WEIGHT_DECAY,
+)
+from dynamical_loss.results import recorded
+
+Floats = npt.NDArray[np.float64]
+
+STATIC = (None, 1.0)
+BEST = (BEST_PERIOD, BEST_AMPLITUDE)
+REGION = ((100, 25.0), BEST, (250, 50.0))
+"""Cells of the region where the paper's dynamical loss helps."""
+
+LONGER = 4 * REGIME_STEPS
+OTHER_RATES = (LEARNING_RATE / 2, 2 * LEARNING_RATE)
+DECAY = 5e-4
+
+WINDOW = 0.05
+"""Share of a run either way that counts as the moment of the largest learning rate."""
+
+_FINAL, _CURVE = "validation_accuracy", "validation_accuracy_curve"
+
+
+def runs(
+    evidence: Evidence,
+    cell: tuple[int | None, float],
+    variable: str = _FINAL,
+    *,
+    steps: int = REGIME_STEPS,
+    learning_rate: float = LEARNING_RATE,
+    weight_decay: float = 0.0,
+) -> tuple[xr.DataArray, xr.Dataset]:
+    """A variable of one cell over (seed, …), and the file that it is from; else `UntestedError`."""
+    wanted = steps, learning_rate, weight_decay
+    for item in evidence.files("regime"):
+        facts = facts_of(item)
+        decay = recorded.setting(facts, WEIGHT_DECAY, 0.0)
+        found = runs_of_cell(item, variable, *cell)
+        if (facts["steps"], facts["learning_rate"], decay) == wanted and found is not None:
+            require(REGIME, facts, but=[COPIES, WEIGHT_DECAY])
+            return found, item
+    period, amplitude = cell
+    where = "A = 1" if period is None else f"T = {period}, A = {exact(amplitude)}"
+    more = f" and weight decay {weight_decay:g}" if weight_decay else ""
+    raise UntestedError(f"no study of {where} with {steps} steps at η = {learning_rate:g}{more}")
+
+
+def gain(first: xr.DataArray, second: xr.DataArray) -> Floats:
+    """Differences of runs of one seed, for the seeds that both have."""
+    one, other = xr.align(first, second, join="inner")
+    if one.sizes["seed"] == 0:
+        raise UntestedError("the runs have no seed in common")
+    return np.asarray((one - other).values, dtype=np.float64)
+
+
+def _static_fits(evidence: Evidence) -> Measurement:
+    values, item = runs(evidence, STATIC, "train_accuracy")
+    return _told(evidence.mean(values.values, ACCURACY), item)
+
+
+def _improves(evidence: Evidence, *, steps: int = REGIME_STEPS) -> Measurement:
+    dynamical, item = runs(evidence, BEST, steps=steps)
+    return _told(evidence.mean(gain(dynamical, runs(evidence, STATIC, steps=steps)[0])), item)
+
+
+def _region_improves(evidence: Evidence) -> Measurement:
+    cells = [runs(evidence, cell) for cell in REGION]
+    mean = xr.concat(xr.align(*(values for values, _ in cells), join="inner"), "cell").mean("cell")
+    return _told(evidence.mean(gain(mean, runs(evidence, STATIC)[0])), cells[0][1])
+
+
+def _slower(evidence: Evidence) -> Measurement:
+    early = []
+    for cell in (BEST, STATIC):
+        curve, item = runs(evidence, cell, _CURVE)
+        distance = abs(curve["step"] - round(REGIME_STEPS * PEAK_EPOCH / EPOCHS))
+        early.append(curve.sel(step=distance <= WINDOW * REGIME_STEPS).mean("step", skipna=False))
+    return _told(evidence.mean(gain(*early)), item)
+
+
+def _beats_early_stopping(evidence: Evidence) -> Measurement:
+    dynamical, item = runs(evidence, BEST)
+    return _told(evidence.mean(gain(dynamical, runs(evidence, STATIC, _CURVE)[0].max("step"))), item)
+
+
+def _beats_weight_decay(evidence: Evidence) -> Measurement:
+    dynamical, item = runs(evidence, BEST)
+    return _told(evidence.mean(gain(dynamical, runs(evidence, STATIC, weight_decay=DECAY)[0])), item)
+
+
+def _beats_other_rates(evidence: Evidence) -> Measurement:
+    dynamical, item = runs(evidence, BEST)
+    others = [runs(evidence, STATIC, learning_rate=rate)[0] for rate in OTHER_RATES]
+    best = xr.concat(xr.align(*others, join="inner"), "rate").max("rate")
+    return _told(evidence.mean(gain(dynamical, best)), item)
+
+
+def _told(found: Measurement, item: xr.Dataset) -> Measurement:
+    return replace(found, remark=remark_on(item))
+
+
+_WHO = f"Myrtle5 of {REGIME_CHANNELS} channels on {REGIME_IMAGES} images of CIFAR-10"
+_SOURCE = "Fig. 1, at a smaller size (Fig. S9)"
+_MINUS = "final validation accuracy at T = 100, A = 50 minus"
+_PAIRED = "of the same seed and images, mean over n seeds"
+
+CLAIMS: tuple[Claim, ...] = tuple(
+    Claim(identity, _SOURCE, statement, paper, measured, criterion, ("regime",), measure, quantity)
+    for identity, statement, paper, measured, criterion, measure, quantity in (
+        (
+            "regime_static_fits",
+            f"the static loss fits its images ({_WHO}, {REGIME_STEPS} steps)",
+            1.0,
+            "mean final training accuracy at A = 1 over n seeds",
+            above(0.99),
+            _static_fits,
+            "accuracy",
+        ),
+        (
+            "regime_cell_improves",
+            f"at T ~ 100, A ~ 50 {_WHO} generalises better than with the static loss",
+            0.06,
+            f"{_MINUS} that at A = 1 {_PAIRED}",
+            above(0.0),
+            _improves,
+            "difference of accuracies",
+        ),
+        (
+            "regime_region_improves",
+            f"{_WHO} generalises better with the dynamical loss in the paper's region",
+            float("nan"),
+            "final validation accuracy, mean over (T, A) = (100, 25), (100, 50) and (250, 50), minus that at "
+            f"A = 1 {_PAIRED}",
+            above(0.0),
+            _region_improves,
+            "difference of accuracies",
+        ),
+        (
+            "regime_slower",
+            f"slower but better: when the learning rate peaks, the dynamical loss is behind ({_WHO})",
+            float("nan"),
+            f"validation accuracy at T = 100, A = 50 minus that at A = 1 {_PAIRED}, each the mean over the "
+            f"records within {100 * WINDOW:g} % of the run about its {PEAK_EPOCH}/{EPOCHS}",
+            below(0.0),
+            _slower,
+            "difference of accuracies",
+        ),
+        (
+            "regime_beats_early_stopping",
+            f"the static loss does not reach the dynamical one's accuracy on its way ({_WHO})",
+            float("nan"),
+            f"{_MINUS} the largest along the run at A = 1, chosen on the very same images, {_PAIRED}",
+            above(0.0),
+            _beats_early_stopping,
+            "difference of accuracies",
+        ),
+        (
+            "regime_beats_weight_decay",
+            f"nor with weight decay ({_WHO})",
+            float("nan"),
+            f"{_MINUS} that at A = 1 with weight decay {DECAY:g} {_PAIRED}",
+            above(0.0),
+            _beats_weight_decay,
+            "difference of accuracies",
+        ),
+        (
+            "regime_beats_other_rates",
+            f"nor with half or twice the learning rate ({_WHO})",
+            float("nan"),
+            f"{_MINUS} the better of those at A = 1 with η = {OTHER_RATES[0]:g} and {OTHER_RATES[1]:g} "
+            f"{_PAIRED}",
+            above(0.0),
+            _beats_other_rates,
+            "difference of accuracies",
+        ),
+        (
+            "regime_long_improves",
+            f"in four times the steps, where the static loss fits its images, {_WHO} generalises better too",
+            float("nan"),
+            f"{_MINUS} that at A = 1 {_PAIRED}, {LONGER} steps",
+            above(0.0),
+            partial(_improves, steps=LONGER),
+            "difference of accuracies",
+        ),
+    )
+)
+"""The rules were registered before the runs (docs/choices.md)."""

@@ -1,0 +1,149 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S9: the headline at a size that a CPU can test, with its controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from dynamical_loss.analysis.cells import runs_of_cell
+from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import header_words, learning_curves, requirements, style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.notation import exact
+from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+
+def _check(config: Configuration) -> None:
+    studies = config.figures.regime
+    if studies:
+        requirements.require_learning_curves(config, "regime", studies[0])
+        if len(config.phase[studies[0]].periods) * len(config.phase[studies[0]].amplitudes) != 2:
+            raise ValueError(
+                f"phase.{studies[0]}: the first of figures.regime is drawn along its runs; take one T, A = 1 "
+                "and one A above 1"
+            )
+
+
+_STUDIES = requirements.phase_studies("regime", "validation_accuracy_curve")
+
+DECLARATION = Declaration(
+    part="images",
+    inputs={"study": _STUDIES},
+    settings={
+        "regime": Setting(
+            Annotated[list[str], Field()],
+            [],
+            "Fig. S9: keys of `phase`: the study of one cell and A = 1, then other cells and controls; none: "
+            "no such figure",
+            names="phase",
+        )
+    },
+    check=_check,
+    evidence={"regime": _STUDIES},
+)
+
+_KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """Accuracies along the runs of the first study (a, b), and the final ones of every study and cell (c).
+
+    Bands and bars are 95 % Student intervals over seeds, dots single runs.
+
+    Args:
+        inputs: role ``study``: phase files with learning curves; the first has A = 1 and one cell above it.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+
+    Raises:
+        UserError: if the first study lacks the static or the dynamical loss.
+    """
+    studies = inputs["study"]
+    first = studies[0]
+    cells = learning_curves.dynamical_cells(first)
+    if 1.0 not in first["amplitude"] or len(cells) != 1:
+        raise UserError("Fig. S9 needs A = 1 and one cell above it in its first study")
+    rows = [row for item in studies for row in _rows(item, first)]
+    figure = plt.figure(figsize=(style.PAGE, 2.1 + 0.16 * len(rows)))
+    grid = figure.add_gridspec(2, 2, height_ratios=[1.9, 0.4 + 0.16 * len(rows)])
+    left = figure.add_subplot(grid[0, 0])
+    curves = [left, figure.add_subplot(grid[0, 1], sharey=left)]
+    x, axis_words = learning_curves.times(first)
+    period, amplitude = cells[0]
+    for axis, (variable, words) in zip(curves, _KINDS, strict=True):
+        curve = f"{variable}_curve"
+        static = learning_curves.static(first, curve)
+        dynamical = learning_curves.cell(first, curve, period, amplitude)
+        learning_curves.mark_static_end(axis, first)
+        learning_curves.draw(axis, x, static, learning_curves.STATIC_LOOK, "A = 1", singles=False)
+        learning_curves.draw(
+            axis, x, dynamical, learning_curves.DYNAMICAL_LOOK, f"T = {period}, A = {exact(amplitude)}",
+            singles=False,
+        )  # fmt: skip
+        axis.set(xlabel=axis_words, ylabel=f"{words} accuracy")
+    curves[1].legend(loc="lower right")
+    final = figure.add_subplot(grid[1, :])
+    for line, (_, values) in enumerate(rows):
+        _row(final, line, values)
+    final.set_yticks(range(len(rows)), [f"{words}, n = {len(values)}" for words, values in rows])
+    final.set_ylim(len(rows) - 0.5, -0.5)
+    final.set_xlabel("final validation accuracy")
+    style.panel_letters([*curves, final])
+    figure.suptitle(header_words.remarks(first), fontsize=6)
+    return figure
+
+
+def _rows(item: xr.Dataset, first: xr.Dataset) -> list[tuple[str, Floats]]:
+    """Final validation accuracies by cell, with what tells it from the first study."""
+    settings, usual = recorded.settings_of(item), recorded.settings_of(first)
+    differs = [
+        words.format(value)
+        for key, words in (
+            ("learning_rate", "η = {:g}"),
+            ("steps", "{} steps"),
+            ("optimiser.weight_decay", "weight decay {:g}"),
+        )
+        if (value := recorded.setting(settings, key, 0)) != recorded.setting(usual, key, 0)
+    ]
+    cells: list[tuple[int | None, float]] = list(learning_curves.dynamical_cells(item))
+    if 1.0 in item["amplitude"]:
+        cells.insert(0, (None, 1.0))
+    found = []
+    for period, amplitude in cells:
+        values = runs_of_cell(item, "validation_accuracy", period, amplitude)
+        name = "A = 1" if period is None else f"T = {period}, A = {exact(amplitude)}"
+        if values is not None:
+            found.append((", ".join([name, *differs]), np.asarray(values.values, dtype=np.float64)))
+    return found
+
+
+def _row(axis: Axes, line: int, values: Floats) -> None:
+    look: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "marker": "o", "markersize": 2.5, "alpha": 0.7}
+    axis.plot(values, np.full(len(values), line), linestyle="none", **look)
+    mean, half = student_interval(values)
+    axis.errorbar(
+        [float(mean)],
+        [line + 0.25],
+        xerr=[np.nan_to_num(float(half))],
+        fmt="|",
+        color="black",
+        markersize=5,
+        elinewidth=1.0,
+        capsize=2.0,
+    )
