@@ -61,6 +61,8 @@ PROTOCOLS = {
         )
     },
     "glorot_zero": {"phase_narrow": ["phase/glorot_zero_w100.nc"]},
+    "lecun_redrawn": {"phase_narrow": ["phase/lecun_redrawn.nc"]},
+    "glorot_zero_redrawn": {"phase_narrow": ["phase/glorot_zero_redrawn.nc"]},
 }
 
 
