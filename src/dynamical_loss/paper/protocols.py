@@ -34,11 +34,10 @@ LOSS_PARTS = {
 
 WEIGHT_DECAY = "optimiser.weight_decay"
 
-# Keys that came later: whatever was trained before them has the paper's parts.
-_PARTS = tuple(
-    Rule((key,), Sort.PROTOCOL, paper, before=paper)
-    for key, paper in (*LOSS_PARTS.items(), (WEIGHT_DECAY, 0.0))
-)
+LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0}
+"""Keys that came later: whatever was trained before them has the paper's value."""
+
+_PARTS = tuple(Rule((key,), Sort.PROTOCOL, paper, before=paper) for key, paper in LATER.items())
 
 
 def _dataset(name: str) -> Rule:
