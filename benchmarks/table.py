@@ -1,4 +1,7 @@
-"""Tables of both README files from the stored results: ``python benchmarks/table.py`` writes them anew."""
+"""Tables of both README files, and costs for schedulers, from the stored results.
+
+``python benchmarks/table.py`` writes them anew.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dynamical_loss.datasets.kind import Shape
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
 FRONT = FOLDER.parent / "README.md"
 RESULTS = FOLDER / "results"
+COSTS = FOLDER.parent / "src/dynamical_loss/models/costs.json"
 _BETWEEN = re.compile(r"(<!-- (table|speed) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 SHARED = (50, 20, 1)
@@ -396,10 +406,46 @@ def updated(readme: str) -> str:
     return _BETWEEN.sub(lambda match: match[1] + text[match[2]] + match[3], readme)
 
 
+def costs(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Fields of `models.kind.Cost` by the kind of layer, in µs; on the slowest of the machines.
+
+    Of perceptrons the XLA engine's; of convolutions those of a plain program of XLA, as a cluster's nodes may
+    have no C compiler: at both numbers of channels, which tell the cost of a product from that of an
+    activation.  Double precision is taken to cost as much more as with perceptrons.
+    """
+    found = [_costs_of(result["measurements"]) for result in results]
+    return {
+        kind: {field: float(f"{max(each[kind][field] for each in found):.3g}") for field in found[0][kind]}
+        for kind in found[0]
+    }
+
+
+def _costs_of(entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
+    def step(precision: str) -> float:
+        own = {"contender": "xla engine", "width": 1000, "precision": precision}
+        return float(first(entries, section="step", quantity="time", **own)["median"])
+
+    spiral, images = Shape(300, 300, (2,), 3), Shape(1, 1, (32, 32, 3), 10)
+    dense = step("float32") / (300 * MLPSettings(width=1000).size(spiral).products)
+    double = step("float64") / step("float32")
+    sizes, times = [], []
+    for channels in (16, 64):
+        own = {"contender": "plain xla", "channels": channels, "arithmetic": "full", "device": "one core"}
+        size = Myrtle5Settings(kind="myrtle5", channels=channels).size(images)
+        sizes.append((size.products, size.activations))
+        times.append(1e6 / first(entries, section="images", quantity="throughput", **own)["median"])
+    product, activation = np.linalg.solve(sizes, times).tolist()
+    return {
+        "dense": {"product": dense, "activation": 0.0, "double": double},
+        "convolutional": {"product": product, "activation": max(activation, 0.0), "double": double},
+    }
+
+
 def write() -> None:
-    """Write the tables of both files."""
+    """Write the tables of both files, and what a scheduler is told."""
     for path in (README, FRONT):
         path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    COSTS.write_text(json.dumps(costs(stored()), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The benchmark suite: same computation, right counts, tables from stored results.  Nothing here is timed."""
 
+import copy
 import ctypes
 import json
 import math
@@ -26,6 +27,9 @@ import machine  # noqa: E402
 import roofline  # noqa: E402
 import run  # noqa: E402
 import table  # noqa: E402
+
+from dynamical_loss.datasets.kind import Shape  # noqa: E402
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings  # noqa: E402
 
 needs_compiler = pytest.mark.skipif(floor.compiler() is None, reason="needs a C compiler")
 
@@ -328,3 +332,24 @@ def test_quick_run(tmp_path):
     assert jobs > 1000
     the_study_without_training(entries)
     assert table.render([result]).strip() in done.stdout
+
+
+def test_what_a_scheduler_is_told_follows_from_the_stored_results():
+    assert json.loads(table.COSTS.read_text(encoding="utf-8")) == table.costs(table.stored()), (
+        "run python benchmarks/table.py"
+    )
+
+
+def test_costs_are_those_of_the_slowest_machine_and_explain_what_was_measured():
+    result = table.stored()[0]
+    slower = copy.deepcopy(result)
+    for entry in table.select(slower["measurements"], section="images", quantity="throughput"):
+        entry["median"] /= 2
+    found = table.costs([result, slower])["convolutional"]
+    shape = Shape(1, 1, (32, 32, 3), 10)
+    for channels in (16, 64):
+        size = Myrtle5Settings(kind="myrtle5", channels=channels).size(shape)
+        own = {"contender": "plain xla", "channels": channels, "arithmetic": "full", "device": "one core"}
+        speed = table.median(slower["measurements"], section="images", quantity="throughput", **own)
+        reckoned = size.products * found["product"] + size.activations * found["activation"]
+        assert reckoned == pytest.approx(1e6 / speed, rel=0.01)

@@ -7,8 +7,10 @@ a job's size before JAX is ever imported.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from dynamical_loss.datasets.kind import Shape
@@ -86,10 +88,13 @@ class Cost(NamedTuple):
     probe: dict[str, float]
 
 
-# Myrtle5 trained 1400 images a second with 16 channels and 280 with 64: two measurements for two numbers.  A
-# product with the Hessian took 3.8 training steps.  Double precision is taken to cost as much more as with
-# perceptrons (not measured).
-CONVOLUTIONS = Cost(1.9e-5, 0.017, 2.5, 1 / 3, {"float32": 4.0, "float64": 4.0})
+MEASURED: dict[str, dict[str, float]] = json.loads(
+    Path(__file__).with_name("costs.json").read_text(encoding="utf-8")
+)
+"""Fields of `Cost` by the kind of layer, which ``python benchmarks/table.py`` takes from stored results."""
+
+# A product with the Hessian took 3.8 training steps.
+CONVOLUTIONS = Cost(**MEASURED["convolutional"], record=1 / 3, probe={"float32": 4.0, "float64": 4.0})
 """Of networks of convolutions."""
 
 

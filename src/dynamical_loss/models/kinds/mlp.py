@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.models.initialisations import PRESETS, Distribution, Initialisation, Preset
 from dynamical_loss.models.kind import (
+    MEASURED,
     Arithmetic,
     Cost,
     HiddenLayer,
@@ -32,8 +33,7 @@ class MLPSettings(ModelSettings):
     """The perceptron of Fig. 2 to 5."""
 
     # Of the XLA engine; the fused one takes a quarter of it.  A forward pass takes one product a parameter.
-    # Of double precision were measured the products with the Hessian.
-    cost = Cost(1.0e-4, 0.0, 2.5, 1.0, {"float32": 10.0, "float64": 4.0})
+    cost = Cost(**MEASURED["dense"], record=1.0, probe={"float32": 10.0, "float64": 4.0})
 
     kind: Literal["mlp"] = Field("mlp", description="kind of network")
     width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
