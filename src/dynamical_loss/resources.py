@@ -144,6 +144,11 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes
+    if settings.batches is not None:
+        # For each batch a product with the Hessian of all samples, and less than another of its own.
+        along = settings.batches
+        products += kept * (along.order + along.vectors + 2 * along.count)
+        order = max(order, along.order)
     values = (kept + order) * network.parameters + shape.classes * (run.steps // run.record_every + kept)
     samples = run.looked_at(shape.train_samples)
     # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dynamical_loss import resources
 from dynamical_loss.config import document
-from dynamical_loss.config.probes import HessianSettings, NTKSettings, ProbeSettings
+from dynamical_loss.config.probes import BatchSettings, HessianSettings, NTKSettings, ProbeSettings
 from dynamical_loss.config.training import (
     OptimiserSettings,
     SnapshotSettings,
@@ -263,6 +263,27 @@ def test_probing_on_images_gets_what_it_was_seen_to_take(channels):
     seconds = 12 * 20 * 1000 * 3.8 / IMAGES_A_SECOND[channels]
     assert 2 * seconds / 60 < demand.runtime < 15 + 20 * seconds / 60
     assert PEAK_MB[channels][1] + 2 * 130 < demand.mem_mb < 3 * (PEAK_MB[channels][1] + 2 * 130)
+
+
+def test_probing_along_batches_takes_a_product_for_each_vector_and_two_for_each_batch():
+    run = TrajectorySettings(
+        model=myrtle5(16),
+        precision="float32",
+        batch_size=512,
+        steps=10_000,
+        period=100,
+        evaluation_samples=1000,
+        snapshots=SnapshotSettings(every=99),
+    )
+    along = BatchSettings(count=20, vectors=30, order=10)
+    plain, more = (
+        resources.probe(
+            ProbeSettings(hessian=HessianSettings(order=20), batches=batches), run, SUBSET
+        ).runtime
+        for batches in (None, along)
+    )
+    begin = 10
+    assert (more - begin) / (plain - begin) == pytest.approx((20 + 10 + 30 + 2 * 20) / 20, rel=0.02)
 
 
 def larger(**changed):

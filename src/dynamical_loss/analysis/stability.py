@@ -34,3 +34,20 @@ def stability_bound(learning_rate: ArrayLike, momentum: float = 0.0, *, nesterov
     product = (2 + 2 * momentum) / (1 + 2 * momentum if nesterov else 1)
     with np.errstate(divide="ignore"):
         return np.asarray(product / rate)
+
+
+def batch_bounds(learning_rate: ArrayLike, momentum: float) -> tuple[Floats, Floats]:
+    """Where sharpness settles in descent by batches with momentum, by arXiv 2604.14108 (from its abstract).
+
+    Args:
+        learning_rate: η ≥ 0, any shape.
+        momentum: β, 0 <= β < 1.
+
+    Returns:
+        2(1 − β)/η for small batches and 2(1 + β)/η for large ones, of the shape of η; infinite where η is 0.
+
+    Raises:
+        ValueError: if η is negative or β is not in [0, 1).
+    """
+    bound = stability_bound(learning_rate, momentum)
+    return (1 - momentum) / (1 + momentum) * bound, bound

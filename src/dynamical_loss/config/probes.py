@@ -50,6 +50,14 @@ class DensitySettings(Settings):
     probes: Count = Field(10, description="random probe vectors")
 
 
+class BatchSettings(Settings):
+    """Curvature as a descent by batches meets it: along the gradients of batches drawn as in training."""
+
+    count: Count = Field(16, description="batches of the run's size, drawn anew at each snapshot")
+    vectors: Count = Field(16, description="random vectors behind the trace")
+    order: Count = Field(24, description="Lanczos steps of the Gauss-Newton matrix")
+
+
 class ProbeSettings(Settings):
     """What is measured at every snapshot."""
 
@@ -57,8 +65,13 @@ class ProbeSettings(Settings):
     hessian: HessianSettings = Field(HessianSettings(), description="Hessian eigenvalues")
     ntk: NTKSettings | None = Field(None, description="NTK eigenvalues; null: not probed")
     density: DensitySettings | None = Field(None, description="Hessian density; null: not probed")
+    batches: BatchSettings | None = Field(
+        None, description="curvature along gradients of batches, trace, Gauss-Newton; null: not probed"
+    )
 
-    def require_possible(self, *, parameters: int, samples: int, classes: int, steps: int) -> None:
+    def require_possible(
+        self, *, parameters: int, samples: int, classes: int, steps: int, batch_size: int | None
+    ) -> None:
         """Refuse probes that ask a run for more than there is.
 
         Args:
@@ -66,6 +79,7 @@ class ProbeSettings(Settings):
             samples: training samples that the probes look at.
             classes: C; the kernel has a row for each logit of each sample.
             steps: of the run.
+            batch_size: of the run; None for all samples.
 
         Raises:
             ValueError: one line that names the key.
@@ -84,6 +98,11 @@ class ProbeSettings(Settings):
                 raise ValueError(
                     f"ntk.notebook_samples: there are no more than {samples} samples; take fewer"
                 )
+        if self.batches is not None and (batch_size or 0) > samples:
+            raise ValueError(
+                f"batches: the probes look at {samples} samples, and a batch has {batch_size}; raise "
+                "evaluation_samples"
+            )
         for step in self.density.steps if self.density else ():
             if step > steps:
                 raise ValueError(

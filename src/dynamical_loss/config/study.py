@@ -151,6 +151,7 @@ class Config(Settings):
                     samples=run.looked_at(shape.train_samples),
                     classes=shape.classes,
                     steps=run.with_length(shape.train_samples).steps,
+                    batch_size=run.batch_size,
                 )
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None

@@ -75,18 +75,32 @@ DECLARATION = Declaration(
 BOUND_LOOKS: tuple[dict[str, Any], ...] = (
     {"color": "black", "linestyle": ":"},
     {"color": style.CLASS_COLOURS[3], "linestyle": (0, (4, 1.5))},
+    {"color": style.CLASS_COLOURS[2], "linestyle": (0, (1, 1))},
+    {"color": style.CLASS_COLOURS[4], "linestyle": (0, (5, 1, 1, 1))},
 )
-"""Of 2/η and of the optimiser's own bound."""
+"""Of 2/η, of the optimiser's own bound, and of small and large batches."""
+
+_BATCH_LOOK: dict[str, Any] = {
+    "color": style.CLASS_COLOURS[2],
+    "marker": "o",
+    "markersize": 2.2,
+    "markeredgewidth": 0,
+    "linestyle": "none",
+}
 
 _ROWS = 5
 
 
-def bounds(settings: dict[str, Any], learning_rate: npt.ArrayLike) -> dict[str, Floats]:
+def bounds(
+    settings: dict[str, Any], learning_rate: npt.ArrayLike, *, of_batches: bool = False
+) -> dict[str, Floats]:
     """Bounds of stability by name: 2/η and, for descent with momentum, its own.
 
     Args:
         settings: of the run, with ``optimiser``.
         learning_rate: η, any shape; where it is 0 the bounds are infinite.
+        of_batches: whether those that descent with momentum by small and by large batches is said to keep to
+            are wanted too.
     """
     found = {"2/η": stability.stability_bound(learning_rate)}
     optimiser = settings["optimiser"]
@@ -96,6 +110,9 @@ def bounds(settings: dict[str, Any], learning_rate: npt.ArrayLike) -> dict[str, 
         formula = "(2 + 2β)/(η(1 + 2β))" if nesterov else "(2 + 2β)/η"
         name = f"{'Nesterov' if nesterov else 'heavy ball'}, β = {momentum:g}: {formula}"
         found[name] = stability.stability_bound(learning_rate, momentum, nesterov=nesterov)
+        if of_batches:
+            small, large = stability.batch_bounds(learning_rate, momentum)
+            found |= {"small batches: 2(1 − β)/η": small, "large batches: 2(1 + β)/η": large}
     return found
 
 
@@ -122,7 +139,8 @@ def render(inputs: Inputs, options: Options) -> Figure:
     if options.get("zoom") is not None:
         spans.append(along_run.zoom(options["zoom"], whole))
     off = float(trajectory["oscillation_end"]) if "oscillation_end" in trajectory else math.inf
-    limits = bounds(settings, trajectory["learning_rate"].values)
+    rates = trajectory["learning_rate"]
+    limits = bounds(settings, rates.values, of_batches="batch_sharpness" in spectrum)
     shades = along_run.shades(spectrum.sizes["mode"])
 
     figure = plt.figure(figsize=(style.PAGE, 7.8))
@@ -147,7 +165,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         along_run.mark_zoom(axes[0, 0], spans[1], "f–j")
     style.panel_letters(axes.T.ravel())
     style.header(figure, _remarks(trajectory))
-    _key(figure, limits, shades, off < whole[1])
+    _key(figure, limits, shades, off < whole[1], _of_batches(spectrum, rates, settings, off))
     return figure
 
 
@@ -181,6 +199,11 @@ def _hessian(
         # A learning rate near 0 has a bound near infinity, which must not squeeze all the rest.
         known = bound[along_run.inside(step, span) & np.isfinite(bound)]
         shown.append(known[known == known.min(initial=math.inf)])
+    if "batch_sharpness" in spectrum:
+        chosen = along_run.inside(snapshot, span)
+        sharpness = along_run.positive(spectrum["batch_sharpness"].values)[chosen]
+        axis.plot(snapshot[chosen], sharpness, **_BATCH_LOOK, gid="batch sharpness")
+        shown.append(sharpness)
     axis.set_ylabel("Hessian eigenvalues")
     along_run.log_scale(axis, np.concatenate(shown))
 
@@ -195,7 +218,27 @@ def _epochs_above(axis: Axes, trajectory: xr.Dataset) -> None:
     above.set_xlabel("Epoch", labelpad=2)
 
 
-def _key(figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switched_off: bool) -> None:
+def _of_batches(spectrum: xr.Dataset, rates: xr.DataArray, settings: dict[str, Any], off: float) -> str:
+    """Where batch sharpness lies while the loss oscillates; empty if it was not measured."""
+    if "batch_sharpness" not in spectrum:
+        return ""
+    snapshot = spectrum["snapshot_step"].values
+    momentum = float(settings["optimiser"]["arguments"].get("momentum") or 0.0)
+    small, large = stability.batch_bounds(rates.sel(step=snapshot).values, momentum)
+    sharpness = spectrum["batch_sharpness"].values
+    known = np.isfinite(small) & np.isfinite(sharpness) & (snapshot < off)
+    if not known.any():
+        return ""
+    of_small, of_large = (np.median(sharpness[known] / bound[known]) for bound in (small, large))
+    return (
+        f"\nBatch sharpness while Γ oscillates, median over snapshots: {of_small:.2g} of 2(1 − β)/η, "
+        f"{of_large:.2g} of 2(1 + β)/η."
+    )
+
+
+def _key(
+    figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switched_off: bool, of_batches: str
+) -> None:
     """What the lines of the lowest panels mean, below them."""
     handles: list[Any] = [
         mlines.Line2D([], [], color=shades[rank], label=f"λ$_{{{rank + 1}}}$")
@@ -203,15 +246,17 @@ def _key(figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switc
     ]
     for name, look in zip(limits, BOUND_LOOKS, strict=False):
         handles.append(mlines.Line2D([], [], **look, label=name))
+    if of_batches:
+        handles.append(mlines.Line2D([], [], **_BATCH_LOOK, label="batch sharpness"))
     if switched_off:
         handles.append(mpatches.Patch(color=along_run.STATIC_COLOUR, label="oscillation off"))
     figure.legend(
         handles=handles,
         title="Eigenvalues known to 1 %. Bounds: where full-batch descent on a quadratic loses stability, at "
-        "the scheduled η(t).",
+        "the scheduled η(t)." + of_batches,
         title_fontsize=6,
         loc="outside lower center",
-        ncols=6,
+        ncols=4 if of_batches else 6,
         handlelength=2.2,
         borderpad=0,
     )

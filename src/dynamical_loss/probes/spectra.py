@@ -14,11 +14,11 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import losses
-from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.probes import BatchSettings, ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.models.network import apply_function, initial_parameters
-from dynamical_loss.probes import hessian, ntk
+from dynamical_loss.probes import batches, hessian, ntk
 from dynamical_loss.results import netcdf
 
 Samples = tuple[jax.Array, jax.Array]
@@ -34,11 +34,13 @@ class Snapshots(NamedTuple):
         step: minimisation steps done, (snapshot_step,).
         parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (snapshot_step, parameter).
         class_weight: Γ at these steps, (snapshot_step, class_index).
+        learning_rate: η at these steps, (snapshot_step,).
     """
 
     step: npt.NDArray[Any]
     parameters: npt.NDArray[Any]
     class_weight: npt.NDArray[Any]
+    learning_rate: npt.NDArray[Any]
 
 
 def spectra(
@@ -77,7 +79,7 @@ def _probe(
     convolutional = training.model.convolutional
     example = jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, inputs.shape[1:], [0]))
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example))
-    steps, parameters, class_weight = snapshots
+    steps, parameters, class_weight, learning_rate = snapshots
 
     def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
         def weighted(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
@@ -90,7 +92,7 @@ def _probe(
         return lambda flat: weighted(flat, *samples)
 
     def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
-        step, flat, weights = item
+        step, flat, weights, rate = item
         # The key depends on the step alone: probing more snapshots changes no number of the others.
         key = jax.random.fold_in(jax.random.key(settings.seed), step)
         result: dict[str, Any] = {}
@@ -119,7 +121,36 @@ def _probe(
                     samples=settings.ntk.notebook_samples,
                     modes=min(settings.ntk.modes, settings.ntk.notebook_samples, len(inputs)),
                 )
+        if settings.batches is not None:
+            result["batches"] = along_batches(settings.batches, samples, flat, weights, rate, key)
         return result
+
+    def along_batches(
+        wanted: BatchSettings, samples: Samples, flat: Any, weights: Any, rate: Any, key: jax.Array
+    ) -> batches.BatchCurvature:
+        def of_some(flat: jax.Array, chosen: jax.Array) -> jax.Array:
+            some: Samples = jax.tree.map(lambda array: array[chosen], samples)
+            return objective(weights, some)(flat)
+
+        def logits_of(flat: jax.Array, inputs: jax.Array) -> jax.Array:
+            return apply(unravel(flat), inputs)
+
+        def of_logits(logits: jax.Array, targets: jax.Array) -> jax.Array:
+            return losses.weighted_loss(loss, logits, targets, weights, by_output=by_output)
+
+        return batches.curvature(
+            objective(weights, samples),
+            of_some,
+            batches.gauss_newton_product(
+                logits_of, of_logits, flat, samples, _SAMPLES if convolutional else len(inputs)
+            ),
+            flat,
+            rate,
+            settings=wanted,
+            samples=len(inputs),
+            size=training.batch_size or len(inputs),
+            key=key,
+        )
 
     # Samples are arguments of the program: as constants they would be compiled with it.
     @jax.jit
@@ -131,7 +162,8 @@ def _probe(
     for first in range(0, len(steps), chunk):
         # The last chunk is filled up with its last snapshot, so that one compilation serves all.
         index = np.minimum(np.arange(first, first + chunk), len(steps) - 1)
-        result = compiled((inputs, targets), (steps[index], parameters[index], class_weight[index]))
+        items = (steps[index], parameters[index], class_weight[index], learning_rate[index])
+        result = compiled((inputs, targets), items)
         kept = min(chunk, len(steps) - first)
         chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
         progress((first + kept) / len(steps))
@@ -148,6 +180,8 @@ def _probe(
     variables.add("mode", ("mode",), ranks, "rank of the eigenvalue, 0 = largest", reference="Fig. 4e")
     _add_hessian(variables, results, settings)
     _add_ntk(variables, results, settings)
+    if settings.batches is not None:
+        _add_batches(variables, results["batches"])
     if settings.density is not None:
         nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
         density = settings.density
@@ -263,6 +297,25 @@ def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: Pro
         if values is not None:
             filled = _by_mode(values, settings)
             variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
+
+
+def _add_batches(variables: netcdf.Variables, found: batches.BatchCurvature) -> None:
+    for name, words in (
+        ("batch_sharpness", "curvature of a batch's loss along its own gradient, mean over batches"),
+        (
+            "gradient_noise_interaction",
+            "curvature along a batch's gradient, in units of the squared gradient, mean over batches",
+        ),
+        (
+            "one_step_change",
+            "change of the weighted loss by one step along a batch's gradient, mean over batches",
+        ),
+        ("hessian_trace", "trace of the Hessian of the weighted loss F at that step, estimated"),
+        ("hessian_trace_error", "standard error of that estimate"),
+        ("gauss_newton_eigenvalue", "largest eigenvalue of the Gauss-Newton matrix of the weighted loss F"),
+        ("gauss_newton_residual", "residual |Gv - λv| of it"),
+    ):
+        variables.add(name, ("snapshot_step",), getattr(found, name), words, reference="Fig. S2")
 
 
 def _add_density(variables: netcdf.Variables, steps: Any, quadrature: Any) -> None:

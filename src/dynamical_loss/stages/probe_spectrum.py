@@ -26,7 +26,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
             ask for more than there is.
     """
     inputs = Inputs()
-    wanted = ["parameters", "class_weight", "snapshot_step"]
+    wanted = ["parameters", "class_weight", "learning_rate", "snapshot_step"]
     stored = inputs.read(trajectory, wanted, made_by="train_trajectory")
     origin = recorded.settings_of(stored)
     training = validate(
@@ -41,6 +41,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
             samples=training.looked_at(data.shape.train_samples),
             classes=data.shape.classes,
             steps=origin["steps"],
+            batch_size=training.batch_size,
         )
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
@@ -53,7 +54,9 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         inputs,
     )
     steps = stored["snapshot_step"].values
-    snapshots = Snapshots(steps, stored["parameters"].values, stored["class_weight"].sel(step=steps).values)
+    rate = stored["learning_rate"].sel(step=steps).values
+    weight = stored["class_weight"].sel(step=steps).values
+    snapshots = Snapshots(steps, stored["parameters"].values, weight, rate)
     with report(f"probing {output.stem}") as progress:
         found = spectra(settings, training, data, snapshots, progress)
     record.write(found.assign_attrs(recorded.of_data(stored)), output)

@@ -486,6 +486,23 @@ def test_figs2_knows_the_bound_of_each_kind_of_descent(optimiser, products):
     np.testing.assert_allclose([float(bound[0]) for bound in found.values()], np.array(products) / 0.5)
 
 
+def test_figs2_shows_where_batches_keep_to_if_they_were_probed(along):
+    trajectory, spectrum = along["trajectory"][0], along["spectrum"][0].copy(deep=True)
+    rate = trajectory["learning_rate"].sel(step=spectrum["snapshot_step"].values).values
+    with np.errstate(divide="ignore"):
+        spectrum["batch_sharpness"] = (("snapshot_step",), 0.3 / rate)
+    figure = drawn(figS2_cascade_cifar10.render(along | {"spectrum": [spectrum]}, {}))
+    axis = panel(figure, "e")
+    for name, product in (("small batches: 2(1 − β)/η", 0.2), ("large batches: 2(1 + β)/η", 3.8)):
+        (bound,) = (item for item in axis.lines if item.get_gid() == name)
+        np.testing.assert_allclose(bound.get_ydata(), product / trajectory["learning_rate"].values[1:])
+    (dots,) = (item for item in axis.lines if item.get_gid() == "batch sharpness")
+    np.testing.assert_array_equal(dots.get_xdata(), spectrum["snapshot_step"])
+    # 0.3/η is 1.5 of 0.2/η and 0.08 of 3.8/η.
+    assert "1.5 of 2(1 − β)/η, 0.079 of 2(1 + β)/η" in figure.legends[-1].get_title().get_text()
+    require_legible_texts(figure)
+
+
 def test_figs2_zoom_epochs_and_classes(along):
     figure = drawn(figS2_cascade_cifar10.render(along, {"zoom": [60, 140]}))
     assert sorted(letters(figure)) == list("abcdefghij")

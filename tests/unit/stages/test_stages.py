@@ -33,6 +33,7 @@ PROBES = {
     "hessian": {"losses": ["weighted", "static"], "modes": 3, "order": 45},
     "ntk": {"modes": 2, "order": 40, "notebook_samples": 10},
     "density": {"steps": [0, 101], "order": 20, "probes": 3},
+    "batches": {"count": 2, "vectors": 3, "order": 45},
 }
 PHASE = {"model": {"width": 6}, "steps": 100, "record_every": 20, "precision": "float64"}
 
@@ -144,6 +145,24 @@ def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder, objective):
         np.testing.assert_allclose(
             found["ntk_eigenvalue_notebook"][:2], np.linalg.eigvalsh(notebook)[::-1][:2], rtol=1e-9
         )
+
+
+def test_curvature_along_gradients_is_that_of_the_dense_hessian(folder, objective):
+    """All samples are in a batch here: gᵀHg / |g|², and a step of η = 1.5."""
+    trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
+    for step in (20, 57):
+        row = trajectory.sel(step=step, snapshot_step=step)
+        flat, weights = row["parameters"].values, row["class_weight"].values
+        with jax.enable_x64(True):
+            gradient = np.asarray(jax.grad(objective.loss)(flat, weights))
+            hessian = np.asarray(objective.hessian(flat, weights))
+            change = float(objective.loss(flat - 1.5 * gradient, weights) - objective.loss(flat, weights))
+        found = spectrum.sel(snapshot_step=step)
+        along = gradient @ hessian @ gradient / (gradient @ gradient)
+        for name in ("batch_sharpness", "gradient_noise_interaction"):
+            assert float(found[name]) == pytest.approx(along, rel=1e-9)
+        assert float(found["one_step_change"]) == pytest.approx(change, rel=1e-9)
+        assert float(found["gauss_newton_residual"]) < 1e-8
 
 
 def test_density_is_that_of_the_nearest_snapshots(folder):
