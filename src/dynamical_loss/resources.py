@@ -124,8 +124,10 @@ def trajectory(settings: TrajectorySettings, dataset: Sized) -> Demand:
     network = settings.model.size(shape)
     kept = snapshots(settings)
     records = settings.steps // settings.record_every + kept
+    moments = _moments(settings.optimiser)
+    each = 1 + moments if settings.snapshots.optimiser_state else 1
     return _demand(
-        (kept + _moments(settings.optimiser)) * network.parameters + _record(shape) * records,
+        (each * kept + moments) * network.parameters + _record(shape) * records,
         _data_bytes(settings, shape) + _step_bytes(settings, shape, network),
         _training_us(settings, shape, network, records),
     )
@@ -149,6 +151,9 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
         along = settings.batches
         products += kept * (along.order + along.vectors + 2 * along.count)
         order = max(order, along.order)
+    if settings.optimiser is not None:
+        products += kept * 2 * settings.optimiser.order
+        order = max(order, settings.optimiser.order)
     values = (kept + order) * network.parameters + shape.classes * (run.steps // run.record_every + kept)
     samples = run.looked_at(shape.train_samples)
     # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.

@@ -58,6 +58,12 @@ class BatchSettings(Settings):
     order: Count = Field(24, description="Lanczos steps of the Gauss-Newton matrix")
 
 
+class OptimiserProbeSettings(Settings):
+    """Stability of the optimiser's own step, whatever the optimiser is."""
+
+    order: Count = Field(40, description="Arnoldi steps")
+
+
 class ProbeSettings(Settings):
     """What is measured at every snapshot."""
 
@@ -68,9 +74,21 @@ class ProbeSettings(Settings):
     batches: BatchSettings | None = Field(
         None, description="curvature along gradients of batches, trace, Gauss-Newton; null: not probed"
     )
+    optimiser: OptimiserProbeSettings | None = Field(
+        None,
+        description="stability of the optimiser's step, from what it remembers (snapshots.optimiser_state); "
+        "null: not probed",
+    )
 
     def require_possible(
-        self, *, parameters: int, samples: int, classes: int, steps: int, batch_size: int | None
+        self,
+        *,
+        parameters: int,
+        samples: int,
+        classes: int,
+        steps: int,
+        batch_size: int | None,
+        remembers: bool,
     ) -> None:
         """Refuse probes that ask a run for more than there is.
 
@@ -80,6 +98,7 @@ class ProbeSettings(Settings):
             classes: C; the kernel has a row for each logit of each sample.
             steps: of the run.
             batch_size: of the run; None for all samples.
+            remembers: whether what the optimiser remembers is known at the snapshots.
 
         Raises:
             ValueError: one line that names the key.
@@ -98,6 +117,11 @@ class ProbeSettings(Settings):
                 raise ValueError(
                     f"ntk.notebook_samples: there are no more than {samples} samples; take fewer"
                 )
+        if self.optimiser is not None and not remembers:
+            raise ValueError(
+                "optimiser: the run's snapshots lack what the optimiser remembers; set "
+                "snapshots.optimiser_state to true"
+            )
         if self.batches is not None and (batch_size or 0) > samples:
             raise ValueError(
                 f"batches: the probes look at {samples} samples, and a batch has {batch_size}; raise "

@@ -454,6 +454,9 @@ class SnapshotSettings(Settings):
     windows: list[SnapshotWindow] = Field(
         default_factory=list, description="stretches with denser snapshots, e.g. Fig. 4's zoom"
     )
+    optimiser_state: bool = Field(
+        False, description="keep what the optimiser remembers too, for the probe of its own stability"
+    )
 
     @model_validator(mode="after")
     def _odd(self) -> SnapshotSettings:
@@ -498,6 +501,12 @@ class TrajectorySettings(TrainingSettings):
         return self
 
     @model_validator(mode="after")
+    def _remembers_something(self) -> TrajectorySettings:
+        if self.snapshots.optimiser_state and self.optimiser.is_plain:
+            raise ValueError("snapshots.optimiser_state: plain sgd remembers nothing; set it to false")
+        return self
+
+    @model_validator(mode="after")
     def _has_its_windows(self) -> TrajectorySettings:
         for window in self.snapshots.windows if self.is_resolved else ():
             if window.stop > self.steps:
@@ -538,6 +547,7 @@ class TrajectorySettings(TrainingSettings):
             steps=whole * period + (scaled(rest) if rest else 0),
             snapshots={
                 "every": odd(self.snapshots.every) if scaled_spacing else self.snapshots.every,
+                "optimiser_state": self.snapshots.optimiser_state,
                 "windows": [],
             },
         )

@@ -13,12 +13,12 @@ import numpy.typing as npt
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from dynamical_loss import losses
+from dynamical_loss import losses, optimisers
 from dynamical_loss.config.probes import BatchSettings, ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.models.network import apply_function, initial_parameters
-from dynamical_loss.probes import batches, hessian, ntk
+from dynamical_loss.probes import batches, hessian, ntk, optimiser
 from dynamical_loss.results import netcdf
 
 Samples = tuple[jax.Array, jax.Array]
@@ -35,12 +35,14 @@ class Snapshots(NamedTuple):
         parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (snapshot_step, parameter).
         class_weight: Γ at these steps, (snapshot_step, class_index).
         learning_rate: η at these steps, (snapshot_step,).
+        memory: what the optimiser remembers, flattened likewise, (snapshot_step, state_entry); maybe nothing.
     """
 
     step: npt.NDArray[Any]
     parameters: npt.NDArray[Any]
     class_weight: npt.NDArray[Any]
     learning_rate: npt.NDArray[Any]
+    memory: npt.NDArray[Any]
 
 
 def spectra(
@@ -78,8 +80,13 @@ def _probe(
     targets = jnp.asarray(data.one_hot(data.train_labels[looked_at]), training.precision)
     convolutional = training.model.convolutional
     example = jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, inputs.shape[1:], [0]))
-    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example))
-    steps, parameters, class_weight, learning_rate = snapshots
+    example = jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example)
+    _, unravel = ravel_pytree(example)
+    make_optimiser = optimisers.optimiser(
+        training.optimiser.kind, training.optimiser.arguments, training.optimiser.weight_decay
+    )
+    _, unravel_all = ravel_pytree((example, make_optimiser(0.1).init(example)))
+    steps, parameters, class_weight = snapshots[:3]
 
     def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
         def weighted(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
@@ -92,7 +99,7 @@ def _probe(
         return lambda flat: weighted(flat, *samples)
 
     def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
-        step, flat, weights, rate = item
+        step, flat, weights, rate, remembered = item
         # The key depends on the step alone: probing more snapshots changes no number of the others.
         key = jax.random.fold_in(jax.random.key(settings.seed), step)
         result: dict[str, Any] = {}
@@ -123,6 +130,19 @@ def _probe(
                 )
         if settings.batches is not None:
             result["batches"] = along_batches(settings.batches, samples, flat, weights, rate, key)
+        if settings.optimiser is not None:
+            chosen = make_optimiser(rate.astype(flat.dtype))
+            state = unravel_all(jnp.concatenate([flat, remembered]))[1]
+            loss_here = objective(weights, samples)
+            product, dimension = optimiser.step_product(loss_here, chosen, state, flat, unravel)
+            result["multipliers"] = optimiser.krylov(
+                product, dimension, settings.optimiser.order, key, flat.dtype
+            )
+            divisor = optimiser.preconditioner(training.optimiser.kind, training.optimiser.arguments, state)
+            if divisor is not None:
+                result["preconditioned"] = optimiser.preconditioned_sharpness(
+                    loss_here, flat, divisor, settings.optimiser.order, key
+                )
         return result
 
     def along_batches(
@@ -162,7 +182,7 @@ def _probe(
     for first in range(0, len(steps), chunk):
         # The last chunk is filled up with its last snapshot, so that one compilation serves all.
         index = np.minimum(np.arange(first, first + chunk), len(steps) - 1)
-        items = (steps[index], parameters[index], class_weight[index], learning_rate[index])
+        items = tuple(array[index] for array in snapshots)
         result = compiled((inputs, targets), items)
         kept = min(chunk, len(steps) - first)
         chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
@@ -182,6 +202,8 @@ def _probe(
     _add_ntk(variables, results, settings)
     if settings.batches is not None:
         _add_batches(variables, results["batches"])
+    if settings.optimiser is not None:
+        _add_optimiser(variables, results)
     if settings.density is not None:
         nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
         density = settings.density
@@ -297,6 +319,25 @@ def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: Pro
         if values is not None:
             filled = _by_mode(values, settings)
             variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
+
+
+def _add_optimiser(variables: netcdf.Variables, results: dict[str, Any]) -> None:
+    multipliers, residuals = optimiser.flip_multipliers(results["multipliers"])
+    for name, values, words in (
+        (
+            "flip_multiplier",
+            multipliers,
+            "smallest real part of the eigenvalues of the optimiser's linearised step; below −1 it flips",
+        ),
+        ("flip_residual", residuals, "residual |Jv - μv| of it"),
+        (
+            "preconditioned_sharpness",
+            results.get("preconditioned"),
+            "largest eigenvalue of the weighted loss's Hessian, divided by what the optimiser divides by",
+        ),
+    ):
+        if values is not None:
+            variables.add(name, ("snapshot_step",), values, words, reference="Fig. S2")
 
 
 def _add_batches(variables: netcdf.Variables, found: batches.BatchCurvature) -> None:

@@ -42,6 +42,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
             classes=data.shape.classes,
             steps=origin["steps"],
             batch_size=training.batch_size,
+            remembers="optimiser_state" in stored or training.optimiser.is_plain,
         )
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
@@ -56,7 +57,9 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     steps = stored["snapshot_step"].values
     rate = stored["learning_rate"].sel(step=steps).values
     weight = stored["class_weight"].sel(step=steps).values
-    snapshots = Snapshots(steps, stored["parameters"].values, weight, rate)
+    parameters = stored["parameters"].values
+    memory = stored["optimiser_state"].values if "optimiser_state" in stored else parameters[:, :0]
+    snapshots = Snapshots(steps, parameters, weight, rate, memory)
     with report(f"probing {output.stem}") as progress:
         found = spectra(settings, training, data, snapshots, progress)
     record.write(found.assign_attrs(recorded.of_data(stored)), output)

@@ -11,7 +11,7 @@ from pathlib import Path
 from dynamical_loss.errors import ResultError
 from dynamical_loss.results import files, netcdf, recorded, sidecars
 
-_LEFT_OUT = ("parameters",)
+_LEFT_OUT = ("parameters", "optimiser_state")
 _DIGITS = 5
 # Fig. 4c shows differences of neighbouring losses; the oscillation is smooth and only drawn; of a residual
 # the order of magnitude matters.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+
+import jax
 
 from dynamical_loss import resources
 from dynamical_loss.config.training import TrajectorySettings
@@ -41,6 +44,8 @@ def run(
         inputs,
     )
     problem, parameters = problems.build(settings, data, [seed])
+    problem = dataclasses.replace(problem, keeps_state=settings.snapshots.optimiser_state)
+    count = sum(leaf[0].size for leaf in jax.tree.leaves(parameters))
     rates = [settings.learning_rate]
     runs = Runs(parameters, [settings.period], [settings.amplitude], rates, [end], [seed])
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
@@ -82,10 +87,18 @@ def run(
         variables.add(
             "parameters",
             ("snapshot_step", "parameter"),
-            history.parameters[0],
+            history.parameters[0, :, :count],
             "network parameters, flattened in the order of jax.flatten_util.ravel_pytree",
             reference=figure,
         )
+        if problem.keeps_state:
+            variables.add(
+                "optimiser_state",
+                ("snapshot_step", "state_entry"),
+                history.parameters[0, :, count:],
+                "what the optimiser remembers, flattened in the order of jax.flatten_util.ravel_pytree",
+                reference="Fig. S2",
+            )
         variables.add(
             "diverged", (), history.diverged[0], "1 if the loss stopped being finite", reference=figure
         )

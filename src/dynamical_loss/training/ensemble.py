@@ -132,7 +132,9 @@ def _train(
 ) -> dict[str, Array]:
     """Train group by group, stretch by stretch; the arrays of a history, by name."""
     count, records, classes = len(runs.period), len(schedule.record_steps), problem.train_targets.shape[1]
-    parameters = sum(leaf[0].size for leaf in jax.tree.leaves(runs.parameters))
+    one = jax.tree.map(lambda leaf: leaf[0], runs.parameters)
+    remembered = jax.eval_shape(problem.optimiser(0.1).init, one) if problem.keeps_state else ()
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.kept(one, remembered)))
     found = {
         "class_weight": np.zeros((count, records, classes), dtype),
         **{name: np.zeros((count, records), dtype) for name in RECORDS[:2]},

@@ -74,6 +74,7 @@ class Problem:
             the samples of class c.
         products: multiplications of a forward pass on one sample, so that long work is cut into stretches
             of seconds; 0 where a step is short.
+        keeps_state: whether snapshots hold what the optimiser remembers too, behind the parameters.
     """
 
     network: Network
@@ -90,6 +91,11 @@ class Problem:
     evaluation_samples: int | None = None
     by_output: bool = False
     products: int = 0
+    keeps_state: bool = False
+
+    def kept(self, parameters: Parameters, optimiser_state: Any) -> Any:
+        """What a snapshot holds, as a pytree that is then flattened by ``jax.flatten_util.ravel_pytree``."""
+        return (parameters, optimiser_state) if self.keeps_state else parameters
 
 
 class Data(NamedTuple):
@@ -203,7 +209,8 @@ class History(NamedTuple):
         train_accuracy: (run, step).
         validation_accuracy: (run, step).
         snapshot_step: t of the snapshots, (snapshot_step,).
-        parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (run, snapshot_step, parameter).
+        parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (run, snapshot_step, parameter); with
+            what the optimiser remembers behind them, if the problem `keeps_state`.
         engine: what trained it.
     """
 

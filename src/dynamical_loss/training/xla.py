@@ -229,7 +229,8 @@ def _stretch_program(
             state, snapshots = carry
             start, stop, slot, recorded = item
             state = jax.lax.fori_loop(start, stop, update, state)
-            flat, _ = ravel_pytree(state[0])
+            flat, _ = ravel_pytree(problem.kept(*state[:2]))
+            flat = flat.astype(dtype)
             snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
             # A look at all samples may cost more than all steps of a stretch.
             nothing = jax.tree.map(
@@ -238,7 +239,7 @@ def _stretch_program(
             found = jax.lax.cond(recorded, look, lambda *_: nothing, state, stop)
             return (state, snapshots), found
 
-        snapshots = jnp.zeros((slots, ravel_pytree(state[0])[0].size), dtype)
+        snapshots = jnp.zeros((slots, ravel_pytree(problem.kept(*state[:2]))[0].size), dtype)
         (state, snapshots), records = jax.lax.scan(to_stop, (state, snapshots), items)
         return state, records, snapshots
 

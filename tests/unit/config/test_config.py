@@ -86,6 +86,21 @@ IMAGES = ["datasets", "images"]
         (["figures", "ingredients"], ["spiral_w100"], ["phase.spiral_w100.amplitudes", "one cell"]),
         (["figures", "ingredients"], ["initialisation_lecun"] * 2, ["figures.ingredients", "alike"]),
         (["figures", "losses"], ["spiral_w100", "initialisation_lecun"], ["figures.losses", "alike"]),
+        (
+            ["trajectories", "cascade", "snapshots"],
+            {"every": 25, "optimiser_state": True},
+            ["trajectories.cascade", "optimiser_state", "plain sgd"],
+        ),
+        (
+            ["trajectories", "cascade_images", "probes"],
+            {"optimiser": {}},
+            ["trajectories.cascade_images.probes", "optimiser_state to true"],
+        ),
+        (
+            ["trajectories", "cascade_images", "batch_size"],
+            300,
+            ["trajectories.cascade_images.probes.batches", "250 samples", "evaluation_samples"],
+        ),
         (["figures", "averages"], ["cascade"] * 2, ["figures.averages", "alike"]),
         (["figures", "averages"], ["cascade_images"], ["cascade_images", "figures.averages", "width"]),
         (["figures", "threshold"], "x", ["figures.threshold", "scaling"]),

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -18,6 +19,7 @@ from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import apply_function, initial_parameters
+from dynamical_loss.optimisers import optimiser
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs
 
@@ -604,3 +606,46 @@ def test_documenting_a_configuration_keeps_its_values(tmp_path):
     command("document-config", small, "--schema", tmp_path / "schema.json")
     assert "[300]" in small.read_text(encoding="utf-8")
     assert json.loads((tmp_path / "schema.json").read_text(encoding="utf-8"))["title"] == "Config"
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+def test_snapshots_hold_what_the_optimiser_remembers(folder, objective, tmp_path, kind):
+    """From any snapshot the optimiser's next step leads to the next one."""
+    arguments = {"momentum": 0.9, "nesterov": True} if kind == "sgd" else {}
+    settings = {
+        **TRAJECTORY,
+        "learning_rate": 0.05,
+        "optimiser": {"kind": kind, "arguments": arguments},
+        "steps": 90,
+        "snapshots": {"every": 1, "optimiser_state": True},
+    }
+    command("train-trajectory", "--dataset", folder / "data.nc", "--settings", json.dumps(settings),
+            "--output", tmp_path / "run.nc")  # fmt: skip
+    probes = json.dumps({"hessian": {"modes": 1, "order": 20}, "optimiser": {"order": 60}})
+    command("probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", tmp_path / "run.nc",
+            "--settings", probes, "--output", tmp_path / "spectrum.nc")  # fmt: skip
+    stored, spectrum = netcdf.read(tmp_path / "run.nc"), netcdf.read(tmp_path / "spectrum.nc")
+    with jax.enable_x64(True):
+        chosen = optimiser(kind, arguments)(0.05)
+        flat = stored["parameters"].values
+        example = jnp.asarray(flat[0])
+        _, unravel = ravel_pytree((example, chosen.init(example)))
+        for step in (0, 1, 50):
+            row = stored.sel(step=step)
+            both = np.concatenate([flat[step], stored["optimiser_state"].values[step]])
+            _, state = unravel(jnp.asarray(both))
+            gradient = jax.grad(objective.loss)(flat[step], row["class_weight"].values)
+            updates, _ = chosen.update(gradient, state, example)
+            np.testing.assert_allclose(flat[step] + updates, flat[step + 1], rtol=1e-9, atol=1e-12)
+    assert ("preconditioned_sharpness" in spectrum) == (kind == "adam")
+    if kind == "sgd":
+        # Whichever curvature is largest, where it is no complex pair, has the polynomial's smaller root.
+        sharp = spectrum["hessian_eigenvalue"].values[50, 0]
+        shrink = 0.05 * sharp
+        root = np.roots([1, -1.9 * (1 - shrink), 0.9 * (1 - shrink)]).real.min()
+        assert float(spectrum["flip_multiplier"][50]) <= root + 1e-6
+    command("train-trajectory", "--dataset", folder / "data.nc", "--output", tmp_path / "less.nc",
+            "--settings", json.dumps({**settings, "snapshots": {"every": 15}}))  # fmt: skip
+    with pytest.raises(UserError, match=r"set snapshots\.optimiser_state to true"):
+        command("probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", tmp_path / "less.nc",
+                "--settings", probes, "--output", tmp_path / "none.nc")  # fmt: skip

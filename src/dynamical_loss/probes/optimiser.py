@@ -1,0 +1,163 @@
+"""Stability of an optimiser's own step, from what it remembers.
+
+A step takes parameters and memory to new ones.  Its derivative there has eigenvalues, its multipliers: a
+direction in which one is below −1 grows from step to step with alternating sign, which is the flip that
+cascades begin with.  For plain gradient descent the smallest multiplier is 1 − ηλ_max, so that −1 is
+λ_max = 2/η; for every other optimiser it is measured here, and no formula of its bound is needed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+import optax
+from jax.flatten_util import ravel_pytree
+from matfree import decomp
+
+from dynamical_loss.probes.hessian import Loss, hessian_vector_product
+from dynamical_loss.probes.lanczos import MatVec, clipped_order, lanczos
+
+ADAPTIVE = ("adam", "adamw", "rmsprop")
+"""Optimisers whose preconditioner is known."""
+
+_START, _PRECONDITIONED = 1, 2  # purposes of a random key
+
+
+class Krylov(NamedTuple):
+    """What an Arnoldi run leaves; `flip_multipliers` makes numbers of it.
+
+    Attributes:
+        projected: the operator on the Krylov space, (order, order).
+        rest: norm of what lies outside of it after the last step, ().
+    """
+
+    projected: jax.Array
+    rest: jax.Array
+
+
+def step_product(
+    loss: Loss,
+    optimiser: optax.GradientTransformation,
+    state: Any,
+    parameters: jax.Array,
+    unravel: Callable[[jax.Array], Any],
+) -> tuple[MatVec, int]:
+    """V -> J v, with J the derivative of a step in parameters and memory, and the dimension of both.
+
+    Counters of steps are kept as they are.
+
+    Args:
+        loss: (parameter,) -> ().
+        optimiser: with its learning rate.
+        state: what it remembers.
+        parameters: where to take it, (parameter,).
+        unravel: flat parameters as the optimiser takes them.
+    """
+    leaves, structure = jax.tree.flatten(state)
+    moving = [index for index, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    memory, unravel_memory = ravel_pytree([leaves[index] for index in moving])
+    memory = memory.astype(parameters.dtype)
+
+    def step(flat: jax.Array) -> jax.Array:
+        weights, remembered = flat[: parameters.size], unravel_memory(flat[parameters.size :])
+        here = list(leaves)
+        for index, leaf in zip(moving, remembered, strict=True):
+            here[index] = leaf
+        gradient = unravel(jax.grad(loss)(weights))
+        tree = unravel(weights)
+        updates, after = optimiser.update(gradient, jax.tree.unflatten(structure, here), tree)
+        moved, _ = ravel_pytree(optax.apply_updates(tree, updates))
+        kept = jax.tree.leaves(after)
+        return jnp.concatenate([moved, *(kept[index].ravel() for index in moving)])
+
+    point = jnp.concatenate([parameters, memory])
+    with jax.default_matmul_precision("highest"):
+        _, product = jax.linearize(step, point)
+    return product, point.size
+
+
+def krylov(product: MatVec, dimension: int, order: int, key: jax.Array, dtype: Any) -> Krylov:
+    """An Arnoldi run from a random vector, with full reorthogonalisation."""
+    start = jax.random.normal(jax.random.fold_in(key, _START), (dimension,), dtype)
+    run = decomp.hessenberg(clipped_order(order, dimension), reortho="full", custom_vjp=False)
+    with jax.default_matmul_precision("highest"):
+        result = run(product, start)
+    return Krylov(result.J_small, jnp.linalg.norm(result.residual))
+
+
+def flip_multipliers(found: Krylov) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The multipliers with the smallest real part, and how far each is from an eigenvalue.
+
+    Args:
+        found: of several points, (snapshot, order, order) and (snapshot,).
+
+    Returns:
+        real part, and |Jv − μv|, each of shape (snapshot,); NaN where a run was not finite.
+    """
+    values = np.full(len(found.projected), np.nan)
+    residuals = np.full(len(values), np.nan)
+    for index, (projected, rest) in enumerate(zip(found.projected, found.rest, strict=True)):
+        if np.isfinite(projected).all() and np.isfinite(rest):
+            multipliers, vectors = np.linalg.eig(np.asarray(projected, np.float64))
+            lowest = int(multipliers.real.argmin())
+            values[index] = multipliers[lowest].real
+            residuals[index] = float(rest) * abs(vectors[-1, lowest])
+    return values, residuals
+
+
+def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> jax.Array | None:
+    """What an adaptive optimiser divides each gradient by, (parameter,); None if it is not known to.
+
+    As by Cohen et al. (arXiv 2207.14484): of Adam (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), of RMSProp √(ν + ε) or
+    √ν + ε.
+
+    Args:
+        kind: name of the optimiser in optax.
+        arguments: that it was made with.
+        state: what it remembers.
+    """
+    if kind not in ADAPTIVE:
+        return None
+    defaults = {
+        name: item.default for name, item in inspect.signature(getattr(optax, kind)).parameters.items()
+    }
+    known = {**defaults, **arguments}
+    squares, _ = ravel_pytree(optax.tree_utils.tree_get(state, "nu"))
+    if kind == "rmsprop":
+        if known["centered"] or known["bias_correction"]:
+            return None
+        return jnp.sqrt(squares + known["eps"]) if known["eps_in_sqrt"] else jnp.sqrt(squares) + known["eps"]
+    count = jnp.asarray(optax.tree_utils.tree_get(state, "count"), squares.dtype)
+    corrected = squares / (1 - known["b2"] ** count)
+    divided: jax.Array = jnp.sqrt(corrected + known["eps_root"]) + known["eps"]
+    started: jax.Array = 1 - known["b1"] ** count
+    return started * divided
+
+
+def preconditioned_sharpness(
+    loss: Loss, parameters: jax.Array, divisor: jax.Array, order: int, key: jax.Array
+) -> jax.Array:
+    """The largest eigenvalue of P⁻¹H, with P the diagonal matrix of `divisor`, ().
+
+    Args:
+        loss: (parameter,) -> ().
+        parameters: where to take H, (parameter,).
+        divisor: see `preconditioner`.
+        order: Lanczos steps.
+        key: random key.
+    """
+    product, root = hessian_vector_product(loss, parameters), jnp.sqrt(divisor)
+    ritz = lanczos(
+        lambda vector: product(vector / root) / root,
+        dimension=parameters.size,
+        order=order,
+        key=jax.random.fold_in(key, _PRECONDITIONED),
+        dtype=parameters.dtype,
+    )
+    return ritz.value[0]

@@ -1,0 +1,160 @@
+"""Multipliers of optimisers' steps, against closed forms on quadratics and dense derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from dynamical_loss.analysis.stability import stability_bound
+from dynamical_loss.optimisers import optimiser as optimiser_of
+from dynamical_loss.probes import optimiser
+
+CURVATURES = np.array([5.0, 2.0, 0.7, 0.1, -0.3])
+RATE = 0.3
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+def rotated(curvatures):
+    """A quadratic with these curvatures along directions that are not the axes."""
+    axes, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(len(curvatures), len(curvatures))))
+    matrix = jnp.asarray(axes @ np.diag(curvatures) @ axes.T)
+    return lambda flat: 0.5 * flat @ matrix @ flat, matrix
+
+
+def smallest(loss, chosen, state, point):
+    product, dimension = optimiser.step_product(loss, chosen, state, point, lambda flat: flat)
+    found = optimiser.krylov(product, dimension, dimension, jax.random.key(2), point.dtype)
+    (value,), (residual,) = optimiser.flip_multipliers(
+        optimiser.Krylov(np.asarray(found.projected)[None], np.asarray(found.rest)[None])
+    )
+    return value, residual
+
+
+def test_of_plain_descent_it_is_one_minus_the_rate_times_the_sharpness():
+    loss, _ = rotated(CURVATURES)
+    point = jnp.arange(5.0)
+    chosen = optimiser_of("sgd", {})(RATE)
+    value, residual = smallest(loss, chosen, chosen.init(point), point)
+    assert value == pytest.approx(1 - RATE * 5.0, abs=1e-10)
+    assert residual < 1e-8
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("sharpness", [5.0, 8.0])
+def test_of_momentum_it_is_a_root_of_the_iteration_s_polynomial(nesterov, sharpness):
+    """X' = x − η(…): μ² − (1 + β − …)μ + … of every curvature; heavy ball and Nesterov."""
+    curvatures = np.concatenate([[sharpness], CURVATURES[1:]])
+    loss, _ = rotated(curvatures)
+    beta, point = 0.8, jnp.arange(5.0)
+    chosen = optimiser_of("sgd", {"momentum": beta, "nesterov": nesterov})(RATE)
+    roots = []
+    for curvature in curvatures:
+        shrink = RATE * curvature
+        linear = (1 + beta) * (1 - shrink) if nesterov else 1 + beta - shrink
+        last = beta * (1 - shrink) if nesterov else beta
+        roots += [root.real for root in np.roots([1, -linear, last])]
+    value, _ = smallest(loss, chosen, chosen.init(point), point)
+    assert value == pytest.approx(min(roots), abs=1e-8)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_at_the_bound_of_full_batch_descent_it_is_minus_one(nesterov):
+    bound = float(stability_bound(RATE, 0.8, nesterov=nesterov))
+    loss, _ = rotated(np.concatenate([[bound], CURVATURES[1:]]))
+    point = jnp.arange(5.0)
+    chosen = optimiser_of("sgd", {"momentum": 0.8, "nesterov": nesterov})(RATE)
+    value, _ = smallest(loss, chosen, chosen.init(point), point)
+    assert value == pytest.approx(-1.0, abs=1e-7)
+
+
+def after_some_steps(kind, arguments):
+    """A point along a descent on a loss that is no quadratic, with what the optimiser remembers there."""
+    quadratic, _ = rotated(CURVATURES)
+
+    def loss(flat):
+        return quadratic(flat) + 0.1 * jnp.sum(flat**4)
+
+    point = jnp.array([1.0, -0.5, 0.3, 0.8, -1.2])
+    chosen = optimiser_of(kind, arguments)(0.05)
+    state = chosen.init(point)
+    for _ in range(7):
+        updates, state = chosen.update(jax.grad(loss)(point), state, point)
+        point = optax.apply_updates(point, updates)
+    return loss, chosen, state, point
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "adamw"])
+def test_of_any_optimiser_it_is_that_of_the_dense_derivative(kind):
+    loss, chosen, state, point = after_some_steps(kind, {})
+    leaves, structure = jax.tree.flatten(state)
+    moving = [index for index, leaf in enumerate(leaves) if leaf.dtype == point.dtype]
+    memory, unravel = ravel_pytree([leaves[index] for index in moving])
+
+    def step(flat):
+        here = list(leaves)
+        for index, leaf in zip(moving, unravel(flat[5:]), strict=True):
+            here[index] = leaf
+        updates, after = chosen.update(
+            jax.grad(loss)(flat[:5]), jax.tree.unflatten(structure, here), flat[:5]
+        )
+        kept = jax.tree.leaves(after)
+        return jnp.concatenate([flat[:5] + updates, *(kept[index] for index in moving)])
+
+    dense = np.asarray(jax.jacobian(step)(jnp.concatenate([point, memory])))
+    value, residual = smallest(loss, chosen, state, point)
+    assert value == pytest.approx(np.linalg.eigvals(dense).real.min(), abs=1e-7)
+    assert residual < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("adam", {"b1": 0.8, "b2": 0.95, "eps": 1e-3}),
+        ("rmsprop", {"decay": 0.7, "eps": 1e-3}),
+        ("rmsprop", {"decay": 0.7, "eps": 1e-3, "eps_in_sqrt": False}),
+    ],
+)
+def test_the_preconditioner_is_what_the_optimiser_divides_by(kind, arguments):
+    """A step with the same memory and a gradient whose own square does not change it."""
+    loss, chosen, state, point = after_some_steps(kind, arguments)
+    divisor = optimiser.preconditioner(kind, arguments, state)
+    gradient = jax.grad(loss)(point)
+    squares = optax.tree_utils.tree_get(state, "nu")
+    # A gradient whose square is the remembered one leaves it as it is.
+    same = jnp.sqrt(squares)
+    updates, _ = chosen.update(same, optax.tree_utils.tree_set(state, nu=squares), point)
+    if kind == "rmsprop":
+        np.testing.assert_allclose(updates, -0.05 * same / divisor, rtol=1e-10)
+    else:
+        mean = 0.8 * optax.tree_utils.tree_get(state, "mu") + 0.2 * same
+        root = jnp.sqrt(squares / (1 - 0.95**8)) + 1e-3
+        np.testing.assert_allclose(updates, -0.05 * mean / (1 - 0.8**8) / root, rtol=1e-10)
+        np.testing.assert_allclose(
+            divisor, (1 - 0.8**7) * (jnp.sqrt(squares / (1 - 0.95**7)) + 1e-3), rtol=1e-10
+        )
+    hessian = np.asarray(jax.hessian(loss)(point))
+    expected = np.linalg.eigvals(hessian / np.asarray(divisor)[:, None]).real.max()
+    found = optimiser.preconditioned_sharpness(loss, point, divisor, 5, jax.random.key(0))
+    assert float(found) == pytest.approx(expected, rel=1e-9)
+    assert gradient.shape == divisor.shape
+
+
+def test_others_have_no_known_preconditioner():
+    state = optimiser_of("sgd", {"momentum": 0.9})(0.1).init(jnp.ones(2))
+    assert optimiser.preconditioner("sgd", {"momentum": 0.9}, state) is None
+    centred = {"centered": True}
+    state = optimiser_of("rmsprop", centred)(0.1).init(jnp.ones(2))
+    assert optimiser.preconditioner("rmsprop", centred, state) is None
+
+
+def test_a_run_that_broke_gives_none():
+    broken = optimiser.Krylov(np.full((1, 3, 3), np.nan), np.zeros(1))
+    value, residual = optimiser.flip_multipliers(broken)
+    assert np.isnan(value).all() and np.isnan(residual).all()
