@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 
+import hypothesis
 import pytest
 
 from dynamical_loss import environment
@@ -13,6 +14,10 @@ from project import COMPILED, LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
 # A process that a shell has put into the background ignores SIGINT, and so does all that it starts: the tests
 # of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test is about time: on a busy machine any of them may take longer than hypothesis expects.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # As in every job of the pipeline: one thread, for sums in one order everywhere, compiled programs kept, and
 # no variable that is left over from other work.

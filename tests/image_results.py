@@ -186,6 +186,59 @@ def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, **changed):
     )
 
 
+QUESTION_DATA = {
+    "dataset_settings": json.dumps({"kind": "cifar10", "reduction": 2}),
+    **data(train_samples=10_000, validation_samples=10_000),
+}
+
+
+def question_study(gain, *, normalised=True, decay=0.0, batch=64, seeds=5, **changed):
+    """A study of the talk's questions, in memory: static accuracy 0.5, and that much more at A = 10."""
+    values = np.stack([np.full(seeds, 0.5), np.full(seeds, 0.5 + gain)])[None]
+    values = values + np.array([0.01, -0.01, 0.0, 0.02, -0.02])[:seeds]
+    settings = PhaseSettings.model_validate(
+        {
+            **PROTOCOL,
+            "model": wide_resnet("batch" if normalised else "none"),
+            "optimiser": {**PROTOCOL["optimiser"], "weight_decay": decay},
+            "batch_size": batch,
+            "steps": 2000,
+            "periods": [20],
+            "amplitudes": [1, 10],
+            **changed,
+        }
+    ).model_dump(mode="json")
+    dimensions = ("period", "amplitude", "seed")
+    return xr.Dataset(
+        {"validation_accuracy": (dimensions, values)},
+        coords={"period": [20], "amplitude": [1.0, 10.0], "seed": range(seeds)},
+        attrs={"settings": json.dumps(settings), "steps_per_epoch": 157, **QUESTION_DATA},
+    )
+
+
+def question_spectrum(ratio, *, normalised=True, amplitude=10.0, seed=0, steps=2000):
+    """Eigenvalues of which the first is so many times the fifth, and ten times that in the static end."""
+    places = np.append(np.arange(0, steps, 101), steps)
+    settings = TrajectorySettings.model_validate(
+        {
+            **PROTOCOL,
+            "model": wide_resnet("batch" if normalised else "none"),
+            "precision": "float32",
+            "steps": steps,
+            "period": 20,
+            "amplitude": amplitude,
+            "snapshots": {"every": 101},
+        }
+    ).model_dump(mode="json")
+    ratios = np.where(places < settings["oscillation_stop"] * steps, ratio, 10 * ratio)
+    values = ratios[:, None] ** np.linspace(1, 0, 5)
+    return xr.Dataset(
+        {"hessian_eigenvalue": (("snapshot_step", "mode"), values)},
+        coords={"snapshot_step": places, "mode": range(5)},
+        attrs={"settings": json.dumps({"trajectory": {**settings, "seed": seed}}), **QUESTION_DATA},
+    )
+
+
 def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_samples=4_000, without=None):
     """A trajectory and its spectrum, in that order."""
     settings = TrajectorySettings(

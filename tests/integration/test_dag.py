@@ -470,8 +470,8 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
         expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10)) * draws
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
-    # Fig. S6 to S9 belong to studies of their own.
-    assert plan.jobs["render_figure"] == len(FIGURES) - 4
+    # Fig. S6 to S10 belong to studies of their own.
+    assert plan.jobs["render_figure"] == len(FIGURES) - 5
 
 
 def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):

@@ -32,6 +32,9 @@ class ImageSettings(DatasetSettings):
     )
     validation_samples: Count | None = Field(None, description="likewise of the official test set")
     sample_seed: Seed = Field(0, description="seed of the order of the images, and of which are taken")
+    reduction: Count = Field(
+        1, description="edge of the squares of pixels whose mean is one pixel; 2 makes 16×16 of 32×32"
+    )
     normalisation: Literal["standard", "zca", "none"] = Field(
         "standard",
         description="standard: training mean 0 and standard deviation 1 in each channel; zca: whitened; "
@@ -63,10 +66,20 @@ class ImageSettings(DatasetSettings):
     @property
     def shape(self) -> Shape:
         """Sizes of what these settings make."""
+        rows, columns, channels = self.whole.sample
         return self.whole._replace(
             train_samples=self.train_samples or self.whole.train_samples,
             validation_samples=self.validation_samples or self.whole.validation_samples,
+            sample=(rows // self.reduction, columns // self.reduction, channels),
         )
+
+    @field_validator("reduction")
+    @classmethod
+    def _divides(cls, reduction: int) -> int:
+        rows, columns, _ = cls.whole.sample
+        if rows % reduction or columns % reduction:
+            raise ValueError(f"squares of {reduction} do not cover {rows}×{columns} pixels; take a divisor")
+        return reduction
 
     @field_validator("train_samples", "validation_samples")
     @classmethod

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynamical_loss.datasets.images import DESCRIPTION, Images, Source, sizes
+from dynamical_loss.datasets.images import DESCRIPTION, Bytes, Images, Source, sizes
 from dynamical_loss.datasets.normalisation import channel_statistics, whitening
 from dynamical_loss.datasets.selection import balanced
 from dynamical_loss.errors import UserError
@@ -28,8 +28,14 @@ def images(settings: ImageSettings, source: Source) -> xr.Dataset:
     """
     _require_enough(settings, source)
     shape = settings.shape
-    train = _chosen(source.train, shape.train_samples, (settings.sample_seed, 0))
-    validation = _chosen(source.validation, shape.validation_samples, (settings.sample_seed, 1))
+    train = _chosen(source.train, shape.train_samples, (settings.sample_seed, 0), settings.reduction)
+    validation = _chosen(
+        source.validation, shape.validation_samples, (settings.sample_seed, 1), settings.reduction
+    )
+    title = source.title
+    if settings.reduction > 1:
+        rows, columns, _ = shape.sample
+        title += f" reduced to {rows}×{columns} pixels"
     variables = netcdf.Variables()
     for part, taken in (("train", train), ("validation", validation)):
         variables.add(
@@ -58,7 +64,7 @@ def images(settings: ImageSettings, source: Source) -> xr.Dataset:
             "dataset_source_sha256": source.sha256,
             "dataset_copies": source.copies,
             "split": f"{sizes(*(len(part.labels) for part in official))} images, {source.split}",
-            DESCRIPTION: f"{source.title}, {sizes(len(train.labels), len(validation.labels))} images",
+            DESCRIPTION: f"{title}, {sizes(len(train.labels), len(validation.labels))} images",
             "dataset_normalisation": settings.normalisation,
         }
     )
@@ -97,9 +103,27 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
             )
 
 
-def _chosen(images: Images, count: int, seed: tuple[int, int]) -> Images:
+def _chosen(images: Images, count: int, seed: tuple[int, int], reduction: int) -> Images:
     taken = balanced(images.labels, count, seed)
-    return Images(images.pixels[taken], images.labels[taken])
+    return Images(reduced(images.pixels[taken], reduction), images.labels[taken])
+
+
+def reduced(pixels: Bytes, reduction: int) -> Bytes:
+    """Means of squares of pixels, rounded to whole intensities.
+
+    Args:
+        pixels: (sample, row, column, channel).
+        reduction: edge of a square, a divisor of rows and columns.
+
+    Returns:
+        (sample, row / reduction, column / reduction, channel).
+    """
+    if reduction == 1:
+        return pixels
+    count, rows, columns, channels = pixels.shape
+    squares = pixels.reshape(count, rows // reduction, reduction, columns // reduction, reduction, channels)
+    means: Bytes = np.rint(squares.mean(axis=(2, 4))).astype(np.uint8)
+    return means
 
 
 def _add_statistics(variables: netcdf.Variables, settings: ImageSettings, train: Images) -> None:

@@ -34,10 +34,17 @@ LOSS_PARTS = {
 
 WEIGHT_DECAY = "optimiser.weight_decay"
 
-LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0}
-"""Keys that came later: whatever was trained before them has the paper's value."""
+REDUCTION = f"{DATASET_SETTINGS}.reduction"
 
-_PARTS = tuple(Rule((key,), Sort.PROTOCOL, paper, before=paper) for key, paper in LATER.items())
+LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, REDUCTION: 1}
+"""Keys that came later: whatever was made before them has the paper's value."""
+
+
+def _as_before(sort: Sort, *keys: str) -> Protocol:
+    return tuple(Rule((key,), sort, LATER[key], before=LATER[key]) for key in keys)
+
+
+_PARTS = _as_before(Sort.PROTOCOL, *LOSS_PARTS, WEIGHT_DECAY)
 
 
 def _dataset(name: str) -> Rule:
@@ -211,6 +218,7 @@ def _cifar10(epochs: int) -> Protocol:
             value=_epochs,
             words="runs of {found:g} epochs, in the paper {paper}",
         ),
+        *_as_before(Sort.DATA, REDUCTION),
         # A lossless copy holds the same numbers as the official archives.
         Rule((COPIES,), Sort.DATA, OFFICIAL, lambda found, paper: found in (OFFICIAL, EXACT)),
     )
@@ -252,6 +260,7 @@ REGIME: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "myrtle5", "model.channels": REGIME_CHANNELS}),
     _dataset("CIFAR-10"),
     *exactly(Sort.DATA, {"train_samples": REGIME_IMAGES, "validation_samples": VALIDATION_IMAGES}),
+    *_as_before(Sort.DATA, REDUCTION),
     *exactly(
         Sort.PROTOCOL,
         {
@@ -268,6 +277,19 @@ REGIME: Protocol = (
     *recorded_at_all(Sort.PROTOCOL, "learning_rate", "steps", "arithmetic"),
 )
 """Of its studies; controls have another learning rate, length or weight decay."""
+
+QUESTIONS_SIDE, QUESTIONS_STEPS = 2, 2_000
+"""Of the talk's questions (Fig. S10): images of 16×16 pixels, and equal steps whatever the batch."""
+
+QUESTIONS: Protocol = (
+    *exactly(Sort.SIZE, {"model.kind": "wide_resnet", "steps": QUESTIONS_STEPS}),
+    _dataset("CIFAR-10"),
+    *exactly(Sort.DATA, {REDUCTION: QUESTIONS_SIDE, "validation_samples": VALIDATION_IMAGES}),
+    *exactly(Sort.PROTOCOL, {**_LOSS, "optimiser.kind": "sgd", "optimiser.arguments": MOMENTUM}),
+    *_PARTS,
+    *recorded_at_all(Sort.PROTOCOL, "learning_rate", "batch_size", "arithmetic"),
+)
+"""Of its studies, which differ in batch norm, weight decay and batch."""
 
 MYRTLE5: Protocol = (*MYRTLE5_RUN, _ACCURACIES, _seeds(IMAGE_SEEDS))
 """Of Fig. 1: a phase diagram."""

@@ -518,7 +518,7 @@ def burst_edges(draw):
     return edges
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     edges=burst_edges(),
     constant=st.floats(-5, 5),
@@ -553,7 +553,7 @@ def test_events_are_ordered_disjoint_and_invariant(edges, constant, periods, hei
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(edges=burst_edges(), constant=st.floats(-1, 5), periods=st.integers(0, 7))
 def test_sharpness_events_are_invariant_too(edges, constant, periods):
     steps = np.arange(0, 4 * PERIOD, 5)
@@ -566,7 +566,7 @@ def test_sharpness_events_are_invariant_too(edges, constant, periods):
     assert [e.period_index - 2 * periods for e in later] == [e.period_index for e in found]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     level=st.floats(0.1, 5),
     swing=st.floats(0, 3),

@@ -462,7 +462,19 @@ def test_what_is_resolved_stays_so():
 
 
 @pytest.mark.parametrize(
-    "scale", ["cifar10", "headline", "paper", "gpu", "published", "protocols", "losses", "regime", "smoke"]
+    "scale",
+    [
+        "cifar10",
+        "headline",
+        "paper",
+        "gpu",
+        "published",
+        "protocols",
+        "losses",
+        "regime",
+        "wide_resnet",
+        "smoke",
+    ],
 )
 def test_every_scale_is_a_valid_overlay(scale):
     overlay = settings(SCALES / f"{scale}.yaml")

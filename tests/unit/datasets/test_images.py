@@ -32,7 +32,7 @@ LABELS = arrays.arrays(np.uint8, st.integers(1, 60), elements=st.integers(0, 4))
 
 
 @given(labels=LABELS, seed=st.integers(0, 2**32 - 1), data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_choice_is_as_equal_as_the_classes_allow_and_part_of_every_larger_one(labels, seed, data):
     count = data.draw(st.integers(0, len(labels)))
     taken = balanced(labels, count, (seed, 0))
@@ -72,7 +72,7 @@ PIXELS = arrays.arrays(
 
 
 @given(images=PIXELS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_statistics_are_those_of_numpy(images):
     mean, deviation = normalisation.channel_statistics(images)
     np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)), rtol=1e-12, atol=1e-15)
@@ -80,7 +80,7 @@ def test_statistics_are_those_of_numpy(images):
 
 
 @given(images=PIXELS.filter(lambda images: images.std(axis=(0, 1, 2)).min() > 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_standardised_images_have_mean_0_and_deviation_1_in_each_channel(images):
     inputs = normalisation.standardised(images, *normalisation.channel_statistics(images))
     assert inputs.dtype == np.float32
@@ -383,3 +383,21 @@ def test_more_images_than_a_set_has_are_refused_before_any_is_read(values):
 def test_settings_say_where_images_are_read_from(values, location):
     found = validate(AnyDataset, values, "test").location
     assert (found if found is None else str(found)) == location
+
+
+def test_reduced_images_are_means_of_squares(tmp_path):
+    values = {"kind": "digits", "train_samples": 40, "validation_samples": 20}
+    whole, _ = prepared(tmp_path / "whole.nc", values)
+    half, data = prepared(tmp_path / "half.nc", values | {"reduction": 2})
+    assert half["train_input"].shape == (40, 4, 4, 1)
+    pixels = whole["train_input"].values.astype(float)
+    means = sum(pixels[:, i::2, j::2] for i in (0, 1) for j in (0, 1)) / 4
+    np.testing.assert_allclose(half["train_input"], means, atol=0.5)
+    np.testing.assert_array_equal(half["train_label"], whole["train_label"])
+    assert data.shape == validate(AnyDataset, values | {"reduction": 2}, "test").shape
+    assert "reduced to 4×4 pixels" in half.attrs["dataset_description"]
+
+
+def test_squares_that_do_not_cover_an_image_are_refused():
+    with pytest.raises(UserError, match="'reduction': squares of 3 do not cover 8×8 pixels; take a divisor"):
+        validate(AnyDataset, {"kind": "digits", "reduction": 3}, "test")

@@ -16,7 +16,7 @@ from dynamical_loss.datasets.spiral import spiral
     noise=st.floats(0, 1),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_radius_grows_evenly_from_0_to_1_whatever_the_noise(classes, points_per_class, turns, noise, seed):
     inputs, labels = spiral(
         classes=classes, points_per_class=points_per_class, turns=turns, noise=noise, seed=seed

@@ -64,8 +64,9 @@ SPIRAL_EVIDENCE = {
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
-# Fig. S6 to S9 belong to studies of their own.
-SHOWN = FIGURES.keys() - {"figS6_ingredients", "figS7_losses", "figS8_size_and_rate", "figS9_regime"}
+# Fig. S6 to S10 belong to studies of their own.
+OWN = {"figS6_ingredients", "figS7_losses", "figS8_size_and_rate", "figS9_regime", "figS10_questions"}
+SHOWN = FIGURES.keys() - OWN
 IMAGE_EVIDENCE = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
@@ -85,6 +86,7 @@ ALL = configured(
     losses=["initialisation_lecun"],
     averages=["static_w100"],
     regime=["wide_resnet_plain"],
+    questions=["wide_resnet_plain"],
 )
 
 

@@ -55,7 +55,7 @@ def require_legible(scale):
     return found
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(EXPONENTS, WIDTHS, PREFERENCES)
 def test_every_logarithmic_axis_has_two_labels_or_more(start, width, preference):
     most, multiples = preference
@@ -68,7 +68,7 @@ def test_every_logarithmic_axis_has_two_labels_or_more(start, width, preference)
     assert len(found) <= most + 1
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.lists(st.floats(-300, 300), min_size=1, max_size=5))
 def test_every_line_on_a_logarithmic_axis_leaves_two_labels(exponents):
     values = [10.0**exponent for exponent in exponents]
@@ -78,7 +78,7 @@ def test_every_line_on_a_logarithmic_axis_leaves_two_labels(exponents):
     require_legible(axis.yaxis)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     st.integers(0, 10**12), st.integers(0, 10**12), st.integers(3, 8), st.sampled_from([None, (1, 2, 5, 10)])
 )
@@ -102,7 +102,6 @@ def test_both_sides_of_zero_are_labelled_briefly(places):
     assert max(len(text) for _, text in found) < 30
 
 
-@settings(deadline=None)
 @given(st.floats(-1e12, 1e12, allow_subnormal=False), st.integers(6, 17))
 def test_plain_numbers_say_the_number(value, digits):
     text = ticks.plain_number(value, digits)

@@ -33,7 +33,7 @@ def paper(t, period, amplitude, classes):
 
 
 @given(STEPS, PERIODS, AMPLITUDES, CLASSES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_triangle_is_the_papers_formula(t, period, amplitude, classes):
     np.testing.assert_allclose(
         weights(t, period, amplitude, classes), paper(t, period, amplitude, classes), rtol=1e-12
@@ -74,7 +74,7 @@ def test_while_it_rests_all_classes_weigh_alike(rest):
 
 
 @given(STEPS, PERIODS, AMPLITUDES, CLASSES, WAVES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_weights_sum_to_the_number_of_classes_and_stay_below_their_bound(t, period, amplitude, classes, wave):
     found = weights(t, period, amplitude, classes, wave)
     assert found.sum() == pytest.approx(classes, rel=1e-12)
@@ -83,7 +83,7 @@ def test_weights_sum_to_the_number_of_classes_and_stay_below_their_bound(t, peri
 
 
 @given(st.integers(1, 1000), st.integers(1, 5000), AMPLITUDES, CLASSES, WAVES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_mid_period_reaches_the_bound(cycle, half, amplitude, classes, wave):
     found = weights(cycle * 2 * half + half, 2 * half, amplitude, classes, wave)
     assert found.max() == pytest.approx(classes * amplitude / (amplitude + classes - 1), rel=1e-12)
@@ -91,19 +91,19 @@ def test_mid_period_reaches_the_bound(cycle, half, amplitude, classes, wave):
 
 
 @given(STEPS, PERIODS, CLASSES, WAVES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_amplitude_one_is_the_static_loss(t, period, classes, wave):
     np.testing.assert_array_equal(weights(t, period, 1.0, classes, wave), np.ones(classes))
 
 
 @given(st.integers(0, 50), PERIODS, AMPLITUDES, CLASSES, WAVES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_period_boundary_is_static(cycle, period, amplitude, classes, wave):
     np.testing.assert_allclose(weights(cycle * period, period, amplitude, classes, wave), 1.0, rtol=1e-12)
 
 
 @given(st.integers(0, 10**5), st.integers(1, 3000), AMPLITUDES, CLASSES, WAVES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_repeats_after_every_class_had_its_turn(t, period, amplitude, classes, wave):
     np.testing.assert_allclose(
         weights(t, period, amplitude, classes, wave),

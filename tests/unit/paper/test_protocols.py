@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.datasets.kinds.cifar10 import Cifar10Settings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.datasets.official import SHA256
 from dynamical_loss.errors import UnknownOriginError
@@ -31,6 +32,7 @@ SPIRAL = {"dataset": "spiral", "dataset_settings": SpiralSettings().model_dump(m
 CIFAR10 = {
     "dataset": "CIFAR-10",
     "dataset_copies": "exact",
+    "dataset_settings": Cifar10Settings(kind="cifar10").model_dump(mode="json"),
     "train_samples": 50_000,
     "validation_samples": 10_000,
 }
@@ -88,6 +90,7 @@ OTHER = {
     "loss.normalisation": "cycle",
     "loss.cycles": 3,
     "optimiser.weight_decay": 0.1,
+    "dataset_settings.reduction": 2,
     "model.kind": "another",
     "model.depth": 2,
     "model.width": 50,

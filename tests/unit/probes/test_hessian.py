@@ -151,7 +151,7 @@ def top_of_quadratic(curvature: jax.Array) -> jax.Array:
     return extreme_eigenvalues(quadratic, start, modes=1, order=6, key=KEY).eigenvalue[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     curvature=st.lists(st.floats(0.01, 50.0), min_size=6, max_size=6, unique=True),
     excess=st.floats(1.001, 1.2),

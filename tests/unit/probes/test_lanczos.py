@@ -154,7 +154,7 @@ def test_sizes_that_make_no_sense_are_refused(order: int, dimension: int) -> Non
         lanczos(lambda v: v, dimension=dimension, order=order, key=KEY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     spectrum=st.lists(
         st.one_of(st.sampled_from([0.0, 1.0, -1.0]), st.floats(-100.0, 100.0)),

@@ -48,7 +48,7 @@ def batches(history, run=0):
 
 
 @given(st.integers(2, 23), st.data())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_an_epoch_sees_every_sample_once(count, data):
     size = data.draw(st.integers(1, count))
     per_epoch = -(-count // size)

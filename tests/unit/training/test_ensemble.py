@@ -137,7 +137,7 @@ def test_catapult_map():
 
 
 @given(st.floats(0.05, 3.95), st.integers(0, 1000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_gradient_descent_on_a_quadratic_diverges_beyond_2_over_the_learning_rate(product, seed):
     """ηλ_max = `product`: the top mode is multiplied by 1 − ηλ_max at every step."""
     if abs(product - 2) < 0.02:
@@ -267,7 +267,7 @@ def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_
     st.integers(1, 40),
     st.integers(1, 50),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_stretches_cover_a_schedule_once(steps, record_every, snapshot_every, length):
     schedule = Schedule.regular(steps, record_every, snapshot_every)
     stretches = schedule.stretches(length)

@@ -1,0 +1,165 @@
+"""The talk's open questions, of a small Wide ResNet (Fig. S10): batch norm, decay, batch, conditioning."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from dynamical_loss.claims.cells import dynamical_cells, static_accuracy
+from dynamical_loss.claims.criteria import above, below
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.claims.images import remark_on
+from dynamical_loss.paper.departures import COPIES, facts_of
+from dynamical_loss.paper.protocols import QUESTIONS, WEIGHT_DECAY
+from dynamical_loss.results import recorded
+
+Floats = npt.NDArray[np.float64]
+
+
+class Condition(NamedTuple):
+    """What a study differs from others in.
+
+    Attributes:
+        normalised: whether the network has batch norm.
+        decayed: whether the optimiser has weight decay.
+        batch: images a step.
+    """
+
+    normalised: bool
+    decayed: bool
+    batch: int
+
+
+def condition_of(item: xr.Dataset) -> Condition:
+    """That of a phase diagram of a Wide ResNet."""
+    settings = recorded.settings_of(item)
+    decay = float(recorded.setting(settings, WEIGHT_DECAY, 0.0))
+    return Condition(settings["model"]["normalisation"] == "batch", decay > 0, int(settings["batch_size"]))
+
+
+def gain(item: xr.Dataset) -> Floats:
+    """Final validation accuracy minus that at A = 1, mean over the cells with A > 1, (seed,)."""
+    accuracy = item["validation_accuracy"]
+    dynamical = dynamical_cells(accuracy).mean(("period", "amplitude"), skipna=False)
+    return np.asarray(dynamical.values - static_accuracy(accuracy), dtype=np.float64)
+
+
+def _gains(evidence: Evidence) -> tuple[dict[Condition, Floats], xr.Dataset]:
+    found: dict[Condition, Floats] = {}
+    for item in evidence.files("questions"):
+        require(QUESTIONS, facts_of(item), but=[COPIES, WEIGHT_DECAY])
+        condition = condition_of(item)
+        if condition in found:
+            raise UntestedError(f"two studies of one condition: {condition}")
+        found[condition] = gain(item)
+    return found, item
+
+
+def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measurement:
+    """Gain under one value of a condition minus that under the other, mean over the other conditions."""
+    gains, item = _gains(evidence)
+    pairs = [
+        (values, gains[other])
+        for condition, values in gains.items()
+        if getattr(condition, name) == first and (other := condition._replace(**{name: second})) in gains
+    ]
+    if not pairs:
+        raise UntestedError(f"no two studies differ in {name} alone")
+    seeds = min(len(values) for values in itertools.chain(*pairs))
+    differences = [one[:seeds] - other[:seeds] for one, other in pairs]
+    return replace(evidence.mean(np.mean(differences, axis=0)), remark=remark_on(item))
+
+
+def conditioning(item: xr.Dataset) -> float:
+    """Mean of ln(λ₁/λ₅) of the weighted loss over the snapshots before the static end."""
+    training = recorded.settings_of(item)["trajectory"]
+    end = float(training["oscillation_stop"] or 1.0) * float(training["steps"])
+    values = item["hessian_eigenvalue"].where(item["snapshot_step"] < end, drop=True)
+    if values.sizes["mode"] < _MODES:
+        raise UntestedError(f"the spectra hold {values.sizes['mode']} eigenvalues, {_MODES} are needed")
+    ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
+    return float(np.nanmean(np.log(ratio.where(ratio > 0).values)))
+
+
+_MODES = 5
+
+
+def _better_conditioned(evidence: Evidence) -> Measurement:
+    runs: dict[tuple[bool, bool], dict[int, float]] = {}
+    for item in evidence.files("conditioning"):
+        training = recorded.settings_of(item)["trajectory"]
+        require(QUESTIONS, facts_of(item, training), but=[COPIES, WEIGHT_DECAY])
+        kind = training["model"]["normalisation"] == "batch", training["amplitude"] == 1
+        runs.setdefault(kind, {})[int(training["seed"])] = conditioning(item)
+    differences = []
+    for normalised in (True, False):
+        static, dynamical = (runs.get((normalised, is_static), {}) for is_static in (True, False))
+        differences.append(
+            [dynamical[seed] - static[seed] for seed in sorted(static.keys() & dynamical.keys())]
+        )
+    seeds = min(map(len, differences))
+    if seeds == 0:
+        raise UntestedError("a network lacks static or dynamical runs of one seed")
+    return evidence.mean(np.mean([each[:seeds] for each in differences], axis=0))
+
+
+_SOURCE = "talk, open question (Fig. S10)"
+_SIZE = "Wide ResNet on 16×16 images"
+_GAINS = (
+    "gain in final validation accuracy over A = 1 {first} minus that {second}, the same seed, mean over all "
+    "other conditions, then over n seeds"
+)
+
+CLAIMS: tuple[Claim, ...] = (
+    *(
+        Claim(
+            identity,
+            _SOURCE,
+            f"{statement} ({_SIZE})",
+            math.nan,
+            _GAINS.format(first=first_words, second=second_words),
+            above(0.0),
+            ("questions",),
+            partial(_difference, name, first, second),
+            "difference of accuracies",
+        )
+        for identity, statement, name, first, first_words, second, second_words in (
+            (
+                "question_batch_norm",
+                "batch norm takes away from what the dynamical loss gives",
+                "normalised", False, "without batch norm", True, "with it",
+            ),
+            (
+                "question_regularisation",
+                "weight decay takes away from what the dynamical loss gives",
+                "decayed", False, "without weight decay", True, "with it",
+            ),
+            (
+                "question_batch",
+                "small batches take away from what the dynamical loss gives, in equal steps",
+                "batch", 512, "with batches of 512", 64, "with batches of 64",
+            ),
+        )
+    ),
+    Claim(
+        "question_conditioning",
+        _SOURCE,
+        f"the dynamical loss is better conditioned than the static one along a run ({_SIZE})",
+        math.nan,
+        "ln(λ₁/λ₅) of the weighted loss under the dynamical loss minus under the static one, the same seed, "
+        "means over the snapshots before the static end, over networks with batch norm and without, and over "
+        "n seeds",
+        below(0.0),
+        ("conditioning",),
+        _better_conditioned,
+        "natural logarithm of a ratio",
+    ),
+)  # fmt: skip
+"""The rules were registered before the runs (docs/choices.md)."""

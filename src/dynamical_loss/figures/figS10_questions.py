@@ -1,0 +1,161 @@
+# ruff: noqa: N999  (supplementary figures are named as in the text)
+"""Fig. S10: the talk's open questions, of a small Wide ResNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from dynamical_loss import grid
+from dynamical_loss.analysis.cells import runs_of_cell
+from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.figures import header_words, learning_curves, requirements, style, ticks
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout, recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Floats = npt.NDArray[np.float64]
+
+
+def _check(config: Configuration) -> None:
+    for study in config.figures.questions:
+        requirements.require_setting(config, "questions", "phase", study, "normalisation")
+        requirements.require_both_losses(config, "questions", study)
+        if config.phase[study].batch_size is None:
+            raise ValueError(
+                f"phase.{study}.batch_size: figures.questions tells studies apart by it; name one"
+            )
+    for study in config.figures.conditioning:
+        requirements.require_setting(config, "conditioning", "trajectories", study, "normalisation")
+        if config.trajectories[study].probes.hessian.modes < _MODES:
+            raise ValueError(
+                f"trajectories.{study}.probes.hessian.modes: figures.conditioning needs {_MODES} eigenvalues"
+            )
+
+
+def _spectra(config: Configuration) -> list[str]:
+    return [
+        layout.spectrum(run)
+        for study in config.figures.conditioning
+        for run in grid.trajectory_runs(study, config.trajectories[study].seeds)
+    ]
+
+
+_STUDIES = requirements.phase_studies("questions")
+_CONDITIONING = Role("probe_spectrum", _spectra, ("hessian_eigenvalue",))
+
+DECLARATION = Declaration(
+    part="images",
+    inputs={"study": _STUDIES, "spectrum": _CONDITIONING},
+    settings={
+        "questions": Setting(
+            Annotated[list[str], Field()],
+            [],
+            "Fig. S10: keys of `phase` of Wide ResNets that differ in batch norm, weight decay and batch; "
+            "none: no such figure",
+            names="phase",
+        ),
+        "conditioning": Setting(
+            Annotated[list[str], Field()],
+            [],
+            "Fig. S10: keys of `trajectories` of Wide ResNets, static and dynamical, with five eigenvalues",
+            names="trajectories",
+        ),
+    },
+    check=_check,
+    evidence={"questions": _STUDIES, "conditioning": _CONDITIONING},
+)
+
+_MODES = 5
+_MULTIPLES, _MOST_TICKS = (1.0, 2.0, 5.0), 6
+_NORMS = {"batch": "batch norm", "none": "no batch norm"}
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """Gain in final validation accuracy under each condition (a), and λ₁/λ₅ along the runs (b).
+
+    Dots are seeds, bars 95 % Student intervals; lines in b are means over seeds with their bands.
+
+    Args:
+        inputs: roles ``study``, phase files of Wide ResNets with A = 1 and cells above it, and ``spectrum``,
+            spectra of followed runs.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    studies = sorted(inputs["study"], key=_words)  # batches by size, as their numbers are filled up
+    figure, (gains, ratios) = plt.subplots(
+        1, 2, figsize=(style.PAGE, 1.2 + 0.26 * max(len(studies), 6)), width_ratios=[1.2, 1.0]
+    )
+    for line, item in enumerate(studies):
+        _row(gains, line, _gain(item))
+    gains.axvline(0.0, color=style.THEORY_COLOUR, linewidth=0.6, zorder=0)
+    gains.set_yticks(range(len(studies)), [_words(item) for item in studies])
+    gains.set_ylim(len(studies) - 0.5, -0.5)
+    gains.set_xlabel("gain in final validation accuracy")
+    _conditioning(ratios, inputs["spectrum"])
+    style.panel_letters([gains, ratios])
+    style.header(figure, header_words.remarks(*studies))
+    figure.legend(*ratios.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return figure
+
+
+def _words(item: xr.Dataset) -> str:
+    settings = recorded.settings_of(item)
+    decay = recorded.setting(settings, "optimiser.weight_decay", 0.0)
+    norm = _NORMS[settings["model"]["normalisation"]]
+    return f"{norm}, batches of {settings['batch_size']:>3}" + (f", weight decay {decay:g}" if decay else "")
+
+
+def _gain(item: xr.Dataset) -> Floats:
+    static = runs_of_cell(item, "validation_accuracy", None, 1.0)
+    cells = [
+        runs_of_cell(item, "validation_accuracy", *cell) for cell in learning_curves.dynamical_cells(item)
+    ]
+    return np.asarray(np.mean([np.asarray(cell) for cell in cells], axis=0) - np.asarray(static), np.float64)
+
+
+def _row(axis: Axes, line: int, values: Floats) -> None:
+    look: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "marker": "o", "markersize": 2.5, "alpha": 0.7}
+    axis.plot(values, np.full(len(values), line), linestyle="none", **look)
+    mean, half = student_interval(values)
+    axis.errorbar(
+        [float(mean)], [line + 0.25], xerr=[np.nan_to_num(float(half))],
+        fmt="|", color="black", markersize=5, elinewidth=1.0, capsize=2.0,
+    )  # fmt: skip
+
+
+def _conditioning(axis: Axes, spectra: Any) -> None:
+    groups: dict[tuple[str, bool], list[xr.DataArray]] = {}
+    for item in spectra:
+        training = recorded.settings_of(item)["trajectory"]
+        values = item["hessian_eigenvalue"]
+        ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
+        groups.setdefault((training["model"]["normalisation"], training["amplitude"] == 1), []).append(
+            ratio.where(ratio > 0)
+        )
+    for index, norm in enumerate(dict.fromkeys(norm for norm, _ in groups)):
+        for is_static in (True, False):
+            runs = groups.get((norm, is_static))
+            if not runs:
+                continue
+            values = np.stack([run.values for run in runs], axis=1)
+            mean, half = student_interval(values)
+            steps = runs[0]["snapshot_step"].values
+            words = f"{_NORMS[norm]}, {'static' if is_static else 'dynamical'}"
+            colour = style.CLASS_COLOURS[index]
+            axis.plot(steps, mean, color=colour, linestyle=(0, (4, 1.5)) if is_static else "-", label=words)
+            axis.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
+    axis.set_yscale("log")
+    axis.set(xlabel="minimisation step t", ylabel="λ$_1$/λ$_5$ of the weighted loss")
+    ticks.logarithmic(axis.yaxis, axis.get_ylim(), _MOST_TICKS, _MULTIPLES)

@@ -1,0 +1,61 @@
+"""Claims about the talk's open questions, on made-up results."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from dynamical_loss import claims
+from dynamical_loss.claims.criteria import Verdict
+from dynamical_loss.config.analysis import BootstrapSettings
+from image_results import question_spectrum, question_study
+
+
+def rows(**inputs):
+    found = claims.evaluate(inputs, BootstrapSettings(resamples=500), given_only=True)
+    return {row.id: row for row in found}
+
+
+def gain(normalised, decay, batch):
+    return 0.1 - 0.05 * normalised - (0.02 if decay else 0.0) + (0.01 if batch == 512 else 0.0)
+
+
+def test_each_condition_is_compared_with_all_others_held():
+    studies = [
+        question_study(gain(*condition), normalised=condition[0], decay=condition[1], batch=condition[2])
+        for condition in itertools.product((True, False), (0.0, 5e-4), (64, 512))
+    ]
+    found = rows(questions=studies)
+    for name, expected in (("batch_norm", 0.05), ("regularisation", 0.02), ("batch", 0.01)):
+        row = found[f"question_{name}"]
+        assert row.measured_value == pytest.approx(expected)
+        assert (row.verdict, row.n) == (Verdict.REPRODUCED, 5)
+
+
+def test_a_condition_without_its_counterpart_is_left_out():
+    found = rows(questions=[question_study(0.1, normalised=False), question_study(0.2, batch=512),
+                            question_study(0.3)])  # fmt: skip
+    assert found["question_batch_norm"].measured_value == pytest.approx(-0.2)
+    assert found["question_batch"].measured_value == pytest.approx(-0.1)
+    assert "no two studies differ in decayed alone" in found["question_regularisation"].rule
+    twice = rows(questions=[question_study(0.1), question_study(0.2)])
+    assert "two studies of one condition" in twice["question_batch"].rule
+    short = rows(questions=[question_study(0.1, steps=1000), question_study(0.2, batch=512, steps=1000)])
+    assert "steps is 1000" in short["question_batch"].rule
+
+
+def test_conditioning_is_that_before_the_static_end_paired_by_seed():
+    spectra = [
+        question_spectrum(ratio, normalised=normalised, amplitude=amplitude, seed=seed)
+        for normalised, amplitude, ratio in (
+            (True, 1.0, 10.0), (True, 10.0, 5.0), (False, 1.0, 20.0), (False, 10.0, 5.0),
+        )
+        for seed in range(4)
+    ]  # fmt: skip
+    row = rows(conditioning=spectra)["question_conditioning"]
+    assert row.measured_value == pytest.approx((np.log(5 / 10) + np.log(5 / 20)) / 2)
+    assert (row.verdict, row.n) == (Verdict.REPRODUCED, 4)
+    lacking = rows(conditioning=spectra[:8])["question_conditioning"]
+    assert "lacks static or dynamical runs" in lacking.rule
