@@ -129,7 +129,7 @@ def phase(
     )
 
 
-def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, **changed):
+def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, draws=None, **changed):
     """A study of the headline at a CPU's size, in memory.
 
     Args:
@@ -138,6 +138,7 @@ def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, **changed):
         peak: that of the static run at one time, if it has a best one.
         seeds: runs, at most five, of one scatter in every cell.
         model: the network, if it is another.
+        draws: seed of the choice of images of each run.
         changed: settings, ``__`` between a group and its key.
     """
     steps = changed.get("steps", 8575)
@@ -160,6 +161,8 @@ def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, **changed):
             "periods": periods,
             "amplitudes": amplitudes,
             "seeds": seeds,
+            "draws": "paired",
+            "noise_seeds": draws or list(range(seeds)),
         }
     ).model_dump(mode="json")
     for name, value in changed.items():
@@ -181,6 +184,7 @@ def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, **changed):
         attrs={
             "settings": json.dumps(settings),
             "steps_per_epoch": 10,
+            "dataset_settings": json.dumps({"kind": "cifar10", "sample_seed": draws or list(range(seeds))}),
             **data(train_samples=5_000, validation_samples=10_000),
         },
     )

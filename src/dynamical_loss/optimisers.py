@@ -7,10 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 OptimiserFactory = Callable[[jax.Array | float], optax.GradientTransformation]
+
+
+def remembers_numbers(name: str, arguments: Mapping[str, float | bool | str]) -> bool:
+    """Whether all that an optimiser keeps are numbers, and not random keys, so that they can be stored."""
+    parameter = jax.ShapeDtypeStruct((1,), np.float32)  # type: ignore[no-untyped-call]
+    state = jax.eval_shape(optimiser(name, arguments)(0.1).init, parameter)
+    return all(jnp.issubdtype(leaf.dtype, jnp.number) for leaf in jax.tree.leaves(state))
 
 
 def optimiser(

@@ -154,7 +154,10 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
     if settings.optimiser is not None:
         products += kept * 2 * settings.optimiser.order
         order = max(order, settings.optimiser.order)
-    values = (kept + order) * network.parameters + shape.classes * (run.steps // run.record_every + kept)
+    remembered = _moments(run.optimiser) if settings.optimiser is not None else 0
+    values = (kept + order) * (1 + remembered) * network.parameters + shape.classes * (
+        run.steps // run.record_every + kept
+    )
     samples = run.looked_at(shape.train_samples)
     # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.
     whole = not run.model.convolutional or settings.ntk is not None

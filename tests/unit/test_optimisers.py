@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.optimisers import optimiser
 
 
@@ -47,3 +48,11 @@ def test_weight_decay_is_the_gradient_of_a_square():
         updates, of_y = plain.update(1.5 * y, of_y, y)
         y = optax.apply_updates(y, updates)
     np.testing.assert_allclose(x, y, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Specifying a key")
+def test_memory_that_is_not_numbers_alone_cannot_be_kept():
+    settings = {"optimiser": {"kind": "noisy_sgd"}, "snapshots": {"every": 25, "optimiser_state": True}}
+    with pytest.raises(ValueError, match=r"optimiser_state: noisy_sgd remembers more than numbers"):
+        TrajectorySettings.model_validate(settings)
+    TrajectorySettings.model_validate(settings | {"optimiser": {"kind": "adam"}})

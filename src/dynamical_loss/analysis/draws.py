@@ -34,7 +34,7 @@ def gather(diagrams: Sequence[xr.Dataset], noise_seeds: Sequence[int]) -> xr.Dat
     """
     together, variables = _joined(diagrams, DRAW)
     variables.add(
-        DRAW, (DRAW,), list(noise_seeds), "random seed of the training set's noise", reference=_REFERENCE
+        DRAW, (DRAW,), list(noise_seeds), "random seed of the draw of the data", reference=_REFERENCE
     )
     variables.add(
         "part", ("part",), list(PARTS), "what a part of the variance is due to", reference=_REFERENCE

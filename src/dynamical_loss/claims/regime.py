@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +44,7 @@ DECAY = 5e-4
 WINDOW = 0.05
 """Share of a run either way that counts as the moment of the largest learning rate."""
 
+_DRAW = "sample_seed"
 _FINAL, _CURVE = "validation_accuracy", "validation_accuracy_curve"
 
 
@@ -56,17 +59,29 @@ def runs(
 ) -> tuple[xr.DataArray, xr.Dataset]:
     """A variable of one cell over (seed, …), and the file that it is from; else `UntestedError`."""
     wanted = steps, learning_rate, weight_decay
+    matching = []
     for item in evidence.files("regime"):
         facts = facts_of(item)
         decay = recorded.setting(facts, WEIGHT_DECAY, 0.0)
         found = runs_of_cell(item, variable, *cell)
         if (facts["steps"], facts["learning_rate"], decay) == wanted and found is not None:
             require(REGIME, facts, but=[COPIES, WEIGHT_DECAY])
-            return found, item
+            matching.append((_with_draws(found, facts), item))
     period, amplitude = cell
     where = "A = 1" if period is None else f"T = {period}, A = {exact(amplitude)}"
     more = f" and weight decay {weight_decay:g}" if weight_decay else ""
-    raise UntestedError(f"no study of {where} with {steps} steps at η = {learning_rate:g}{more}")
+    if len(matching) == 1:
+        return matching[0]
+    some = "several studies" if matching else "no study"
+    raise UntestedError(f"{some} of {where} with {steps} steps at η = {learning_rate:g}{more}")
+
+
+def _with_draws(runs: xr.DataArray, facts: Mapping[str, Any]) -> xr.DataArray:
+    """The same with the seed of each run's choice of images beside it; `UntestedError` without one each."""
+    draws = recorded.setting(facts, f"{recorded.DATASET_SETTINGS}.{_DRAW}")
+    if not isinstance(draws, list) or len(draws) != runs.sizes["seed"] or facts.get("draws") != "paired":
+        raise UntestedError("the runs of a study have one choice of images, and not one each")
+    return runs.assign_coords({_DRAW: ("seed", draws)})
 
 
 def gain(first: xr.DataArray, second: xr.DataArray) -> Floats:
@@ -74,7 +89,9 @@ def gain(first: xr.DataArray, second: xr.DataArray) -> Floats:
     one, other = xr.align(first, second, join="inner")
     if one.sizes["seed"] == 0:
         raise UntestedError("the runs have no seed in common")
-    return np.asarray((one - other).values, dtype=np.float64)
+    if not np.array_equal(one[_DRAW], other[_DRAW]):
+        raise UntestedError("runs of one seed have other images")
+    return np.asarray(one.values - other.values, dtype=np.float64)
 
 
 def _static_fits(evidence: Evidence) -> Measurement:

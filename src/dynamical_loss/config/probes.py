@@ -54,7 +54,7 @@ class BatchSettings(Settings):
     """Curvature as a descent by batches meets it: along the gradients of batches drawn as in training."""
 
     count: Count = Field(16, description="batches of the run's size, drawn anew at each snapshot")
-    vectors: Count = Field(16, description="random vectors behind the trace")
+    vectors: Annotated[int, Field(ge=2)] = Field(16, description="random vectors behind the trace")
     order: Count = Field(24, description="Lanczos steps of the Gauss-Newton matrix")
 
 

@@ -152,7 +152,7 @@ class Config(Settings):
                     classes=shape.classes,
                     steps=run.with_length(shape.train_samples).steps,
                     batch_size=run.batch_size,
-                    remembers=run.snapshots.optimiser_state or run.optimiser.is_plain,
+                    remembers=run.snapshots.optimiser_state or not run.optimiser.remembers,
                 )
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None

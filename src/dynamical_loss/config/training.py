@@ -91,6 +91,11 @@ class OptimiserSettings(Settings):
     )
 
     @property
+    def remembers(self) -> bool:
+        """Whether it keeps anything from step to step."""
+        return self.kind != "sgd" or bool(self.arguments.get("momentum"))
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is gradient descent and nothing else."""
         return self.kind == "sgd" and not self.arguments and self.weight_decay == 0
@@ -326,6 +331,11 @@ class PhaseSettings(TrainingSettings):
         return self._only(TrainingSettings)
 
     @property
+    def _at_once(self) -> int:
+        """Seeds of a job: of paired draws each has data of its own."""
+        return 1 if self.draws == "paired" else self.seeds_per_block
+
+    @property
     def has_crossed_draws(self) -> bool:
         """Whether its runs are over draws of the data and initial seeds, and not over seeds alone."""
         return bool(self.noise_seeds) and self.draws == "crossed"
@@ -342,7 +352,7 @@ class PhaseSettings(TrainingSettings):
             self.periods,
             self.amplitudes,
             self.seeds,
-            self.seeds_per_block,
+            self._at_once,
             self.amplitudes_per_block,
             self.first_seed,
         )
@@ -351,7 +361,7 @@ class PhaseSettings(TrainingSettings):
         """The study of one draw of the data, an ordinary one."""
         alone: dict[str, Any] = {"dataset": grid.draw(self.dataset, noise_seed), "noise_seeds": []}
         if self.draws == "paired":
-            first = self.noise_seeds.index(noise_seed)
+            first = self.first_seed + self.noise_seeds.index(noise_seed)
             alone |= {"draws": "crossed", "first_seed": first, "seeds": 1, "seeds_per_block": 1}
         return self.model_copy(update=alone)
 
@@ -364,7 +374,7 @@ class PhaseSettings(TrainingSettings):
 
     @model_validator(mode="after")
     def _begins_with_a_block(self) -> PhaseSettings:
-        if self.first_seed % self.seeds_per_block:
+        if self.first_seed % self._at_once:
             raise ValueError(
                 f"first_seed: {self.first_seed} is no multiple of seeds_per_block, {self.seeds_per_block}, "
                 "and jobs hold whole blocks; change one"
@@ -383,7 +393,7 @@ class PhaseSettings(TrainingSettings):
     @model_validator(mode="after")
     def _few_enough_jobs(self) -> PhaseSettings:
         cells = len(self.periods) * len(self.amplitudes)
-        jobs = cells * -(-self.seeds // self.seeds_per_block)
+        jobs = cells * -(-self.seeds // self._at_once)
         if self.draws == "crossed":
             jobs *= max(1, len(self.noise_seeds))
         if jobs > _MOST_JOBS:
@@ -502,8 +512,17 @@ class TrajectorySettings(TrainingSettings):
 
     @model_validator(mode="after")
     def _remembers_something(self) -> TrajectorySettings:
-        if self.snapshots.optimiser_state and self.optimiser.is_plain:
-            raise ValueError("snapshots.optimiser_state: plain sgd remembers nothing; set it to false")
+        if not self.snapshots.optimiser_state:
+            return self
+        if not self.optimiser.remembers:
+            raise ValueError("snapshots.optimiser_state: this optimiser remembers nothing; set it to false")
+        from dynamical_loss.optimisers import remembers_numbers
+
+        if not remembers_numbers(self.optimiser.kind, self.optimiser.arguments):
+            raise ValueError(
+                f"snapshots.optimiser_state: {self.optimiser.kind} remembers more than numbers; set it to "
+                "false"
+            )
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -57,6 +57,14 @@ class ImageSettings(DatasetSettings):
         from dynamical_loss.datasets.preparation import images
 
         return images(self, self.read())
+
+    def redrawn(self, seed: int) -> Self:
+        """See `DatasetSettings`."""
+        if self.shape.train_samples == self.whole.train_samples:
+            raise ValueError(
+                "all images of the set are taken, so there is nothing to draw; set train_samples"
+            )
+        return super().redrawn(seed)
 
     @property
     def seeds(self) -> list[int]:

@@ -28,7 +28,7 @@ def _check(config: Configuration) -> None:
 
 DECLARATION = Declaration(
     part="images",
-    inputs={"phase": Role("aggregate_phase", _files)},
+    inputs={"phase": Role(requirements.ANY_DIAGRAM, _files)},
     settings={
         "phase_images": Setting(
             str | None,
@@ -38,7 +38,7 @@ DECLARATION = Declaration(
         )
     },
     check=_check,
-    evidence={"phase_images": Role("aggregate_phase", _files)},
+    evidence={"phase_images": Role(requirements.ANY_DIAGRAM, _files)},
 )
 
 

@@ -23,8 +23,8 @@ def _check(config: Configuration) -> None:
             raise ValueError(f"phase.{study}.amplitudes: Fig. 3 needs one above 1; add it")
 
 
-_NARROW = Role("aggregate_phase", lambda config: [layout.phase(config.figures.phase_narrow)])
-_WIDE = Role("aggregate_phase", lambda config: [layout.phase(config.figures.phase_wide)])
+_NARROW = Role(requirements.ANY_DIAGRAM, lambda config: [layout.phase(config.figures.phase_narrow)])
+_WIDE = Role(requirements.ANY_DIAGRAM, lambda config: [layout.phase(config.figures.phase_wide)])
 
 DECLARATION = Declaration(
     part="spiral",

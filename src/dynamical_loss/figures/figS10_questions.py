@@ -13,9 +13,10 @@ from dynamical_loss import grid
 from dynamical_loss.analysis.cells import runs_of_cell
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import header_words, learning_curves, requirements, style, ticks
+from dynamical_loss.figures import along_run, header_words, learning_curves, requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
+from dynamical_loss.figures.networks import label_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ def _check(config: Configuration) -> None:
                 f"phase.{study}.batch_size: figures.questions tells studies apart by it; name one"
             )
     for study in config.figures.conditioning:
-        requirements.require_setting(config, "conditioning", "trajectories", study, "normalisation")
         if config.trajectories[study].probes.hessian.modes < _MODES:
             raise ValueError(
                 f"trajectories.{study}.probes.hessian.modes: figures.conditioning needs {_MODES} eigenvalues"
@@ -67,7 +67,7 @@ DECLARATION = Declaration(
         "conditioning": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S10: keys of `trajectories` of Wide ResNets, static and dynamical, with five eigenvalues",
+            "Fig. S10: keys of `trajectories`, static and dynamical, with five eigenvalues",
             names="trajectories",
         ),
     },
@@ -76,7 +76,6 @@ DECLARATION = Declaration(
 )
 
 _MODES = 5
-_MULTIPLES, _MOST_TICKS = (1.0, 2.0, 5.0), 6
 _NORMS = {"batch": "batch norm", "none": "no batch norm"}
 
 
@@ -106,7 +105,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _conditioning(ratios, inputs["spectrum"])
     style.panel_letters([gains, ratios])
     style.header(figure, header_words.remarks(*studies))
-    figure.legend(*ratios.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*ratios.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -141,21 +140,19 @@ def _conditioning(axis: Axes, spectra: Any) -> None:
         training = recorded.settings_of(item)["trajectory"]
         values = item["hessian_eigenvalue"]
         ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
-        groups.setdefault((training["model"]["normalisation"], training["amplitude"] == 1), []).append(
-            ratio.where(ratio > 0)
-        )
-    for index, norm in enumerate(dict.fromkeys(norm for norm, _ in groups)):
+        key = label_of(training["model"]), training["amplitude"] == 1
+        groups.setdefault(key, []).append(ratio.where(ratio > 0))
+    for index, network in enumerate(dict.fromkeys(network for network, _ in groups)):
         for is_static in (True, False):
-            runs = groups.get((norm, is_static))
+            runs = groups.get((network, is_static))
             if not runs:
                 continue
             values = np.stack([run.values for run in runs], axis=1)
             mean, half = student_interval(values)
             steps = runs[0]["snapshot_step"].values
-            words = f"{_NORMS[norm]}, {'static' if is_static else 'dynamical'}"
+            words = f"{network}, {'static' if is_static else 'dynamical'}"
             colour = style.CLASS_COLOURS[index]
             axis.plot(steps, mean, color=colour, linestyle=(0, (4, 1.5)) if is_static else "-", label=words)
             axis.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
-    axis.set_yscale("log")
     axis.set(xlabel="minimisation step t", ylabel="λ$_1$/λ$_5$ of the weighted loss")
-    ticks.logarithmic(axis.yaxis, axis.get_ylim(), _MOST_TICKS, _MULTIPLES)
+    along_run.log_scale(axis)

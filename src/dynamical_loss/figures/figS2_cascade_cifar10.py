@@ -223,7 +223,10 @@ def _of_batches(spectrum: xr.Dataset, rates: xr.DataArray, settings: dict[str, A
     if "batch_sharpness" not in spectrum:
         return ""
     snapshot = spectrum["snapshot_step"].values
-    momentum = float(settings["optimiser"]["arguments"].get("momentum") or 0.0)
+    optimiser = settings["optimiser"]
+    momentum = float(optimiser["arguments"].get("momentum") or 0.0)
+    if optimiser["kind"] != "sgd" or momentum == 0.0:
+        return ""
     small, large = stability.batch_bounds(rates.sel(step=snapshot).values, momentum)
     sharpness = spectrum["batch_sharpness"].values
     known = np.isfinite(small) & np.isfinite(sharpness) & (snapshot < off)

@@ -33,7 +33,7 @@ def _check(config: Configuration) -> None:
 
 DECLARATION = Declaration(
     part="images",
-    inputs={"phase": Role("aggregate_phase", _files, ("validation_accuracy_curve",))},
+    inputs={"phase": Role(requirements.ANY_DIAGRAM, _files, ("validation_accuracy_curve",))},
     settings={
         "wide_resnet": Setting(
             list[str],
@@ -43,7 +43,7 @@ DECLARATION = Declaration(
         )
     },
     check=_check,
-    evidence={"wide_resnet": Role("aggregate_phase", _files)},
+    evidence={"wide_resnet": Role(requirements.ANY_DIAGRAM, _files)},
 )
 
 CELL_COLOURS = tuple(style.CLASS_COLOURS[index] for index in (1, 2, 3, 4, 5, 7))

@@ -46,7 +46,9 @@ def _check(config: Configuration) -> None:
 
 DECLARATION = Declaration(
     part="images",
-    inputs={"phase": Role("aggregate_phase", _files, ("train_accuracy_curve", "validation_accuracy_curve"))},
+    inputs={
+        "phase": Role(requirements.ANY_DIAGRAM, _files, ("train_accuracy_curve", "validation_accuracy_curve"))
+    },
     options={"cell": lambda config: list(config.figures.learning_curves_cell)},
     settings={
         "learning_curves": Setting(
@@ -62,7 +64,7 @@ DECLARATION = Declaration(
         ),
     },
     check=_check,
-    evidence={"learning_curves": Role("aggregate_phase", _files)},
+    evidence={"learning_curves": Role(requirements.ANY_DIAGRAM, _files)},
 )
 
 _KINDS = (("train_accuracy_curve", "training"), ("validation_accuracy_curve", "validation"))

@@ -6,13 +6,14 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from dynamical_loss.analysis.ritz import sharpness
 from dynamical_loss.analysis.stability import stability_bound
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import learning_curves, requirements, style, ticks
+from dynamical_loss.figures import along_run, learning_curves, requirements, style, ticks
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import mlines, plt
 from dynamical_loss.figures.networks import optimiser_of
@@ -60,7 +61,6 @@ DECLARATION = Declaration(
     evidence={"runs": _STUDIES},
 )
 
-_MULTIPLES, _MOST_TICKS = (1.0, 2.0, 5.0), 7
 _STATIC: dict[str, Any] = {"linestyle": (0, (4, 1.5))}
 _BOUND: dict[str, Any] = {"linewidth": 0.7, "linestyle": ":"}
 
@@ -108,15 +108,14 @@ def render(inputs: Inputs, options: Options) -> Figure:
         column[1].axhline(bound, **_BOUND, color=colours[rate], gid=f"2/η, {exact(rate)}")
     for width, (above, below) in zip(widths, axes.T, strict=True):
         above.set_title(f"width {width}", loc="right")
-        above.set_yscale("log")
-        below.set_yscale("log")
         below.set_xlabel("minimisation step t")
     axes[0, 0].set_ylabel("static loss")
     axes[1, 0].set_ylabel("λ$_{\\mathrm{max}}$ of the weighted loss")
     for row in axes:
+        values = np.concatenate([np.asarray(line.get_ydata(), float) for axis in row for line in axis.lines])
         # The rows share their axis, but not its ticks.
         for axis in row:
-            ticks.logarithmic(axis.yaxis, axis.get_ylim(), _MOST_TICKS, _MULTIPLES)
+            along_run.log_scale(axis, values)
     ticks.whole_numbers(axes[1, 0].xaxis, axes[1, 0].get_xlim(), 5)
     style.panel_letters(list(axes.ravel()))
     shown: dict[str, Any] = {}

@@ -29,8 +29,13 @@ Floats = npt.NDArray[np.float64]
 
 def _check(config: Configuration) -> None:
     studies = config.figures.regime
+    for study in studies:
+        if not config.phase[study].learning_curves:
+            raise ValueError(
+                f"phase.{study}.learning_curves: figures.regime looks along its runs; set it to true"
+            )
     if studies:
-        requirements.require_learning_curves(config, "regime", studies[0])
+        requirements.require_both_losses(config, "regime", studies[0])
         if len(config.phase[studies[0]].periods) * len(config.phase[studies[0]].amplitudes) != 2:
             raise ValueError(
                 f"phase.{studies[0]}: the first of figures.regime is drawn along its runs; take one T, A = 1 "

@@ -106,8 +106,10 @@ def _primitive(name: str, plain: Callable[..., jax.Array]) -> Any:
     by_xla = mlir.lower_fun(plain, multiple_results=False)
 
     def on_cpu(context: Any, left: Any, right: Any, *, padding: int) -> Any:
+        shapes = [array.shape for array in (*context.avals_in, *context.avals_out)]
+        kernel = shapes[1] if name == native.CONVOLUTION else shapes[2]
         # The derivative of a convolution whose padding is wider than its kernel cuts edges off.
-        if padding < 0 or not native.serves(context.avals_in[0].dtype):
+        if padding < 0 or kernel[0] != kernel[1] or not native.serves(context.avals_in[0].dtype):
             return by_xla(context, left, right, padding=padding)
         return jax.ffi.ffi_lowering(name)(context, left, right, padding=np.int64(padding))
 

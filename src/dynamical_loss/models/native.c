@@ -228,7 +228,8 @@ static int kernel_gradient_pairs(const bfloat16 *images, const bfloat16 *cotange
   int done = frame && left && right && sums;
   for (long n = 0; done && n < s.samples; n++, cotangent += s.result_rows * s.result_columns * s.outputs) {
     frame_of_pairs(frame, images + n * s.rows * s.columns * s.inputs, s.inputs, s);
-    // Every pixel beside the one after it: a column of the kernel may begin at any pixel.
+    // Every pixel beside the one after it: a column of the kernel may begin at any pixel.  Where columns are odd in
+    // number, the last pair's second pixel is multiplied by zero, so that an infinite one makes NaN of it.
     interleave(left, frame, frame + s.inputs, s.frame_size, s.frame_size);
     for (long y = 0; y < s.result_rows; y++)
       for (long p = 0; p < pairs; p++) {
@@ -283,6 +284,9 @@ static XLA_FFI_Error *handle(XLA_FFI_CallFrame *call, int is_gradient) {
   const XLA_FFI_Buffer *left = call->args.args[0], *right = call->args.args[1], *result = call->rets.rets[0];
   const int64_t padding = *(int64_t *)((XLA_FFI_Scalar *)call->attrs.attrs[0])->value;
   const Shape s = shape_of(left->dims, is_gradient ? result->dims : right->dims, padding);
+  const int64_t *kernel = is_gradient ? result->dims : right->dims, *image = is_gradient ? right->dims : result->dims;
+  if (kernel[0] != kernel[1] || image[1] != s.result_rows || image[2] != s.result_columns || padding < 0)
+    return failure(call->api, XLA_FFI_Error_Code_INVALID_ARGUMENT, "convolutions in C take square kernels");
   int done = 0;
   if (left->dtype == XLA_FFI_DataType_F32) {
     float *frame = calloc(s.frame_size, sizeof(float));

@@ -13,6 +13,7 @@ import os
 import shlex
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,6 +36,7 @@ _FLAGS = ("-O3", "-ffp-contract=fast", "-shared", "-fPIC")
 # Not every compiler knows the first on every processor.
 _PROCESSOR = (("-march=native",), ("-mcpu=native",), ())
 _SECONDS = 120  # that a compiler may take
+_loading = threading.Lock()
 _allowed: ContextVar[bool] = ContextVar("whether convolutions may be computed in C", default=True)
 
 
@@ -45,7 +47,7 @@ class _Library(NamedTuple):
 
 @contextmanager
 def xla_alone() -> Iterator[None]:
-    """While this lasts, what is traced takes XLA's convolutions."""
+    """While this lasts, what is lowered takes XLA's convolutions."""
     token = _allowed.set(False)
     try:
         yield
@@ -55,7 +57,7 @@ def xla_alone() -> Iterator[None]:
 
 def serves(dtype: DTypeLike) -> bool:
     """Whether convolutions of such numbers are computed in C on the CPU of this machine."""
-    library = _library() if _allowed.get() else None
+    library = _loaded() if _allowed.get() else None
     if library is None:
         return False
     numbers = jnp.dtype(dtype)  # given by its name too
@@ -64,13 +66,18 @@ def serves(dtype: DTypeLike) -> bool:
 
 def computed_by(dtype: DTypeLike) -> str:
     """What computes convolutions of such numbers on the CPU of this machine: XLA, or C and its compiler."""
-    library = _library()
+    library = _loaded()
     return f"C, {library.compiler}" if library is not None and serves(dtype) else "XLA"
 
 
 def compiler() -> list[str]:
     """The C compiler as the words of a command: `CC` or ``cc``."""
     return shlex.split(os.environ.get("CC") or "cc")
+
+
+def _loaded() -> _Library | None:
+    with _loading:  # XLA takes a name once
+        return _library()
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 import optax
+import scipy.linalg
 from jax.flatten_util import ravel_pytree
 from matfree import decomp
 
@@ -26,6 +27,7 @@ from dynamical_loss.probes.lanczos import MatVec, clipped_order, lanczos
 ADAPTIVE = ("adam", "adamw", "rmsprop")
 """Optimisers whose preconditioner is known."""
 
+_KNOWN = 0.01  # a multiplier that is less well known is none
 _START, _PRECONDITIONED = 1, 2  # purposes of a random key
 
 
@@ -92,23 +94,34 @@ def krylov(product: MatVec, dimension: int, order: int, key: jax.Array, dtype: A
 
 
 def flip_multipliers(found: Krylov) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The multipliers with the smallest real part, and how far each is from an eigenvalue.
+    """The multipliers with the smallest real part, where they are known to a per cent.
+
+    The derivative is not symmetric, so a small |Jv − μv| does not make μ an eigenvalue: the distance is up to
+    that over |uᴴv| to first order, u being the left eigenvector.  Right after the start of an adaptive
+    optimiser, whose squares are 0, or where some stay so, the derivative is without bounds.
 
     Args:
         found: of several points, (snapshot, order, order) and (snapshot,).
 
     Returns:
-        real part, and |Jv − μv|, each of shape (snapshot,); NaN where a run was not finite.
+        real part, and about how far it is from an eigenvalue at most, each of shape (snapshot,); the first is
+        NaN where that is more than 1 % of it and of 1, both where a run was not finite.
     """
     values = np.full(len(found.projected), np.nan)
-    residuals = np.full(len(values), np.nan)
+    errors = np.full(len(values), np.nan)
     for index, (projected, rest) in enumerate(zip(found.projected, found.rest, strict=True)):
-        if np.isfinite(projected).all() and np.isfinite(rest):
-            multipliers, vectors = np.linalg.eig(np.asarray(projected, np.float64))
-            lowest = int(multipliers.real.argmin())
+        if not (np.isfinite(projected).all() and np.isfinite(rest)):
+            continue
+        multipliers, left, right = scipy.linalg.eig(np.asarray(projected, np.float64), left=True)
+        lowest = int(multipliers.real.argmin())
+        overlap = abs(np.vdot(left[:, lowest], right[:, lowest]))
+        # Rounding of the projected matrix counts like what lies outside of it.
+        rounding = np.finfo(np.asarray(projected).dtype).eps * np.linalg.norm(projected)
+        outside = float(rest) * abs(right[-1, lowest]) + rounding
+        errors[index] = outside / overlap if overlap > 0 else np.inf
+        if errors[index] <= _KNOWN * max(1.0, abs(multipliers[lowest].real)):
             values[index] = multipliers[lowest].real
-            residuals[index] = float(rest) * abs(vectors[-1, lowest])
-    return values, residuals
+    return values, errors
 
 
 def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> jax.Array | None:
@@ -129,6 +142,8 @@ def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> jax.A
     }
     known = {**defaults, **arguments}
     squares, _ = ravel_pytree(optax.tree_utils.tree_get(state, "nu"))
+    # Before the first step there is nothing to divide by.
+    squares = jnp.where(jnp.any(squares > 0), squares, jnp.nan)
     if kind == "rmsprop":
         if known["centered"] or known["bias_correction"]:
             return None

@@ -322,14 +322,14 @@ def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: Pro
 
 
 def _add_optimiser(variables: netcdf.Variables, results: dict[str, Any]) -> None:
-    multipliers, residuals = optimiser.flip_multipliers(results["multipliers"])
+    multipliers, errors = optimiser.flip_multipliers(results["multipliers"])
     for name, values, words in (
         (
             "flip_multiplier",
             multipliers,
             "smallest real part of the eigenvalues of the optimiser's linearised step; below −1 it flips",
         ),
-        ("flip_residual", residuals, "residual |Jv - μv| of it"),
+        ("flip_error", errors, "about how far the eigenvalue may be from it; it is left out beyond 1 %"),
         (
             "preconditioned_sharpness",
             results.get("preconditioned"),

@@ -117,6 +117,7 @@ class Provenance:
         seeds: Sequence[int],
         precision: str,
         inputs: Inputs | None = None,
+        computed_by: str = "",
     ) -> None:
         """Start the clock.
 
@@ -126,6 +127,7 @@ class Provenance:
             seeds: the random seeds used, as given by the user.
             precision: ``float32`` or ``float64``.
             inputs: what has been read already, where the settings depend on it.
+            computed_by: what computes products beside JAX's own programs, if anything does.
 
         Raises:
             UserError: if another digest of the code is expected, see `digest.expecting`; or if JAX would
@@ -146,6 +148,7 @@ class Provenance:
             "source": ", ".join(code.roots),
             "source_without": ", ".join(code.without),
             "source_device": code.device,
+            **({"computed_by": computed_by} if computed_by else {}),
             "git_commit": commit,
             "git_state": state,
             "code_digest": digest_now,

@@ -26,7 +26,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     settings = _resolved(settings, blocks[0], inputs)
     record = Provenance(__name__, settings.model_dump(), settings.all_seeds, settings.precision, inputs)
     diagram = PhaseDiagram(settings)
-    engines, devices = set(), set()
+    engines, devices, computed = set(), set(), set()
     for path in blocks:
         try:
             block = Block.from_name(path.stem)
@@ -39,6 +39,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             raise ResultError(f"{path} was trained on another dataset than {blocks[0]}", path)
         engines.add(str(stored.attrs["engine"]))
         devices.add(str(stored.attrs["device"]))
+        computed.update([stored.attrs["computed_by"]] if "computed_by" in stored.attrs else [])
         of_data = recorded.of_data(stored)
         diagram.add(block, stored)
     if missing := diagram.missing():
@@ -48,6 +49,8 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             "snakemake, which names them all"
         )
     trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices)), **of_data}
+    if computed:
+        trained["computed_by"] = ", ".join(sorted(computed))
     record.write(diagram.dataset().assign_attrs(trained), output)
 
 

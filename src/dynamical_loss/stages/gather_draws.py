@@ -25,8 +25,8 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
 
     Raises:
         UserError: if a file is no phase diagram, cannot be read, was made with other settings, or if its data
-            differ from the first's in more than the seed of the training noise, or if one that the settings
-            ask for is not given.
+            differ from the first's in more than the seed of the draw, or if one that the settings ask for is
+            not given.
     """
     if not settings.noise_seeds:
         raise UserError("--settings: noise_seeds is empty; name the draws to gather")
@@ -59,8 +59,10 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
     origin = recorded.of_data(*(stored for _, stored, _ in wanted))
     origin[recorded.DATASET_SETTINGS] = json.dumps({**data, drawn_by: settings.noise_seeds}, sort_keys=True)
     origin["dataset_description"] = _description(first.attrs["dataset_description"], settings)
-    for name in ("engine", "trained_on"):
-        origin[name] = ", ".join(sorted({str(stored.attrs[name]) for _, stored, _ in wanted}))
+    for name in ("engine", "trained_on", "computed_by"):
+        said = {str(stored.attrs[name]) for _, stored, _ in wanted if name in stored.attrs}
+        if said:
+            origin[name] = ", ".join(sorted(said))
     record.write(everything.assign_attrs(origin), output)
 
 

@@ -39,14 +39,20 @@ def run(trajectories: Sequence[Path], spectra: Sequence[Path], output: Path) -> 
         inputs.require_made_from(spectrum, trajectory)
         settings = recorded.settings_of(path)
         seed = settings.pop("seed")
+        measured = {key: value for key, value in recorded.settings_of(probes).items() if key != "trajectory"}
+        settings = {"trajectory": settings, "probes": measured}
         first = first or (trajectory, settings)
         if settings != first[1]:
-            raise UserError(f"{trajectory} is of another study than {first[0]}; give runs of one")
+            raise UserError(
+                f"{trajectory} is of another study than {first[0]}, or probed in another way; give runs of "
+                "one"
+            )
         found[seed] = path, probes
     if first is None or sorted(found) != list(range(len(trajectories))):
         raise UserError("the runs given are not those of seeds 0 to n-1, each once; give all of a study")
     ordered = [found[seed] for seed in sorted(found)]
-    record = Provenance(__name__, {"trajectory": first[1]}, sorted(found), first[1]["precision"], inputs)
+    precision = first[1]["trajectory"]["precision"]
+    record = Provenance(__name__, first[1], sorted(found), precision, inputs)
     try:
         gathered = runs.gather([path for path, _ in ordered], [probes for _, probes in ordered])
     except ValueError as error:

@@ -16,6 +16,7 @@ from dynamical_loss.progress import report
 from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.settings import validate
+from dynamical_loss.training.problem import computed_by
 
 
 def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
@@ -42,7 +43,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
             classes=data.shape.classes,
             steps=origin["steps"],
             batch_size=training.batch_size,
-            remembers="optimiser_state" in stored or training.optimiser.is_plain,
+            remembers="optimiser_state" in stored or not training.optimiser.remembers,
         )
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
@@ -53,6 +54,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         [origin["seed"], settings.seed],
         training.precision,
         inputs,
+        computed_by(training),
     )
     steps = stored["snapshot_step"].values
     rate = stored["learning_rate"].sel(step=steps).values

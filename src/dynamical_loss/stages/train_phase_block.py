@@ -44,6 +44,7 @@ def run(
         block.seeds,
         settings.precision,
         inputs,
+        problems.computed_by(settings),
     )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
     problem, parameters = problems.build(settings, data, seeds)

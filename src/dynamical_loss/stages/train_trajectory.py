@@ -42,6 +42,7 @@ def run(
         [seed],
         settings.precision,
         inputs,
+        problems.computed_by(settings),
     )
     problem, parameters = problems.build(settings, data, [seed])
     problem = dataclasses.replace(problem, keeps_state=settings.snapshots.optimiser_state)

@@ -1,8 +1,8 @@
 """Unfinished training, kept in a file, so that a killed or pre-empted job goes on where it was.
 
 The file lies beside the output, hidden: ``.T200_A10_seeds0-9.checkpoint.nc``.  It is written like any other
-result, whole or not at all, and taken up only by the same code with the same settings, inputs and
-packages on the same kind of device; then the numbers are those of an undisturbed run.
+result, whole or not at all, and taken up only by the same code with the same settings, inputs, packages
+and C compiler on the same kind of device; then the numbers are those of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _IDENTITY = (
     "inputs",
     "package_versions",
     "surroundings",
+    "computed_by",
     "backend",
     "device",
     "precision",

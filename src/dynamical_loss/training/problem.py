@@ -120,10 +120,9 @@ def train(
         Interrupted: if `checkpoint` was watching and the process was asked to stop.
     """
     engine = settings.trained_by(data.shape, jax.default_backend())
-    if settings.arithmetic == "bfloat16" and _computed_by(settings).endswith("XLA"):
-        print(
-            "bfloat16 gains no time here: the processor lacks it, or there is no C compiler", file=sys.stderr
-        )
+    if computed_by(settings).endswith("XLA") and settings.precision == "float32":
+        gains = "; bfloat16 gains no time" if settings.arithmetic == "bfloat16" else ""
+        print(f"{computed_by(settings)}, as no C code serves here{gains}", file=sys.stderr)
     with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,
@@ -141,7 +140,7 @@ def train(
     return history
 
 
-def _computed_by(settings: TrainingSettings) -> str:
+def computed_by(settings: TrainingSettings) -> str:
     """What computes the network's products, where that is not the engine itself; see `ModelSettings`."""
     if jax.default_backend() != "cpu":
         return ""
@@ -151,7 +150,7 @@ def _computed_by(settings: TrainingSettings) -> str:
 def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
     """Global attributes that say what was trained, on what and by what."""
     return {
-        "engine": ", ".join(filter(None, (history.engine, _computed_by(settings)))),
+        "engine": history.engine,
         "train_samples": len(data.train_inputs),
         "validation_samples": len(data.validation_inputs),
         "steps_per_epoch": settings.steps_per_epoch(len(data.train_inputs)),

@@ -57,6 +57,14 @@ def test_the_share_above_the_threshold_is_counted_before_the_static_end():
     assert row.verdict is Verdict.REPRODUCED
 
 
+def test_snapshots_whose_sharpness_is_not_known_do_not_count():
+    item = gathered_runs(loss=1.0, sharpness=5.0, width=20)
+    before = np.flatnonzero(item["snapshot_step"] < item["oscillation_end"])
+    item["sharpness"][:, before[: len(before) // 2]] = 1.0
+    item["sharpness_residual"][:, before[: len(before) // 2]] = 1.0
+    np.testing.assert_allclose(share_above(item, 1.0), 1.0)
+
+
 def test_the_end_is_the_last_tenth():
     item = gathered_runs(loss=1.0, sharpness=1.0, width=20)
     steps = item["snapshot_step"].values

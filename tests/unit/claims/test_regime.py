@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from dynamical_loss import claims
 from dynamical_loss.claims.criteria import Verdict
@@ -66,7 +65,16 @@ def test_what_is_absent_or_off_the_protocol_is_not_tested():
     wide = rows(regime_study({(100, 1): 0.52, (100, 50): 0.57}, model={"kind": "myrtle5", "channels": 16}))
     assert "model.channels is 16" in wide["regime_cell_improves"].rule
     other = MAIN.assign_coords(seed=np.arange(5) + 10)
-    short = xr.Dataset(attrs=MAIN.attrs)
-    assert json.loads(short.attrs["settings"])["steps"] == 8575
     static = regime_study({(100, 1): 0.58}, optimiser__weight_decay=5e-4)
     assert "no seed in common" in rows(other, static)["regime_beats_weight_decay"].rule
+    twice = rows(MAIN, regime_study({(100, 50): 0.6}))
+    assert "several studies of T = 100, A = 50" in twice["regime_cell_improves"].rule
+
+
+def test_runs_of_one_seed_must_have_the_same_images():
+    other = regime_study({(100, 1): 0.58}, seeds=3, draws=[7, 8, 9], optimiser__weight_decay=5e-4)
+    assert "runs of one seed have other images" in rows(MAIN, other)["regime_beats_weight_decay"].rule
+    shared = regime_study({(100, 1): 0.52, (100, 50): 0.57})
+    settings = json.loads(shared.attrs["dataset_settings"])
+    shared.attrs["dataset_settings"] = json.dumps(settings | {"sample_seed": 0})
+    assert "one choice of images" in rows(shared)["regime_cell_improves"].rule

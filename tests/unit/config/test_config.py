@@ -89,8 +89,9 @@ IMAGES = ["datasets", "images"]
         (
             ["trajectories", "cascade", "snapshots"],
             {"every": 25, "optimiser_state": True},
-            ["trajectories.cascade", "optimiser_state", "plain sgd"],
+            ["trajectories.cascade", "optimiser_state", "remembers nothing"],
         ),
+        ([*REDRAWN, "dataset"], "images", ["phase.lecun_redrawn.noise_seeds", "all images", "train_samples"]),
         (
             ["trajectories", "cascade_images", "probes"],
             {"optimiser": {}},

@@ -9,6 +9,8 @@ from dynamical_loss.figures import figS10_questions
 from figure_parts import require_legible_texts
 from image_results import question_spectrum, question_study
 
+NETWORK = "Wide ResNet 10-2 with batch norm"
+
 pytestmark = pytest.mark.usefixtures("look")
 
 
@@ -35,7 +37,7 @@ def test_gains_and_ratios():
     dots = [line.get_xdata() for line in gains.lines if line.get_marker() == "o"]
     np.testing.assert_allclose([values.mean() for values in dots], [0.02, -0.05, 0.1])
     found = {line.get_label(): line.get_ydata() for line in ratios.lines}
-    assert found.keys() == {"batch norm, static", "batch norm, dynamical"}
-    np.testing.assert_allclose(found["batch norm, static"][0], 8.0)
-    np.testing.assert_allclose(found["batch norm, dynamical"][0], 4.0)
+    assert found.keys() == {f"{NETWORK}, static", f"{NETWORK}, dynamical"}
+    np.testing.assert_allclose(found[f"{NETWORK}, static"][0], 8.0)
+    np.testing.assert_allclose(found[f"{NETWORK}, dynamical"][0], 4.0)
     require_legible_texts(figure)

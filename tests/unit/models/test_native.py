@@ -142,6 +142,17 @@ def test_double_precision_and_xla_alone_take_xla():
     assert native.computed_by(np.float64) == "XLA"
 
 
+@compiled
+@pytest.mark.parametrize("shape", [(3, 1), (1, 3)])
+def test_kernels_that_are_not_square_are_xla_s(shape):
+    images = operands(2, 4, 6, 6, 3, 0)[0]
+    kernel = jnp.asarray(np.random.default_rng(0).normal(size=(*shape, 2, 4)), np.float32)
+    rows, columns = 7 - shape[0], 7 - shape[1]
+    expected = sum(images[:, i : i + rows, j : j + columns] @ kernel[i, j] for i, j in np.ndindex(shape))
+    found = jax.jit(lambda *pair: convolve(*pair, 0))(images, kernel)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 # The compiler -------------------------------------------------------------------------------------
 
 SCRIPT = """

@@ -146,6 +146,42 @@ def test_the_preconditioner_is_what_the_optimiser_divides_by(kind, arguments):
     assert gradient.shape == divisor.shape
 
 
+@pytest.mark.parametrize(
+    ("kind", "steps", "dtype"),
+    [("adam", 0, np.float32), ("adam", 11, np.float32), ("adam", 0, np.float64), ("rmsprop", 0, np.float32)],
+)
+def test_what_is_told_of_a_network_is_within_its_error(kind, steps, dtype):
+    """ReLU units, some without any gradient, and squares that are 0 at the start: J is far from symmetric."""
+    generator = np.random.default_rng(1)
+    inputs = jnp.asarray(generator.normal(size=(30, 2)), dtype)
+    labels = jnp.asarray(generator.integers(3, size=30))
+    width = 6
+
+    def loss(flat):
+        hidden = jax.nn.relu(inputs @ flat[: 2 * width].reshape(2, width) + flat[2 * width : 3 * width])
+        logits = hidden @ flat[3 * width :].reshape(width, 3)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    point = jnp.asarray(generator.normal(size=6 * width), dtype).at[2 * width].set(-9.0)
+    chosen = optimiser_of(kind, {})(dtype(0.01))
+    state = chosen.init(point)
+    for _ in range(steps):
+        updates, state = chosen.update(jax.grad(loss)(point), state, point)
+        point = optax.apply_updates(point, updates)
+    product, dimension = optimiser.step_product(loss, chosen, state, point, lambda flat: flat)
+    dense = np.stack([np.asarray(product(row), np.float64) for row in np.eye(dimension, dtype=dtype)], axis=1)
+    for order in (10, 40):
+        found = optimiser.krylov(product, dimension, order, jax.random.key(3), point.dtype)
+        (value,), (error,) = optimiser.flip_multipliers(
+            optimiser.Krylov(np.asarray(found.projected)[None], np.asarray(found.rest)[None])
+        )
+        if not np.isfinite(dense).all():
+            assert np.isnan(value)
+        elif not np.isnan(value):
+            assert np.abs(np.linalg.eigvals(dense) - value).min() < 0.03
+            assert error < 0.02
+
+
 def test_others_have_no_known_preconditioner():
     state = optimiser_of("sgd", {"momentum": 0.9})(0.1).init(jnp.ones(2))
     assert optimiser.preconditioner("sgd", {"momentum": 0.9}, state) is None

@@ -290,7 +290,7 @@ def test_paired_draws_are_one_diagram_over_seeds(tmp_path):
 
 
 def test_results_say_what_computed_convolutions(folder, tmp_path):
-    def engine(name, **changes):
+    def computed(name, **changes):
         run = {**RUN, "epochs": 1, "precision": "float32", **changes}
         result = CliRunner().invoke(
             cli.commands,
@@ -299,10 +299,12 @@ def test_results_say_what_computed_convolutions(folder, tmp_path):
             catch_exceptions=False,
         )  # fmt: skip
         assert result.exit_code == 0, result.output
-        return netcdf.read(tmp_path / name).attrs["engine"], "bfloat16 gains no time" in result.output
+        made = netcdf.read(tmp_path / name).attrs
+        return made["computed_by"], "bfloat16 gains no time" in result.output
 
     here = native.computed_by(np.float32)
-    assert engine("usual.nc") == (f"xla, convolutions by {here}", False)
-    assert engine("double.nc", precision="float64") == ("xla, convolutions by XLA", False)
+    assert computed("usual.nc") == (f"convolutions by {here}", False)
+    assert computed("double.nc", precision="float64") == ("convolutions by XLA", False)
     with native.xla_alone():
-        assert engine("lower.nc", arithmetic="bfloat16") == ("xla, convolutions by XLA", True)
+        assert computed("lower.nc", arithmetic="bfloat16") == ("convolutions by XLA", True)
+    assert "computed_by" in netcdf.read(folder / "spectrum.nc").attrs

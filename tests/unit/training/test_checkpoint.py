@@ -21,8 +21,8 @@ ARRAYS = {
 }
 
 
-def record(stage=STAGE, precision="float32", **settings):
-    return Provenance(stage, settings, [0], precision)
+def record(stage=STAGE, precision="float32", computed_by="", **settings):
+    return Provenance(stage, settings, [0], precision, computed_by=computed_by)
 
 
 def checkpoint(folder, interval=0.0, **changes):
@@ -78,6 +78,7 @@ def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
     [
         ({"width": 4}, "settings"),
         ({"width": 3, "precision": "float64"}, "precision"),
+        ({"width": 3, "computed_by": "convolutions by XLA"}, "computed_by"),
         ({"width": 3, "stage": "dynamical_loss.stages.train_trajectory"}, "source"),
     ],
 )
