@@ -63,6 +63,10 @@ PROTOCOLS = {
     "glorot_zero": {"phase_narrow": ["phase/glorot_zero_w100.nc"]},
     "lecun_redrawn": {"phase_narrow": ["phase/lecun_redrawn.nc"]},
     "glorot_zero_redrawn": {"phase_narrow": ["phase/glorot_zero_redrawn.nc"]},
+} | {
+    f"{initialisation}_{reading}": {"threshold": [f"threshold/{reading}/{initialisation}_fixed_spacing.nc"]}
+    for initialisation in ("lecun", "glorot_zero")
+    for reading in ("caption", "caption_outside")
 }
 
 
