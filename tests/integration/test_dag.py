@@ -29,6 +29,8 @@ CURVATURE_FIGURES = {
     "figS1_hessian_modes",
     "figS2_cascade_cifar10",
     "figS5_protocols",
+    "figS8_size_and_rate",
+    "figS10_questions",
 }
 # Both tables of claims, and the figure of one of them.
 CLAIMS_ANEW = {"evaluate_claims": 1, "evaluate_protocols": 1}
@@ -280,6 +282,7 @@ def test_editing_a_probe_never_retrains(project, whole):
     assert plan.jobs == {
         **{rule: whole.jobs[rule] for rule in ("probe_spectrum", "find_instabilities", "fit_threshold")},
         **CLAIMS_ANEW,
+        "gather_runs": 1,
         "render_figure": len(CURVATURE_FIGURES),
     }
     assert plan.starting("Rendering") == CURVATURE_FIGURES
@@ -595,7 +598,8 @@ def test_without_protocols_there_is_no_table_of_them(empty):
     plan = empty.plan(config=())
     assert "evaluate_protocols" not in plan.jobs
     assert "gather_draws" not in plan.jobs
-    assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES
+    # Those of images that belong to studies of their own are not in the default.
+    assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES - {"figS9_regime", "figS10_questions"}
 
 
 def test_only_small_datasets_are_made_beside_snakemake(empty):

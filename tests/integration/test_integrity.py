@@ -148,7 +148,8 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
                 "fig3_phase_spiral",
                 *(f"--input={role}=results/smoke/dataset/spiral.nc" for role in ("narrow", "wide")),
             ],
-            "results/smoke/dataset/spiral.nc is not a result of aggregate-phase but of prepare-dataset",
+            "results/smoke/dataset/spiral.nc is not a result of aggregate-phase or gather-draws but of "
+            "prepare-dataset",
         ),
         (
             [

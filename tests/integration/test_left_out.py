@@ -48,7 +48,7 @@ STUBS = {
     "    def read(self, path, variables=(), made_by=None): return netcdf.read(path)\n"
     "    def require_made_from(self, *_): pass\n    def origins(self, path): return None\n"
     "class Provenance:\n"
-    "    def __init__(self, code, settings, seeds, precision, inputs=None):\n"
+    "    def __init__(self, code, settings, seeds, precision, inputs=None, computed_by=''):\n"
     "        self.inputs, self.settings = inputs or Inputs(), settings\n"
     "    def resume(self, attributes): pass\n"
     "    def attributes(self, folder):\n"

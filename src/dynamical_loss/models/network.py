@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.core import DenyList
 
-from dynamical_loss.models.kind import ModelSettings
+from dynamical_loss.models.kind import Arithmetic, ModelSettings
 
 Parameters = Any
 """A pytree of arrays, as flax gives it."""
@@ -91,6 +91,11 @@ def network(settings: ModelSettings, model: nn.Module, input_shape: Sequence[int
     # As means of 0 and variances of 1: no random number is in them.
     start = jax.tree.map(np.asarray, jax.jit(before)())
     return Network(train, evaluate, start, settings.convolutional)
+
+
+def computed_by(settings: ModelSettings, arithmetic: Arithmetic, precision: str) -> str:
+    """What computes the network's products on the device at hand; see `ModelSettings.computed_by`."""
+    return settings.computed_by(arithmetic, precision) if jax.default_backend() == "cpu" else ""
 
 
 def apply_function(model: nn.Module) -> Apply:

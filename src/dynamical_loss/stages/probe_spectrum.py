@@ -11,12 +11,12 @@ from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
+from dynamical_loss.models.network import computed_by
 from dynamical_loss.probes.spectra import Snapshots, spectra
 from dynamical_loss.progress import report
 from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.settings import validate
-from dynamical_loss.training.problem import computed_by
 
 
 def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
@@ -54,7 +54,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         [origin["seed"], settings.seed],
         training.precision,
         inputs,
-        computed_by(training),
+        computed_by(training.model, training.arithmetic, training.precision),
     )
     steps = stored["snapshot_step"].values
     rate = stored["learning_rate"].sel(step=steps).values

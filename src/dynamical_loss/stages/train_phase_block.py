@@ -10,6 +10,7 @@ import numpy as np
 from dynamical_loss import resources
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.grid import Block
+from dynamical_loss.models.network import computed_by
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import problem as problems
@@ -44,7 +45,7 @@ def run(
         block.seeds,
         settings.precision,
         inputs,
-        problems.computed_by(settings),
+        computed_by(settings.model, settings.arithmetic, settings.precision),
     )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
     problem, parameters = problems.build(settings, data, seeds)

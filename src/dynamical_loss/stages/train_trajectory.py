@@ -9,6 +9,7 @@ import jax
 
 from dynamical_loss import resources
 from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.models.network import computed_by
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import problem as problems
@@ -42,7 +43,7 @@ def run(
         [seed],
         settings.precision,
         inputs,
-        problems.computed_by(settings),
+        computed_by(settings.model, settings.arithmetic, settings.precision),
     )
     problem, parameters = problems.build(settings, data, [seed])
     problem = dataclasses.replace(problem, keeps_state=settings.snapshots.optimiser_state)

@@ -17,7 +17,7 @@ from dynamical_loss.datasets.loading import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.losses.weights import Oscillation
-from dynamical_loss.models.network import Parameters, initial_parameters, network
+from dynamical_loss.models.network import Parameters, computed_by, initial_parameters, network
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
 from dynamical_loss.results.digest import Code
@@ -120,9 +120,10 @@ def train(
         Interrupted: if `checkpoint` was watching and the process was asked to stop.
     """
     engine = settings.trained_by(data.shape, jax.default_backend())
-    if computed_by(settings).endswith("XLA") and settings.precision == "float32":
+    products = computed_by(settings.model, settings.arithmetic, settings.precision)
+    if products.endswith("XLA") and settings.precision == "float32":
         gains = "; bfloat16 gains no time" if settings.arithmetic == "bfloat16" else ""
-        print(f"{computed_by(settings)}, as no C code serves here{gains}", file=sys.stderr)
+        print(f"{products}, as no C code serves here{gains}", file=sys.stderr)
     with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,
@@ -138,13 +139,6 @@ def train(
     if diverged:
         print(f"{diverged} of {len(history.diverged)} runs diverged and are kept as such", file=sys.stderr)
     return history
-
-
-def computed_by(settings: TrainingSettings) -> str:
-    """What computes the network's products, where that is not the engine itself; see `ModelSettings`."""
-    if jax.default_backend() != "cpu":
-        return ""
-    return settings.model.computed_by(settings.arithmetic, settings.precision)
 
 
 def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
