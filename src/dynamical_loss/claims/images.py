@@ -63,7 +63,7 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
     raise UntestedError(f"no study of a Wide ResNet with normalisation: {normalisation}")
 
 
-def remark_on(item: xr.Dataset) -> str:
+def _remark_on(item: xr.Dataset) -> str:
     """What a reader must know of a study: images that are not of an official archive, rounded products."""
     facts = facts_of(item)
     words = [_COPY_REMARKS[facts[COPIES]]] if facts[COPIES] in _COPY_REMARKS else []
@@ -73,8 +73,9 @@ def remark_on(item: xr.Dataset) -> str:
     return f"here {', and '.join(words)}" if words else ""
 
 
-def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
-    words = remark_on(item)
+def with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
+    """The same with what a reader must know of the study; see `_remark_on`."""
+    words = _remark_on(item)
     return replace(found, remark=words) if words else found
 
 
@@ -83,7 +84,7 @@ def _with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
 
 def _static(variable: str, evidence: Evidence) -> Measurement:
     item = _myrtle5("phase_images", evidence)
-    return _with_remark(evidence.mean(static_accuracy(item[variable]), ACCURACY), item)
+    return with_remark(evidence.mean(static_accuracy(item[variable]), ACCURACY), item)
 
 
 def _best(evidence: Evidence) -> Measurement:
@@ -92,21 +93,21 @@ def _best(evidence: Evidence) -> Measurement:
     # Where there is nothing to choose, no seed is spent on choosing.
     single = cells.sizes["period"] * cells.sizes["amplitude"] == 1
     found = cells.values.ravel() if single else best_cell(item["validation_accuracy"])[0]
-    return _with_remark(evidence.mean(found, ACCURACY), item)
+    return with_remark(evidence.mean(found, ACCURACY), item)
 
 
 def _cell_improvement(evidence: Evidence) -> Measurement:
     item = _myrtle5("phase_images", evidence)
     accuracy = item["validation_accuracy"]
     dynamical = cell_accuracy(accuracy, BEST_PERIOD, BEST_AMPLITUDE)
-    return _with_remark(evidence.mean(dynamical - static_accuracy(accuracy)), item)
+    return with_remark(evidence.mean(dynamical - static_accuracy(accuracy)), item)
 
 
 def _region_improvement(evidence: Evidence) -> Measurement:
     item = _myrtle5("phase_images", evidence)
     accuracy = item["validation_accuracy"]
     dynamical = region_accuracy(accuracy, *REGION)
-    return _with_remark(evidence.mean(dynamical - static_accuracy(accuracy)), item)
+    return with_remark(evidence.mean(dynamical - static_accuracy(accuracy)), item)
 
 
 def _slower(evidence: Evidence) -> Measurement:
@@ -124,14 +125,14 @@ def _slower(evidence: Evidence) -> Measurement:
         )
     early = curve.mean("step", skipna=False)
     difference = cell_accuracy(early, BEST_PERIOD, BEST_AMPLITUDE) - static_accuracy(early)
-    return _with_remark(evidence.mean(difference), item)
+    return with_remark(evidence.mean(difference), item)
 
 
 def _gain(normalisation: str, evidence: Evidence) -> Measurement:
     item = _wide_resnet(normalisation, evidence)
     accuracy = item["validation_accuracy"]
     dynamical = dynamical_cells(accuracy).mean(("period", "amplitude"), skipna=False)
-    return _with_remark(evidence.mean(dynamical.values - static_accuracy(accuracy)), item)
+    return with_remark(evidence.mean(dynamical.values - static_accuracy(accuracy)), item)
 
 
 # Claims --------------------------------------------------------------------------------------------

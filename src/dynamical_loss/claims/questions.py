@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import xarray as xr
 from dynamical_loss.claims.cells import dynamical_cells, static_accuracy
 from dynamical_loss.claims.criteria import above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
-from dynamical_loss.claims.images import remark_on
+from dynamical_loss.claims.images import with_remark
 from dynamical_loss.paper.departures import COPIES, facts_of
 from dynamical_loss.paper.protocols import QUESTIONS, WEIGHT_DECAY
 from dynamical_loss.results import recorded
@@ -74,7 +73,7 @@ def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measu
         raise UntestedError(f"no two studies differ in {name} alone")
     seeds = min(len(values) for values in itertools.chain(*pairs))
     differences = [one[:seeds] - other[:seeds] for one, other in pairs]
-    return replace(evidence.mean(np.mean(differences, axis=0)), remark=remark_on(item))
+    return with_remark(evidence.mean(np.mean(differences, axis=0)), item)
 
 
 def conditioning(item: xr.Dataset) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +14,7 @@ from dynamical_loss.analysis.cells import runs_of_cell
 from dynamical_loss.claims.cells import ACCURACY
 from dynamical_loss.claims.criteria import above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
-from dynamical_loss.claims.images import BEST_AMPLITUDE, BEST_PERIOD, remark_on
+from dynamical_loss.claims.images import BEST_AMPLITUDE, BEST_PERIOD, with_remark
 from dynamical_loss.notation import exact
 from dynamical_loss.paper.departures import COPIES, facts_of
 from dynamical_loss.paper.protocols import (
@@ -96,18 +95,18 @@ def gain(first: xr.DataArray, second: xr.DataArray) -> Floats:
 
 def _static_fits(evidence: Evidence) -> Measurement:
     values, item = runs(evidence, STATIC, "train_accuracy")
-    return _told(evidence.mean(values.values, ACCURACY), item)
+    return with_remark(evidence.mean(values.values, ACCURACY), item)
 
 
 def _improves(evidence: Evidence, *, steps: int = REGIME_STEPS) -> Measurement:
     dynamical, item = runs(evidence, BEST, steps=steps)
-    return _told(evidence.mean(gain(dynamical, runs(evidence, STATIC, steps=steps)[0])), item)
+    return with_remark(evidence.mean(gain(dynamical, runs(evidence, STATIC, steps=steps)[0])), item)
 
 
 def _region_improves(evidence: Evidence) -> Measurement:
     cells = [runs(evidence, cell) for cell in REGION]
     mean = xr.concat(xr.align(*(values for values, _ in cells), join="inner"), "cell").mean("cell")
-    return _told(evidence.mean(gain(mean, runs(evidence, STATIC)[0])), cells[0][1])
+    return with_remark(evidence.mean(gain(mean, runs(evidence, STATIC)[0])), cells[0][1])
 
 
 def _slower(evidence: Evidence) -> Measurement:
@@ -116,28 +115,24 @@ def _slower(evidence: Evidence) -> Measurement:
         curve, item = runs(evidence, cell, _CURVE)
         distance = abs(curve["step"] - round(REGIME_STEPS * PEAK_EPOCH / EPOCHS))
         early.append(curve.sel(step=distance <= WINDOW * REGIME_STEPS).mean("step", skipna=False))
-    return _told(evidence.mean(gain(*early)), item)
+    return with_remark(evidence.mean(gain(*early)), item)
 
 
 def _beats_early_stopping(evidence: Evidence) -> Measurement:
     dynamical, item = runs(evidence, BEST)
-    return _told(evidence.mean(gain(dynamical, runs(evidence, STATIC, _CURVE)[0].max("step"))), item)
+    return with_remark(evidence.mean(gain(dynamical, runs(evidence, STATIC, _CURVE)[0].max("step"))), item)
 
 
 def _beats_weight_decay(evidence: Evidence) -> Measurement:
     dynamical, item = runs(evidence, BEST)
-    return _told(evidence.mean(gain(dynamical, runs(evidence, STATIC, weight_decay=DECAY)[0])), item)
+    return with_remark(evidence.mean(gain(dynamical, runs(evidence, STATIC, weight_decay=DECAY)[0])), item)
 
 
 def _beats_other_rates(evidence: Evidence) -> Measurement:
     dynamical, item = runs(evidence, BEST)
     others = [runs(evidence, STATIC, learning_rate=rate)[0] for rate in OTHER_RATES]
     best = xr.concat(xr.align(*others, join="inner"), "rate").max("rate")
-    return _told(evidence.mean(gain(dynamical, best)), item)
-
-
-def _told(found: Measurement, item: xr.Dataset) -> Measurement:
-    return replace(found, remark=remark_on(item))
+    return with_remark(evidence.mean(gain(dynamical, best)), item)
 
 
 _WHO = f"Myrtle5 of {REGIME_CHANNELS} channels on {REGIME_IMAGES} images of CIFAR-10"

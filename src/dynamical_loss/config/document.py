@@ -21,8 +21,8 @@ _HEADER = """\
 # src/dynamical_loss: config/, models/kinds/, datasets/kinds/ and figures/fig*.py (`make config`
 # writes them anew and leaves the values alone).  A group of settings is commented where it first
 # appears, with all its keys; later groups of the same kind list only what differs from the
-# defaults, which are the paper's settings.  Overlays with other sizes:
-# workflow/scales/{smoke,cifar10,headline,paper,published,gpu}.yaml, used with --configfile.
+# defaults, which are the paper's settings.  Overlays with other sizes and studies lie in
+# workflow/scales; each says at its top what it is for and how it is used.
 """
 _WIDTH = 100
 

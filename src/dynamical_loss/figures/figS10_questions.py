@@ -13,7 +13,7 @@ from dynamical_loss import grid
 from dynamical_loss.analysis.cells import runs_of_cell
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import along_run, header_words, learning_curves, requirements, style
+from dynamical_loss.figures import along_run, header_words, learning_curves, requirements, style, swarm
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.figures.networks import label_of
@@ -97,7 +97,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         1, 2, figsize=(style.PAGE, 1.2 + 0.26 * max(len(studies), 6)), width_ratios=[1.2, 1.0]
     )
     for line, item in enumerate(studies):
-        _row(gains, line, _gain(item))
+        swarm.row(gains, line, _gain(item))
     gains.axvline(0.0, color=style.THEORY_COLOUR, linewidth=0.6, zorder=0)
     gains.set_yticks(range(len(studies)), [_words(item) for item in studies])
     gains.set_ylim(len(studies) - 0.5, -0.5)
@@ -122,16 +122,6 @@ def _gain(item: xr.Dataset) -> Floats:
         runs_of_cell(item, "validation_accuracy", *cell) for cell in learning_curves.dynamical_cells(item)
     ]
     return np.asarray(np.mean([np.asarray(cell) for cell in cells], axis=0) - np.asarray(static), np.float64)
-
-
-def _row(axis: Axes, line: int, values: Floats) -> None:
-    look: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "marker": "o", "markersize": 2.5, "alpha": 0.7}
-    axis.plot(values, np.full(len(values), line), linestyle="none", **look)
-    mean, half = student_interval(values)
-    axis.errorbar(
-        [float(mean)], [line + 0.25], xerr=[np.nan_to_num(float(half))],
-        fmt="|", color="black", markersize=5, elinewidth=1.0, capsize=2.0,
-    )  # fmt: skip
 
 
 def _conditioning(axis: Axes, spectra: Any) -> None:

@@ -3,17 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from dynamical_loss.analysis.cells import runs_of_cell
-from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import header_words, learning_curves, requirements, style
+from dynamical_loss.figures import header_words, learning_curves, requirements, style, swarm
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.notation import exact
@@ -21,7 +20,6 @@ from dynamical_loss.results import recorded
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
@@ -105,7 +103,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     curves[1].legend(loc="lower right")
     final = figure.add_subplot(grid[1, :])
     for line, (_, values) in enumerate(rows):
-        _row(final, line, values)
+        swarm.row(final, line, values)
     final.set_yticks(range(len(rows)), [f"{words}, n = {len(values)}" for words, values in rows])
     final.set_ylim(len(rows) - 0.5, -0.5)
     final.set_xlabel("final validation accuracy")
@@ -136,19 +134,3 @@ def _rows(item: xr.Dataset, first: xr.Dataset) -> list[tuple[str, Floats]]:
         if values is not None:
             found.append((", ".join([name, *differs]), np.asarray(values.values, dtype=np.float64)))
     return found
-
-
-def _row(axis: Axes, line: int, values: Floats) -> None:
-    look: dict[str, Any] = {"color": style.CLASS_COLOURS[1], "marker": "o", "markersize": 2.5, "alpha": 0.7}
-    axis.plot(values, np.full(len(values), line), linestyle="none", **look)
-    mean, half = student_interval(values)
-    axis.errorbar(
-        [float(mean)],
-        [line + 0.25],
-        xerr=[np.nan_to_num(float(half))],
-        fmt="|",
-        color="black",
-        markersize=5,
-        elinewidth=1.0,
-        capsize=2.0,
-    )

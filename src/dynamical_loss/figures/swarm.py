@@ -1,9 +1,17 @@
-"""Dots that stand for single runs and do not hide each other."""
+"""Dots that stand for single runs."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
+
+from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,3 +37,33 @@ def swarm(
         step = min(spacing, widest / max(own.size - 1, 1))
         shifts[own] = (np.arange(own.size) - (own.size - 1) / 2) * step
     return shifts
+
+
+def row(axis: Axes, line: int, values: Floats) -> None:
+    """Few runs as dots on a line of their own, with mean and 95 % Student interval below it.
+
+    Args:
+        axis: where to.
+        line: ordinate of the dots.
+        values: one a seed, (seed,).
+    """
+    axis.plot(
+        values,
+        np.full(len(values), line),
+        linestyle="none",
+        marker="o",
+        markersize=2.5,
+        alpha=0.7,
+        color=style.CLASS_COLOURS[1],
+    )
+    mean, half = student_interval(values)
+    axis.errorbar(
+        [float(mean)],
+        [line + 0.25],
+        xerr=[np.nan_to_num(float(half))],
+        fmt="|",
+        color="black",
+        markersize=5,
+        elinewidth=1.0,
+        capsize=2.0,
+    )

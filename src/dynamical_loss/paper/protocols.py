@@ -232,20 +232,17 @@ _ACCURACIES = Rule(
     words="accuracies of {found} images, the test set has {paper}",
 )
 
+
+def _descent(**more: Any) -> Protocol:
+    """The paper's loss and momentum, and further settings."""
+    known = {**_LOSS, "optimiser.kind": "sgd", "optimiser.arguments": MOMENTUM, **more}
+    return (*exactly(Sort.PROTOCOL, known), *_PARTS)
+
+
 MYRTLE5_RUN: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "myrtle5", "model.channels": CHANNELS}),
     _dataset("CIFAR-10"),
-    *exactly(
-        Sort.PROTOCOL,
-        {
-            **_LOSS,
-            "optimiser.kind": "sgd",
-            "optimiser.arguments": MOMENTUM,
-            "learning_rate": LEARNING_RATE,
-            "batch_size": BATCH,
-        },
-    ),
-    *_PARTS,
+    *_descent(learning_rate=LEARNING_RATE, batch_size=BATCH),
     Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
     Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
     *_cifar10(EPOCHS),
@@ -261,17 +258,7 @@ REGIME: Protocol = (
     _dataset("CIFAR-10"),
     *exactly(Sort.DATA, {"train_samples": REGIME_IMAGES, "validation_samples": VALIDATION_IMAGES}),
     *_as_before(Sort.DATA, REDUCTION),
-    *exactly(
-        Sort.PROTOCOL,
-        {
-            **_LOSS,
-            "optimiser.kind": "sgd",
-            "optimiser.arguments": MOMENTUM,
-            "batch_size": BATCH,
-            "evaluation_samples": None,
-        },
-    ),
-    *_PARTS,
+    *_descent(batch_size=BATCH, evaluation_samples=None),
     Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
     Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
     *recorded_at_all(Sort.PROTOCOL, "learning_rate", "steps", "arithmetic"),
@@ -285,8 +272,7 @@ QUESTIONS: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "wide_resnet", "steps": QUESTIONS_STEPS}),
     _dataset("CIFAR-10"),
     *exactly(Sort.DATA, {REDUCTION: QUESTIONS_SIDE, "validation_samples": VALIDATION_IMAGES}),
-    *exactly(Sort.PROTOCOL, {**_LOSS, "optimiser.kind": "sgd", "optimiser.arguments": MOMENTUM}),
-    *_PARTS,
+    *_descent(),
     *recorded_at_all(Sort.PROTOCOL, "learning_rate", "batch_size", "arithmetic"),
 )
 """Of its studies, which differ in batch norm, weight decay and batch."""

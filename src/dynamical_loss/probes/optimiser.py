@@ -28,6 +28,8 @@ ADAPTIVE = ("adam", "adamw", "rmsprop")
 """Optimisers whose preconditioner is known."""
 
 _KNOWN = 0.01  # a multiplier that is less well known is none
+_NEXT_TO_NOTHING = 1e-30  # a squared gradient far below ε², and no denormal number
+_SMALLEST_UNIT = 1e-16  # of a squared gradient
 _START, _PRECONDITIONED = 1, 2  # purposes of a random key
 
 
@@ -52,6 +54,8 @@ def step_product(
 ) -> tuple[MatVec, int]:
     """V -> J v, with J the derivative of a step in parameters and memory, and the dimension of both.
 
+    Memory of squared gradients is in units of itself, so J is a similar matrix, with the same eigenvalues.
+
     Counters of steps are kept as they are.
 
     Args:
@@ -61,6 +65,11 @@ def step_product(
         parameters: where to take it, (parameter,).
         unravel: flat parameters as the optimiser takes them.
     """
+    squares = optax.tree_utils.tree_get(state, "nu")
+    if squares is not None:
+        # The root of 0 has no derivative, and a unit that is never on has no other square.
+        lifted = jax.tree.map(lambda leaf: jnp.maximum(leaf, _NEXT_TO_NOTHING), squares)
+        state = optax.tree_utils.tree_set(state, nu=lifted)
     leaves, structure = jax.tree.flatten(state)
     moving = [index for index, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     memory, unravel_memory = ravel_pytree([leaves[index] for index in moving])
@@ -81,7 +90,22 @@ def step_product(
     point = jnp.concatenate([parameters, memory])
     with jax.default_matmul_precision("highest"):
         _, product = jax.linearize(step, point)
-    return product, point.size
+    _, after = optimiser.update(unravel(jax.grad(loss)(parameters)), state, unravel(parameters))
+    of_memory = [jax.tree.leaves(_units(after))[index].ravel() for index in moving]
+    scale = jnp.concatenate([jnp.ones_like(parameters), *of_memory])
+    return lambda vector: product(vector * scale) / scale, point.size
+
+
+def _units(state: Any) -> Any:
+    """Of each remembered number, after a step was seen; in them J is nearer to a symmetric matrix."""
+    units = jax.tree.map(jnp.ones_like, state)
+    squares = optax.tree_utils.tree_get(state, "nu")
+    if squares is not None:
+        own = jax.tree.map(lambda leaf: leaf + _SMALLEST_UNIT, squares)
+        units = optax.tree_utils.tree_set(units, nu=own)
+        if optax.tree_utils.tree_get(state, "mu") is not None:
+            units = optax.tree_utils.tree_set(units, mu=jax.tree.map(jnp.sqrt, own))
+    return units
 
 
 def krylov(product: MatVec, dimension: int, order: int, key: jax.Array, dtype: Any) -> Krylov:

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
+import xarray as xr
 from click.testing import CliRunner
 
 from dynamical_loss import claims, cli
@@ -103,7 +104,12 @@ def test_the_stored_table_of_protocols_follows_from_the_published_results(stored
     result = CliRunner().invoke(cli.commands, list(map(str, arguments)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     found, expected = netcdf.read(tmp_path / "p.nc"), netcdf.read(DATA / "protocols.nc")
-    assert found.drop_vars("file").identical(expected.drop_vars("file").assign_attrs(found.attrs))
+    assert set(found) == set(expected)
+    for name in set(found) - {"file"}:
+        if found[name].dtype.kind == "f":  # a processor's own order of sums is felt in the last bit
+            xr.testing.assert_allclose(found[name], expected[name], rtol=1e-12)
+        else:
+            assert found[name].identical(expected[name]), name
 
 
 def test_published_studies_of_the_spiral_are_the_paper_s_but_for_seeds(stored):

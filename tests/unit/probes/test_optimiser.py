@@ -148,10 +148,10 @@ def test_the_preconditioner_is_what_the_optimiser_divides_by(kind, arguments):
 
 @pytest.mark.parametrize(
     ("kind", "steps", "dtype"),
-    [("adam", 0, np.float32), ("adam", 11, np.float32), ("adam", 0, np.float64), ("rmsprop", 0, np.float32)],
+    [("adam", 0, np.float32), ("adam", 11, np.float32), ("adam", 0, np.float64), ("rmsprop", 11, np.float32)],
 )
 def test_what_is_told_of_a_network_is_within_its_error(kind, steps, dtype):
-    """ReLU units, some without any gradient, and squares that are 0 at the start: J is far from symmetric."""
+    """ReLU units, one of them never on, and squares that are 0 at the start: J is far from symmetric."""
     generator = np.random.default_rng(1)
     inputs = jnp.asarray(generator.normal(size=(30, 2)), dtype)
     labels = jnp.asarray(generator.integers(3, size=30))
@@ -170,16 +170,16 @@ def test_what_is_told_of_a_network_is_within_its_error(kind, steps, dtype):
         point = optax.apply_updates(point, updates)
     product, dimension = optimiser.step_product(loss, chosen, state, point, lambda flat: flat)
     dense = np.stack([np.asarray(product(row), np.float64) for row in np.eye(dimension, dtype=dtype)], axis=1)
+    exact = np.linalg.eigvals(dense)
     for order in (10, 40):
         found = optimiser.krylov(product, dimension, order, jax.random.key(3), point.dtype)
         (value,), (error,) = optimiser.flip_multipliers(
             optimiser.Krylov(np.asarray(found.projected)[None], np.asarray(found.rest)[None])
         )
-        if not np.isfinite(dense).all():
-            assert np.isnan(value)
+        if steps > 0 and order == 40:
+            assert value == pytest.approx(exact.real.min(), abs=max(error, 1e-4))
         elif not np.isnan(value):
-            assert np.abs(np.linalg.eigvals(dense) - value).min() < 0.03
-            assert error < 0.02
+            assert np.abs(exact - value).min() < 0.03
 
 
 def test_others_have_no_known_preconditioner():
