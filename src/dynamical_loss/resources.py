@@ -34,6 +34,7 @@ _COPIES = 3
 # Arrays as large as all activations of a batch: a training step of Myrtle5 with 16 and 64 channels had 3.4 to
 # 3.6 (batches of 512), a product with its Hessian 4.5 (500 images); Wide ResNets 2 and 3.
 _STEP_ARRAYS = 4
+_RULE_COST = {"constant": 1.0, "adjusts": 2.5, "replays": 3.5}  # of a step, for its learning rate
 _PRODUCT_ARRAYS = 5
 # Arrays as large as the widest layer when a network is only evaluated (Myrtle5: 1.3).
 _EVALUATION_ARRAYS = 2
@@ -242,9 +243,14 @@ def _training_us(settings: TrainingSettings, shape: Shape, network: NetworkSize,
     """Microseconds of one run."""
     cost = settings.model.cost
     evaluated = settings.looked_at(shape.train_samples) + settings.looked_at(shape.validation_samples)
-    trained = settings.steps * (settings.batch_size or shape.train_samples)
+    trained = _RULE_COST[_rule(settings)] * settings.steps * (settings.batch_size or shape.train_samples)
     samples = trained + cost.record * records * evaluated
     return samples * _step_us(settings, network)
+
+
+def _rule(settings: TrainingSettings) -> str:
+    rule = settings.learning_rate_rule
+    return "replays" if rule.replays else "adjusts" if rule.adjusts else "constant"
 
 
 def _step_us(settings: TrainingSettings, network: NetworkSize) -> float:

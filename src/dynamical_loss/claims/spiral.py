@@ -40,6 +40,7 @@ _OF_TRAINING = (
     "batch_size",
     "learning_rate",
     "learning_rate_schedule",
+    "learning_rate_rule",
     "steps",
 )
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from dynamical_loss.settings import Count, Seed, Settings
+
+if TYPE_CHECKING:
+    from dynamical_loss.config.training import TrajectorySettings
 
 
 class InstabilitySettings(Settings):
@@ -52,18 +55,22 @@ class BootstrapSettings(Settings):
     seed: Seed = Field(0, description="seed of the resampling")
 
 
-def require_analysable(where: str, record_every: int, losses: Sequence[str]) -> None:
+def require_analysable(where: str, run: TrajectorySettings, losses: Sequence[str]) -> None:
     """Refuse a run along which instabilities could not be found.
 
     Args:
         where: the run's place in the configuration.
-        record_every: steps between records of the loss.
+        run: its settings.
         losses: those whose Hessian is probed.
 
     Raises:
         ValueError: one line that names the key.
     """
-    if record_every != 1:
+    if run.record_every != 1:
         raise ValueError(f"{where}.record_every: instabilities show from step to step; set it to 1")
+    if run.learning_rate_rule.adjusts:
+        raise ValueError(
+            f"{where}.learning_rate_rule: instabilities are held against one learning rate; take constant"
+        )
     if "weighted" not in losses:
         raise ValueError(f"{where}: instabilities need the weighted loss; add it to hessian.losses")

@@ -140,7 +140,7 @@ class Config(Settings):
                 raise ValueError(f"{where}.{error}") from None
         for name, threshold in self.threshold.items():
             where, run = f"threshold.{name}.trajectory", threshold.trajectory
-            require_analysable(where, run.record_every, threshold.probes.hessian.losses)
+            require_analysable(where, run, threshold.probes.hessian.losses)
             if "width" not in type(run.model).model_fields:
                 raise ValueError(f"{where}.model: this kind has no width; take one that has, as mlp")
         for _, where, probes, run in self.probed_runs():
@@ -228,7 +228,7 @@ class Config(Settings):
             if protocol.trajectory is not None:
                 run = self.trajectories[protocol.trajectory]
                 where = f"trajectories.{protocol.trajectory}"
-                require_analysable(where, run.record_every, run.probes.hessian.losses)
+                require_analysable(where, run, run.probes.hessian.losses)
 
     def _require_spiral(self, name: str, protocol: ProtocolSettings) -> None:
         """Refuse studies of other data in a protocol: its claims are about the spiral."""

@@ -123,6 +123,55 @@ class OptimiserSettings(Settings):
         return self
 
 
+class LearningRateRule(Settings):
+    """What makes the learning rate of a step out of η."""
+
+    kind: Literal["constant", "dal"] = Field(
+        "constant",
+        description="constant: η itself; dal, the drift-adjusted learning rate of arXiv 2302.01952: η times "
+        "min(constant / ‖Hĝ‖^power, cap), with the Hessian and the gradient's direction of that step's loss",
+    )
+    power: NonNegative = Field(1.0, description="of dal; 0 is a constant rate")
+    constant: Annotated[float, Field(gt=0)] = Field(2.0, description="of dal, that of the paper's rule")
+    cap: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="of dal: the largest multiple of η; 5 in the authors' code"
+    )
+    steps_of: Literal["own_run", "next_seed", "static_next_seed"] = Field(
+        "own_run",
+        description="whose curvature dal follows: that of the run; or that of another one from the next "
+        "initial seed, whose steps are replayed, under the same loss or the static one",
+    )
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> LearningRateRule:
+        if self.kind == "constant" and self.model_dump() != type(self).model_construct().model_dump():
+            raise ValueError(
+                "kind: constant has no power, cap or steps of others; leave them out, or take dal"
+            )
+        if self.kind == "dal" and self.cap is None:
+            raise ValueError(
+                "cap: dal needs one: ‖Hĝ‖ comes close to 0, and without a cap ten of ten trial runs "
+                "diverged; 5 is that of the authors' code"
+            )
+        return self
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether a step has to look at the curvature."""
+        return self.kind == "dal" and self.power > 0
+
+    @property
+    def replays(self) -> bool:
+        """Whether it takes the steps of another run."""
+        return self.adjusts and self.steps_of != "own_run"
+
+    @property
+    def constant_factor(self) -> float:
+        """What η is multiplied with at every step alike."""
+        flat = self.kind == "dal" and self.power == 0
+        return min(self.constant, self.cap or math.inf) if flat else 1.0
+
+
 class TrainingSettings(Settings):
     """What all training runs of a study share."""
 
@@ -157,6 +206,9 @@ class TrainingSettings(Settings):
         default_factory=list,
         description="points (fraction of the run, factor of η), straight lines between them; none: constant",
     )
+    learning_rate_rule: LearningRateRule = Field(
+        LearningRateRule(), description="what makes the learning rate of a step out of η"
+    )
     oscillation_stop: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="fraction of the run after which Γ = 1; null: the last period is static"
     )
@@ -187,6 +239,20 @@ class TrainingSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_be_adjusted(self) -> Self:
+        if self.learning_rate_rule.adjusts and (self.optimiser.kind != "sgd" or self.optimiser.weight_decay):
+            raise ValueError(
+                "learning_rate_rule: dal scales the gradient of the loss before sgd, with or without "
+                "momentum, takes it; take sgd without weight_decay"
+            )
+        if self.learning_rate_rule.replays and self.batch_size is not None:
+            raise ValueError(
+                "learning_rate_rule.steps_of: steps are replayed where each takes all samples; leave "
+                "batch_size out, or take own_run"
+            )
+        return self
+
     @field_validator("learning_rate_schedule")
     @classmethod
     def _ascending(cls, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -195,15 +261,20 @@ class TrainingSettings(Settings):
             raise ValueError("fractions of the run must rise from 0 to 1; put the points in order")
         return points
 
+    @property
+    def has_one_rate(self) -> bool:
+        """Whether every step has the same learning rate."""
+        return not self.learning_rate_schedule and not self.learning_rate_rule.adjusts
+
     def _only(self, kind: type[Part]) -> Part:
         """The settings of this group that belong to one of its base classes."""
         left_out = set() if self.is_resolved else {"steps"}
         return kind.model_validate(self.model_dump(include=set(kind.model_fields) - left_out))
 
     @property
-    def takes_equal_steps(self) -> bool:
-        """Whether every step takes all samples and the same learning rate."""
-        return self.batch_size is None and not self.learning_rate_schedule
+    def base_rate(self) -> float:
+        """η, before what changes from step to step."""
+        return self.learning_rate * self.learning_rate_rule.constant_factor
 
     def looked_at(self, samples: int) -> int:
         """How many of so many samples records and probes look at."""
@@ -257,7 +328,7 @@ class TrainingSettings(Settings):
         plain = self.optimiser.is_plain and self.loss.weighting == "sample"
         plain = plain and self.loss.emphasis != "random_group"
         layer = self.model.hidden_layer if len(shape.sample) == 1 else None
-        if self.engine == "fused" and (layer is None or not plain or not self.takes_equal_steps):
+        if self.engine == "fused" and (layer is None or not plain or self.batch_size is not None):
             raise ValueError(
                 "engine: fused trains one hidden layer by full-batch sgd without arguments, with weights of "
                 "classes; take auto or xla"
@@ -268,7 +339,7 @@ class TrainingSettings(Settings):
                 f"engine: fused needs a CPU and few features and classes, here {math.prod(shape.sample)} and "
                 f"{shape.classes} on a {device}; take auto or xla"
             )
-        fits = layer is not None and plain and self.takes_equal_steps and sums <= _SUMS and device == "cpu"
+        fits = layer is not None and plain and self.batch_size is None and sums <= _SUMS and device == "cpu"
         return "fused" if fits and self.engine != "xla" else "xla"
 
     def with_length(self, train_samples: int) -> Self:

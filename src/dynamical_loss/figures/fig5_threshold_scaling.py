@@ -42,6 +42,7 @@ def _check(config: Configuration) -> None:
     for key in ("static_narrow", "static_wide"):
         study = getattr(config.figures, key)
         requirements.require_setting(config, key, "trajectories", study, "width")
+        requirements.require_one_rate(config, key, study)
 
 
 _THRESHOLD = Role("fit_threshold", lambda config: [layout.threshold(config.figures.threshold)])

@@ -33,7 +33,8 @@ def _check(config: Configuration) -> None:
     for study in config.figures.averages:
         requirements.require_setting(config, "averages", "trajectories", study, "width")
         run = config.trajectories[study]
-        plain = not optimiser_of(run.model_dump()) and not run.learning_rate_schedule
+        requirements.require_one_rate(config, "averages", study)
+        plain = not optimiser_of(run.model_dump())
         if not plain or "weighted" not in run.probes.hessian.losses:
             raise ValueError(
                 f"trajectories.{study}: figures.averages holds λ_max of the weighted loss against 2/η; probe "

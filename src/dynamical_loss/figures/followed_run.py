@@ -37,4 +37,4 @@ def check(config: Configuration) -> None:
     """
     study = config.figures.trajectory
     run = config.trajectories[study]
-    require_analysable(f"trajectories.{study}", run.record_every, run.probes.hessian.losses)
+    require_analysable(f"trajectories.{study}", run, run.probes.hessian.losses)

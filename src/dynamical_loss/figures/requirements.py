@@ -45,6 +45,24 @@ def require_setting(config: Configuration, key: str, section: str, study: str, s
         )
 
 
+def require_one_rate(config: Configuration, key: str, study: str) -> None:
+    """Refuse a run whose learning rate changes, where a figure holds λ_max against 2/η.
+
+    Args:
+        config: the configuration.
+        key: the key under `figures` that names the study.
+        study: its name.
+
+    Raises:
+        ValueError: one line that names the key to change.
+    """
+    if not config.trajectories[study].has_one_rate:
+        raise ValueError(
+            f"trajectories.{study}.learning_rate_rule: figures.{key} holds λ_max against one 2/η; take a "
+            "constant learning rate, or name another study"
+        )
+
+
 def require_both_losses(config: Configuration, key: str, study: str) -> None:
     """Refuse a phase study that lacks the static or the dynamical loss.
 

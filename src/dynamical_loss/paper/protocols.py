@@ -36,7 +36,9 @@ WEIGHT_DECAY = "optimiser.weight_decay"
 
 REDUCTION = f"{DATASET_SETTINGS}.reduction"
 
-LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, REDUCTION: 1}
+RULE = "learning_rate_rule.kind"
+
+LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, RULE: "constant", REDUCTION: 1}
 """Keys that came later: whatever was made before them has the paper's value."""
 
 
@@ -44,7 +46,7 @@ def _as_before(sort: Sort, *keys: str) -> Protocol:
     return tuple(Rule((key,), sort, LATER[key], before=LATER[key]) for key in keys)
 
 
-_PARTS = _as_before(Sort.PROTOCOL, *LOSS_PARTS, WEIGHT_DECAY)
+_PARTS = _as_before(Sort.PROTOCOL, *LOSS_PARTS, WEIGHT_DECAY, RULE)
 
 
 def _dataset(name: str) -> Rule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -49,15 +50,20 @@ def run(
     )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
     problem, parameters = problems.build(settings, data, seeds)
+
+    def repeated(parameters: Any) -> Any:
+        return jax.tree.map(lambda leaf: np.concatenate([leaf] * len(amplitudes)), parameters)
+
     # Runs in the order of the file's dimensions: all seeds of the first amplitude, of the second, …
     count = len(amplitudes) * len(seeds)
     runs = Runs(
-        parameters=jax.tree.map(lambda leaf: np.concatenate([leaf] * len(amplitudes)), parameters),
+        parameters=repeated(parameters),
         period=np.full(count, period),
         amplitude=np.repeat(amplitudes, len(seeds)),
-        learning_rate=np.full(count, settings.learning_rate),
+        learning_rate=np.full(count, settings.base_rate),
         oscillation_end=np.full(count, end),
         seed=np.tile(seeds, len(amplitudes)),
+        leader=repeated(problems.leaders(settings, data, seeds)),
     )
     schedule = Schedule.regular(settings.steps, settings.record_every)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
@@ -70,7 +76,9 @@ def run(
         )
         variables.add("seed", cells[1:], seeds, "random seed", reference="Fig. 1, 3")
         variables.add("step", ("step",), history.step, "minimisation steps done, t", reference="Eq. 2")
+        adjusted = [("learning_rate", "learning rate η(t) of the step that follows")]
         for name, words in (
+            *(adjusted if problem.step_size is not None else ()),
             ("weighted_loss", "dynamical loss F(t), mean over samples"),
             ("loss", "static loss, mean over samples"),
             ("train_accuracy", "fraction of training samples classified correctly"),

@@ -14,7 +14,7 @@ from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import problem as problems
 from dynamical_loss.training.checkpoint import FileCheckpoint
-from dynamical_loss.training.types import Runs, Schedule, learning_rate_factor
+from dynamical_loss.training.types import Runs, Schedule
 
 
 def run(
@@ -48,8 +48,9 @@ def run(
     problem, parameters = problems.build(settings, data, [seed])
     problem = dataclasses.replace(problem, keeps_state=settings.snapshots.optimiser_state)
     count = sum(leaf[0].size for leaf in jax.tree.leaves(parameters))
-    rates = [settings.learning_rate]
-    runs = Runs(parameters, [settings.period], [settings.amplitude], rates, [end], [seed])
+    leader = problems.leaders(settings, data, [seed])
+    rates, amplitudes = [settings.base_rate], [settings.amplitude]
+    runs = Runs(parameters, [settings.period], amplitudes, rates, [end], [seed], leader)
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
@@ -68,7 +69,7 @@ def run(
         variables.add(
             "learning_rate",
             ("step",),
-            settings.learning_rate * learning_rate_factor(problem, history.step),
+            history.learning_rate[0],
             "learning rate η(t)",
             reference="Fig. S2",
         )

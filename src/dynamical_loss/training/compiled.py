@@ -8,8 +8,9 @@ import io
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import llvmlite
@@ -31,17 +32,21 @@ class Compiled:
         name: of the function; together with its source and the types it decides what it is kept as.
     """
 
-    def __init__(self, function: Program, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, function: Program, options: Mapping[str, Any], modules: Sequence[ModuleType] = ()
+    ) -> None:
         """Nothing is compiled yet.
 
         Args:
             function: its name must differ from that of every other function with the same source and other
                 values in its closure.
             options: as `numba.njit` takes them.
+            modules: that hold what is compiled into it, beside its own.
         """
         self.name = function.__name__
         self._function = function
         self._options = dict(options)
+        self._sources = [inspect.getfile(function), *map(inspect.getfile, modules)]
         self._programs: dict[tuple[Any, ...], Program] = {}
 
     def __call__(self, *arguments: Any) -> Any:
@@ -80,7 +85,7 @@ class Compiled:
         return program  # type: ignore[no-any-return]
 
     def _digest(self, types: tuple[Any, ...]) -> str:
-        digest = hashlib.sha256(Path(inspect.getfile(self._function)).read_bytes())
+        digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in self._sources))
         versions = (sys.implementation.cache_tag, numba.__version__, llvmlite.__version__)
         digest.update(repr((versions, types)).encode())
         return digest.hexdigest()[:16]

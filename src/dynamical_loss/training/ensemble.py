@@ -37,6 +37,7 @@ from dynamical_loss.training.types import (
     Runs,
     Schedule,
     State,
+    learning_rate_factor,
 )
 
 
@@ -74,7 +75,8 @@ def train_ensemble(
     Raises:
         ValueError: if the schedule is empty, starts before 0, or snapshots are not among the records, the
             last of them at its end; if ``fused`` is asked for where it does not apply; if a batch is larger
-            than the training set, or batches are asked for without seeds of their order.
+            than the training set, or batches are asked for without seeds of their order; if steps are to be
+            replayed and there is no run to take them from.
     """
     steps = np.asarray(schedule.record_steps)
     if steps.size == 0 or steps[0] < 0 or not set(schedule.snapshot_steps) <= set(steps.tolist()):
@@ -86,6 +88,8 @@ def train_ensemble(
             raise ValueError(f"batches of {problem.batch_size} from {len(problem.train_inputs)} samples")
         if runs.seed is None:
             raise ValueError("batches need seeds of their order")
+    if problem.step_size is not None and problem.step_size.replayed != (runs.leader is not None):
+        raise ValueError("steps are replayed from leaders, and there are leaders for nothing else")
     if engine == "fused" and (problem.perceptron is None or jax.default_backend() != "cpu"):
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
     if batching == "auto":
@@ -99,6 +103,7 @@ def train_ensemble(
         learning_rate=np.asarray(runs.learning_rate, dtype),
         oscillation_end=np.asarray(runs.oscillation_end, np.int32),
         seed=np.zeros(len(runs.period), np.uint32) if runs.seed is None else np.asarray(runs.seed, np.uint32),
+        leader=jax.tree.map(lambda leaf: np.asarray(leaf, dtype), runs.leader),
     )
     # An accelerator would take products at lower precision; a network that is to says so itself.
     with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
@@ -113,6 +118,9 @@ def train_ensemble(
             group = len(ensemble.period) if batching == "parallel" else 1
             chosen = xla.program(problem, ensemble, schedule, dtype, group)
         found = _train(chosen, problem, ensemble, schedule, dtype, progress, checkpoint)
+    if problem.step_size is None:
+        factor = learning_rate_factor(problem, steps)
+        found["learning_rate"] = np.multiply.outer(np.asarray(runs.learning_rate, np.float64), factor)
     return History(
         step=steps,
         **found,
@@ -138,6 +146,7 @@ def _train(
     found = {
         "class_weight": np.zeros((count, records, classes), dtype),
         **{name: np.zeros((count, records), dtype) for name in RECORDS[:2]},
+        **({} if problem.step_size is None else {"learning_rate": np.zeros((count, records), dtype)}),
         # Fractions of some hundred samples: no more digits than float32 has.
         **{name: np.zeros((count, records), np.float32) for name in RECORDS[2:]},
         "parameters": np.zeros((count, len(schedule.snapshot_steps), parameters), dtype),

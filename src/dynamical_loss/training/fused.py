@@ -10,6 +10,7 @@ import numpy as np
 
 from dynamical_loss.losses.weights import Oscillation
 from dynamical_loss.training import fused_loop
+from dynamical_loss.training.step_size import DriftAdjusted
 from dynamical_loss.training.types import (
     RECORDS,
     Array,
@@ -20,6 +21,7 @@ from dynamical_loss.training.types import (
     Schedule,
     State,
     Stretch,
+    learning_rate_factor,
     weights_at,
 )
 
@@ -38,14 +40,23 @@ def _weights_along(
 def program(problem: Problem, schedule: Schedule, precision: Precision) -> Program:
     """One run after the other in the fused loop."""
     assert problem.perceptron is not None
-    loop = fused_loop.Loop(
-        problem.train_inputs,
-        problem.train_targets,
-        problem.validation_inputs,
-        problem.validation_targets,
-        network=problem.perceptron,
-        precision=precision,
-    )
+    rule, dtype = problem.step_size, np.dtype(precision)
+
+    def loop_with(rule: DriftAdjusted | None) -> fused_loop.Loop:
+        assert problem.perceptron is not None
+        return fused_loop.Loop(
+            problem.train_inputs,
+            problem.train_targets,
+            problem.validation_inputs,
+            problem.validation_targets,
+            network=problem.perceptron,
+            precision=precision,
+            rule=rule,
+        )
+
+    replays = rule is not None and rule.replayed
+    loop = loop_with(None if replays else rule)
+    leading = loop_with(rule) if replays else loop
     steps = np.asarray(schedule.record_steps)
     recorded, kept = np.zeros((2, int(steps[-1]) + 1), dtype=bool)
     recorded[steps] = True
@@ -54,24 +65,36 @@ def program(problem: Problem, schedule: Schedule, precision: Precision) -> Progr
 
     def begin(runs: Runs) -> State:
         # The leaves in their order are what ravel_pytree joins.
-        return np.concatenate([leaf[0].ravel() for leaf in jax.tree.leaves(runs.parameters)])
+        return tuple(
+            np.concatenate([leaf[0].ravel() for leaf in jax.tree.leaves(tree)])
+            for tree in (runs.parameters, runs.leader)
+            if tree is not None
+        )
+
+    def weights_of(run: Runs, stretch: Stretch) -> Array:
+        # Of one length, so that it is compiled once; the last stretch may be shorter.
+        start, count = np.int32(stretch.start), len(recorded[stretch.start : stretch.start + _STRETCH])
+        along = _weights_along(start, _STRETCH, run, classes, problem.oscillation)
+        return np.asarray(along)[:count]
 
     def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
-        run = jax.tree.map(lambda leaf: leaf[0], runs._replace(parameters=()))
-        here = slice(stretch.start, stretch.start + _STRETCH)
-        # Of one length, so that it is compiled once; the last stretch may be shorter.
-        start, count = np.int32(stretch.start), len(recorded[here])
-        weights = np.asarray(_weights_along(start, _STRETCH, run, classes, problem.oscillation))[:count]
-        state = state.copy()
-        found, snapshots = loop.advance(
-            state,
-            float(run.learning_rate),
-            weights,
-            stretch.end - stretch.start,
-            recorded[here],
-            kept[here],
+        followed = runs if rule is None or not replays else runs.leading(rule)
+        run, leader = (
+            jax.tree.map(lambda leaf: leaf[0], each._replace(parameters=(), leader=None))
+            for each in (runs, followed)
         )
+        here = slice(stretch.start, stretch.start + _STRETCH)
+        weights, updates = weights_of(run, stretch), stretch.end - stretch.start
+        state = tuple(parameters.copy() for parameters in state)
+        factor = learning_rate_factor(problem, stretch.start + np.arange(len(weights)))
+        rates = (float(run.learning_rate) * factor).astype(dtype)
+        if replays:
+            nothing = np.zeros_like(recorded[here])
+            leading.advance(state[1], rates, weights_of(leader, stretch), updates, recorded[here], nothing)
+        found, snapshots = loop.advance(state[0], rates, weights, updates, recorded[here], kept[here])
         columns = {name: found[None, :, index] for index, name in enumerate(RECORDS)}
+        if rule is not None:
+            columns["learning_rate"] = rates[None, recorded[here]]
         return state, {"class_weight": weights[recorded[here]][None], **columns}, snapshots[None]
 
     return Program("fused", 1, schedule.stretches(_STRETCH), begin, advance)

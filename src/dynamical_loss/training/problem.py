@@ -11,7 +11,7 @@ import jax
 
 from dynamical_loss import losses
 from dynamical_loss.config import code
-from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.config.training import LearningRateRule, TrainingSettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.errors import UserError
@@ -24,6 +24,7 @@ from dynamical_loss.results.digest import Code
 from dynamical_loss.results.record import Inputs
 from dynamical_loss.training.checkpoint import FileCheckpoint
 from dynamical_loss.training.ensemble import train_ensemble
+from dynamical_loss.training.step_size import DriftAdjusted
 from dynamical_loss.training.types import History, Perceptron, Problem, Runs, Schedule
 
 SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
@@ -79,11 +80,26 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         perceptron=Perceptron(layer.width, settings.loss.kind, layer.bias) if layer else None,
         batch_size=settings.batch_size,
         learning_rate_points=points or None,
+        step_size=_step_size(settings.learning_rate_rule),
         evaluation_samples=settings.evaluation_samples,
         by_output=settings.loss.weighting == "output",
         products=settings.model.size(data.shape).products,
     )
     return problem, initial_parameters(model, shape, seeds)
+
+
+def leaders(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> Parameters | None:
+    """Initial parameters of the runs whose steps those of these seeds replay; None if they do not."""
+    if not settings.learning_rate_rule.replays:
+        return None
+    return build(settings, data, [seed + 1 for seed in seeds])[1]
+
+
+def _step_size(rule: LearningRateRule) -> DriftAdjusted | None:
+    if not rule.adjusts or rule.cap is None:
+        return None
+    static = rule.steps_of == "static_next_seed"
+    return DriftAdjusted(rule.power, rule.constant, rule.cap, rule.replays, static)
 
 
 def oscillation_end(settings: TrainingSettings, period: int, classes: int) -> int:

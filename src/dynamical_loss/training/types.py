@@ -15,6 +15,7 @@ from dynamical_loss import losses
 from dynamical_loss.losses.weights import Oscillation, class_weights
 from dynamical_loss.models.network import Network, Parameters
 from dynamical_loss.optimisers import OptimiserFactory
+from dynamical_loss.training.step_size import DriftAdjusted
 
 Precision = Literal["float32", "float64"]
 Engine = Literal["xla", "fused"]
@@ -68,6 +69,7 @@ class Problem:
         batch_size: samples a step; None for all of them.
         learning_rate_points: (step, factor of η), at least two, with straight lines between them; None for
             a constant learning rate.
+        step_size: the rule of a learning rate that follows the curvature; None for one that does not.
         evaluation_samples: how many of the first training and validation samples records look at; None
             for all of them.
         by_output: whether Γ_c multiplies the part of the loss that belongs to output c, and not the loss of
@@ -88,6 +90,7 @@ class Problem:
     perceptron: Perceptron | None = None
     batch_size: int | None = None
     learning_rate_points: tuple[tuple[float, float], ...] | None = None
+    step_size: DriftAdjusted | None = None
     evaluation_samples: int | None = None
     by_output: bool = False
     products: int = 0
@@ -118,6 +121,8 @@ class Runs(NamedTuple):
         oscillation_end: the step from which Γ = 1, (run,) integers.
         seed: of what is drawn along a run, (run,) integers: the order of the samples, that of the classes,
             or which group a sample belongs to.
+        leader: initial parameters of the run whose steps each of these replays, as `parameters`; None where
+            the problem's rule replays nothing.
     """
 
     parameters: Parameters
@@ -126,6 +131,12 @@ class Runs(NamedTuple):
     learning_rate: Any
     oscillation_end: Any
     seed: Any = None
+    leader: Parameters | None = None
+
+    def leading(self, rule: DriftAdjusted) -> Runs:
+        """The runs whose steps these replay, one each: of the next seed, with the same T and A, or A = 1."""
+        amplitude = jnp.ones_like(self.amplitude) if rule.static else self.amplitude
+        return self._replace(parameters=self.leader, leader=None, amplitude=amplitude, seed=self.seed + 1)
 
 
 @dataclass(frozen=True)
@@ -208,6 +219,7 @@ class History(NamedTuple):
         loss: the static loss, Γ = 1, (run, step).
         train_accuracy: (run, step).
         validation_accuracy: (run, step).
+        learning_rate: η(t) of the step that follows each record, (run, step).
         snapshot_step: t of the snapshots, (snapshot_step,).
         parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (run, snapshot_step, parameter); with
             what the optimiser remembers behind them, if the problem `keeps_state`.
@@ -220,6 +232,7 @@ class History(NamedTuple):
     loss: Array
     train_accuracy: Array
     validation_accuracy: Array
+    learning_rate: Array
     snapshot_step: Array
     parameters: Array
     engine: Engine

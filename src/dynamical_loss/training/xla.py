@@ -35,6 +35,10 @@ _BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0, the order of 
 _GROUPS = 3
 
 
+Run = tuple[Parameters, Any, Any]
+"""Parameters, what the optimiser remembers, and the network's statistics."""
+
+
 def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any], group: int) -> Program:
     """So many runs side by side, in programs that XLA compiles once for all stretches."""
     # Arguments of the programs and not constants in them, which would be compiled and kept with them.
@@ -58,11 +62,15 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[An
     program = jax.jit(jax.vmap(advance_one, in_axes=(None, 0, 0, None)) if group > 1 else advance_one)
 
     def begin(runs: Runs) -> State:
-        def one(parameters: Parameters, learning_rate: Any) -> State:
+        def fresh(parameters: Parameters, learning_rate: Any) -> Run:
             statistics = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), problem.network.statistics)
             return parameters, problem.optimiser(learning_rate).init(parameters), statistics
 
-        return jax.vmap(one)(runs.parameters, runs.learning_rate)
+        def one(parameters: Parameters, leader: Parameters | None, learning_rate: Any) -> State:
+            replayed = () if leader is None else fresh(leader, learning_rate)
+            return *fresh(parameters, learning_rate), replayed
+
+        return jax.vmap(one)(runs.parameters, runs.leader, runs.learning_rate)
 
     def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
         items = _stops(schedule, stretch, most_stops)
@@ -177,7 +185,7 @@ def _stretch_program(
 
     def record(state: State, step: jax.Array, run: Runs, data: Data) -> dict[str, jax.Array]:
         class_weight = class_weight_at(step, run)
-        parameters, _, statistics = state
+        parameters, _, statistics, _ = state
 
         def judge(inputs: jax.Array, targets: jax.Array, owners: jax.Array) -> dict[str, jax.Array]:
             logits = network.evaluate(parameters, statistics, inputs)
@@ -208,22 +216,58 @@ def _stretch_program(
     ) -> tuple[State, dict[str, jax.Array], jax.Array]:
         beginning = items[0][0]
 
-        def look(state: State, step: jax.Array) -> dict[str, jax.Array]:
-            return record(state, step, run, data)
-
         orders = None if problem.batch_size is None else orders_from(beginning, run)
-        # Of a batch it is the targets, which belong to the samples that are in it.
-        owners = None if problem.batch_size is not None else owners_of(run, data)
+        rule = problem.step_size
 
-        def update(step: jax.Array, state: State) -> State:
-            parameters, optimiser_state, statistics = state
-            optimiser = problem.optimiser(learning_rate_at(step, run))
-            batch = batch_at(step, beginning, orders, data)
-            gradient, statistics = jax.grad(objective, has_aux=True)(
-                parameters, statistics, batch, owners, class_weight_at(step, run)
+        def with_owners(run: Runs) -> tuple[Runs, jax.Array | None]:
+            # Of a batch it is the targets, which belong to the samples that are in it.
+            return run, None if problem.batch_size is not None else owners_of(run, data)
+
+        own = with_owners(run)
+        leading = with_owners(run.leading(rule)) if rule is not None and rule.replayed else own
+
+        def slope(step: jax.Array, here: Run, its: Any) -> Callable[[Parameters], tuple[Parameters, Any]]:
+            """The gradient and the network's statistics as a function of the parameters."""
+            batch, (run, owners) = batch_at(step, beginning, orders, data), its
+            weight = class_weight_at(step, run)
+            return lambda parameters: jax.grad(objective, has_aux=True)(
+                parameters, here[2], batch, owners, weight
             )
+
+        def adjusted(step: jax.Array, here: Run, its: Any) -> tuple[jax.Array, Parameters, Any]:
+            """The rule's learning rate, with the gradient and statistics on the way."""
+            assert rule is not None
+            gradient, push, statistics = jax.linearize(slope(step, here, its), here[0], has_aux=True)
+            factor = rule.factor(optax.tree.norm(gradient), optax.tree.norm(push(gradient)))
+            return (learning_rate_at(step, run) * factor).astype(dtype), gradient, statistics
+
+        def look(state: State, step: jax.Array) -> dict[str, jax.Array]:
+            found = record(state, step, run, data)
+            if rule is not None:
+                here = state[3] if rule.replayed else state[:3]
+                found["learning_rate"], _, _ = adjusted(step, here, leading)
+            return found
+
+        def descended(here: Run, learning_rate: Any, gradient: Parameters, statistics: Any) -> Run:
+            parameters, optimiser_state, _ = here
+            optimiser = problem.optimiser(learning_rate)
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, parameters)
             return optax.apply_updates(parameters, updates), optimiser_state, statistics
+
+        def stepped(here: Run, rate: jax.Array, gradient: Parameters, statistics: Any) -> Run:
+            # As in the rule's code: the optimiser gets gradients that are scaled, and no learning rate.
+            scaled = jax.tree.map(lambda leaf: rate * leaf, gradient)
+            return descended(here, 1.0, scaled, statistics)
+
+        def update(step: jax.Array, state: State) -> State:
+            here, leader = state[:3], state[3]
+            if rule is not None and not rule.replayed:
+                return *stepped(here, *adjusted(step, here, own)), leader
+            gradient, statistics = slope(step, here, own)(here[0])
+            if rule is None:
+                return *descended(here, learning_rate_at(step, run), gradient, statistics), leader
+            rate, *others = adjusted(step, leader, leading)
+            return *stepped(here, rate, gradient, statistics), stepped(leader, rate, *others)
 
         def to_stop(carry: Any, item: Any) -> Any:
             state, snapshots = carry

@@ -90,6 +90,7 @@ OTHER = {
     "loss.normalisation": "cycle",
     "loss.cycles": 3,
     "optimiser.weight_decay": 0.1,
+    "learning_rate_rule.kind": "dal",
     "dataset_settings.reduction": 2,
     "model.kind": "another",
     "model.depth": 2,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import types
 
 import numba
 import numpy as np
@@ -128,6 +129,16 @@ def test_a_damaged_program_is_compiled_again_and_replaced(entries):
         assert path.stat().st_ino == made
 
 
+def test_what_is_compiled_into_a_program_counts_like_its_own_source(entries, tmp_path):
+    """Else a loop from before a change of one of its passes would be taken for the present one."""
+    part = types.ModuleType("part")
+    part.__file__ = str(tmp_path / "part.py")
+    for number, text in enumerate(["", "# changed"], start=1):
+        (tmp_path / "part.py").write_text(text, encoding="utf-8")
+        Compiled(power(3), {"error_model": "numpy"}, (part,))(NUMBERS)
+        assert len(entries()) == number
+
+
 @pytest.mark.parametrize("place", ["entries", "private"])
 def test_without_a_folder_to_write_to_every_process_compiles(entries, tmp_path, monkeypatch, place):
     (tmp_path / "file").write_bytes(b"")
@@ -149,7 +160,7 @@ def trained():
     loop = fused_loop.Loop(inputs, targets, inputs, targets, network=network, precision="float64")
     parameters = generator.normal(size=2 * 3 + 3 + 3 * 2 + 2)
     every = np.ones(20, bool)
-    records, snapshots = loop.advance(parameters, 0.1, np.ones((20, 2)), 19, every, every)
+    records, snapshots = loop.advance(parameters, np.full(20, 0.1), np.ones((20, 2)), 19, every, every)
     return parameters, records, snapshots
 
 

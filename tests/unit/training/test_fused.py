@@ -140,7 +140,6 @@ def test_inputs_that_are_not_numbers_are_not_hidden_by_the_rectifier():
         ({"optimiser": {"kind": "adam"}}, (2,), "cpu"),
         ({"optimiser": {"arguments": {"momentum": 0.9}}}, (2,), "cpu"),
         ({"batch_size": 5}, (2,), "cpu"),
-        ({"learning_rate_schedule": [[0, 1], [1, 0.5]]}, (2,), "cpu"),
         ({}, (784,), "cpu"),
         ({}, (1, 2, 1), "cpu"),
         ({}, (2,), "gpu"),
@@ -158,9 +157,11 @@ def test_other_problems_are_left_to_xla(changed, sample, device):
 def test_variants_are_kept_under_names_of_their_own():
     """Else one would be taken for the other, as they have the same source and types."""
     names = {
-        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32").name for bias in (True, False)
+        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32", adjusted).name
+        for bias in (True, False)
+        for adjusted in (True, False)
     }
-    assert len(names) == 2
+    assert len(names) == 4
 
 
 def test_the_loop_is_refused_where_it_does_not_apply():

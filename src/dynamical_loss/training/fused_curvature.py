@@ -1,0 +1,149 @@
+"""The gradient and its product with the Hessian, exactly, as passes of the fused loop.
+
+The product Hg is the derivative of the gradient along itself (Pearlmutter's R-operator).  Units that are not
+active stay so under a small change, so it needs the same sums as the gradient does: where S are a unit's sums
+of x_k · e_c over its active samples, RS are those of x_k · (Re)_c, and what changes of the unit's gradient is
+what S gives with the changed weights and RS with the present ones.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from dynamical_loss.training.fused_passes import sums_of_two
+from dynamical_loss.training.fused_tuples import (
+    add_scaled,
+    combine,
+    complete,
+    dot,
+    dots,
+    load,
+    load_rows,
+    relative,
+    store,
+    store_rows,
+)
+
+
+@njit(inline="always")
+def gradient_square(
+    weights, direction, kept, buffer, errors, row, zero_features, zero_classes, zero_logits, zero_sums, bias
+):  # pragma: no cover
+    """Fill `direction` with the gradient, and `kept` with the sums of each unit; |g|²."""
+    hidden_bias, hidden_kernel, _, output_kernel = weights
+    to_hidden_bias, to_hidden_kernel, to_output_bias, to_output_kernel = direction
+    width, classes, zero = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
+    square = zero
+    if bias:
+        gradient = complete(row_sums(buffer, errors, row, zero_logits), zero_classes)
+        store(to_output_bias, 0, 1, gradient)
+        square += dot(gradient, gradient)
+    size = len(zero_sums) * len(zero_logits)
+    for j in range(0, width, 2):
+        other = min(j + 1, width - 1)
+        unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
+        other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
+        both = sums_of_two(buffer, errors, row, unit, other_unit, zero_sums, zero_features)
+        for i in range(j, other + 1):
+            offset, into = unit if i == j else other_unit
+            sums = both[0] if i == j else both[1]
+            store_rows(kept, i * size, 1, sums)
+            out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
+            out_gradient = complete(combine((offset, *into), sums, zero_logits), zero_classes)
+            into_gradient = dots(sums, out)
+            store(to_hidden_kernel, i, width, into_gradient[1:])
+            store(to_output_kernel, i * classes, 1, out_gradient)
+            square += dot(into_gradient[1:], into_gradient[1:]) + dot(out_gradient, out_gradient)
+            if bias:
+                to_hidden_bias[i] = into_gradient[0]
+                square += into_gradient[0] * into_gradient[0]
+    return square
+
+
+@njit(inline="always")
+def row_sums(buffer, first, row, zero_logits):  # pragma: no cover
+    """Sums over the samples of consecutive rows, as many as in the tuple `zero_logits`."""
+    sums = zero_logits
+    for s in range(row):
+        sums = add_scaled(buffer.dtype.type(1), load(buffer, first + s, row, zero_logits), sums)
+    return sums
+
+
+@njit(inline="always")
+def tangent(
+    weights, direction, buffer, logits, row, zero_features, zero_classes, zero_logits
+):  # pragma: no cover
+    """Fill the rows of R-logits: how the logits change along `direction`."""
+    hidden_bias, hidden_kernel, _, output_kernel = weights
+    to_hidden_bias, to_hidden_kernel, to_output_bias, to_output_kernel = direction
+    width, classes, zero = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
+    offsets = relative(load(to_output_bias, 0, 1, zero_classes), zero_logits)
+    for s in range(row):
+        store(buffer, logits + s, row, offsets)
+    for j in range(width):
+        offset, into = hidden_bias[j], load(hidden_kernel, j, width, zero_features)
+        to_offset, to_into = to_hidden_bias[j], load(to_hidden_kernel, j, width, zero_features)
+        out = relative(load(output_kernel, j * classes, 1, zero_classes), zero_logits)
+        to_out = relative(load(to_output_kernel, j * classes, 1, zero_classes), zero_logits)
+        for s in range(row):
+            inputs = load(buffer, s, row, zero_features)
+            hidden = offset + dot(into, inputs)
+            change = to_offset + dot(to_into, inputs)
+            change = zero if hidden <= zero else change
+            hidden = zero if hidden <= zero else hidden
+            sums = add_scaled(change, out, load(buffer, logits + s, row, zero_logits))
+            store(buffer, logits + s, row, add_scaled(hidden, to_out, sums))
+
+
+@njit(inline="always")
+def tangent_errors(
+    buffer, errors, outputs, logits, row, target, weight, zero_classes, zero_logits, cross_entropy
+):  # pragma: no cover
+    """Fill the rows of R-errors from those of outputs and R-logits; `weight` is Γ of each class."""
+    zero, followed = zero_logits[0], len(zero_logits)
+    for s in range(row):
+        own = total = mean = zero
+        for k in range(len(zero_classes)):
+            own += target[k * row + s] * weight[k]
+            total += buffer[outputs + k * row + s]
+        for k in range(followed):
+            mean += buffer[outputs + k * row + s] * buffer[logits + k * row + s]
+        for k in range(followed):
+            change = buffer[logits + k * row + s]
+            if cross_entropy:
+                change = buffer[outputs + k * row + s] / total * (change - mean / total)
+            buffer[errors + k * row + s] = own * change
+
+
+@njit(inline="always")
+def product_square(
+    weights, direction, kept, buffer, errors, row, zero_features, zero_classes, zero_logits, zero_sums, bias
+):  # pragma: no cover
+    """|Hg|², from the rows of R-errors and their products with the inputs."""
+    hidden_bias, hidden_kernel, _, output_kernel = weights
+    to_hidden_bias, to_hidden_kernel, _, to_output_kernel = direction
+    width, classes, zero = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
+    square = zero
+    if bias:
+        change = complete(row_sums(buffer, errors, row, zero_logits), zero_classes)
+        square += dot(change, change)
+    size = len(zero_sums) * len(zero_logits)
+    for j in range(0, width, 2):
+        other = min(j + 1, width - 1)
+        unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
+        other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
+        both = sums_of_two(buffer, errors, row, unit, other_unit, zero_sums, zero_features)
+        for i in range(j, other + 1):
+            offset, into = unit if i == j else other_unit
+            changed = both[0] if i == j else both[1]
+            sums = load_rows(kept, i * size, 1, zero_sums)
+            towards = (to_hidden_bias[i], *load(to_hidden_kernel, i, width, zero_features))
+            out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
+            to_out = relative(load(to_output_kernel, i * classes, 1, zero_classes), zero_logits)
+            out_change = combine((offset, *into), changed, combine(towards, sums, zero_logits))
+            out_change = complete(out_change, zero_classes)
+            into_change = add_scaled(buffer.dtype.type(1), dots(changed, out), dots(sums, to_out))
+            square += dot(into_change[1:], into_change[1:]) + dot(out_change, out_change)
+            if bias:
+                square += into_change[0] * into_change[0]
+    return square

@@ -1,0 +1,189 @@
+"""Arithmetic of short tuples that numba unrolls, for the fused loop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.extending import overload
+
+# All of LLVM's liberties except those that assume finite numbers: a diverged run must show its NaNs.
+OPTIONS: Any = {
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+    "error_model": "numpy",
+}
+
+# What follows is unrolled when it is compiled, because the length of a tuple is part of its type.
+# numba takes the implementation from the decorated function of the same purpose.
+
+
+def dot(left, right):
+    """Σ_k left_k · right_k."""
+    raise NotImplementedError
+
+
+@overload(dot, jit_options=OPTIONS)
+def _dot_of(left, right):  # pragma: no cover
+    if len(left) == 1:
+        return lambda left, right: left[0] * right[0]
+    return lambda left, right: left[0] * right[0] + dot(left[1:], right[1:])
+
+
+def add_scaled(factor, vector, to):
+    """The tuple factor · vector + to."""
+    raise NotImplementedError
+
+
+@overload(add_scaled, jit_options=OPTIONS)
+def _add_scaled_of(factor, vector, to):  # pragma: no cover
+    if len(vector) == 1:
+        return lambda factor, vector, to: (factor * vector[0] + to[0],)
+    return lambda factor, vector, to: (
+        (factor * vector[0] + to[0],) + add_scaled(factor, vector[1:], to[1:])  # noqa: RUF005
+    )
+
+
+def load(array, index, stride, like):
+    """(array[index], array[index + stride], …), as many as in the tuple `like`."""
+    raise NotImplementedError
+
+
+@overload(load, jit_options=OPTIONS)
+def _load_of(array, index, stride, like):  # pragma: no cover
+    if len(like) == 1:
+        return lambda array, index, stride, like: (array[index],)
+    return lambda array, index, stride, like: (
+        (array[index],) + load(array, index + stride, stride, like[1:])  # noqa: RUF005
+    )
+
+
+def store(array, index, stride, values):
+    """The reverse of :func:`load`."""
+    raise NotImplementedError
+
+
+@overload(store, jit_options=OPTIONS)
+def _store_of(array, index, stride, values):  # pragma: no cover
+    if len(values) == 1:
+
+        def stored(array, index, stride, values):
+            array[index] = values[0]
+    else:
+
+        def stored(array, index, stride, values):
+            array[index] = values[0]
+            store(array, index + stride, stride, values[1:])
+
+    return stored
+
+
+def load_rows(array, index, stride, like):
+    """As :func:`load`, but a tuple of tuples."""
+    raise NotImplementedError
+
+
+@overload(load_rows, jit_options=OPTIONS)
+def _load_rows_of(array, index, stride, like):  # pragma: no cover
+    if len(like) == 1:
+        return lambda array, index, stride, like: (load(array, index, stride, like[0]),)
+    return (
+        lambda array, index, stride, like: (
+            (load(array, index, stride, like[0]),)  # noqa: RUF005
+            + load_rows(array, index + len(like[0]) * stride, stride, like[1:])
+        )
+    )
+
+
+def store_rows(array, index, stride, rows):
+    """The reverse of :func:`load_rows`."""
+    raise NotImplementedError
+
+
+@overload(store_rows, jit_options=OPTIONS)
+def _store_rows_of(array, index, stride, rows):  # pragma: no cover
+    if len(rows) == 1:
+
+        def stored(array, index, stride, rows):
+            store(array, index, stride, rows[0])
+    else:
+
+        def stored(array, index, stride, rows):
+            store(array, index, stride, rows[0])
+            store_rows(array, index + len(rows[0]) * stride, stride, rows[1:])
+
+    return stored
+
+
+def add_scaled_rows(factor, rows, to):
+    """As :func:`add_scaled`, for tuples of tuples."""
+    raise NotImplementedError
+
+
+@overload(add_scaled_rows, jit_options=OPTIONS)
+def _add_scaled_rows_of(factor, rows, to):  # pragma: no cover
+    if len(rows) == 1:
+        return lambda factor, rows, to: (add_scaled(factor, rows[0], to[0]),)
+    return lambda factor, rows, to: (
+        (add_scaled(factor, rows[0], to[0]),) + add_scaled_rows(factor, rows[1:], to[1:])  # noqa: RUF005
+    )
+
+
+def combine(factors, rows, to):
+    """The tuple Σ_k factors_k · rows_k + to."""
+    raise NotImplementedError
+
+
+@overload(combine, jit_options=OPTIONS)
+def _combine_of(factors, rows, to):  # pragma: no cover
+    if len(rows) == 1:
+        return lambda factors, rows, to: add_scaled(factors[0], rows[0], to)
+    return lambda factors, rows, to: combine(factors[1:], rows[1:], add_scaled(factors[0], rows[0], to))
+
+
+def dots(rows, vector):
+    """(rows_0 · vector, rows_1 · vector, …)."""
+    raise NotImplementedError
+
+
+@overload(dots, jit_options=OPTIONS)
+def _dots_of(rows, vector):  # pragma: no cover
+    if len(rows) == 1:
+        return lambda rows, vector: (dot(rows[0], vector),)
+    return lambda rows, vector: (dot(rows[0], vector),) + dots(rows[1:], vector)  # noqa: RUF005
+
+
+def relative(values, like):
+    """`values` themselves if as many as in `like`, else all but the last, less the last."""
+    raise NotImplementedError
+
+
+@overload(relative, jit_options=OPTIONS)
+def _relative_of(values, like):  # pragma: no cover
+    if len(values) == len(like):
+        return lambda values, like: values
+    if len(like) == 1:
+        return lambda values, like: (values[0] - values[-1],)
+    return lambda values, like: (values[0] - values[-1],) + relative(values[1:], like[1:])  # noqa: RUF005
+
+
+def complete(gradient, like):
+    """`gradient` itself if as many as in `like`, else with the last that makes the sum zero."""
+    raise NotImplementedError
+
+
+@overload(complete, jit_options=OPTIONS)
+def _complete_of(gradient, like):  # pragma: no cover
+    if len(gradient) == len(like):
+        return lambda gradient, like: gradient
+    return lambda gradient, like: (*gradient, -sum(gradient))
+
+
+def polynomial(x, coefficients):
+    """The sum of c_n xⁿ."""
+    raise NotImplementedError
+
+
+@overload(polynomial, jit_options=OPTIONS)
+def _polynomial_of(x, coefficients):  # pragma: no cover
+    if len(coefficients) == 1:
+        return lambda x, coefficients: coefficients[0]
+    return lambda x, coefficients: polynomial(x, coefficients[1:]) * x + coefficients[0]
