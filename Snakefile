@@ -88,6 +88,13 @@ rule images:
         claim_table("image_claims"),
 
 
+# The figures of flows and of learning rates that follow the curvature, with theirs.
+rule flow:
+    input:
+        figure_files("flow"),
+        claim_table("flow_claims"),
+
+
 # The figure of protocols alone, with its table.
 rule protocols:
     input:

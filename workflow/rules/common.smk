@@ -258,7 +258,12 @@ def input_options(inputs, prefix=""):
 
 
 # Tables of claims, each about a part of the study or about all of it.
-CLAIM_TABLES = {"claims": None, "spiral_claims": "spiral", "image_claims": "images"}
+CLAIM_TABLES = {
+    "claims": None,
+    "spiral_claims": "spiral",
+    "image_claims": "images",
+    "flow_claims": "flow",
+}
 
 
 def claim_table(name):

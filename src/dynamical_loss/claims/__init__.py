@@ -22,6 +22,7 @@ from dynamical_loss.claims import (
     images,
     ingredients,
     instabilities,
+    learning_rates,
     losses,
     questions,
     regime,
@@ -56,6 +57,7 @@ CLAIMS: tuple[Claim, ...] = (
     *losses.CLAIMS,
     *averages.CLAIMS,
     *ingredients.CLAIMS,
+    *learning_rates.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""
 

@@ -14,7 +14,7 @@ from dynamical_loss.claims.criteria import above
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.losses import KINDS, PAPER_WAVEFORM, kind_of, waveform_of, width_of
-from dynamical_loss.paper.protocols import NARROW, loss_study
+from dynamical_loss.paper.protocols import NARROW, spiral_study
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[i
         if (kind_of(item), waveform_of(item)) == (kind, waveform)
     }
     for width, item in found.items():
-        require(loss_study(width), facts_of(item), but=_VARIED)
+        require(spiral_study(width), facts_of(item), but=_VARIED)
     return found
 
 

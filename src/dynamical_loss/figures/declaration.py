@@ -21,7 +21,7 @@ Inputs = Mapping[str, Sequence["xr.Dataset"]]
 Options = Mapping[str, Any]
 """A figure's own options, e.g. the zoom of Fig. 4."""
 
-Part = Literal["spiral", "images", "protocols"]
+Part = Literal["spiral", "images", "protocols", "flow"]
 """Figures of the spiral, of images, or of the choices that the paper leaves open: each part is a target of
 Snakemake."""
 

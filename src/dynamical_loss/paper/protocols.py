@@ -134,8 +134,8 @@ def phase_of_spiral(width: int) -> Protocol:
     )
 
 
-def loss_study(width: int) -> Protocol:
-    """Of the study of other losses (Fig. S7): that of Fig. 3, with learning rates of its own."""
+def spiral_study(width: int) -> Protocol:
+    """Of studies beyond the paper (Fig. S7, F7): that of Fig. 3, with learning rates of its own."""
     return (
         *_perceptron(width),
         *recorded_at_all(Sort.PROTOCOL, "learning_rate"),

@@ -1,0 +1,84 @@
+# ruff: noqa: N999  (figures of the study of flows have letters of their own)
+"""Fig. F7: accuracy under each rule of the learning rate, static and dynamical loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.figures import header_words, requirements, style, swarm
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.paper.learning_rates import CELLS, LearningRate, runs_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def _check(config: Configuration) -> None:
+    for study in config.figures.learning_rates:
+        requirements.require_setting(config, "learning_rates", "phase", study, "width")
+
+
+_STUDIES = requirements.phase_studies("learning_rates")
+
+DECLARATION = Declaration(
+    part="flow",
+    inputs={"study": _STUDIES},
+    settings={
+        "learning_rates": Setting(
+            Annotated[list[str], Field()],
+            [],
+            "Fig. F7, F8: keys of `phase` that differ in their learning rates; none: no such figures",
+            names="phase",
+        )
+    },
+    check=_check,
+    evidence={"learning_rates": _STUDIES},
+)
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """Final validation accuracy by learning rate, one panel a loss; of powers other than 1 see Fig. F8.
+
+    Dots are seeds, bars means with 95 % Student intervals.
+
+    Args:
+        inputs: role ``study``, phase files that differ in their learning rates.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    panels = {}
+    for cell in CELLS:
+        found = {
+            rate: values
+            for rate, values in runs_of(inputs["study"], cell).items()
+            if rate.power in (None, 1.0)
+        }
+        if found:
+            panels[cell] = found
+    rates = sorted({rate for found in panels.values() for rate in found}, key=_order)
+    figure, axes = plt.subplots(
+        1, max(len(panels), 1), sharey=True, squeeze=False, figsize=(style.PAGE, 1.2 + 0.24 * len(rates))
+    )
+    for axis, (cell, found) in zip(axes[0], panels.items(), strict=False):
+        for line, rate in enumerate(rates):
+            if rate in found:
+                swarm.row(axis, line, np.asarray(found[rate].values, dtype=np.float64))
+        axis.set_title(CELLS[cell], fontsize="medium")
+        axis.set_xlim(0.28, 1.02)
+        axis.set_xlabel("final validation accuracy")
+    axes[0, 0].set_yticks(range(len(rates)), [rate.words() for rate in rates])
+    axes[0, 0].set_ylim(len(rates) - 0.4, -0.6)
+    style.panel_letters(list(axes[0]))
+    style.header(figure, header_words.remarks(*inputs["study"]))
+    return figure
+
+
+def _order(rate: LearningRate) -> tuple[bool, bool, str, float, float]:
+    return rate.power is not None, rate.decays, rate.steps_of, rate.cap or 0.0, rate.rate

@@ -1,0 +1,104 @@
+"""By which rule of the learning rate a phase diagram was trained (Fig. F7, F8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from dynamical_loss.analysis.cells import runs_of_cell
+from dynamical_loss.notation import exact
+from dynamical_loss.results import recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Cell = tuple[int | None, float]
+"""T and A; the static loss has no T."""
+
+STATIC: Cell = (None, 1.0)
+SHORT: Cell = (200, 10.0)
+LONG: Cell = (5000, 70.0)
+"""Cells (T, A) of the study: the static loss, one that is known to help, and that of Fig. 4."""
+
+CELLS = {STATIC: "static loss", SHORT: "T = 200, A = 10", LONG: "T = 5000, A = 70"}
+
+_OWN, _NEXT, _STATIC_NEXT = "own_run", "next_seed", "static_next_seed"
+
+
+class LearningRate(NamedTuple):
+    """What makes the learning rate of a step.
+
+    Attributes:
+        rate: η.
+        decays: whether it falls to 0 along a straight line, from twice η.
+        power: p of the drift-adjusted learning rate; None for one that is given beforehand.
+        cap: its largest value.
+        steps_of: the run whose curvature it follows.
+    """
+
+    rate: float
+    decays: bool = False
+    power: float | None = None
+    cap: float | None = None
+    steps_of: str = _OWN
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all steps have the same."""
+        return self.power is None and not self.decays
+
+    @property
+    def follows(self) -> bool:
+        """Whether it follows the curvature of the run itself."""
+        return self.power is not None and self.steps_of == _OWN
+
+    def words(self) -> str:
+        """As the label of a row."""
+        if self.power is None:
+            return f"η = {exact(2 * self.rate)} → 0" if self.decays else f"η = {exact(self.rate)}"
+        rule = f"DAL, p = {exact(self.power)}, cap {exact(self.cap or 0.0)}"
+        others = {_OWN: "", _NEXT: ", another seed's steps", _STATIC_NEXT: ", a static run's steps"}
+        return rule + others[self.steps_of]
+
+
+DECAY = [[0.0, 2.0], [1.0, 0.0]]
+"""The schedule of a rate that decays; the only one of the study."""
+
+
+def learning_rate_of(item: xr.Dataset) -> LearningRate | None:
+    """That of a phase diagram; None if the study knows none like it."""
+    settings = recorded.settings_of(item)
+    schedule = [list(point) for point in settings["learning_rate_schedule"]]
+    rule = settings.get("learning_rate_rule", {"kind": "constant"})
+    rate = float(settings["learning_rate"])
+    if rule["kind"] == "constant":
+        return LearningRate(rate, bool(schedule)) if schedule in ([], DECAY) else None
+    if schedule:
+        return None
+    return LearningRate(rate, False, float(rule["power"]), float(rule["cap"]), rule["steps_of"])
+
+
+_LONG_STEPS = 70_000  # of Fig. 4; at the other cells runs are those of Fig. 3
+
+
+def runs_of(items: Iterable[xr.Dataset], cell: Cell) -> dict[LearningRate, xr.DataArray]:
+    """Final validation accuracies of one cell by learning rate, each over (seed).
+
+    Args:
+        items: phase diagrams.
+        cell: where to look; at `LONG` among runs as long as those of Fig. 4, else among shorter ones.
+
+    Raises:
+        ValueError: if two diagrams hold the same.
+    """
+    found: dict[LearningRate, xr.DataArray] = {}
+    for item in items:
+        rate = learning_rate_of(item)
+        values = runs_of_cell(item, "validation_accuracy", *cell)
+        is_long = int(recorded.settings_of(item)["steps"]) >= _LONG_STEPS
+        if rate is None or values is None or is_long != (cell == LONG):
+            continue
+        if rate in found:
+            raise ValueError(f"two studies of {rate.words()} in one cell; leave one out")
+        found[rate] = values
+    return found
