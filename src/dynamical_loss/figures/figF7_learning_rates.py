@@ -72,13 +72,14 @@ def render(inputs: Inputs, options: Options) -> Figure:
                 swarm.row(axis, line, np.asarray(found[rate].values, dtype=np.float64))
         axis.set_title(CELLS[cell], fontsize="medium")
         axis.set_xlim(0.28, 1.02)
-        axis.set_xlabel("final validation accuracy")
+    figure.supxlabel("final validation accuracy", fontsize="medium")
     axes[0, 0].set_yticks(range(len(rates)), [rate.words() for rate in rates])
     axes[0, 0].set_ylim(len(rates) - 0.4, -0.6)
     style.panel_letters(list(axes[0]))
-    style.header(figure, header_words.remarks(*inputs["study"]))
+    style.header(figure, header_words.of_learning_rates(inputs["study"]))
     return figure
 
 
-def _order(rate: LearningRate) -> tuple[bool, bool, str, float, float]:
-    return rate.power is not None, rate.decays, rate.steps_of, rate.cap or 0.0, rate.rate
+def _order(rate: LearningRate) -> tuple[bool, bool, bool, str, float, float]:
+    given = rate.power is None
+    return not given, rate.decays, not given and not rate.follows, rate.steps_of, rate.cap or 0.0, rate.rate

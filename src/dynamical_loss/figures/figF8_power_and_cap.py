@@ -57,7 +57,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     if image is not None:
         figure.colorbar(image, ax=list(axes[0]), label="mean final\nvalidation accuracy")
     style.panel_letters(list(axes[0]))
-    style.header(figure, header_words.remarks(*inputs["study"]))
+    style.header(figure, header_words.of_learning_rates(inputs["study"]))
     return figure
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dynamical_loss.figures.networks import distinct, label_of
@@ -64,6 +64,13 @@ def remarks(*datasets: xr.Dataset) -> str:
         counts = distinct(f"n = {dataset.sizes['seed']}" for dataset in fewer)
         return f"The paper's protocol with {counts} of its {IMAGE_SEEDS} seeds\n{line}"
     return line
+
+
+def of_learning_rates(studies: Sequence[xr.Dataset]) -> str:
+    """Network and seeds of phase diagrams of the spiral, and what the name of the rule stands for."""
+    known = distinct(label_of(recorded.settings_of(item)["model"]) for item in studies)
+    seeds = distinct(f"n = {item.sizes['seed']}" for item in studies)
+    return f"{known} on the spiral, {seeds} seeds; DAL: drift-adjusted learning rate"
 
 
 def _protocol(dataset: xr.Dataset) -> Protocol:

@@ -64,8 +64,16 @@ SPIRAL_EVIDENCE = {
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
-# Fig. S6 to S10 belong to studies of their own.
-OWN = {"figS6_ingredients", "figS7_losses", "figS8_size_and_rate", "figS9_regime", "figS10_questions"}
+# Fig. S6 to S10, F7 and F8 belong to studies of their own.
+OWN = {
+    "figS6_ingredients",
+    "figS7_losses",
+    "figS8_size_and_rate",
+    "figS9_regime",
+    "figS10_questions",
+    "figF7_learning_rates",
+    "figF8_power_and_cap",
+}
 SHOWN = FIGURES.keys() - OWN
 IMAGE_EVIDENCE = {
     "phase_images": ["phase/myrtle5.nc"],
