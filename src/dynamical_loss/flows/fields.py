@@ -1,0 +1,112 @@
+"""Vector fields dθ/dt of the flows, of which a time h is one step of gradient descent (arXiv 2302.01952).
+
+They are functions of complex parameters: where hλ > 1 the principal flow leaves the real numbers within a
+step, and comes back to them at its end.  A loss is therefore a holomorphic function, without a maximum, an
+absolute value or a ReLU; of those with ReLU, `principal_of_pieces` takes the part that is left of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+
+from dynamical_loss.flows import coefficients
+from dynamical_loss.flows.krylov import MatVec, function_times_vector
+
+Loss = Callable[[jax.Array], jax.Array]
+"""(parameter,) → (), complex to complex and real on real parameters."""
+
+Field = Callable[[jax.Array], jax.Array]
+"""(parameter,) → (parameter,), complex."""
+
+Kind = Literal["gradient", "regularised", "third_order", "principal", "principal_and_next"]
+
+KINDS: dict[Kind, str] = {
+    "gradient": "gradient flow",
+    "regularised": "implicit gradient regularisation",
+    "third_order": "third order",
+    "principal": "principal flow",
+    "principal_and_next": "principal flow and next term",
+}
+"""The flows by name, as readers know them."""
+
+
+def field(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
+    """The vector field of a flow.
+
+    Local errors against a step h of gradient descent: gradient flow O(h²), IGR O(h³), third order O(h⁴),
+    principal flow O(h³) and 0 on quadratics, with the next term O(h⁴).
+
+    Args:
+        kind: which flow.
+        loss: E.
+        step: h, the learning rate.
+        order: Arnoldi steps of the principal flow.
+    """
+
+    def at(parameters: jax.Array) -> jax.Array:
+        gradient, product, third = _derivatives(loss, parameters)
+        if kind == "gradient":
+            return -gradient
+        if kind == "regularised":
+            return -gradient - step / 2 * product(gradient)
+        if kind == "third_order":
+            once = product(gradient)
+            return -gradient - step / 2 * once - step**2 * (product(once) / 3 + third(gradient) / 12)
+        found = _principal(product, gradient, step, order)
+        return found - step**2 / 12 * third(gradient) if kind == "principal_and_next" else found
+
+    return at
+
+
+def principal_of_pieces(loss: Loss, step: float | jax.Array, order: int) -> Field:
+    """The principal flow of a loss with ReLU, continued to complex parameters to first order.
+
+    At θ = a + ib it takes the Hessian at a, and g(a) + iH(a)b for the gradient: exact on quadratics, and
+    close while b is small.  Without the second part it would lose the sign of 1 − hλ where hλ > 1.
+
+    Args:
+        loss: E, of real parameters, twice differentiable but for kinks.
+        step: h.
+        order: Arnoldi steps.
+    """
+
+    def at(parameters: jax.Array) -> jax.Array:
+        gradient, real_product = jax.linearize(jax.grad(loss), parameters.real)
+
+        def product(vector: jax.Array) -> jax.Array:
+            found: jax.Array = real_product(vector.real) + 1j * real_product(vector.imag)
+            return found
+
+        return _principal(product, gradient + 1j * real_product(parameters.imag), step, order)
+
+    return at
+
+
+def third_derivative(loss: Loss, parameters: jax.Array, vector: jax.Array) -> jax.Array:
+    """D(v) = ∇³E[v, v, ·], the gradient of vᵀHv with v held; along an eigenvector the gradient of its λ."""
+    return _derivatives(loss, parameters)[2](vector)
+
+
+def _derivatives(loss: Loss, parameters: jax.Array) -> tuple[jax.Array, MatVec, MatVec]:
+    """Gradient, v → Hv and v → D(v)."""
+    slope = jax.grad(loss, holomorphic=True)
+    gradient, product = jax.linearize(slope, parameters)
+
+    def third(vector: jax.Array) -> jax.Array:
+        def along(place: jax.Array) -> jax.Array:
+            once: jax.Array = jax.jvp(slope, (place,), (vector,))[1]
+            return once
+
+        found: jax.Array = jax.jvp(along, (parameters,), (vector,))[1]
+        return found
+
+    return gradient, product, third
+
+
+def _principal(product: MatVec, gradient: jax.Array, step: float | jax.Array, order: int) -> jax.Array:
+    return function_times_vector(
+        lambda values: coefficients.principal(step * values), product, gradient, order
+    )
