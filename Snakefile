@@ -31,6 +31,7 @@ if not CONFIG.published:
     include: "workflow/rules/train.smk"
     include: "workflow/rules/probe.smk"
     include: "workflow/rules/analyse.smk"
+    include: "workflow/rules/flow.smk"
     include: "workflow/rules/claims.smk"
     include: "workflow/rules/publish.smk"
 

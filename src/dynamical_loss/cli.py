@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from dynamical_loss import environment, remedies
 from dynamical_loss.config import reading
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
+from dynamical_loss.config.flow import FlowSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import AnyDataset
@@ -335,6 +336,16 @@ def fit_threshold(settings: BootstrapSettings, analyses: tuple[Path, ...], outpu
     from dynamical_loss.stages import fit_threshold as stage
 
     stage.run(settings, analyses, output)
+
+
+@commands.command()
+@_OUTPUT
+@_settings(FlowSettings)
+def trace_known_losses(settings: FlowSettings, output: Path) -> None:
+    """Follow gradient descent by flows on losses known in closed form (Fig. F1)."""
+    from dynamical_loss.stages import trace_known_losses as stage
+
+    stage.run(settings, output)
 
 
 def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from dynamical_loss.config.figures import (
     require_name,
     settings_model,
 )
+from dynamical_loss.config.flow import FlowSettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.protocols import ProtocolSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings, require_cycles
@@ -118,6 +119,7 @@ class Config(Settings):
         default_factory=dict,
         description="what the paper may have done where it is silent, by name; docs/choices.md",
     )
+    flow: FlowSettings = Field(FlowSettings(), description="flows in continuous time, Fig. F1")
     bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
     figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
 

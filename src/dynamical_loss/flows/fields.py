@@ -8,29 +8,18 @@ absolute value or a ReLU; of those with ReLU, `principal_of_pieces` takes the pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 
 from dynamical_loss.flows import coefficients
 from dynamical_loss.flows.krylov import MatVec, function_times_vector
+from dynamical_loss.flows.names import Kind
 
 Loss = Callable[[jax.Array], jax.Array]
 """(parameter,) → (), complex to complex and real on real parameters."""
 
 Field = Callable[[jax.Array], jax.Array]
 """(parameter,) → (parameter,), complex."""
-
-Kind = Literal["gradient", "regularised", "third_order", "principal", "principal_and_next"]
-
-KINDS: dict[Kind, str] = {
-    "gradient": "gradient flow",
-    "regularised": "implicit gradient regularisation",
-    "third_order": "third order",
-    "principal": "principal flow",
-    "principal_and_next": "principal flow and next term",
-}
-"""The flows by name, as readers know them."""
 
 
 def field(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:

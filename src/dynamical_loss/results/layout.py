@@ -9,6 +9,10 @@ PROTOCOLS = "protocols.nc"
 """The claims of Fig. 3 to 5 under each protocol."""
 
 
+KNOWN_LOSSES = "flow/known_losses.nc"
+"""Flows against gradient descent on losses that are known in closed form."""
+
+
 def threshold(study: str, reading: str | None = None) -> str:
     """The power law of a threshold study, by its key under `threshold`.
 

@@ -64,6 +64,7 @@ SPIRAL_EVIDENCE = {
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
+FLOW_FIGURES = {"figF1_known_losses": {"known": ["flow/known_losses.nc"]}}
 # Fig. S6 to S10, F7 and F8 belong to studies of their own.
 OWN = {
     "figS6_ingredients",
@@ -106,7 +107,8 @@ def test_figures_show_these_files():
     assert registry.shown(CONFIG, "spiral") == SPIRAL_FIGURES
     assert registry.shown(CONFIG, "images") == IMAGE_FIGURES
     assert registry.shown(CONFIG, "protocols") == PROTOCOL_FIGURES
-    assert registry.shown(CONFIG) == SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES
+    assert registry.shown(CONFIG, "flow") == FLOW_FIGURES
+    assert registry.shown(CONFIG) == SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES | FLOW_FIGURES
     assert registry.shown(CONFIG).keys() == SHOWN
 
 
@@ -120,6 +122,7 @@ def test_figures_show_as_many_seeds_as_there_are():
         **SPIRAL_FIGURES,
         **IMAGE_FIGURES,
         **PROTOCOL_FIGURES,
+        **FLOW_FIGURES,
         "fig5_threshold_scaling": {
             "threshold": ["threshold/scaling.nc"],
             "static_narrow": ["spectrum/static_w100_seed0.nc"],
@@ -169,6 +172,7 @@ def test_files_are_of_the_stage_that_makes_them():
         "threshold": "fit_threshold",
         "runs": "gather_runs",
         "protocols.nc": "evaluate_protocols",
+        "flow": "trace_known_losses",
     }
     for figure in FIGURES.values():
         for role in (*figure.inputs.values(), *figure.evidence.values()):

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamical_loss.flows import coefficients
-from dynamical_loss.flows.fields import KINDS, field, principal_of_pieces, third_derivative
+from dynamical_loss.flows.fields import field, principal_of_pieces, third_derivative
 from dynamical_loss.flows.integration import descend, follower
 from dynamical_loss.flows.krylov import function_times_vector
+from dynamical_loss.flows.names import KINDS
 
 X = (-2.3, -0.7, 0.4, 1.6, 2.3)
 """hλ of a quadratic: of both signs, and on both sides of the pole and of 2."""
