@@ -22,7 +22,8 @@ from project import Plan, assert_same, numbers
 SPIRAL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "spiral"}
 IMAGE_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "images"}
 PROTOCOL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "protocols"}
-FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES
+FLOW_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "flow"}
+FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES | FLOW_FIGURES
 CURVATURE_FIGURES = {
     "fig4_cascade",
     "fig5_threshold_scaling",

@@ -49,6 +49,7 @@ _UNREADABLE = (
 )
 
 _PROBE_BYTES = 2**20
+_WORTH_PACKING = 4096  # bytes of a variable below which the index of its chunks takes more than it saves
 _HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
 
 
@@ -143,7 +144,8 @@ def _save(
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         if variable.dtype.kind in "biuf" and variable.ndim > 0 and variable.size > 0:
-            encoding[str(name)] = {"fletcher32": True, "zlib": True, **compression}
+            packed = {"fletcher32": True, "zlib": True, **compression}
+            encoding[str(name)] = dict(packed if variable.nbytes >= _WORTH_PACKING else {})
             encoding[str(name)] |= (special or {}).get(str(name), {})
         if variable.dtype.kind == "f":
             encoding.setdefault(str(name), {})["_FillValue"] = None

@@ -206,6 +206,19 @@ def test_a_flipped_byte_in_the_data_is_noticed(tmp_path):
         netcdf.read(path)
 
 
+def test_small_variables_are_not_packed(tmp_path):
+    """The index of a packed variable's chunks takes kilobytes, and a result has dozens of variables."""
+    variables = netcdf.Variables()
+    for name, size in (("small", 511), ("large", 512)):
+        variables.add(name, (f"{name}_index",), np.arange(size, dtype=np.float64), name, reference="none")
+    path = tmp_path / "file.nc"
+    record().write(variables.dataset(), path)
+    with netCDF4.Dataset(path) as opened:
+        assert opened["small"].chunking() == "contiguous"
+        assert opened["large"].filters()["fletcher32"]
+    np.testing.assert_array_equal(netcdf.read(path)["small"], np.arange(511))
+
+
 def test_missing_files_and_variables_are_named(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.nc does not exist$") as error:
         netcdf.read(tmp_path / "nothing.nc")
