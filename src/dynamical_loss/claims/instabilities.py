@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from pydantic import ValidationError
 
 from dynamical_loss.analysis import kernel
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, oscillating_periods, unstable_periods
 from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
+from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.paper.departures import departures, facts_of
 from dynamical_loss.paper.protocols import (
@@ -47,8 +50,15 @@ def _is_cascade_run(item: xr.Dataset, origin: Mapping[str, Any]) -> bool:
 
 
 def _run_key(origin: Mapping[str, Any]) -> str:
-    """What tells two runs apart, whatever was recorded of them."""
-    return repr(sorted((k, v) for k, v in origin.items() if k not in ("snapshots", "record_every")))
+    """What tells two runs apart, whatever was recorded of them.
+
+    A key that came after one of the records was made has its default there.
+    """
+    known = {key: value for key, value in origin.items() if key in TrajectorySettings.model_fields}
+    with suppress(ValidationError):  # of settings that are gone, as they were recorded
+        known = TrajectorySettings.model_validate(known).model_dump()
+    told_apart = {key: value for key, value in known.items() if key not in ("snapshots", "record_every")}
+    return repr(sorted({**told_apart, "seed": origin["seed"]}.items()))
 
 
 def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:

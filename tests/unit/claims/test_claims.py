@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 
 import numpy as np
@@ -313,6 +314,18 @@ def test_a_run_in_two_files_counts_once():
     )
     assert found["unstable_periods"].n == 3
     assert rows(instabilities=cascade_file(range(10)))["unstable_periods"].verdict == Verdict.NOT_TESTED
+
+
+def test_a_run_counts_once_if_one_file_is_older_than_a_setting():
+    old = cascade_file(range(10), seed=0)
+    settings = json.loads(old.attrs["settings"])
+    for key in ("learning_rate_rule", "arithmetic"):
+        del settings["trajectory"][key]
+    for loss in ("rest_steps", "weighting"):
+        del settings["trajectory"]["loss"][loss]
+    old = old.assign_attrs(settings=json.dumps(settings))
+    found = rows(threshold=threshold_file(unstable=(10, 10, 9)), instabilities=old)
+    assert found["unstable_periods"].n == 3
 
 
 def test_instabilities_after_the_oscillation_do_not_count():

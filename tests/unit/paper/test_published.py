@@ -28,6 +28,14 @@ from dynamical_loss.stages import evaluate_claims
 
 DATA = Path(__file__).parents[3] / "paper_figures" / "data"
 
+
+def cascades(initialisation):
+    return {
+        role: [f"{role}/{initialisation}_cascade_seed{seed}.nc" for seed in range(10)]
+        for role in ("spectrum", "instabilities")
+    }
+
+
 INPUTS = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
@@ -36,8 +44,7 @@ INPUTS = {
     "phase_wide": ["phase/spiral_w1000.nc"],
     "initialisation": [f"phase/initialisation_{name}.nc" for name in ("lecun", "glorot", "no_bias")],
     "threshold": ["threshold/scaling.nc"],
-    "spectrum": ["spectrum/cascade_seed0.nc"],
-    "instabilities": ["instabilities/cascade_seed0.nc"],
+    **cascades("lecun"),
     "static_narrow": [f"spectrum/static_w100_seed{seed}.nc" for seed in range(3)],
     "static_wide": [f"spectrum/static_w1000_seed{seed}.nc" for seed in range(3)],
     "ingredients": [
@@ -47,21 +54,9 @@ INPUTS = {
 }
 
 PROTOCOLS = {
-    "lecun": {
-        "phase_narrow": ["phase/lecun_w100.nc"],
-    }
-    | {
-        role: INPUTS[role]
-        for role in (
-            "phase_wide",
-            "spectrum",
-            "instabilities",
-            "threshold",
-            "static_narrow",
-            "static_wide",
-        )
-    },
-    "glorot_zero": {"phase_narrow": ["phase/glorot_zero_w100.nc"]},
+    "lecun": {"phase_narrow": ["phase/lecun_w100.nc"], **cascades("lecun")}
+    | {role: INPUTS[role] for role in ("phase_wide", "threshold", "static_narrow", "static_wide")},
+    "glorot_zero": {"phase_narrow": ["phase/glorot_zero_w100.nc"], **cascades("glorot_zero")},
     "lecun_redrawn": {"phase_narrow": ["phase/lecun_redrawn.nc"]},
     "glorot_zero_redrawn": {"phase_narrow": ["phase/glorot_zero_redrawn.nc"]},
 } | {
