@@ -29,6 +29,6 @@ def study(static, dynamical, *, choosing=(), cell=(200, 10), seeds=20, steps=35_
     return changed(item, **settings)
 
 
-def dal(static, dynamical, power=1.0, cap=2.0, steps_of="own_run", **more):
-    rule = {"kind": "dal", "power": power, "cap": cap, "steps_of": steps_of}
+def dal(static, dynamical, power=1.0, cap=2.0, steps_of="own_run", constant=2.0, **more):
+    rule = {"kind": "dal", "power": power, "cap": cap, "steps_of": steps_of, "constant": constant}
     return study(static, dynamical, learning_rate_rule=rule, **more)

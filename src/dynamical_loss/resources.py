@@ -111,6 +111,7 @@ def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Dem
     network = settings.model.size(shape)
     records = settings.steps // settings.record_every + 2
     state = network.parameters * (1 + _moments(settings.optimiser))
+    state *= 2 if settings.learning_rate_rule.replays else 1
     at_once = runs if settings.batching == "parallel" else 1
     return _demand(
         runs * (state + _record(shape) * records),
@@ -268,7 +269,8 @@ def _data_bytes(settings: TrainingSettings, shape: Shape) -> float:
 
 def _step_bytes(settings: TrainingSettings, shape: Shape, network: NetworkSize) -> float:
     """What one run holds in a training step or in a record, whichever is more."""
-    step = _STEP_ARRAYS * (settings.batch_size or shape.train_samples) * network.activations
+    arrays = _PRODUCT_ARRAYS if settings.learning_rate_rule.adjusts else _STEP_ARRAYS
+    step = arrays * (settings.batch_size or shape.train_samples) * network.activations
     samples = max(shape.train_samples, shape.validation_samples)
     evaluated = min(settings.looked_at(samples), _EVALUATED)
     return max(step, _EVALUATION_ARRAYS * evaluated * network.widest) * _BYTES[settings.precision]

@@ -54,11 +54,11 @@ def _run_key(origin: Mapping[str, Any]) -> str:
 
     A key that came after one of the records was made has its default there.
     """
-    known = {key: value for key, value in origin.items() if key in TrajectorySettings.model_fields}
+    present = {key: value for key, value in origin.items() if key in TrajectorySettings.model_fields}
     with suppress(ValidationError):  # of settings that are gone, as they were recorded
-        known = TrajectorySettings.model_validate(known).model_dump()
-    told_apart = {key: value for key, value in known.items() if key not in ("snapshots", "record_every")}
-    return repr(sorted({**told_apart, "seed": origin["seed"]}.items()))
+        present = TrajectorySettings.model_validate(present).model_dump()
+    known = {**origin, **present}
+    return repr(sorted((key, known[key]) for key in known if key not in ("snapshots", "record_every")))
 
 
 def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:

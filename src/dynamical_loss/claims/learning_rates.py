@@ -10,6 +10,7 @@ import xarray as xr
 
 from dynamical_loss.claims.criteria import above
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.errors import UserError
 from dynamical_loss.notation import exact
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.learning_rates import CELLS, LONG, SHORT, STATIC, Cell, LearningRate, runs_of
@@ -35,7 +36,7 @@ def runs_at(evidence: Evidence, cell: Cell) -> dict[LearningRate, xr.DataArray]:
         require(spiral_study(NARROW), facts_of(item), but=["learning_rate_schedule", RULE])
     try:
         return runs_of(items, cell)
-    except ValueError as error:
+    except UserError as error:
         raise UntestedError(str(error)) from None
 
 
@@ -54,7 +55,10 @@ def best(
     runs = {rate: values for rate, values in runs_at(evidence, cell).items() if of(rate)}
     if len(runs) < 2:
         raise UntestedError(f"fewer than two such learning rates with {_cell_words(cell)}")
-    chosen = max(sorted(runs), key=lambda rate: float(runs[rate].sel(seed=slice(0, CHOOSING - 1)).mean()))
+    choosing = {rate: values.sel(seed=slice(0, CHOOSING - 1)) for rate, values in runs.items()}
+    if any(values.sizes["seed"] < CHOOSING for values in choosing.values()):
+        raise UntestedError(f"a study lacks some of the first {CHOOSING} seeds, which choose")
+    chosen = max(sorted(runs), key=lambda rate: float(choosing[rate].mean()))
     return chosen, _measuring(runs[chosen])
 
 

@@ -6,13 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dynamical_loss.settings import Count, Settings
+from dynamical_loss.settings import Settings
 
 
 class FlowSettings(Settings):
     """How flows are integrated (Fig. F1)."""
 
-    order: Count = Field(20, description="Arnoldi steps of f(H)g; with as many as parameters it is exact")
     tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
         1e-10, description="relative and absolute, of the adaptive integrator"
     )

@@ -131,7 +131,7 @@ class LearningRateRule(Settings):
         description="constant: η itself; dal, the drift-adjusted learning rate of arXiv 2302.01952: η times "
         "min(constant / ‖Hĝ‖^power, cap), with the Hessian and the gradient's direction of that step's loss",
     )
-    power: NonNegative = Field(1.0, description="of dal; 0 is a constant rate")
+    power: Annotated[float, Field(gt=0)] = Field(1.0, description="of dal")
     constant: Annotated[float, Field(gt=0)] = Field(2.0, description="of dal, that of the paper's rule")
     cap: Annotated[float, Field(gt=0)] | None = Field(
         None, description="of dal: the largest multiple of η; 5 in the authors' code"
@@ -146,7 +146,7 @@ class LearningRateRule(Settings):
     def _is_bounded(self) -> LearningRateRule:
         if self.kind == "constant" and self.model_dump() != type(self).model_construct().model_dump():
             raise ValueError(
-                "kind: constant has no power, cap or steps of others; leave them out, or take dal"
+                "kind: constant has no power, constant, cap or steps of others; leave them out, or take dal"
             )
         if self.kind == "dal" and self.cap is None:
             raise ValueError(
@@ -158,18 +158,12 @@ class LearningRateRule(Settings):
     @property
     def adjusts(self) -> bool:
         """Whether a step has to look at the curvature."""
-        return self.kind == "dal" and self.power > 0
+        return self.kind == "dal"
 
     @property
     def replays(self) -> bool:
         """Whether it takes the steps of another run."""
         return self.adjusts and self.steps_of != "own_run"
-
-    @property
-    def constant_factor(self) -> float:
-        """What η is multiplied with at every step alike."""
-        flat = self.kind == "dal" and self.power == 0
-        return min(self.constant, self.cap or math.inf) if flat else 1.0
 
 
 class TrainingSettings(Settings):
@@ -270,11 +264,6 @@ class TrainingSettings(Settings):
         """The settings of this group that belong to one of its base classes."""
         left_out = set() if self.is_resolved else {"steps"}
         return kind.model_validate(self.model_dump(include=set(kind.model_fields) - left_out))
-
-    @property
-    def base_rate(self) -> float:
-        """η, before what changes from step to step."""
-        return self.learning_rate * self.learning_rate_rule.constant_factor
 
     def looked_at(self, samples: int) -> int:
         """How many of so many samples records and probes look at."""

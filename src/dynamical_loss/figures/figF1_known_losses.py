@@ -102,7 +102,7 @@ def _path(axis: Axes, stored: xr.Dataset) -> None:
 
 
 def _errors(axis: Axes, stored: xr.Dataset, name: str) -> None:
-    for kind, words in KINDS.items():
+    for rank, (kind, words) in enumerate(KINDS.items()):
         values = stored["error"].sel(flow=kind)
         shown = values.where(values > _SMALLEST)
         look = _LOOKS[kind]
@@ -118,7 +118,7 @@ def _errors(axis: Axes, stored: xr.Dataset, name: str) -> None:
         stuck = stored["sharpness"].values[stored["stuck"].sel(flow=kind).values.astype(bool)]
         for place in stuck:
             # There is no number to show.
-            axis.axvline(place, ymin=0.93, color=look["color"], linewidth=1.2)
+            axis.axvline(place + 0.012 * (rank - 3), ymin=0.93, color=look["color"], linewidth=1.2)
     axis.set_yscale("log")
     axis.axvline(2.0, color="0.85", linewidth=0.6, zorder=0)
     axis.set_title(name, fontsize="medium")

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 def _studies(config: Configuration) -> list[str]:
     """Those of the rule itself; a figure of fewer than two of them is not made."""
-    studies = [
-        study for study in config.figures.learning_rates if config.phase[study].learning_rate_rule.adjusts
-    ]
+    rules = {study: config.phase[study].learning_rate_rule for study in config.figures.learning_rates}
+    studies = [study for study, rule in rules.items() if rule.adjusts and not rule.replays]
     return [layout.phase(study) for study in studies] if len(studies) > 1 else []
 
 

@@ -34,6 +34,11 @@ def _check(config: Configuration) -> None:
     if study is None:
         return
     requirements.require_learning_curves(config, "learning_curves", study)
+    if config.phase[study].learning_rate_rule.adjusts:
+        raise ValueError(
+            f"phase.{study}.learning_rate_rule: figures.learning_curves draws η(t) from the settings; take "
+            "constant, or name another study"
+        )
     period, amplitude = config.figures.learning_curves_cell
     if period not in config.phase[study].periods or amplitude not in config.phase[study].amplitudes:
         raise ValueError(

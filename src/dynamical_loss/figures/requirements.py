@@ -56,10 +56,12 @@ def require_one_rate(config: Configuration, key: str, study: str) -> None:
     Raises:
         ValueError: one line that names the key to change.
     """
-    if not config.trajectories[study].has_one_rate:
+    run = config.trajectories[study]
+    if not run.has_one_rate:
+        cause = "learning_rate_rule" if run.learning_rate_rule.adjusts else "learning_rate_schedule"
         raise ValueError(
-            f"trajectories.{study}.learning_rate_rule: figures.{key} holds λ_max against one 2/η; take a "
-            "constant learning rate, or name another study"
+            f"trajectories.{study}.{cause}: figures.{key} holds λ_max against one 2/η; leave it out, or name "
+            "another study"
         )
 
 

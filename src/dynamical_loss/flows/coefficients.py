@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-_SERIES = 1e-4  # |x| below which log(1 − x)/x is summed: its fourth term is 1e-16 of it
+_SERIES = 1e-4  # |x| below which log(1 − x)/x is summed: the first term left out is 2e-17
 
 
 def negative_gradient(x: jax.Array) -> jax.Array:
@@ -35,6 +35,7 @@ def principal(x: jax.Array) -> jax.Array:
 
     The branch is cut along the negative imaginary axis of 1 − x, and not along the negative real one: along
     a path x > 1 has an imaginary part that is small and changes its sign, and the usual branch would jump.
+    A path may still come to this cut, where x has the real part 1 and a large imaginary one.
 
     Args:
         x: hλ, real or complex, any shape.

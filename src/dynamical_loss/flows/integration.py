@@ -25,7 +25,7 @@ class Followed(NamedTuple):
         parameters: after each step, complex, (step + 1, parameter); NaN from where it was stuck.
         evaluations: of the field up to there, (step + 1,), at most: some stages serve two steps.
         stuck: whether a step could not be integrated within its evaluations, (step + 1,): near a pole of the
-            continued loss they become many.
+            continued loss they become many, and at the cut of the principal flow's logarithm.
     """
 
     parameters: Array

@@ -108,7 +108,7 @@ def sharpness_at_start(known: Known) -> float:
     return float(np.linalg.eigvalsh(np.asarray(jax.hessian(known.loss)(start)))[-1])
 
 
-def paths(order: int, tolerance: float, evaluations: int) -> Paths:
+def paths(tolerance: float, evaluations: int) -> Paths:
     """Follow gradient descent on the quadratic by every flow; see `Paths`."""
     steps = [sharpness / sharpness_at_start(QUADRATIC) for sharpness in PATH_SHARPNESS]
     start, count = np.array(QUADRATIC.start), [0.0] * PATH_STEPS
@@ -116,18 +116,18 @@ def paths(order: int, tolerance: float, evaluations: int) -> Paths:
     descent = [descend(lambda place, _: gradient(place), count, start, step) for step in steps]
     found = []
     for kind in KINDS:
-        follow = _follower(kind, QUADRATIC, order, tolerance, evaluations)
+        follow = _follower(kind, QUADRATIC, tolerance, evaluations)
         found.append([follow(count, start, step).parameters for step in steps])
     return Paths(np.array(descent), np.array(found))
 
 
-def sweep(known: Known, order: int, tolerance: float, evaluations: int) -> Sweep:
+def sweep(known: Known, tolerance: float, evaluations: int) -> Sweep:
     """One step of each size by every flow; see `Sweep`."""
     start, gradient = np.array(known.start), jax.grad(known.loss)
     steps = [sharpness / sharpness_at_start(known) for sharpness in SWEEP_SHARPNESS]
     columns: list[list[tuple[float, float, int, bool]]] = []
     for kind in KINDS:
-        follow = _follower(kind, known, order, tolerance, evaluations)
+        follow = _follower(kind, known, tolerance, evaluations)
         column = []
         for step in steps:
             wanted = descend(lambda place, _: gradient(place), [0.0], start, step)[-1]
@@ -146,8 +146,9 @@ def sweep(known: Known, order: int, tolerance: float, evaluations: int) -> Sweep
 
 
 def _follower(
-    kind: Kind, known: Known, order: int, tolerance: float, evaluations: int
+    kind: Kind, known: Known, tolerance: float, evaluations: int
 ) -> Callable[[Any, Array, float], Followed]:
+    order = len(known.start)  # with as many steps f(H)g is exact
     return follower(
         lambda _, step: field(kind, known.loss, step, order), tolerance=tolerance, evaluations=evaluations
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from dynamical_loss.analysis.cells import runs_of_cell
+from dynamical_loss.errors import UserError
 from dynamical_loss.notation import exact
 from dynamical_loss.results import recorded
 
@@ -34,6 +35,7 @@ class LearningRate(NamedTuple):
         power: p of the drift-adjusted learning rate; None for one that is given beforehand.
         cap: its largest value.
         steps_of: the run whose curvature it follows.
+        constant: c of the rule, of which the paper has 2.
     """
 
     rate: float
@@ -41,6 +43,7 @@ class LearningRate(NamedTuple):
     power: float | None = None
     cap: float | None = None
     steps_of: str = _OWN
+    constant: float = 2.0
 
     @property
     def is_constant(self) -> bool:
@@ -49,14 +52,16 @@ class LearningRate(NamedTuple):
 
     @property
     def follows(self) -> bool:
-        """Whether it follows the curvature of the run itself."""
-        return self.power is not None and self.steps_of == _OWN
+        """Whether it is the paper's rule, which follows the curvature of the run itself."""
+        return self.power is not None and self.steps_of == _OWN and (self.rate, self.constant) == (1.0, 2.0)
 
     def words(self) -> str:
         """As the label of a row."""
         if self.power is None:
             return f"η = {exact(2 * self.rate)} → 0" if self.decays else f"η = {exact(self.rate)}"
         rule = f"DAL, p = {exact(self.power)}, cap {exact(self.cap or 0.0)}"
+        rule += "" if self.constant == 2.0 else f", c = {exact(self.constant)}"
+        rule += "" if self.rate == 1.0 else f", times {exact(self.rate)}"
         others = {_OWN: "", _NEXT: ", another seed's steps", _STATIC_NEXT: ", a static run's steps"}
         return rule + others[self.steps_of]
 
@@ -75,7 +80,8 @@ def learning_rate_of(item: xr.Dataset) -> LearningRate | None:
         return LearningRate(rate, bool(schedule)) if schedule in ([], DECAY) else None
     if schedule:
         return None
-    return LearningRate(rate, False, float(rule["power"]), float(rule["cap"]), rule["steps_of"])
+    power, cap, constant = (float(rule[key]) for key in ("power", "cap", "constant"))
+    return LearningRate(rate, False, power, cap, rule["steps_of"], constant)
 
 
 _LONG_STEPS = 70_000  # of Fig. 4; at the other cells runs are those of Fig. 3
@@ -89,7 +95,7 @@ def runs_of(items: Iterable[xr.Dataset], cell: Cell) -> dict[LearningRate, xr.Da
         cell: where to look; at `LONG` among runs as long as those of Fig. 4, else among shorter ones.
 
     Raises:
-        ValueError: if two diagrams hold the same.
+        UserError: if two diagrams hold the same.
     """
     found: dict[LearningRate, xr.DataArray] = {}
     for item in items:
@@ -99,6 +105,6 @@ def runs_of(items: Iterable[xr.Dataset], cell: Cell) -> dict[LearningRate, xr.Da
         if rate is None or values is None or is_long != (cell == LONG):
             continue
         if rate in found:
-            raise ValueError(f"two studies of {rate.words()} in one cell; leave one out")
+            raise UserError(f"two studies of {rate.words()} in one cell; leave one out")
         found[rate] = values
     return found

@@ -22,7 +22,7 @@ def run(settings: FlowSettings, output: Path) -> None:
         output: the file to write.
     """
     record = Provenance(__name__, settings.model_dump(), [], "float64", Inputs())
-    how = settings.order, settings.tolerance, settings.evaluations
+    how = settings.tolerance, settings.evaluations
     with jax.enable_x64(True):
         paths = known.paths(*how)
         coefficients = np.array([known.coefficient(kind) for kind in KINDS])

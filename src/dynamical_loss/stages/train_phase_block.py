@@ -60,7 +60,7 @@ def run(
         parameters=repeated(parameters),
         period=np.full(count, period),
         amplitude=np.repeat(amplitudes, len(seeds)),
-        learning_rate=np.full(count, settings.base_rate),
+        learning_rate=np.full(count, settings.learning_rate),
         oscillation_end=np.full(count, end),
         seed=np.tile(seeds, len(amplitudes)),
         leader=repeated(problems.leaders(settings, data, seeds)),

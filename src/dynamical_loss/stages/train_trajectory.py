@@ -49,7 +49,7 @@ def run(
     problem = dataclasses.replace(problem, keeps_state=settings.snapshots.optimiser_state)
     count = sum(leaf[0].size for leaf in jax.tree.leaves(parameters))
     leader = problems.leaders(settings, data, [seed])
-    rates, amplitudes = [settings.base_rate], [settings.amplitude]
+    rates, amplitudes = [settings.learning_rate], [settings.amplitude]
     runs = Runs(parameters, [settings.period], amplitudes, rates, [end], [seed], leader)
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)

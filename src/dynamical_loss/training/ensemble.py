@@ -88,7 +88,8 @@ def train_ensemble(
             raise ValueError(f"batches of {problem.batch_size} from {len(problem.train_inputs)} samples")
         if runs.seed is None:
             raise ValueError("batches need seeds of their order")
-    if problem.step_size is not None and problem.step_size.replayed != (runs.leader is not None):
+    replayed = problem.step_size is not None and problem.step_size.replayed
+    if replayed != (runs.leader is not None):
         raise ValueError("steps are replayed from leaders, and there are leaders for nothing else")
     if engine == "fused" and (problem.perceptron is None or jax.default_backend() != "cpu"):
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")

@@ -9,6 +9,7 @@ from claim_results import changed
 from dynamical_loss import claims
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.config.analysis import BootstrapSettings
+from dynamical_loss.paper.learning_rates import learning_rate_of
 from learning_rate_results import DECAY, dal, study
 
 
@@ -100,3 +101,21 @@ def test_another_schedule_is_none_of_the_study_s():
     other = study(0.99, 0.99, learning_rate_schedule=[[0.0, 1.0], [1.0, 0.5]])
     assert rows(*WHOLE, other)["adjusted_rate_static_fixed"].measured_value == pytest.approx(0.1)
     assert np.isnan(rows(other)["adjusted_rate_static"].measured_value)
+
+
+def test_without_the_seeds_that_choose_nothing_is_chosen():
+    late = [item.isel(seed=slice(5, None)) for item in WHOLE]
+    row = rows(*late)["adjusted_rate_static"]
+    assert row.verdict is Verdict.NOT_TESTED
+    assert "lacks some of the first 5 seeds" in row.rule
+
+
+def test_a_rule_of_another_form_does_not_compete():
+    """Its η or constant differs; it has words of its own."""
+    others = [
+        dal(0.99, 0.99, choosing=(0.99, 0.99), learning_rate=0.5),
+        dal(0.99, 0.99, choosing=(0.99, 0.99), constant=1.0),
+    ]
+    assert rows(*WHOLE, *others)["adjusted_rate_static"].measured_value == pytest.approx(0.2)
+    words = [learning_rate_of(item).words() for item in others]
+    assert words == ["DAL, p = 1, cap 2, times 0.5", "DAL, p = 1, cap 2, c = 1"]

@@ -312,7 +312,8 @@ def test_pieces_of_a_relu_network_are_followed_like_smooth_losses():
     np.testing.assert_allclose(part.parameters[-1], whole.parameters[-1], atol=1e-9)
 
 
-def test_a_flow_that_meets_a_pole_is_recorded_as_stuck():
+def test_a_flow_that_cannot_be_integrated_is_recorded_as_stuck():
+    """The cosine has no pole: hλ comes to the cut of the logarithm."""
     found, _ = ended("principal", cosine, np.array([math.pi - 0.1]), 3.0, count=4, evaluations=700)
     assert found.stuck.any()
     first = int(found.stuck.argmax())
