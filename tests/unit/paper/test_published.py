@@ -51,6 +51,11 @@ INPUTS = {
         f"phase/ingredient_{name}.nc"
         for name in ("whole", "random_order", "random_groups", "in_phase", "unnormalised", "one_cycle")
     ],
+    "learning_rates": [
+        f"phase/{path.stem}.nc"
+        for pattern in ("rate_*", "dal_*", "long_*")
+        for path in sorted((DATA / "phase").glob(f"{pattern}.nc"))
+    ],
 }
 
 PROTOCOLS = {
