@@ -125,6 +125,12 @@ CONTRACT = {
         **dimensions("hessian_min_eigenvalue", over="snapshot_step"),
     },
     "instabilities/*.nc": dimensions("event_start", "event_finish", over="event"),
+    "flow/known_losses.nc": {
+        **dimensions("coefficient_real", "coefficient_imaginary", over="flow curvature"),
+        **dimensions("path_descent", over="path step coordinate"),
+        **dimensions("path_real", "path_imaginary", over="flow path step coordinate"),
+        **dimensions("error", "evaluations", "stuck", over="loss flow sharpness"),
+    },
     "threshold/scaling.nc": {
         **dimensions("threshold", over="learning_rate width seed"),
         **dimensions("exponent", over="definition width"),
@@ -235,7 +241,7 @@ def test_editing_the_shared_style_renders_all_figures_and_nothing_else(project):
 def after_training(whole, **training):
     """The plan that makes everything anew from these training jobs on."""
     kept = {rule: count for rule, count in whole.jobs.items() if rule not in TRAINING}
-    del kept["prepare_dataset"]
+    del kept["prepare_dataset"], kept["trace_known_losses"]
     return {**kept, **training}
 
 
@@ -246,8 +252,9 @@ def test_editing_what_engines_share_retrains_everything(project, whole):
     project.edit("training/ensemble.py")
     plan = project.plan()
     expected = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
-    assert plan.jobs == expected | {"render_figure": len(FIGURES) - 1}
-    assert plan.starting("Rendering") == FIGURES - {"fig2_spiral_dataset"}
+    untrained = {"fig2_spiral_dataset", "figF1_known_losses"}
+    assert plan.jobs == expected | {"render_figure": len(FIGURES - untrained)}
+    assert plan.starting("Rendering") == FIGURES - untrained
 
 
 @pytest.mark.parametrize(
@@ -310,7 +317,7 @@ def test_another_version_of_a_package_remakes_what_it_computes(project, whole, p
     lock.write_text(text, encoding="utf-8")
     trained = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
     expected = {
-        "jax": trained | {"render_figure": len(FIGURES) - 1},
+        "jax": trained | {"trace_known_losses": 1, "render_figure": len(FIGURES) - 1},
         "matplotlib": {"render_figure": len(FIGURES)},
         "snakemake": {},
     }
@@ -474,8 +481,8 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
         expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10)) * draws
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
-    # Fig. S6 to S10 belong to studies of their own.
-    assert plan.jobs["render_figure"] == len(FIGURES) - 5
+    # Fig. S6 to S10, F7 and F8 belong to studies of their own.
+    assert plan.jobs["render_figure"] == len(FIGURES) - 7
 
 
 def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):
