@@ -224,7 +224,7 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("jax", {*TRAINING, *PROBES, "aggregate_phase"}),  # whose settings name an optimiser
+        ("jax", {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims"}),  # settings name an optimiser
         ("numba", {"fused"}),
         ("matfree", PROBES),
         ("neural-tangents", PROBES),  # imported by a name that is put together
