@@ -174,7 +174,7 @@ def test_nothing_moves_between_host_and_device_within_a_stretch():
     )
     stops = jax.device_put(stops)
     with jax.transfer_guard("disallow"):
-        (parameters, _, _), _, _ = program(samples, placed, state, stops)
+        (parameters, *_), _, _ = program(samples, placed, state, stops)
         with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
             program(samples, run, state, stops)
     moves = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (parameters, state[0])), strict=True)]

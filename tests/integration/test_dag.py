@@ -607,7 +607,8 @@ def test_without_protocols_there_is_no_table_of_them(empty):
     assert "evaluate_protocols" not in plan.jobs
     assert "gather_draws" not in plan.jobs
     # Those of images that belong to studies of their own are not in the default.
-    assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES - {"figS9_regime", "figS10_questions"}
+    own = {"figS9_regime", "figS10_questions", "figF7_learning_rates", "figF8_power_and_cap"}
+    assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES - own
 
 
 def test_only_small_datasets_are_made_beside_snakemake(empty):

@@ -138,7 +138,7 @@ class LearningRateRule(Settings):
     )
     steps_of: Literal["own_run", "next_seed", "static_next_seed"] = Field(
         "own_run",
-        description="whose curvature dal follows: that of the run; or that of another one from the next "
+        description="whose curvature dal follows: that of the run; or that of one from the next "
         "initial seed, whose steps are replayed, under the same loss or the static one",
     )
 
@@ -162,7 +162,7 @@ class LearningRateRule(Settings):
 
     @property
     def replays(self) -> bool:
-        """Whether it takes the steps of another run."""
+        """Whether it takes the steps of a run beside it."""
         return self.adjusts and self.steps_of != "own_run"
 
 
