@@ -25,6 +25,24 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef uint16_t bfloat16;
+// The widest vectors of the processor, and how many of its registers hold sums: the others hold operands.  A tile that
+// needs more of them is kept in memory, which is several times slower.
+#if defined(__AVX512F__)
+#define VECTOR_LANES 16
+#elif defined(__AVX__)
+#define VECTOR_LANES 8
+#else
+#define VECTOR_LANES 4
+#endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define ROWS_OF_ONE 16
+#define ROWS_OF_TWO 12
+#else
+#define ROWS_OF_ONE 12
+#define ROWS_OF_TWO 6
+#endif
+
+typedef float vector __attribute__((vector_size(4 * VECTOR_LANES), aligned(4)));
 typedef float v16 __attribute__((vector_size(64), aligned(4)));
 typedef float v4 __attribute__((vector_size(16), aligned(4)));
 
@@ -72,14 +90,14 @@ typedef struct {
 // float32 -----------------------------------------------------------------------------------------------------------
 
 #define NUMBER(place) (*(place))
-#define TERM_V16(sum, x, y) ((sum) + (x) * *(const v16 *)(y))
+#define TERM_VECTOR(sum, x, y) ((sum) + (x) * *(const vector *)(y))
 #define TERM_V4(sum, x, y) ((sum) + (x) * *(const v4 *)(y))
 #define TERM_ONE(sum, x, y) ((sum) + (x) * *(y))
 
-STRIP(strip32, float, float, v16, 16, 1, NUMBER, TERM_V16, 12, 2)
-STRIP(strip16, float, float, v16, 16, 1, NUMBER, TERM_V16, 16, 1)
-STRIP(strip4, float, float, v4, 4, 1, NUMBER, TERM_V4, 16, 1)
-STRIP(strip1, float, float, float, 1, 1, NUMBER, TERM_ONE, 16, 1)
+STRIP(strip_two, float, float, vector, VECTOR_LANES, 1, NUMBER, TERM_VECTOR, ROWS_OF_TWO, 2)
+STRIP(strip_one, float, float, vector, VECTOR_LANES, 1, NUMBER, TERM_VECTOR, ROWS_OF_ONE, 1)
+STRIP(strip4, float, float, v4, 4, 1, NUMBER, TERM_V4, ROWS_OF_ONE, 1)
+STRIP(strip1, float, float, float, 1, 1, NUMBER, TERM_ONE, ROWS_OF_ONE, 1)
 
 typedef struct {
   long samples, rows, columns, inputs, outputs, side, padding;  // of the images and the kernel
@@ -106,7 +124,7 @@ static void convolve(float *frame, const float *images, const float *kernel, flo
   for (long n = 0; n < s.samples; n++, result += s.result_rows * s.result_columns * s.outputs) {
     frame_of(frame, images + n * s.rows * s.columns * s.inputs, s);
     long c = 0;
-    ROWS_OF(strip32, 32) ROWS_OF(strip16, 16) ROWS_OF(strip4, 4) ROWS_OF(strip1, 1)
+    ROWS_OF(strip_two, 2 * VECTOR_LANES) ROWS_OF(strip_one, VECTOR_LANES) ROWS_OF(strip4, 4) ROWS_OF(strip1, 1)
   }
 }
 
@@ -124,7 +142,7 @@ static void kernel_gradient(float *frame, const float *images, const float *cota
   for (long n = 0; n < s.samples; n++, cotangent += s.result_rows * s.result_columns * s.outputs) {
     frame_of(frame, images + n * s.rows * s.columns * s.inputs, s);
     long c = 0;
-    GRADIENTS_OF(strip32, 32) GRADIENTS_OF(strip16, 16) GRADIENTS_OF(strip4, 4) GRADIENTS_OF(strip1, 1)
+    GRADIENTS_OF(strip_two, 2 * VECTOR_LANES) GRADIENTS_OF(strip_one, VECTOR_LANES) GRADIENTS_OF(strip4, 4) GRADIENTS_OF(strip1, 1)
   }
 }
 
