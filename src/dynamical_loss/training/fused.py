@@ -39,17 +39,16 @@ def _weights_along(
 
 def program(problem: Problem, schedule: Schedule, precision: Precision) -> Program:
     """One run after the other in the fused loop."""
-    assert problem.perceptron is not None
-    rule, dtype = problem.step_size, np.dtype(precision)
+    perceptron, rule, dtype = problem.perceptron, problem.step_size, np.dtype(precision)
+    assert perceptron is not None
 
     def loop_with(rule: DriftAdjusted | None) -> fused_loop.Loop:
-        assert problem.perceptron is not None
         return fused_loop.Loop(
             problem.train_inputs,
             problem.train_targets,
             problem.validation_inputs,
             problem.validation_targets,
-            network=problem.perceptron,
+            network=perceptron,
             precision=precision,
             rule=rule,
         )

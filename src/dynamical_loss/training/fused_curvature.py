@@ -26,37 +26,44 @@ from dynamical_loss.training.fused_tuples import (
 
 
 @njit(inline="always")
-def gradient_square(
-    weights, direction, kept, buffer, errors, row, zero_features, zero_classes, zero_logits, zero_sums, bias
-):  # pragma: no cover
-    """Fill `direction` with the gradient, and `kept` with the sums of each unit; |g|²."""
+def unit_sums(weights, kept, buffer, errors, zeros):  # pragma: no cover
+    """Fill `kept` with the sums of each unit over its active samples, of the rows of errors and products."""
+    row, zero_features, _, zero_logits, zero_sums = zeros
+    hidden_bias, hidden_kernel, _, _ = weights
+    width, size = hidden_bias.shape[0], len(zero_sums) * len(zero_logits)
+    for j in range(0, width, 2):
+        # Two units a pass, which halves the loads.
+        other = min(j + 1, width - 1)
+        unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
+        other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
+        sums, other_sums = sums_of_two(buffer, errors, row, unit, other_unit, zero_sums, zero_features)
+        store_rows(kept, j * size, 1, sums)
+        store_rows(kept, other * size, 1, other_sums)
+
+
+@njit(inline="always")
+def gradient_square(weights, direction, kept, buffer, errors, zeros, bias):  # pragma: no cover
+    """Fill `direction` with the gradient, of which `kept` has the units' sums; |g|²."""
+    row, zero_features, zero_classes, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, to_output_bias, to_output_kernel = direction
-    width, classes, zero = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
-    square = zero
+    width, classes, square = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
     if bias:
         gradient = complete(row_sums(buffer, errors, row, zero_logits), zero_classes)
         store(to_output_bias, 0, 1, gradient)
         square += dot(gradient, gradient)
-    size = len(zero_sums) * len(zero_logits)
-    for j in range(0, width, 2):
-        other = min(j + 1, width - 1)
-        unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
-        other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
-        both = sums_of_two(buffer, errors, row, unit, other_unit, zero_sums, zero_features)
-        for i in range(j, other + 1):
-            offset, into = unit if i == j else other_unit
-            sums = both[0] if i == j else both[1]
-            store_rows(kept, i * size, 1, sums)
-            out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
-            out_gradient = complete(combine((offset, *into), sums, zero_logits), zero_classes)
-            into_gradient = dots(sums, out)
-            store(to_hidden_kernel, i, width, into_gradient[1:])
-            store(to_output_kernel, i * classes, 1, out_gradient)
-            square += dot(into_gradient[1:], into_gradient[1:]) + dot(out_gradient, out_gradient)
-            if bias:
-                to_hidden_bias[i] = into_gradient[0]
-                square += into_gradient[0] * into_gradient[0]
+    for i in range(width):
+        sums = load_rows(kept, i * len(zero_sums) * len(zero_logits), 1, zero_sums)
+        there = (hidden_bias[i], *load(hidden_kernel, i, width, zero_features))
+        out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
+        out_gradient = complete(combine(there, sums, zero_logits), zero_classes)
+        into_gradient = dots(sums, out)
+        store(to_hidden_kernel, i, width, into_gradient[1:])
+        store(to_output_kernel, i * classes, 1, out_gradient)
+        square += dot(into_gradient[1:], into_gradient[1:]) + dot(out_gradient, out_gradient)
+        if bias:
+            to_hidden_bias[i] = into_gradient[0]
+            square += into_gradient[0] * into_gradient[0]
     return square
 
 
@@ -116,34 +123,26 @@ def tangent_errors(
 
 
 @njit(inline="always")
-def product_square(
-    weights, direction, kept, buffer, errors, row, zero_features, zero_classes, zero_logits, zero_sums, bias
-):  # pragma: no cover
-    """|Hg|², from the rows of R-errors and their products with the inputs."""
+def product_square(weights, direction, kept, changed, buffer, errors, zeros, bias):  # pragma: no cover
+    """|Hg|², from the rows of R-errors, and the units' sums of errors and, `changed`, of R-errors."""
+    row, zero_features, zero_classes, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, _, to_output_kernel = direction
-    width, classes, zero = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
-    square = zero
+    width, classes, square = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
     if bias:
         change = complete(row_sums(buffer, errors, row, zero_logits), zero_classes)
         square += dot(change, change)
-    size = len(zero_sums) * len(zero_logits)
-    for j in range(0, width, 2):
-        other = min(j + 1, width - 1)
-        unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
-        other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
-        both = sums_of_two(buffer, errors, row, unit, other_unit, zero_sums, zero_features)
-        for i in range(j, other + 1):
-            offset, into = unit if i == j else other_unit
-            changed = both[0] if i == j else both[1]
-            sums = load_rows(kept, i * size, 1, zero_sums)
-            towards = (to_hidden_bias[i], *load(to_hidden_kernel, i, width, zero_features))
-            out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
-            to_out = relative(load(to_output_kernel, i * classes, 1, zero_classes), zero_logits)
-            out_change = combine((offset, *into), changed, combine(towards, sums, zero_logits))
-            out_change = complete(out_change, zero_classes)
-            into_change = add_scaled(buffer.dtype.type(1), dots(changed, out), dots(sums, to_out))
-            square += dot(into_change[1:], into_change[1:]) + dot(out_change, out_change)
-            if bias:
-                square += into_change[0] * into_change[0]
+    for i in range(width):
+        place = i * len(zero_sums) * len(zero_logits)
+        sums, r_sums = load_rows(kept, place, 1, zero_sums), load_rows(changed, place, 1, zero_sums)
+        there = (hidden_bias[i], *load(hidden_kernel, i, width, zero_features))
+        towards = (to_hidden_bias[i], *load(to_hidden_kernel, i, width, zero_features))
+        out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
+        to_out = relative(load(to_output_kernel, i * classes, 1, zero_classes), zero_logits)
+        out_change = combine(there, r_sums, combine(towards, sums, zero_logits))
+        out_change = complete(out_change, zero_classes)
+        into_change = add_scaled(buffer.dtype.type(1), dots(r_sums, out), dots(sums, to_out))
+        square += dot(into_change[1:], into_change[1:]) + dot(out_change, out_change)
+        if bias:
+            square += into_change[0] * into_change[0]
     return square

@@ -29,7 +29,13 @@ import numpy.typing as npt
 
 from dynamical_loss.training import fused_curvature, fused_passes, fused_tuples
 from dynamical_loss.training.compiled import Compiled
-from dynamical_loss.training.fused_curvature import gradient_square, product_square, tangent, tangent_errors
+from dynamical_loss.training.fused_curvature import (
+    gradient_square,
+    product_square,
+    tangent,
+    tangent_errors,
+    unit_sums,
+)
 from dynamical_loss.training.fused_passes import forward, multiply, right, sums_of_two, update
 from dynamical_loss.training.fused_tuples import OPTIONS, load, polynomial
 from dynamical_loss.training.step_size import DriftAdjusted
@@ -106,6 +112,7 @@ def _compiled(
     logits = features * row
     outputs, products = logits + followed * row, logits + (followed + classes) * row
     changes = products + (features + 1) * followed * row
+    zeros = (row, zero_features, zero_classes, zero_logits, zero_sums)
     validation_logits = features * validation_row
     smallest, coefficients, integer, mantissa_bits, exponent_bias = _exponential(dtype)
     log2_e, ln2, half, share = (real(x) for x in (1 / math.log(2), math.log(2), 0.5, 1 / samples))
@@ -124,7 +131,7 @@ def _compiled(
         rule,
         direction,
         towards,
-        kept_sums,
+        sums_of_units,
         class_weight,
         updates,
         recorded,
@@ -212,19 +219,9 @@ def _compiled(
             multiply(buffer, products, features, followed, row)
             if adjusted:
                 # As with a learning rate of 1; it is worked out from these, and then the step is taken.
-                square = gradient_square(
-                    weights,
-                    towards,
-                    kept_sums,
-                    buffer,
-                    products,
-                    row,
-                    zero_features,
-                    zero_classes,
-                    zero_logits,
-                    zero_sums,
-                    bias,
-                )
+                kept_sums, changed_sums = sums_of_units
+                unit_sums(weights, kept_sums, buffer, products, zeros)
+                square = gradient_square(weights, towards, kept_sums, buffer, products, zeros, bias)
                 tangent(weights, towards, buffer, changes, row, zero_features, zero_classes, zero_logits)
                 tangent_errors(
                     buffer,
@@ -239,18 +236,9 @@ def _compiled(
                     cross_entropy,
                 )
                 multiply(buffer, products, features, followed, row)
+                unit_sums(weights, changed_sums, buffer, products, zeros)
                 product = product_square(
-                    weights,
-                    towards,
-                    kept_sums,
-                    buffer,
-                    products,
-                    row,
-                    zero_features,
-                    zero_classes,
-                    zero_logits,
-                    zero_sums,
-                    bias,
+                    weights, towards, kept_sums, changed_sums, buffer, products, zeros, bias
                 )
                 degree, constant, cap = rule
                 factor = constant / np.sqrt(product / square) ** degree
@@ -336,7 +324,8 @@ class Loop:
         )
         real = self._real.type
         self._rule = tuple(map(real, (rule.power, rule.constant, rule.cap) if rule else (0, 0, 0)))
-        self._kept_sums = np.zeros(network.width * (features + 1) * classes if rule else 0, self._real)
+        size = network.width * (features + 1) * classes if rule else 0
+        self._sums_of_units = tuple(np.zeros(size, self._real) for _ in range(2))
         # Inputs; logits; outputs; errors and their products with the inputs; how logits change.
         self._buffer = self._rows(train_inputs, features + 2 * classes + (features + 2) * classes)
         self._validation = self._rows(validation_inputs, features + classes)
@@ -394,7 +383,7 @@ class Loop:
             self._rule,
             direction,
             self._views(direction),
-            self._kept_sums,
+            self._sums_of_units,
             class_weight,
             updates,
             recorded,
