@@ -36,16 +36,22 @@ def field(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
     """
 
     def at(parameters: jax.Array) -> jax.Array:
-        gradient, product, third = _derivatives(loss, parameters)
+        gradient: jax.Array
+        product: MatVec
+        gradient, product = jax.linearize(jax.grad(loss, holomorphic=True), parameters)
+        found: jax.Array
         if kind == "gradient":
-            return -gradient
-        if kind == "regularised":
-            return -gradient - step / 2 * product(gradient)
-        if kind == "third_order":
-            once = product(gradient)
-            return -gradient - step / 2 * once - step**2 * (product(once) / 3 + third(gradient) / 12)
-        found = _principal(product, gradient, step, order)
-        return found - step**2 / 12 * third(gradient) if kind == "principal_and_next" else found
+            found = -gradient
+        elif kind == "regularised":
+            found = -gradient - step / 2 * product(gradient)
+        elif kind == "third_order":
+            once, third = product(gradient), third_derivative(loss, parameters, gradient)
+            found = -gradient - step / 2 * once - step**2 * (product(once) / 3 + third / 12)
+        else:
+            found = _principal(product, gradient, step, order)
+            if kind == "principal_and_next":
+                found -= step**2 / 12 * third_derivative(loss, parameters, gradient)
+        return found
 
     return at
 
@@ -76,23 +82,13 @@ def principal_of_pieces(loss: Loss, step: float | jax.Array, order: int) -> Fiel
 
 def third_derivative(loss: Loss, parameters: jax.Array, vector: jax.Array) -> jax.Array:
     """D(v) = ∇³E[v, v, ·], the gradient of vᵀHv with v held; along an eigenvector the gradient of its λ."""
-    return _derivatives(loss, parameters)[2](vector)
 
-
-def _derivatives(loss: Loss, parameters: jax.Array) -> tuple[jax.Array, MatVec, MatVec]:
-    """Gradient, v → Hv and v → D(v)."""
-    slope = jax.grad(loss, holomorphic=True)
-    gradient, product = jax.linearize(slope, parameters)
-
-    def third(vector: jax.Array) -> jax.Array:
-        def along(place: jax.Array) -> jax.Array:
-            once: jax.Array = jax.jvp(slope, (place,), (vector,))[1]
-            return once
-
-        found: jax.Array = jax.jvp(along, (parameters,), (vector,))[1]
+    def product(place: jax.Array) -> jax.Array:
+        found: jax.Array = jax.jvp(jax.grad(loss, holomorphic=True), (place,), (vector,))[1]
         return found
 
-    return gradient, product, third
+    changed: jax.Array = jax.jvp(product, (parameters,), (vector,))[1]
+    return changed
 
 
 def _principal(product: MatVec, gradient: jax.Array, step: float | jax.Array, order: int) -> jax.Array:
