@@ -68,8 +68,7 @@ def require_analysable(where: str, run: TrajectorySettings, losses: Sequence[str
     """
     if run.record_every != 1:
         raise ValueError(f"{where}.record_every: instabilities show from step to step; set it to 1")
-    if not run.has_one_rate:
-        cause = "learning_rate_rule" if run.learning_rate_rule.adjusts else "learning_rate_schedule"
-        raise ValueError(f"{where}.{cause}: instabilities are held against one learning rate; leave it out")
+    if key := run.changes_rate:
+        raise ValueError(f"{where}.{key}: instabilities are held against one learning rate; leave it out")
     if "weighted" not in losses:
         raise ValueError(f"{where}: instabilities need the weighted loss; add it to hessian.losses")

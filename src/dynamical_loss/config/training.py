@@ -256,9 +256,11 @@ class TrainingSettings(Settings):
         return points
 
     @property
-    def has_one_rate(self) -> bool:
-        """Whether every step has the same learning rate."""
-        return not self.learning_rate_schedule and not self.learning_rate_rule.adjusts
+    def changes_rate(self) -> str | None:
+        """The key by which the learning rate changes from step to step; None if it does not."""
+        if self.learning_rate_rule.adjusts:
+            return "learning_rate_rule"
+        return "learning_rate_schedule" if self.learning_rate_schedule else None
 
     def _only(self, kind: type[Part]) -> Part:
         """The settings of this group that belong to one of its base classes."""

@@ -56,12 +56,10 @@ def require_one_rate(config: Configuration, key: str, study: str) -> None:
     Raises:
         ValueError: one line that names the key to change.
     """
-    run = config.trajectories[study]
-    if not run.has_one_rate:
-        cause = "learning_rate_rule" if run.learning_rate_rule.adjusts else "learning_rate_schedule"
+    if changing := config.trajectories[study].changes_rate:
         raise ValueError(
-            f"trajectories.{study}.{cause}: figures.{key} holds λ_max against one 2/η; leave it out, or name "
-            "another study"
+            f"trajectories.{study}.{changing}: figures.{key} holds λ_max against one 2/η; leave it out, or "
+            "name another study"
         )
 
 

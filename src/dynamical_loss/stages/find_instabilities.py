@@ -35,6 +35,12 @@ def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output:
     probes = inputs.read(spectrum, ["hessian_eigenvalue"], made_by="probe_spectrum")
     inputs.require_made_from(spectrum, trajectory)
     origin = recorded.settings_of(path)
+    rule = recorded.setting(origin, "learning_rate_rule.kind", "constant")
+    if rule != "constant" or recorded.setting(origin, "learning_rate_schedule"):
+        raise UserError(
+            f"{trajectory} was trained with a learning rate that changes, and instabilities are held against "
+            "one; give a run with a constant one"
+        )
     record = Provenance(
         __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64", inputs
     )

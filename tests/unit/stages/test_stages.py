@@ -570,6 +570,34 @@ def test_the_loss_rule_needs_every_step(folder, tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("changed", "rates"),
+    [
+        ({"learning_rate_rule": {"kind": "dal", "constant": 0.1, "cap": 0.2}}, (0.2, 0.1)),
+        ({"learning_rate_schedule": [[0, 1], [1, 0]]}, (1.0, 0.0)),
+    ],
+)
+def test_instabilities_are_held_against_one_learning_rate(folder, tmp_path, changed, rates):
+    """η(t) is in the trajectory's file, and no threshold is compared with a number that it is not."""
+    settings = {**TRAJECTORY, **changed}
+    command(
+        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
+        "--settings", json.dumps(settings), "--output", tmp_path / "t.nc",
+    )  # fmt: skip
+    found = netcdf.read(tmp_path / "t.nc")["learning_rate"].values / settings["learning_rate"]
+    assert found.max() == pytest.approx(rates[0])
+    assert found.min() <= rates[1]
+    command(
+        "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", tmp_path / "t.nc",
+        "--settings", '{"hessian": {"modes": 1, "order": 5}}', "--output", tmp_path / "s.nc",
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"t\.nc was trained with a learning rate that changes"):
+        command(
+            "find-instabilities", "--trajectory", tmp_path / "t.nc", "--spectrum", tmp_path / "s.nc",
+            "--output", tmp_path / "c.nc",
+        )  # fmt: skip
+
+
 def test_a_settings_file_may_be_yaml(folder, tmp_path):
     (tmp_path / "settings.yaml").write_text(
         "model: {width: 6}\nsteps: 60\nrecord_every: 20\n", encoding="utf-8"
