@@ -40,7 +40,7 @@ def swarm(
 
 
 def row(axis: Axes, line: int, values: Floats) -> None:
-    """Few runs as dots on a line of their own, with mean and 95 % Student interval below it.
+    """Runs as dots about a line of their own, with mean and 95 % Student interval below it.
 
     Args:
         axis: where to.
@@ -49,7 +49,7 @@ def row(axis: Axes, line: int, values: Floats) -> None:
     """
     axis.plot(
         values,
-        np.full(len(values), line),
+        line + swarm(values, spacing=0.12, widest=0.36),
         linestyle="none",
         marker="o",
         markersize=2.5,
@@ -59,7 +59,7 @@ def row(axis: Axes, line: int, values: Floats) -> None:
     mean, half = student_interval(values)
     axis.errorbar(
         [float(mean)],
-        [line + 0.25],
+        [line + 0.33],
         xerr=[np.nan_to_num(float(half))],
         fmt="|",
         color="black",
