@@ -13,7 +13,7 @@ START, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
 ROOMS = (
     "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
     "optimisers", "results",
-    "datasets", "models", "config", "losses", "training", "probes", "flows", "analysis", "paper", "claims",
+    "datasets", "models", "config", "losses", "training", "flows", "probes", "analysis", "paper", "claims",
     "figures", "resources", "remedies", "stages", "cli",
 )  # fmt: skip
 # Small modules that everybody uses would hide the rest of the picture.

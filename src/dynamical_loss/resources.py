@@ -148,6 +148,9 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes
+    if settings.alignment:
+        # A gradient for each class, and passes of which two dozen are forward ones.
+        products += kept * (shape.classes + 12)
     if settings.batches is not None:
         # For each batch a product with the Hessian of all samples, and less than another of its own.
         along = settings.batches

@@ -71,6 +71,11 @@ class ProbeSettings(Settings):
     hessian: HessianSettings = Field(HessianSettings(), description="Hessian eigenvalues")
     ntk: NTKSettings | None = Field(None, description="NTK eigenvalues; null: not probed")
     density: DensitySettings | None = Field(None, description="Hessian density; null: not probed")
+    alignment: bool = Field(
+        False,
+        description="share of the gradient along each eigenvector, and what each class adds to the curvature "
+        "and to the change by a step (Fig. F5, F9)",
+    )
     batches: BatchSettings | None = Field(
         None, description="curvature along gradients of batches, trace, Gauss-Newton; null: not probed"
     )
@@ -117,6 +122,11 @@ class ProbeSettings(Settings):
                 raise ValueError(
                     f"ntk.notebook_samples: there are no more than {samples} samples; take fewer"
                 )
+        if self.alignment and "weighted" not in self.hessian.losses:
+            raise ValueError(
+                "alignment: the gradient is that of the weighted loss; add it to hessian.losses, or leave "
+                "alignment out"
+            )
         if self.optimiser is not None and not remembers:
             raise ValueError(
                 "optimiser: the run's snapshots lack what the optimiser remembers; set "

@@ -11,7 +11,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.settings import Settings
@@ -161,4 +161,16 @@ class ModelSettings(Settings):
     @property
     def hidden_layer(self) -> HiddenLayer | None:
         """What the fused loop needs to know of it; None for a network that is one for XLA alone."""
+        return None
+
+    def unit_of(self, parameters: Any) -> Any:
+        """Which hidden unit each parameter belongs to; None for a network whose units share parameters.
+
+        Args:
+            parameters: of the network, a pytree of arrays.
+
+        Returns:
+            a pytree of the same structure and shapes, of whole numbers from 0; −1 where there is no unit.
+        """
+        del parameters
         return None

@@ -92,13 +92,21 @@ def extreme_eigenvalues(
     Raises:
         ValueError: if `parameters` is not flat, or `modes` exceeds what `order` steps can give.
     """
+    return extreme_eigenpairs(loss, parameters, modes=modes, order=order, key=key)[0]
+
+
+def extreme_eigenpairs(
+    loss: Loss, parameters: jax.Array, *, modes: int, order: int, key: jax.Array
+) -> tuple[HessianSpectrum, jax.Array]:
+    """What `extreme_eigenvalues` gives, and the eigenvectors of the largest, (parameter, modes)."""
     check_modes(modes, order, parameters.size)
     matvec = hessian_vector_product(loss, parameters)
     ritz = lanczos(matvec, dimension=parameters.size, order=order, key=key, dtype=parameters.dtype)
     ends = (*range(modes), -1)
     value = ritz.value[jnp.asarray(ends)]
-    residual = residual_norm(matvec, value, ritz.vector(ends))
-    return HessianSpectrum(value[:-1], residual[:-1], value[-1], residual[-1])
+    vector = ritz.vector(ends)
+    residual = residual_norm(matvec, value, vector)
+    return HessianSpectrum(value[:-1], residual[:-1], value[-1], residual[-1]), vector[:, :-1]
 
 
 def spectral_density(

@@ -18,7 +18,7 @@ from dynamical_loss.config.probes import BatchSettings, ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.models.network import apply_function, initial_parameters
-from dynamical_loss.probes import batches, hessian, ntk, optimiser
+from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser
 from dynamical_loss.results import netcdf
 
 Samples = tuple[jax.Array, jax.Array]
@@ -82,21 +82,39 @@ def _probe(
     example = jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, inputs.shape[1:], [0]))
     example = jax.tree.map(lambda leaf: jnp.asarray(leaf, training.precision), example)
     _, unravel = ravel_pytree(example)
+    labels = training.model.unit_of(example)
+    units = None if labels is None else np.asarray(ravel_pytree(labels)[0], np.int64)
     make_optimiser = optimisers.optimiser(
         training.optimiser.kind, training.optimiser.arguments, training.optimiser.weight_decay
     )
     _, unravel_all = ravel_pytree((example, make_optimiser(0.1).init(example)))
     steps, parameters, class_weight = snapshots[:3]
 
-    def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
-        def weighted(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-            return losses.weighted_loss(
-                loss, apply(unravel(flat), inputs), targets, weights, by_output=by_output
-            )
+    def over(samples: Samples, mean: Callable[..., jax.Array]) -> Callable[[jax.Array], jax.Array]:
+        """A mean over these samples, as a function of the flat parameters, from one of logits and targets."""
 
-        if convolutional and len(inputs) > _SAMPLES:
-            return lambda flat: mean_in_parts(weighted, flat, samples, _SAMPLES)
-        return lambda flat: weighted(flat, *samples)
+        def of_some(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
+            return mean(apply(unravel(flat), inputs), targets)
+
+        if convolutional and len(samples[0]) > _SAMPLES:
+            return lambda flat: mean_in_parts(of_some, flat, samples, _SAMPLES)
+        return lambda flat: of_some(flat, *samples)
+
+    def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
+        return over(
+            samples,
+            lambda logits, targets: losses.weighted_loss(loss, logits, targets, weights, by_output=by_output),
+        )
+
+    def parts(samples: Samples) -> alignment.Parts:
+        def of_classes(logits: jax.Array, targets: jax.Array) -> jax.Array:
+            def of_one(chosen: jax.Array) -> jax.Array:
+                return losses.weighted_loss(loss, logits, targets, chosen, by_output=by_output)
+
+            # The weighted loss is linear in the weights.
+            return jax.vmap(of_one)(jnp.eye(data.classes, dtype=logits.dtype))
+
+        return over(samples, of_classes)
 
     def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
         step, flat, weights, rate, remembered = item
@@ -104,13 +122,28 @@ def _probe(
         key = jax.random.fold_in(jax.random.key(settings.seed), step)
         result: dict[str, Any] = {}
         for kind in settings.hessian.losses:
-            result[kind] = hessian.extreme_eigenvalues(
+            result[kind], vectors = hessian.extreme_eigenpairs(
                 objective(weights if kind == "weighted" else jnp.ones_like(weights), samples),
                 flat,
                 modes=settings.hessian.modes,
                 order=settings.hessian.order,
                 key=key,
             )
+            if kind == "weighted" and settings.alignment:
+                result["alignment"] = alignment.alignment(
+                    parts(samples),
+                    weights.astype(flat.dtype),
+                    flat,
+                    rate.astype(flat.dtype),
+                    result[kind].eigenvalue,
+                    vectors,
+                    key,
+                )
+                result["top"] = vectors[:, 0]
+                if units is not None:
+                    result["effective_units"] = alignment.effective_units(
+                        vectors[:, 0], jnp.asarray(units), int(units.max()) + 1
+                    )
         if settings.ntk is not None:
             result["ntk"] = ntk.ntk_top_eigenvalues(
                 apply,
@@ -204,6 +237,8 @@ def _probe(
         _add_batches(variables, results["batches"])
     if settings.optimiser is not None:
         _add_optimiser(variables, results)
+    if settings.alignment:
+        _add_alignment(variables, results, settings, snapshots)
     if settings.density is not None:
         nearest = np.unique([np.abs(steps - step).argmin() for step in settings.density.steps])
         density = settings.density
@@ -252,9 +287,9 @@ def mean_in_parts(
 
 
 def _by_mode(values: Any, settings: ProbeSettings) -> Any:
-    """Eigenvalues (snapshot_step, …), filled up with NaN to the one `mode` dimension of the file."""
-    missing = _modes(settings) - values.shape[1]
-    return np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
+    """Values (…, mode), filled up with NaN to the one `mode` dimension of the file."""
+    missing = _modes(settings) - values.shape[-1]
+    return np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, missing)], constant_values=np.nan)
 
 
 def _modes(settings: ProbeSettings) -> int:
@@ -319,6 +354,119 @@ def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: Pro
         if values is not None:
             filled = _by_mode(values, settings)
             variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
+
+
+def _add_alignment(
+    variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings, snapshots: Snapshots
+) -> None:
+    found, top = results["alignment"], results["top"]
+    # Eigenvectors have no sign of their own.
+    overlap = np.full(len(top), np.nan, top.dtype)
+    overlap[1:] = np.sum(top[1:] * top[:-1], axis=1) ** 2
+    kinds, places = list(alignment.STEP_KINDS), list(alignment.PLACES)
+    variables.add("step_kind", ("step_kind",), kinds, "kind of step that is tried", reference="Fig. F9")
+    along = "place along the first eigenvector, in units of the step's part along it"
+    variables.add("place", ("place",), places, along, reference="Fig. F9")
+    weighted = "the weighted loss F at that step"
+    first = f"first eigenvector of the Hessian of {weighted}"
+    for name, dimensions, values, words, reference in (
+        (
+            "class_weight",
+            ("class_index",),
+            snapshots.class_weight,
+            "class weight Γ_i at the snapshot",
+            "Eq. 2-5",
+        ),
+        ("learning_rate", (), snapshots.learning_rate, "learning rate η at the snapshot", "Fig. F5"),
+        ("gradient_square", (), found.gradient_square, f"squared gradient of {weighted}", "Fig. F5"),
+        (
+            "gradient_share",
+            ("mode",),
+            _by_mode(found.gradient_share, settings),
+            "squared cosine of gradient and eigenvector",
+            "Fig. F5",
+        ),
+        (
+            "principal_rate",
+            ("mode",),
+            _by_mode(found.principal_rate, settings),
+            "rate at which the principal flow changes the weighted loss along an eigenvector",
+            "arXiv 2302.01952, Fig. F5",
+        ),
+        (
+            "quadratic_change",
+            ("mode",),
+            _by_mode(found.quadratic_change, settings),
+            "change of the weighted loss's quadratic model along an eigenvector, by a step",
+            "Fig. F5",
+        ),
+        (
+            "step_change",
+            ("step_kind",),
+            found.step_change,
+            f"change of {weighted} by a step of plain gradient descent",
+            "Fig. F5",
+        ),
+        (
+            "class_gradient_share",
+            ("class_index", "mode"),
+            _by_mode(found.class_gradient_share, settings),
+            "squared cosine of a class's gradient and eigenvector",
+            "Fig. F9",
+        ),
+        (
+            "class_random_share",
+            ("class_index",),
+            found.class_random_share,
+            "squared cosine of a class's gradient and a random direction",
+            "Fig. F9",
+        ),
+        (
+            "class_sharpness",
+            ("class_index",),
+            found.class_sharpness,
+            "what a class adds to the largest eigenvalue",
+            "Fig. F9",
+        ),
+        (
+            "class_random_sharpness",
+            ("class_index",),
+            found.class_random_sharpness,
+            "what a class adds to the curvature along a random direction",
+            "Fig. F9",
+        ),
+        (
+            "class_change",
+            ("step_kind", "class_index"),
+            found.class_change,
+            "change of a class's part of the static loss by a step of plain gradient descent",
+            "Fig. F9",
+        ),
+        ("loss_along_top", ("place",), found.profile, f"{weighted}, along the first eigenvector", "Fig. F9"),
+        (
+            "loss_along_random",
+            ("place",),
+            found.random_profile,
+            f"{weighted}, along a random direction, as far",
+            "Fig. F9",
+        ),
+        (
+            "eigenvector_overlap",
+            (),
+            overlap,
+            f"squared cosine of the {first} with that at the snapshot before",
+            "Fig. F9",
+        ),
+        (
+            "effective_units",
+            (),
+            results.get("effective_units"),
+            f"hidden units that the {first} is spread over, inverse participation ratio",
+            "Fig. F9",
+        ),
+    ):
+        if values is not None:
+            variables.add(name, ("snapshot_step", *dimensions), values, words, reference=reference)
 
 
 def _add_optimiser(variables: netcdf.Variables, results: dict[str, Any]) -> None:

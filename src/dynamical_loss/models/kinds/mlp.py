@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -109,3 +109,21 @@ class MLPSettings(ModelSettings):
         """See `ModelSettings`."""
         fused = self.depth == 1 and self.parametrisation == "standard"
         return HiddenLayer(self.width, self._bias) if fused else None
+
+    def unit_of(self, parameters: Any) -> Any:
+        """See `ModelSettings`: with one hidden layer, a unit has what leads into it and out of it."""
+        if self.depth > 1:
+            return None
+        import numpy as np
+
+        units = np.arange(self.width)
+        labels = {
+            "hidden_0": {"kernel": units, "bias": units},
+            "output": {"kernel": units[:, None], "bias": np.array(-1)},
+        }
+        return {
+            layer: {
+                name: np.broadcast_to(labels[layer][name], entries.shape) for name, entries in held.items()
+            }
+            for layer, held in parameters.items()
+        }
