@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from dynamical_loss.analysis import event_table
+from dynamical_loss.analysis.edge import PREDICTORS
 from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
@@ -161,4 +162,22 @@ def gathered_runs(*, loss, sharpness, width, rate=1.0, amplitude=70.0, steps=35_
     settings = TrajectorySettings(
         model=MLPSettings(width=width), amplitude=amplitude, learning_rate=rate, steps=steps
     )
+    return with_settings(dataset, {"trajectory": settings.model_dump()})
+
+
+def edge_runs(*, amplitude, agreement, share, overlap, emphasised=np.nan, seeds=13):
+    """Measures of runs looked at from step to step, with a little seed noise that goes away in the mean."""
+    scatter = np.linspace(-1e-3, 1e-3, seeds - 3)
+    scatter = np.concatenate([np.zeros(3), scatter])
+    dataset = xr.Dataset(
+        {
+            "rise_agreement": (("seed", "predictor"), scatter[:, None] + np.array(agreement, float)),
+            "top_gradient_share": ("seed", share + scatter),
+            "top_overlap": ("seed", overlap - scatter),
+            "emphasised_share": ("seed", emphasised + scatter),
+            "emphasised_per_weight": ("seed", emphasised - 1.5 + scatter),
+        },
+        coords={"seed": range(seeds), "predictor": list(PREDICTORS)},
+    )
+    settings = TrajectorySettings(amplitude=amplitude, steps=15_000)
     return with_settings(dataset, {"trajectory": settings.model_dump()})

@@ -32,6 +32,8 @@ CURVATURE_FIGURES = {
     "figS5_protocols",
     "figS8_size_and_rate",
     "figS10_questions",
+    "figF5_stability",
+    "figF9_classes_at_the_edge",
 }
 # Both tables of claims, and the figure of one of them.
 CLAIMS_ANEW = {"evaluate_claims": 1, "evaluate_protocols": 1}
@@ -123,6 +125,16 @@ CONTRACT = {
     "spectrum/*.nc": {
         **dimensions("hessian_eigenvalue", "hessian_residual", over="snapshot_step mode"),
         **dimensions("hessian_min_eigenvalue", over="snapshot_step"),
+    },
+    "spectrum/cascade_seed0.nc": {
+        **dimensions("gradient_share", "principal_rate", "quadratic_change", over="snapshot_step mode"),
+        **dimensions("class_sharpness", "class_weight", over="snapshot_step class_index"),
+        **dimensions("class_change", over="snapshot_step step_kind class_index"),
+    },
+    "runs/cascade.nc": {
+        **dimensions("sharpness", "loss", over="seed snapshot_step"),
+        **dimensions("top_gradient_share", "emphasised_share", over="seed"),
+        **dimensions("rise_agreement", over="seed predictor"),
     },
     "instabilities/*.nc": dimensions("event_start", "event_finish", over="event"),
     "flow/known_losses.nc": {
@@ -290,7 +302,7 @@ def test_editing_a_probe_never_retrains(project, whole):
     assert plan.jobs == {
         **{rule: whole.jobs[rule] for rule in ("probe_spectrum", "find_instabilities", "fit_threshold")},
         **CLAIMS_ANEW,
-        "gather_runs": 1,
+        "gather_runs": whole.jobs["gather_runs"],
         "render_figure": len(CURVATURE_FIGURES),
     }
     assert plan.starting("Rendering") == CURVATURE_FIGURES

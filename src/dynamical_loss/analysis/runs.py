@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from dynamical_loss.analysis import edge
 from dynamical_loss.analysis.ritz import RESIDUAL, SHARPNESS
 from dynamical_loss.results import netcdf
 
@@ -25,7 +26,8 @@ def gather(trajectories: Sequence[xr.Dataset], spectra: Sequence[xr.Dataset]) ->
 
     Returns:
         `ALONG`, `ritz.SHARPNESS` and `ritz.RESIDUAL`, each of shape (seed, snapshot_step), as float32;
-        ``diverged``, (seed,); ``oscillation_end``, ().
+        ``diverged``, (seed,); ``oscillation_end``, ().  Of runs probed with `alignment` also what
+        `edge.add_measures` adds.
 
     Raises:
         ValueError: if two runs have unlike snapshots.
@@ -68,4 +70,6 @@ def gather(trajectories: Sequence[xr.Dataset], spectra: Sequence[xr.Dataset]) ->
         "first step of the static end, Γ = 1",
         reference=_REFERENCE,
     )
+    if all("step_change" in item for item in spectra):
+        edge.add_measures(variables, spectra)
     return variables.dataset()

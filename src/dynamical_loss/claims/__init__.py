@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from dynamical_loss.claims import (
     averages,
+    edge,
     images,
     ingredients,
     instabilities,
@@ -58,6 +59,7 @@ CLAIMS: tuple[Claim, ...] = (
     *averages.CLAIMS,
     *ingredients.CLAIMS,
     *learning_rates.CLAIMS,
+    *edge.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""
 

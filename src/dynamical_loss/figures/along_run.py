@@ -150,6 +150,23 @@ def log_scale(axis: Axes, shown: npt.ArrayLike | None = None) -> None:
     ticks.logarithmic(axis.yaxis, span, 7, ticks.multiples_for(span))
 
 
+def both_signs(axis: Axes, values: npt.ArrayLike) -> None:
+    """Symmetric-log axis for values of both signs, three decades below the largest at most.
+
+    Args:
+        axis: where they are drawn.
+        values: any shape; those that are not finite are left out.
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    size = np.abs(known[known != 0])
+    if not size.size:
+        return
+    linear = max(float(np.quantile(size, 0.05)), 1e-3 * float(size.max()))
+    low, high = float(min(known.min(), 0.0)), float(max(known.max(), 0.0))
+    ticks.symmetric_logarithmic(axis.yaxis, axis.set_yscale, linear, low, high, most=2, linear_size=0.5)
+
+
 def step_axis(axis: Axes, span: Span, most: int) -> None:
     """Limits, label and about so many ticks of the lowest panel of a column."""
     shown = span if span[1] > span[0] else (span[0] - 1, span[0] + 1)

@@ -21,7 +21,6 @@ from dynamical_loss.results import recorded
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 DECLARATION = Declaration(
@@ -123,7 +122,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
             ticks.whole_numbers(axis.xaxis, shown, 7 if axis is left else 4, steps=None)
             axis.set_xlabel("Minimisation step t")
         limits = _reach([spectrum[name].values for name in (top, smallest) if name in spectrum], 2 / rate)
-        _symmetric_log(left.yaxis, left.set_yscale, _LINEAR_PART * 2 / rate, *limits)
+        ticks.symmetric_logarithmic(left.yaxis, left.set_yscale, _LINEAR_PART * 2 / rate, *limits)
         left.set_ylim(*limits)
         right.tick_params(labelleft=False)
         left.set_ylabel(f"Hessian eigenvalue,\n{words}")
@@ -174,20 +173,6 @@ def _smallest(axis: Axes, snapshot: Floats, values: Floats, span: Span) -> None:
     )
 
 
-def _symmetric_log(scale: Axis, set_scale: Any, linear: float, low: float, high: float) -> None:
-    """Symmetric-log axis labelled at 0 and at decades outside the linear part, whose ends are ticks."""
-    set_scale("symlog", linthresh=linear, linscale=0.35)
-    reach = max(-low, high, 10 * linear)
-    powers = range(math.floor(math.log10(linear)) + 1, math.floor(math.log10(reach)) + 1)
-    decades = [10.0**power for power in powers][:: math.ceil(len(powers) / 4)]
-    inside = [
-        value for value in (*(-x for x in decades), 0.0, *decades) if low <= value <= high or value == 0
-    ]
-    ticks.both_sides(scale, sorted(inside))
-    scale.set_minor_locator(ticker.FixedLocator([-linear, linear]))
-    scale.set_minor_formatter(ticker.NullFormatter())
-
-
 def _densities(spectrum: xr.Dataset) -> list[tuple[int, Floats, Floats]]:
     """(step, nodes, weights) of the densities that were probed and are finite, a handful at most."""
     if "density_node" not in spectrum or "density_weight" not in spectrum:
@@ -222,7 +207,7 @@ def _density_row(
         axis.plot(grid, curve, color=style.CLASS_COLOURS[0], linewidth=0.7)
         axis.axvline(2 / rate, color="black", linestyle=":", linewidth=0.8)
         axis.set_title(f"t = {ticks.plain_number(step)}", loc="right", fontsize=6, pad=3)
-    _symmetric_log(panels[0].xaxis, panels[0].set_xscale, scale, float(grid[0]), float(grid[-1]))
+    ticks.symmetric_logarithmic(panels[0].xaxis, panels[0].set_xscale, scale, float(grid[0]), float(grid[-1]))
     panels[0].set_xlim(grid[0], grid[-1])
     panels[0].set_yscale("log")
     panels[0].set_ylim(peak * 1e-7, peak * 3)

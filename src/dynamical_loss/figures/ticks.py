@@ -140,6 +140,39 @@ def log_places(span: Span, most: int, multiples: Sequence[float]) -> Floats:
     return _inside(ticker.MaxNLocator(most - 1, steps=list(_ROUND)).tick_values(*span), span)
 
 
+def symmetric_logarithmic(
+    scale: Axis,
+    set_scale: Callable[..., None],
+    linear: float,
+    low: float,
+    high: float,
+    *,
+    most: int = 4,
+    linear_size: float = 0.35,
+) -> None:
+    """Make a symmetric-log axis, labelled at 0 and at decades outside its linear part, whose ends are ticks.
+
+    Args:
+        scale: the axis.
+        set_scale: what sets its scale.
+        linear: |value| below which it is linear, above 0.
+        low: the smallest value shown.
+        high: the largest.
+        most: decades labelled on each side.
+        linear_size: of half the linear part, in decades.
+    """
+    set_scale("symlog", linthresh=linear, linscale=linear_size)
+    reach = max(-low, high, 10 * linear)
+    powers = range(math.floor(math.log10(linear)) + 1, math.floor(math.log10(reach)) + 1)
+    decades = [10.0**power for power in powers][:: math.ceil(len(powers) / most)]
+    inside = [
+        value for value in (*(-x for x in decades), 0.0, *decades) if low <= value <= high or value == 0
+    ]
+    both_sides(scale, sorted(inside))
+    scale.set_minor_locator(ticker.FixedLocator([-linear, linear]))
+    scale.set_minor_formatter(ticker.NullFormatter())
+
+
 def both_sides(scale: Axis, places: Sequence[float]) -> None:
     """Ticks of a symmetric-log axis, which spans decades on both sides of zero."""
     sizes = [abs(place) for place in places if place]

@@ -152,6 +152,12 @@ def averaged_run(width: int) -> Protocol:
     )
 
 
+def edge_run(static: bool) -> Protocol:
+    """Of runs looked at from step to step (Fig. F5, F9): the static loss, or that of Fig. 4."""
+    loss = {"amplitude": 1.0} if static else {"period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}
+    return (*_perceptron(NARROW), *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, **loss}))
+
+
 CASCADE: Protocol = (
     *_perceptron(NARROW),
     *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, "period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}),

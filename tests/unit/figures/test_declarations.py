@@ -64,7 +64,13 @@ SPIRAL_EVIDENCE = {
     "static_wide": SPIRAL_FIGURES["fig5_threshold_scaling"]["static_wide"],
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
-FLOW_FIGURES = {"figF1_known_losses": {"known": ["flow/known_losses.nc"]}}
+EDGE = {"spectrum": [f"spectrum/edge_{loss}_seed0.nc" for loss in ("static", "dynamical")]}
+FLOW_FIGURES = {
+    "figF1_known_losses": {"known": ["flow/known_losses.nc"]},
+    "figF5_stability": EDGE,
+    "figF9_classes_at_the_edge": EDGE,
+}
+FLOW_EVIDENCE = {"edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"]}
 # Fig. S6 to S10, F7 and F8 belong to studies of their own.
 OWN = {
     "figS6_ingredients",
@@ -135,7 +141,8 @@ def test_figures_show_as_many_seeds_as_there_are():
 def test_claims_look_at_these_files():
     assert registry.evidence(CONFIG, "spiral") == SPIRAL_EVIDENCE
     assert registry.evidence(CONFIG, "images") == IMAGE_EVIDENCE
-    assert registry.evidence(CONFIG) == SPIRAL_EVIDENCE | IMAGE_EVIDENCE
+    assert registry.evidence(CONFIG, "flow") == FLOW_EVIDENCE
+    assert registry.evidence(CONFIG) == SPIRAL_EVIDENCE | IMAGE_EVIDENCE | FLOW_EVIDENCE
 
 
 def test_every_role_that_a_claim_looks_at_is_given_and_no_other():
@@ -186,6 +193,29 @@ def test_pairs_of_results_are_roles_of_the_figure():
 
 
 # What is required ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        ("edge_static", "amplitude", 2, "figures.stability: name two studies, one with amplitude 1"),
+        ("edge_static", "probes", {}, r"trajectories\.edge_static\.probes\.alignment: .* set it to true"),
+        ("edge_dynamical", "snapshots", {"every": 25}, r"edge_dynamical\.snapshots\.windows: .* every: 1"),
+        (
+            "edge_dynamical",
+            "probes",
+            {"hessian": {"losses": ["static"]}, "alignment": True},
+            "alignment: the gradient is that of the weighted loss",
+        ),
+    ],
+)
+def test_the_edge_of_stability_is_looked_at_from_step_to_step(name, key, value, words):
+    values = copy.deepcopy(DEFAULT)
+    values["trajectories"][name][key] = value
+    with pytest.raises(UserError, match=words) as refused:
+        study.load(values, "config.yaml", FIGURES)
+    assert "\n" not in str(refused.value)
+    assert "figF5_stability" not in registry.shown(configured(stability=[]))
 
 
 @pytest.mark.parametrize("record_every", [2, 5])

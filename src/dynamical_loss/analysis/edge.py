@@ -1,0 +1,128 @@
+"""What a run does at the edge of stability, in numbers per run (Fig. F5, F9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from dynamical_loss.analysis.records import Booleans, Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dynamical_loss.results import netcdf
+
+PREDICTORS = ("sharpness", "principal", "quadratic")
+"""What may tell whether a step raises the weighted loss: λ_max > 2/η; the rates of change by the principal
+flow, summed over the eigenvectors at hand; or the changes of the quadratic model, likewise."""
+
+MEASURES = {
+    "rise_share": "share of steps that raise the weighted loss",
+    "top_gradient_share": "squared cosine of gradient and first eigenvector, mean over steps",
+    "random_gradient_share": "squared cosine of a class's gradient and a random direction, mean over steps",
+    "top_overlap": "squared cosine of the first eigenvector with that one step before, mean over steps",
+    "effective_units": "hidden units that the first eigenvector is spread over, mean over steps",
+    "emphasised_share": "share of the largest eigenvalue that the class with the largest Γ adds, mean over "
+    "steps",
+    "emphasised_per_weight": "ln of what that class adds to it per unit of Γ, over what the others add per "
+    "unit of theirs, mean over steps",
+}
+"""Names and words of the numbers per run."""
+
+_REFERENCE = "Fig. F5, F9"
+
+
+def stretch(spectrum: xr.Dataset) -> xr.Dataset:
+    """The snapshots of a probed run that lie one step from another.
+
+    Args:
+        spectrum: of a run, probed with `alignment`.
+    """
+    steps = spectrum["snapshot_step"].values
+    near = np.diff(steps) == 1
+    return spectrum.isel(snapshot_step=np.append(near, False) | np.append(False, near))
+
+
+def rises(spectrum: xr.Dataset) -> Booleans:
+    """Whether the step taken at a snapshot raises the weighted loss, Γ held, (snapshot_step,)."""
+    found: Booleans = spectrum["step_change"].sel(step_kind="own").values > 0
+    return found
+
+
+def foretold(spectrum: xr.Dataset, predictor: str) -> Booleans:
+    """Whether one of `PREDICTORS` says that the step taken at a snapshot raises it, (snapshot_step,)."""
+    if predictor == "sharpness":
+        multiple = spectrum["hessian_eigenvalue"].isel(mode=0) * spectrum["learning_rate"]
+        found: Booleans = multiple.values > 2
+        return found
+    name = {"principal": "principal_rate", "quadratic": "quadratic_change"}[predictor]
+    summed: Booleans = spectrum[name].sum("mode").values > 0
+    return summed
+
+
+def emphasised(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
+    """What the class with the largest Γ adds to the largest eigenvalue, and the others.
+
+    Returns:
+        its share of the eigenvalue, and the natural logarithm of its contribution per unit of Γ over theirs,
+        each (snapshot_step,); NaN where all Γ are equal.
+    """
+    weight, added = spectrum["class_weight"].values, spectrum["class_sharpness"].values
+    chosen = np.eye(weight.shape[1], dtype=bool)[weight.argmax(axis=1)]
+    own, others = added[chosen], np.where(chosen, 0.0, added).sum(axis=1)
+    own_weight, other_weight = weight[chosen], np.where(chosen, 0.0, weight).sum(axis=1)
+    tilted = np.ptp(weight, axis=1) > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log((own / own_weight) / (others / other_weight))
+        share = own / (own + others)
+    return np.where(tilted, share, np.nan), np.where(tilted, ratio, np.nan)
+
+
+def measures(spectrum: xr.Dataset) -> dict[str, float]:
+    """`MEASURES` of one run, over its stretches of consecutive steps."""
+    near = stretch(spectrum)
+    share, per_weight = emphasised(near)
+    follows = np.append(False, np.diff(near["snapshot_step"].values) == 1)
+    units = near["effective_units"].values if "effective_units" in near else np.full(1, np.nan)
+    found = {
+        "rise_share": rises(near),
+        "top_gradient_share": near["gradient_share"].isel(mode=0).values,
+        "random_gradient_share": near["class_random_share"].values,
+        "top_overlap": near["eigenvector_overlap"].values[follows],
+        "effective_units": units,
+        "emphasised_share": share,
+        "emphasised_per_weight": per_weight,
+    }
+    return {name: _mean(values) for name, values in found.items()}
+
+
+def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None:
+    """Add `MEASURES` of each run, and how often each of `PREDICTORS` is right.
+
+    Args:
+        variables: of a file with the dimension ``seed``.
+        spectra: one a seed, probed with `alignment`.
+    """
+    runs = [measures(spectrum) for spectrum in spectra]
+    for name, words in MEASURES.items():
+        variables.add(name, ("seed",), [run[name] for run in runs], words, reference=_REFERENCE)
+    variables.add("predictor", ("predictor",), list(PREDICTORS), "what foretells", reference=_REFERENCE)
+    near = [stretch(spectrum) for spectrum in spectra]
+    right = [[_mean(foretold(run, name) == rises(run)) for name in PREDICTORS] for run in near]
+    variables.add(
+        "rise_agreement",
+        ("seed", "predictor"),
+        right,
+        "share of steps of which it says rightly whether they raise the weighted loss",
+        reference="arXiv 2302.01952, Fig. F5",
+    )
+
+
+def _mean(values: npt.ArrayLike) -> float:
+    """Mean of what is known; NaN if nothing is."""
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if known.size else float("nan")

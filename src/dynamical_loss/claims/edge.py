@@ -1,0 +1,143 @@
+"""What a step does at the edge of stability, and which class's samples make it (Fig. F5, F9)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import xarray as xr
+
+from dynamical_loss.claims.criteria import Range, above, below
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
+from dynamical_loss.paper.departures import facts_of
+from dynamical_loss.paper.protocols import edge_run
+from dynamical_loss.results import recorded
+
+EXPLORED = 3
+"""Seeds below this had been looked at when the rules were written; the others measure."""
+
+_NEARLY_ALWAYS, _MOSTLY = 0.9, 0.75
+
+
+def _runs(evidence: Evidence, static: bool) -> xr.Dataset:
+    """The study with the static loss, or that of Fig. 4's, without the explored seeds."""
+    found = []
+    for item in evidence.files("edge"):
+        training = recorded.settings_of(item)["trajectory"]
+        if (training["amplitude"] == 1) == static:
+            require(edge_run(static), facts_of(item, training))
+            found.append(item)
+    if len(found) != 1:
+        words = "the static loss" if static else "the dynamical loss of Fig. 4"
+        raise UntestedError(f"there is not one study with {words}")
+    return found[0].sel(seed=slice(EXPLORED, None))
+
+
+def _mean(name: str, static: bool, evidence: Evidence) -> Measurement:
+    return evidence.mean(_runs(evidence, static)[name].values)
+
+
+def _agreement(predictor: str, static: bool, evidence: Evidence) -> Measurement:
+    shares = _runs(evidence, static)["rise_agreement"].sel(predictor=predictor)
+    return evidence.mean(shares.values, (0.0, 1.0))
+
+
+def _difference(name: str, evidence: Evidence) -> Measurement:
+    """Dynamical less static, the same seed."""
+    dynamical, static = xr.align(*(_runs(evidence, static)[name] for static in (False, True)), join="inner")
+    return evidence.mean((dynamical - static).values)
+
+
+_SHARES = "share of steps of which it says rightly whether they raise the weighted loss"
+_SHARE_OF_STEPS, _SHARE, _RATIO = "share of steps", "squared cosine", "natural logarithm of a ratio"
+_SEEDS = "mean over the n seeds that had not been looked at"
+_FIG_4 = "in a cascade of Fig. 4's run"
+_STATIC = "with the static loss at the edge of stability"
+
+_Measure = Callable[[Evidence], Measurement]
+
+_QUESTIONS: list[tuple[str, str, str, Range, _Measure, str]] = [
+    (
+        "sharpness_tells_rise_dynamical",
+        f"{_FIG_4} a step raises the loss if, and only if, λ_max > 2/η",
+        _SHARES,
+        above(_NEARLY_ALWAYS),
+        partial(_agreement, "sharpness", False),
+        _SHARE_OF_STEPS,
+    ),
+    (
+        "sharpness_tells_rise_static",
+        f"{_STATIC} a step raises the loss if, and only if, λ_max > 2/η",
+        _SHARES,
+        above(_NEARLY_ALWAYS),
+        partial(_agreement, "sharpness", True),
+        _SHARE_OF_STEPS,
+    ),
+    (
+        "principal_flow_tells_rise_static",
+        f"{_STATIC} the principal flow's rates of change, summed over five eigenvectors, tell a rise",
+        _SHARES,
+        above(_MOSTLY),
+        partial(_agreement, "principal", True),
+        _SHARE_OF_STEPS,
+    ),
+    (
+        "quadratic_tells_rise_static",
+        f"{_STATIC} the quadratic model's changes, summed over five eigenvectors, tell a rise",
+        _SHARES,
+        above(_MOSTLY),
+        partial(_agreement, "quadratic", True),
+        _SHARE_OF_STEPS,
+    ),
+    (
+        "gradient_aligned_in_cascade",
+        f"{_FIG_4} the gradient lies more along the first eigenvector than {_STATIC}",
+        "squared cosine of the two, mean over steps, dynamical less static",
+        above(0.0),
+        partial(_difference, "top_gradient_share"),
+        _SHARE,
+    ),
+    (
+        "eigenvector_kept_in_cascade",
+        f"{_FIG_4} the first eigenvector changes less from step to step than {_STATIC}",
+        "squared cosine of it with that one step before, mean over steps, dynamical less static",
+        above(0.0),
+        partial(_difference, "top_overlap"),
+        _SHARE,
+    ),
+    (
+        "emphasised_class_makes_sharpness",
+        f"{_FIG_4} the samples of the class with the largest Γ make more than half of λ_max",
+        "share of λ_max that they add, mean over steps",
+        above(0.5),
+        partial(_mean, "emphasised_share", False),
+        "share of λ_max",
+    ),
+    (
+        "other_classes_sharper_per_weight",
+        f"{_FIG_4} the samples of the other classes add more to λ_max per unit of Γ",
+        "ln of what the class with the largest Γ adds to it per unit of Γ, over what the others add; mean "
+        "over steps",
+        below(0.0),
+        partial(_mean, "emphasised_per_weight", False),
+        _RATIO,
+    ),
+]
+"""Id, statement, what is measured, criterion, how, and the kind of number."""
+
+CLAIMS: tuple[Claim, ...] = tuple(
+    Claim(
+        identity,
+        "arXiv 2302.01952, abstract (Fig. F5)" if "_tells_" in identity else "this project (Fig. F9)",
+        statement,
+        math.nan,
+        f"{measured}; {_SEEDS}",
+        criterion,
+        ("edge",),
+        measure,
+        quantity,
+    )
+    for identity, statement, measured, criterion, measure, quantity in _QUESTIONS
+)
+"""The rules were registered before the runs of the seeds that measure (docs/flow.md)."""

@@ -1,0 +1,123 @@
+# ruff: noqa: N999  (figures of the study of flows have letters of their own)
+"""Fig. F5: curvature, the gradient's place in it, and what each step does to the loss."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dynamical_loss.analysis.edge import foretold, rises
+from dynamical_loss.figures import along_run, edge_runs, style
+from dynamical_loss.figures.along_run import Span
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+DECLARATION = Declaration(
+    part="flow",
+    inputs=edge_runs.INPUTS,
+    settings=edge_runs.SETTINGS,
+    check=edge_runs.check,
+    evidence={
+        "edge": Role("gather_runs", lambda config: [layout.runs(key) for key in config.figures.stability])
+    },
+)
+
+_LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zorder": 0}
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """From step to step, static (left) and dynamical (right): ηλ, shares of the gradient, and two changes.
+
+    Rows: η times the largest eigenvalues, of which 1 and 2 are marked; the share of the gradient along the
+    first eigenvector and along all of them; the rate at which the principal flow changes the loss along the
+    first eigenvector, over a time η; the change of the loss by the step, with a mark where λ_max > 2/η says
+    wrongly whether it rises.
+
+    Args:
+        inputs: role ``spectrum``: of a static and a dynamical run.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    runs = edge_runs.static_first(inputs)
+    figure, axes = plt.subplots(
+        4,
+        len(runs),
+        sharex="col",
+        squeeze=False,
+        figsize=(style.PAGE, 6.4),
+        width_ratios=(1, 1.4)[: len(runs)],
+    )
+    for column, (title, run, span) in zip(axes.T, runs, strict=True):
+        edge_runs.write_title(column[0], title)
+        _eigenvalues(column[0], run, span)
+        _shares(column[1], run, span)
+        rate = run["learning_rate"].values
+        _changes(column[2], run, rate * run["principal_rate"].isel(mode=0).values, span)
+        column[2].set_ylabel("η r$_1$, principal flow")
+        change = run["step_change"].sel(step_kind="own").values
+        _changes(column[3], run, change, span)
+        _wrong(column[3], run, change)
+        column[3].set_ylabel("ΔF of the step")
+        along_run.step_axis(column[3], span, 6)
+    style.panel_letters(list(axes.T.ravel()))
+    figure.align_ylabels(axes)
+    return figure
+
+
+def _eigenvalues(axis: Axes, run: xr.Dataset, span: Span) -> None:
+    steps = run["snapshot_step"].values.astype(float)
+    multiples = (run["hessian_eigenvalue"] * run["learning_rate"]).transpose("snapshot_step", "mode").values
+    known = multiples[:, np.isfinite(multiples).any(axis=0)]
+    for rank in range(known.shape[1] - 1, 0, -1):
+        along_run.line(axis, steps, known[:, rank], span, color="0.6", linewidth=0.4)
+    along_run.branches(axis, steps, known[:, 0], span)
+    for level in (1, 2):
+        axis.axhline(level, **_LINE)
+    axis.set_ylabel("ηλ$_i$")
+    along_run.legend_above(axis)
+
+
+def _shares(axis: Axes, run: xr.Dataset, span: Span) -> None:
+    steps = run["snapshot_step"].values.astype(float)
+    share = run["gradient_share"]
+    for values, colour, label in (
+        (share.sum("mode"), "0.6", f"first {int(share.notnull().any('snapshot_step').sum())}"),
+        (share.isel(mode=0), style.CLASS_COLOURS[3], "first"),
+    ):
+        along_run.line(axis, steps, values.values, span, color=colour, label=label)
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_ylabel("share of gradient")
+    along_run.legend_above(axis)
+
+
+def _changes(axis: Axes, run: xr.Dataset, values: along_run.Floats, span: Span) -> None:
+    """Both signs on a logarithmic axis, even and odd steps apart."""
+    steps = run["snapshot_step"].values.astype(float)
+    along_run.branches(axis, steps, values, span)
+    axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
+    along_run.both_signs(axis, values)
+
+
+def _wrong(axis: Axes, run: xr.Dataset, change: along_run.Floats) -> None:
+    wrong = foretold(run, "sharpness") != rises(run)
+    axis.plot(
+        run["snapshot_step"].values[wrong],
+        change[wrong],
+        linestyle="none",
+        marker=".",
+        markersize=2.5,
+        color=style.FINISH_COLOUR,
+        label=f"λ$_{{\\mathrm{{max}}}}$ > 2/η is wrong ({np.mean(wrong):.0%} of steps)",
+    )
+    handles, labels = axis.get_legend_handles_labels()
+    axis.legend(handles[-1:], labels[-1:], loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)

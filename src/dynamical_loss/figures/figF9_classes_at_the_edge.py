@@ -1,0 +1,155 @@
+# ruff: noqa: N999  (figures of the study of flows have letters of their own)
+"""Fig. F9: which class's samples make a step unstable, and what the step does to each class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dynamical_loss.figures import along_run, edge_runs, style
+from dynamical_loss.figures.along_run import Floats, Span
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.deferred import mlines, mpatches, mpl, plt
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DECLARATION = Declaration(
+    part="flow", inputs=edge_runs.INPUTS, settings=edge_runs.SETTINGS, check=edge_runs.check
+)
+
+_STEPS = {
+    "own": ("gradient descent", 1.0),
+    "without_top": ("without its part along v$_1$", 0.55),
+    "turned": ("that part in a random direction", 0.25),
+}
+"""Words and opacity of each kind of step."""
+
+_ALONG = 4  # rows with steps below them
+_PROFILES = 3
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """Class by class, static (left) and dynamical (right).
+
+    Rows: the share of λ_max that each class adds, with its share of Γ dotted; the share of each class's
+    gradient along the first eigenvector v₁, with that along a random direction dashed; how far v₁ is that of
+    the step before; over how many hidden units it is spread; the mean change of each class's part of the
+    static loss by one step of three kinds; the loss along v₁ and along a random direction, at the first, the
+    middle and the last step shown.
+
+    Args:
+        inputs: role ``spectrum``: of a static and a dynamical run.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    runs = edge_runs.static_first(inputs)
+    figure, axes = plt.subplots(
+        6, len(runs), squeeze=False, figsize=(style.PAGE, 8.8), width_ratios=(1, 1.4)[: len(runs)]
+    )
+    for column, (title, run, span) in zip(axes.T, runs, strict=True):
+        edge_runs.write_title(column[0], title)
+        for axis in column[: _ALONG - 1]:
+            axis.sharex(column[_ALONG - 1])
+            axis.tick_params(labelbottom=False)
+        _curvature(column[0], run, span)
+        _alignment(column[1], run, span)
+        steps = run["snapshot_step"].values
+        one_apart = np.append(False, np.diff(steps) == 1)
+        overlap = np.where(one_apart, run["eigenvector_overlap"].values, np.nan)
+        _lines(column[2], run, overlap, span, along_run.LINE_COLOUR)
+        column[2].set_ylim(-0.03, 1.03)
+        column[2].set_ylabel("v$_1$ as one\nstep before")
+        if "effective_units" in run:
+            _lines(column[3], run, run["effective_units"].values, span, along_run.LINE_COLOUR)
+            column[3].set_ylim(bottom=0)
+        else:
+            along_run.not_probed(column[3])
+        column[3].set_ylabel("units of v$_1$")
+        along_run.step_axis(column[3], span, 6)
+        _steps(column[4], run)
+        _profiles(column[5], run)
+    style.panel_letters(list(axes.T.ravel()))
+    figure.align_ylabels(axes)
+    classes = max(run.sizes["class_index"] for _, run, _ in runs)
+    handles = [
+        *(mlines.Line2D([], [], color=_colour(k), label=f"class {k + 1}") for k in range(classes)),
+        *(mpatches.Patch(color="0.3", alpha=opacity, label=words) for words, opacity in _STEPS.values()),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=classes + len(_STEPS), columnspacing=1.2)
+    return figure
+
+
+def _colour(index: int) -> str:
+    return style.CLASS_COLOURS[index % len(style.CLASS_COLOURS)]
+
+
+def _lines(axis: Axes, run: xr.Dataset, values: Floats, span: Span, colour: str) -> None:
+    """Even and odd steps as lines of one colour: they part where the quantity alternates."""
+    steps = run["snapshot_step"].values.astype(float)
+    along_run.branches(axis, steps, values, span, (colour, colour), ("_even", "_odd"))
+
+
+def _curvature(axis: Axes, run: xr.Dataset, span: Span) -> None:
+    added, weight = (
+        run[name].transpose("snapshot_step", "class_index").values
+        for name in ("class_sharpness", "class_weight")
+    )
+    steps = run["snapshot_step"].values.astype(float)
+    for index in range(added.shape[1]):
+        _lines(axis, run, added[:, index] / added.sum(axis=1), span, _colour(index))
+        share = weight[:, index] / weight.sum(axis=1)
+        along_run.line(axis, steps, share, span, color=_colour(index), linestyle=":")
+    axis.set_ylabel("share of λ$_{\\mathrm{max}}$\n(dotted: of Γ)")
+
+
+def _alignment(axis: Axes, run: xr.Dataset, span: Span) -> None:
+    shares = run["class_gradient_share"].isel(mode=0).transpose("snapshot_step", "class_index").values
+    for index in range(shares.shape[1]):
+        _lines(axis, run, shares[:, index], span, _colour(index))
+    # From step to step it scatters about 1 / number of parameters.
+    axis.axhline(float(run["class_random_share"].mean()), color="black", linewidth=0.7, linestyle="--")
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_ylabel("share of a class's\ngradient along v$_1$")
+
+
+def _steps(axis: Axes, run: xr.Dataset) -> None:
+    """Means over the steps shown, of changes that alternate from step to step."""
+    classes = run.sizes["class_index"]
+    for rank, (kind, (_, opacity)) in enumerate(_STEPS.items()):
+        change = run["class_change"].sel(step_kind=kind).mean("snapshot_step").values
+        colours = [_colour(index) for index in range(classes)]
+        axis.bar(np.arange(classes) + 0.27 * (rank - 1), change, 0.25, color=colours, alpha=opacity)
+    axis.axhline(0, color="black", linewidth=0.6)
+    axis.set_xticks(range(classes), [f"class {index + 1}" for index in range(classes)])
+    axis.set_ylabel("change of its loss\nby one step, mean")
+
+
+def _profiles(axis: Axes, run: xr.Dataset) -> None:
+    places = run["place"].values
+    chosen = np.linspace(0, run.sizes["snapshot_step"] - 1, _PROFILES).astype(int)
+    colours = [mpl.colormaps["viridis"](0.85 * rank / (_PROFILES - 1)) for rank in range(_PROFILES)]
+    heights = []
+    for index, colour in zip(chosen, colours, strict=True):
+        here = run.isel(snapshot_step=int(index))
+        start = float(here["loss_along_top"].sel(place=0.0))
+        look: dict[str, Any] = {"color": colour, "linewidth": 0.8}
+        more: dict[str, Any]
+        for name, more in (
+            (
+                "loss_along_top",
+                {"marker": "o", "markersize": 2, "label": f"t = {int(here['snapshot_step'])}"},
+            ),
+            ("loss_along_random", {"linestyle": "--"}),
+        ):
+            heights.append(here[name].values - start)
+            axis.plot(places, heights[-1], **look, **more)
+    along_run.both_signs(axis, np.array(heights))
+    axis.set_xlabel("place along v$_1$, in steps (dashed: random)")
+    axis.set_ylabel("F less F at 0")
+    axis.legend(loc="lower left", handlelength=1.0, labelspacing=0.2)

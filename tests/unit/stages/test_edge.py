@@ -1,0 +1,169 @@
+"""Runs probed from step to step: what is stored is what the runs did, and figures show it."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner
+
+from dynamical_loss import cli
+from dynamical_loss.analysis import edge
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, style
+from dynamical_loss.results import netcdf
+from figure_parts import drawn, panel, require_legible_texts
+
+WINDOW = range(50, 61)
+RUN = {
+    "model": {"width": 6},
+    "period": 40,
+    "amplitude": 20,
+    "steps": 200,
+    "learning_rate": 1.5,
+    "snapshots": {"every": 201, "windows": [{"start": WINDOW[0], "stop": WINDOW[-1], "every": 1}]},
+}
+PROBES = {"hessian": {"modes": 3, "order": 45}, "alignment": True}
+
+
+def command(*arguments):
+    result = CliRunner().invoke(cli.commands, [str(each) for each in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Trajectories and spectra of a static and a dynamical run, of two seeds each, gathered."""
+    path = tmp_path_factory.mktemp("edge")
+    data = path / "data.nc"
+    command(
+        "prepare-dataset", "--settings", json.dumps({"points_per_class": 12, "turns": 1}), "--output", data
+    )
+    for study, amplitude in (("static", 1), ("dynamical", 20)):
+        given = []
+        for seed in range(2):
+            run, spectrum = path / f"{study}{seed}.nc", path / f"{study}{seed}_spectrum.nc"
+            command(
+                "train-trajectory", "--dataset", data, "--seed", seed,
+                "--settings", json.dumps({**RUN, "amplitude": amplitude}), "--output", run,
+            )  # fmt: skip
+            command(
+                "probe-spectrum", "--dataset", data, "--trajectory", run,
+                "--settings", json.dumps(PROBES), "--output", spectrum,
+            )  # fmt: skip
+            given += ["--trajectory", run, "--spectrum", spectrum]
+        command("gather-runs", *given, "--output", path / f"{study}.nc")
+    return path
+
+
+@pytest.mark.parametrize("study", ["static0", "dynamical0"])
+def test_a_step_does_what_the_training_engine_recorded(folder, study):
+    run, spectrum = netcdf.read(folder / f"{study}.nc"), netcdf.read(folder / f"{study}_spectrum.nc")
+    near = edge.stretch(spectrum)
+    assert near["snapshot_step"].values.tolist() == list(WINDOW)
+    # The static loss is the sum of the classes' parts.
+    changes = near["class_change"].sel(step_kind="own").sum("class_index").values
+    losses = run["loss"].values
+    np.testing.assert_allclose(changes, [losses[t + 1] - losses[t] for t in WINDOW], atol=1e-13)
+    np.testing.assert_allclose(near["class_sharpness"].sum("class_index"), near["hessian_eigenvalue"][:, 0])
+    weights = run["class_weight"].values[list(WINDOW)]
+    np.testing.assert_array_equal(near["class_weight"], weights)
+    np.testing.assert_allclose(
+        near["step_change"], (near["class_change"] * near["class_weight"]).sum("class_index"), atol=1e-14
+    )
+    np.testing.assert_allclose(
+        near["loss_along_top"].sel(place=0.0), run["weighted_loss"].values[list(WINDOW)]
+    )
+    assert float(near["learning_rate"].min()) == 1.5
+    assert (near["gradient_share"].sum("mode") <= 1 + 1e-12).all()
+    assert ((near["effective_units"] >= 1) & (near["effective_units"] <= 6)).all()
+    assert np.isnan(spectrum["eigenvector_overlap"].values[0])
+    assert ((near["eigenvector_overlap"] >= 0) & (near["eigenvector_overlap"] <= 1 + 1e-12)).all()
+
+
+def test_gathered_runs_hold_the_measures_of_each(folder):
+    found = netcdf.read(folder / "dynamical.nc")
+    for seed in range(2):
+        spectrum = netcdf.read(folder / f"dynamical{seed}_spectrum.nc").sel(snapshot_step=list(WINDOW))
+        change = spectrum["step_change"].sel(step_kind="own").values
+        multiple = 1.5 * spectrum["hessian_eigenvalue"].values[:, 0]
+        one = found.sel(seed=seed)
+        assert float(one["rise_share"]) == pytest.approx(np.mean(change > 0))
+        agreement = one["rise_agreement"].sel(predictor="sharpness")
+        assert float(agreement) == pytest.approx(np.mean((multiple > 2) == (change > 0)))
+        assert float(one["top_gradient_share"]) == pytest.approx(
+            float(spectrum["gradient_share"].isel(mode=0).mean())
+        )
+        # Of the first snapshot of the window it is held against one long before.
+        assert float(one["top_overlap"]) == pytest.approx(float(spectrum["eigenvector_overlap"][1:].mean()))
+    static = netcdf.read(folder / "static.nc")
+    assert static["emphasised_share"].isnull().all()
+    assert found["emphasised_share"].notnull().all()
+
+
+def test_the_figures_show_what_is_stored(folder):
+    inputs = {
+        "spectrum": [netcdf.read(folder / f"{study}0_spectrum.nc") for study in ("dynamical", "static")]
+    }
+    static, dynamical = (edge.stretch(item) for item in reversed(inputs["spectrum"]))
+    with style.style():
+        figure = drawn(figF5_stability.render(inputs, {}))
+        require_legible_texts(figure)
+        for letters, run in (("abcd", static), ("efgh", dynamical)):
+            eigenvalues, shares, rates, changes = (panel(figure, letter) for letter in letters)
+            assert points(eigenvalues, "even t", "odd t") == exactly(1.5 * run["hessian_eigenvalue"][:, 0])
+            assert points(shares, "first") == exactly(run["gradient_share"][:, 0])
+            assert points(rates, "even t", "odd t") == exactly(1.5 * run["principal_rate"][:, 0])
+            own = run["step_change"].sel(step_kind="own")
+            assert points(changes, "even t", "odd t") == exactly(own)
+            wrong = edge.foretold(run, "sharpness") != edge.rises(run)
+            marked = next(line for line in changes.lines if "wrong" in str(line.get_label()))
+            assert marked.get_xdata().tolist() == run["snapshot_step"].values[wrong].tolist()
+        figure = drawn(figF9_classes_at_the_edge.render(inputs, {}))
+        require_legible_texts(figure)
+        for letter, run in (("e", static), ("k", dynamical)):
+            heights = [bar.get_height() for bar in panel(figure, letter).patches]
+            means = run["class_change"].mean("snapshot_step").values
+            np.testing.assert_allclose(heights, means.ravel())
+
+
+def points(axis, *labels):
+    """All points of lines by label, four lines a quantity that alternates, as {step: value}."""
+    names = {*labels, *(f"_t mod 4 = {rest}" for rest in (2, 3))} if len(labels) > 1 else set(labels)
+    return {
+        int(x): float(y)
+        for line in axis.lines
+        if line.get_label() in names
+        for x, y in zip(*line.get_data(), strict=True)
+    }
+
+
+def exactly(values):
+    return {int(step): pytest.approx(float(values.sel(snapshot_step=step))) for step in WINDOW}
+
+
+def test_without_consecutive_snapshots_there_is_nothing_to_show(folder):
+    spectrum = netcdf.read(folder / "static0_spectrum.nc").isel(snapshot_step=slice(None, None, 2))
+    with pytest.raises(UserError, match="no snapshots at consecutive steps"):
+        figF5_stability.render({"spectrum": [spectrum]}, {})
+
+
+def test_the_gradient_s_place_needs_the_weighted_loss(folder, tmp_path):
+    probes = json.dumps({"hessian": {"modes": 1, "order": 5, "losses": ["static"]}, "alignment": True})
+    with pytest.raises(UserError, match=r"alignment: the gradient is that of the weighted loss; add it to"):
+        command(
+            "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", folder / "static0.nc",
+            "--settings", probes, "--output", tmp_path / "s.nc",
+        )  # fmt: skip
+
+
+def test_the_emphasised_class_is_weighed_against_the_others():
+    """Γ = (2, 0.5, 0.5) and contributions 6, 1, 3: a share of 0.6, and 3 a unit of Γ against 4."""
+    weights = [[2.0, 0.5, 0.5], [0.5, 0.5, 2.0], [1.0, 1.0, 1.0]]
+    added = [[6.0, 1.0, 3.0], [1.0, 3.0, 6.0], [1.0, 2.0, 3.0]]
+    dimensions = ("snapshot_step", "class_index")
+    share, ratio = edge.emphasised(
+        xr.Dataset({"class_weight": (dimensions, weights), "class_sharpness": (dimensions, added)})
+    )
+    np.testing.assert_allclose(share, [0.6, 0.6, np.nan])
+    np.testing.assert_allclose(ratio, [np.log(3 / 4), np.log(3 / 4), np.nan])
