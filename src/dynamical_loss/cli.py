@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from dynamical_loss import environment, remedies
 from dynamical_loss.config import reading
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
-from dynamical_loss.config.flow import FlowSettings
+from dynamical_loss.config.flow import FlowSettings, FlowStudy
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import AnyDataset
@@ -346,6 +346,18 @@ def trace_known_losses(settings: FlowSettings, output: Path) -> None:
     from dynamical_loss.stages import trace_known_losses as stage
 
     stage.run(settings, output)
+
+
+@commands.command()
+@_file("trajectory", "NetCDF file made by train-trajectory.")
+@_file("dataset", "NetCDF file made by prepare-dataset.")
+@_OUTPUT
+@_settings(FlowStudy)
+def trace_flow(settings: FlowStudy, trajectory: Path, dataset: Path, output: Path) -> None:
+    """Follow gradient descent by flows from snapshots of a trajectory on (Fig. F4)."""
+    from dynamical_loss.stages import trace_flow as stage
+
+    stage.run(settings, trajectory, dataset, output)
 
 
 def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from dynamical_loss.claims import (
     averages,
     edge,
+    flows,
     images,
     ingredients,
     instabilities,
@@ -60,6 +61,7 @@ CLAIMS: tuple[Claim, ...] = (
     *ingredients.CLAIMS,
     *learning_rates.CLAIMS,
     *edge.CLAIMS,
+    *flows.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""
 

@@ -51,6 +51,11 @@ def probing(settings: TrainingSettings, device: str) -> Code:
     return stage("probe_spectrum", type(settings.model).__module__, _ENVIRONMENT, device=device)
 
 
+def following(settings: TrainingSettings) -> Code:
+    """The code that follows a run with these settings by flows; that of other networks does not count."""
+    return stage("trace_flow", type(settings.model).__module__, _ENVIRONMENT)
+
+
 def figure(name: str) -> Code:
     """The code that renders a figure; that of other figures does not count.
 

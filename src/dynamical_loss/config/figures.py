@@ -58,7 +58,7 @@ class Setting:
     type: Any
     default: Any
     description: str
-    names: Literal["datasets", "phase", "trajectories", "threshold"] | None = None
+    names: Literal["datasets", "phase", "trajectories", "threshold", "flows"] | None = None
 
 
 class Configuration(Protocol):
@@ -79,6 +79,10 @@ class Configuration(Protocol):
     @property
     def threshold(self) -> Mapping[str, Any]:
         """Threshold studies, by name."""
+
+    @property
+    def flows(self) -> Mapping[str, Any]:
+        """Studies of flows along runs, by name."""
 
     @property
     def protocols(self) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from dynamical_loss.config.figures import (
     require_name,
     settings_model,
 )
-from dynamical_loss.config.flow import FlowSettings
+from dynamical_loss.config.flow import FlowSettings, FlowStudy
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.protocols import ProtocolSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings, require_cycles
@@ -120,6 +120,9 @@ class Config(Settings):
         description="what the paper may have done where it is silent, by name; docs/choices.md",
     )
     flow: FlowSettings = Field(FlowSettings(), description="flows in continuous time, Fig. F1")
+    flows: dict[Name, FlowStudy] = Field(
+        default_factory=dict, description="flows along training runs, Fig. F4, by name"
+    )
     bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
     figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
 
@@ -163,6 +166,7 @@ class Config(Settings):
             raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
         self._require_draws()
         self._require_protocols()
+        self._require_flows()
         return self
 
     def probed_runs(self) -> Iterator[tuple[str, str, ProbeSettings, TrajectorySettings]]:
@@ -231,6 +235,16 @@ class Config(Settings):
                 run = self.trajectories[protocol.trajectory]
                 where = f"trajectories.{protocol.trajectory}"
                 require_analysable(where, run, run.probes.hessian.losses)
+
+    def _require_flows(self) -> None:
+        """Refuse flows along runs that do not exist, or that no flow can follow."""
+        for name, study in self.flows.items():
+            require_name(study.trajectory, self.trajectories, f"flows.{name}.trajectory", "trajectories")
+            run = self.trajectories[study.trajectory]
+            try:
+                study.require_possible(run.for_data(self.datasets[run.dataset].shape))
+            except ValueError as error:
+                raise ValueError(f"flows.{name}.{error}") from None
 
     def _require_spiral(self, name: str, protocol: ProtocolSettings) -> None:
         """Refuse studies of other data in a protocol: its claims are about the spiral."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     "stability": Setting(
         Annotated[list[str], Field()],
-        ["edge_static", "edge_dynamical"],
+        [],
         "Fig. F5, F9: keys of `trajectories` with probes.alignment and a window of every step, one static "
         "and one dynamical; none: no such figures",
         names="trajectories",

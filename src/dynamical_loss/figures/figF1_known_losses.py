@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamical_loss.figures import style
+from dynamical_loss.figures import flow_looks, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.flows.names import KINDS
@@ -23,13 +23,6 @@ DECLARATION = Declaration(
     inputs={"known": Role("trace_known_losses", lambda config: [layout.KNOWN_LOSSES])},
 )
 
-_LOOKS = {
-    "gradient": {"color": "0.6", "marker": "s"},
-    "regularised": {"color": style.CLASS_COLOURS[0], "marker": "^"},
-    "third_order": {"color": style.CLASS_COLOURS[2], "marker": "v"},
-    "principal": {"color": style.CLASS_COLOURS[1], "marker": "o"},
-    "principal_and_next": {"color": "black", "marker": "x"},
-}
 _SMALLEST = 1e-8  # error that the axis shows; below it is the integrator's own
 
 
@@ -70,7 +63,7 @@ def _coefficients(axis: Axes, stored: xr.Dataset) -> None:
             values = stored[f"coefficient_{part}"].sel(flow=kind).values
             shown = values if part == "real" else np.where(values == 0, np.nan, values)
             for piece in (slice(gap), slice(gap, None)):
-                axis.plot(x[piece], shown[piece], look, color=_LOOKS[kind]["color"], linewidth=1.1)
+                axis.plot(x[piece], shown[piece], look, color=flow_looks.LOOKS[kind]["color"], linewidth=1.1)
     axis.axhline(0.0, color="0.85", linewidth=0.6, zorder=0)
     for place in (1, 2):
         axis.axvline(place, color="0.85", linewidth=0.6, zorder=0)
@@ -84,7 +77,7 @@ def _path(axis: Axes, stored: xr.Dataset) -> None:
     steps = np.arange(stored.sizes["step"])
     for kind in ("gradient", "regularised", "principal"):
         values = stored["path_real"].sel(flow=kind).isel(coordinate=0)
-        axis.plot(steps, values, color=_LOOKS[kind]["color"], linewidth=1.1)
+        axis.plot(steps, values, color=flow_looks.LOOKS[kind]["color"], linewidth=1.1)
     descent = stored["path_descent"].isel(coordinate=0)
     axis.plot(
         steps,
@@ -105,7 +98,7 @@ def _errors(axis: Axes, stored: xr.Dataset, name: str) -> None:
     for rank, (kind, words) in enumerate(KINDS.items()):
         values = stored["error"].sel(flow=kind)
         shown = values.where(values > _SMALLEST)
-        look = _LOOKS[kind]
+        look = flow_looks.LOOKS[kind]
         axis.plot(
             stored["sharpness"],
             shown,

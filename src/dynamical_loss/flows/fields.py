@@ -2,7 +2,7 @@
 
 They are functions of complex parameters: where hλ > 1 the principal flow leaves the real numbers within a
 step, and comes back to them at its end.  A loss is therefore a holomorphic function, without a maximum, an
-absolute value or a ReLU; of those with ReLU, `principal_of_pieces` takes the part that is left of it.
+absolute value or a ReLU; of those with ReLU, `field_of_pieces` takes the part that is left of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import jax
 
 from dynamical_loss.flows import coefficients
 from dynamical_loss.flows.krylov import MatVec, function_times_vector
-from dynamical_loss.flows.names import Kind
+from dynamical_loss.flows.names import KINDS_OF_PIECES, Kind
 
 Loss = Callable[[jax.Array], jax.Array]
 """(parameter,) → (), complex to complex and real on real parameters."""
@@ -56,17 +56,20 @@ def field(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
     return at
 
 
-def principal_of_pieces(loss: Loss, step: float | jax.Array, order: int) -> Field:
-    """The principal flow of a loss with ReLU, continued to complex parameters to first order.
+def field_of_pieces(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
+    """The vector field of a flow on a loss with ReLU.
 
-    At θ = a + ib it takes the Hessian at a, and g(a) + iH(a)b for the gradient: exact on quadratics, and
-    close while b is small.  Without the second part it would lose the sign of 1 − hλ where hλ > 1.
+    The gradient flow and IGR stay real. The principal flow is continued to complex parameters to first order:
+    at θ = a + ib it takes the Hessian at a, and g(a) + iH(a)b for the gradient, which is exact on quadratics,
+    and close while b is small.  Without the second part it would lose the sign of 1 − hλ where hλ > 1.
 
     Args:
+        kind: one of `KINDS_OF_PIECES`; the others need derivatives that a ReLU does not have.
         loss: E, of real parameters, twice differentiable but for kinks.
         step: h.
-        order: Arnoldi steps.
+        order: Arnoldi steps of the principal flow.
     """
+    assert kind in KINDS_OF_PIECES
 
     def at(parameters: jax.Array) -> jax.Array:
         gradient, real_product = jax.linearize(jax.grad(loss), parameters.real)
@@ -75,7 +78,10 @@ def principal_of_pieces(loss: Loss, step: float | jax.Array, order: int) -> Fiel
             found: jax.Array = real_product(vector.real) + 1j * real_product(vector.imag)
             return found
 
-        return _principal(product, gradient + 1j * real_product(parameters.imag), step, order)
+        if kind == "principal":
+            return _principal(product, gradient + 1j * real_product(parameters.imag), step, order)
+        found: jax.Array = -gradient if kind == "gradient" else -gradient - step / 2 * real_product(gradient)
+        return found + 0j
 
     return at
 

@@ -14,3 +14,6 @@ KINDS: dict[Kind, str] = {
     "principal_and_next": "principal flow and next term",
 }
 """The flows by name, as readers know them."""
+
+KINDS_OF_PIECES: tuple[Kind, ...] = ("gradient", "regularised", "principal")
+"""Those that a network with ReLU has too."""

@@ -163,6 +163,11 @@ class ModelSettings(Settings):
         """What the fused loop needs to know of it; None for a network that is one for XLA alone."""
         return None
 
+    @property
+    def analytic(self) -> bool:
+        """Whether its outputs are analytic functions of its parameters, which may then be complex."""
+        return False
+
     def unit_of(self, parameters: Any) -> Any:
         """Which hidden unit each parameter belongs to; None for a network whose units share parameters.
 

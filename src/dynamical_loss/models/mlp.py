@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from dynamical_loss.models.initialisations import PRESETS, Initialisation
 
+_ACTIVATIONS = {"relu": nn.relu, "tanh": jnp.tanh}
+
 _FANS: dict[str, Literal["fan_in", "fan_avg"]] = {"in": "fan_in", "average": "fan_avg"}
 
 
@@ -50,7 +52,7 @@ class Dense(nn.Module):
 
 
 class MLP(nn.Module):
-    """Fully connected ReLU network.
+    """Fully connected network.
 
     In the neural-tangent parametrisation a kernel is stored with standard deviation 1 and multiplied by its
     own standard deviation s whenever it is used.  The network starts as the same function, and gradient
@@ -62,6 +64,7 @@ class MLP(nn.Module):
         depth: number of hidden layers; the paper's network has one.
         initialisation: how the layers start.
         neural_tangent: whether kernels are stored with standard deviation 1.
+        activation: of the hidden units, ``relu`` or ``tanh``.
     """
 
     width: int
@@ -69,13 +72,15 @@ class MLP(nn.Module):
     depth: int = 1
     initialisation: Initialisation = PRESETS["lecun"]
     neural_tangent: bool = False
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """Inputs (sample, …) to logits (sample, class_index); images are taken as rows of numbers."""
         hidden = inputs.reshape(len(inputs), -1).T
         for index in range(self.depth):
-            hidden = nn.relu(self._layer(f"hidden_{index}", hidden, self.width, first=index == 0)(hidden))
+            layer = self._layer(f"hidden_{index}", hidden, self.width, first=index == 0)
+            hidden = _ACTIVATIONS[self.activation](layer(hidden))
         return self._layer("output", hidden, self.classes, first=False)(hidden).T
 
     def _layer(self, name: str, inputs: jax.Array, outputs: int, first: bool) -> Dense:

@@ -13,6 +13,11 @@ KNOWN_LOSSES = "flow/known_losses.nc"
 """Flows against gradient descent on losses that are known in closed form."""
 
 
+def flow(study: str, seed: int | str) -> str:
+    """Flows against gradient descent along one run, by its key under `flows` and the run's seed."""
+    return f"flow/{study}_seed{seed}.nc"
+
+
 def threshold(study: str, reading: str | None = None) -> str:
     """The power law of a threshold study, by its key under `threshold`.
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dynamical_loss.flows import coefficients
-from dynamical_loss.flows.fields import field, principal_of_pieces, third_derivative
+from dynamical_loss.flows.fields import field, field_of_pieces, third_derivative
 from dynamical_loss.flows.integration import descend, follower
 from dynamical_loss.flows.krylov import function_times_vector
 from dynamical_loss.flows.names import KINDS
@@ -298,7 +298,9 @@ def test_pieces_of_a_relu_network_are_followed_like_smooth_losses():
     """On a quadratic exactly; elsewhere near to the whole field while the imaginary part is small."""
     matrix, start = rotated(np.array(X)), np.random.default_rng(3).normal(size=5)
     follow = follower(
-        lambda _, step: principal_of_pieces(quadratic(matrix), step, 5), tolerance=1e-11, evaluations=20_000
+        lambda _, step: field_of_pieces("principal", quadratic(matrix), step, 5),
+        tolerance=1e-11,
+        evaluations=20_000,
     )
     found = follow([0.0] * 2, start, 1.0)
     descent = descend(lambda place, _: jax.grad(quadratic(matrix))(place), [0.0] * 2, start, 1.0)
@@ -306,7 +308,9 @@ def test_pieces_of_a_relu_network_are_followed_like_smooth_losses():
     step = 0.8 / np.linalg.eigvalsh(jax.hessian(perceptron)(jnp.asarray(START)))[-1]
     whole, _ = ended("principal", perceptron, START, step)
     follow = follower(
-        lambda _, step: principal_of_pieces(perceptron, step, 20), tolerance=1e-11, evaluations=20_000
+        lambda _, step: field_of_pieces("principal", perceptron, step, 20),
+        tolerance=1e-11,
+        evaluations=20_000,
     )
     part = follow([0.0], START, step)
     np.testing.assert_allclose(part.parameters[-1], whole.parameters[-1], atol=1e-9)

@@ -38,6 +38,7 @@ class MLPSettings(ModelSettings):
     kind: Literal["mlp"] = Field("mlp", description="kind of network")
     width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
     depth: Count = Field(1, description="hidden layers; the paper has 1")
+    activation: Literal["relu", "tanh"] = Field("relu", description="of hidden units; relu is the paper's")
     initialisation: Preset = Field(
         "lecun",
         description="how it starts, see docs/choices.md; lecun: the paper's era and its original notebook",
@@ -96,19 +97,25 @@ class MLPSettings(ModelSettings):
         from dynamical_loss.models.mlp import MLP
 
         neural_tangent = self.parametrisation == "neural_tangent"
-        return MLP(self.width, classes, self.depth, self.start, neural_tangent)
+        return MLP(self.width, classes, self.depth, self.start, neural_tangent, self.activation)
 
     @property
     def label(self) -> str:
         """See `ModelSettings`."""
         layers = f" in each of {self.depth} layers" if self.depth > 1 else ""
-        return f"perceptron, {self.width} hidden units{layers}"
+        kind = "" if self.activation == "relu" else f" {self.activation}"
+        return f"perceptron, {self.width} hidden{kind} units{layers}"
 
     @property
     def hidden_layer(self) -> HiddenLayer | None:
         """See `ModelSettings`."""
-        fused = self.depth == 1 and self.parametrisation == "standard"
+        fused = self.depth == 1 and self.parametrisation == "standard" and self.activation == "relu"
         return HiddenLayer(self.width, self._bias) if fused else None
+
+    @property
+    def analytic(self) -> bool:
+        """See `ModelSettings`."""
+        return self.activation == "tanh"
 
     def unit_of(self, parameters: Any) -> Any:
         """See `ModelSettings`: with one hidden layer, a unit has what leads into it and out of it."""
