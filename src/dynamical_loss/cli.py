@@ -349,15 +349,17 @@ def trace_known_losses(settings: FlowSettings, output: Path) -> None:
 
 
 @commands.command()
-@_file("trajectory", "NetCDF file made by train-trajectory.")
+@click.option(
+    "--trajectory", "trajectories", multiple=True, required=True, type=_PATH, help="One a seed; repeatable."
+)
 @_file("dataset", "NetCDF file made by prepare-dataset.")
 @_OUTPUT
 @_settings(FlowStudy)
-def trace_flow(settings: FlowStudy, trajectory: Path, dataset: Path, output: Path) -> None:
-    """Follow gradient descent by flows from snapshots of a trajectory on (Fig. F4)."""
+def trace_flow(settings: FlowStudy, trajectories: tuple[Path, ...], dataset: Path, output: Path) -> None:
+    """Follow gradient descent by flows from snapshots of trajectories on (Fig. F4)."""
     from dynamical_loss.stages import trace_flow as stage
 
-    stage.run(settings, trajectory, dataset, output)
+    stage.run(settings, trajectories, dataset, output)
 
 
 def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:

@@ -14,7 +14,9 @@ PROFILE = ("--profile", "workflow/profiles/slurm")
 # The cluster answers at once and its disk is this machine's, so nothing needs to be waited for.
 HASTE = ("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "5", "--jobs", "6")
 ONCE = ("--retries", "0")
-ON_CLUSTER = {"train_phase_block", "train_trajectory", "probe_spectrum", "trace_known_losses"}
+ON_CLUSTER = {"train_phase_block", "train_trajectory", "probe_spectrum", "trace_known_losses", "trace_flow"}
+# What the rules of flows declare: MB, and minutes.
+DECLARED = {"trace_known_losses": ("1500", "00:10:00"), "trace_flow": ("2000", "00:25:00")}
 BLOCK = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -85,9 +87,9 @@ def test_slurm_is_told_what_the_rules_declare(clustered):
         assert job["JobState"] == "COMPLETED"
         assert job["NumCPUs"] == "1"
         # Toy sizes take what every process takes; how requests grow, tests/unit/test_resources.py tests.
-        memory, minutes = ("1500", 10) if rule == "trace_known_losses" else (r"120\d", 11)
+        memory, minutes = DECLARED.get(rule, (r"120\d", "00:11:00"))
         assert re.fullmatch(rf"cpu=1,mem={memory}M,node=1,billing=1", job["TRES"]), rule
-        assert job["TimeLimit"] == f"00:{minutes}:00"
+        assert job["TimeLimit"] == minutes
         assert job["Requeue"] == "1"
         assert job["Partition"] == "main"
         assert "TresPerJob" not in job  # no GPU, and none asked for with a zero

@@ -143,6 +143,10 @@ CONTRACT = {
         **dimensions("path_real", "path_imaginary", over="flow path step coordinate"),
         **dimensions("error", "evaluations", "stuck", over="loss flow sharpness"),
     },
+    "flows/spiral.nc": {
+        **dimensions("error", "imaginary", "evaluations", "stuck", over="flow seed start step"),
+        **dimensions("multiple", over="seed start"),
+    },
     "threshold/scaling.nc": {
         **dimensions("threshold", over="learning_rate width seed"),
         **dimensions("exponent", over="definition width"),

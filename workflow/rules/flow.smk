@@ -24,45 +24,43 @@ rule trace_known_losses:
 
 
 def followed(wildcards):
-    """Settings of the run that a flow study follows."""
-    return CONFIG.trajectories[CONFIG.flows[wildcards.flow].trajectory].training
-
-
-def followed_run(wildcards):
-    """Its name."""
-    return grid.trajectory_run(CONFIG.flows[wildcards.flow].trajectory, wildcards.seed)
+    """Settings of the runs that a flow study follows."""
+    return CONFIG.trajectories[CONFIG.flows[wildcards.flow].trajectory]
 
 
 if CONFIG.flows:
 
     rule trace_flow:
         input:
-            trajectory=lambda wildcards: result(
-                layout.trajectory(followed_run(wildcards))
+            trajectories=lambda wildcards: seeds_of(
+                CONFIG.flows[wildcards.flow].trajectory, layout.trajectory
             ),
             dataset=lambda wildcards: result(
                 layout.dataset(followed(wildcards).dataset)
             ),
         output:
-            result(layout.flow("{flow}", "{seed}")),
+            result(layout.flows("{flow}")),
         log:
-            f"{LOGS}/trace_flow/{{flow}}_seed{{seed}}.log",
+            f"{LOGS}/trace_flow/{{flow}}.log",
         wildcard_constraints:
             flow=pattern(CONFIG.flows),
-            seed=r"\d+",
         cache: True
         conda:
             ENVIRONMENT
         threads: 1
         resources:
             mem_mb=2000,
-            runtime=lambda wildcards, attempt: 60 * attempt,
+            runtime=lambda wildcards, attempt: attempt
+            * (20 + 5 * followed(wildcards).seeds),
         params:
             settings=lambda wildcards: as_json(CONFIG.flows[wildcards.flow]),
+            trajectories=lambda wildcards, input: each_as(
+                "--trajectory", input.trajectories
+            ),
             surroundings=SURROUNDINGS,
             code=lambda wildcards: code.following(followed(wildcards)).digest,
         message:
-            "Following gradient descent by flows: {wildcards.flow}, seed {wildcards.seed}"
+            "Following gradient descent by flows: {wildcards.flow}"
         shell:
-            "python -m dynamical_loss --code {params.code:q} trace-flow --trajectory {input.trajectory:q} --dataset {input.dataset:q}"
+            "python -m dynamical_loss --code {params.code:q} trace-flow {params.trajectories:q} --dataset {input.dataset:q}"
             " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

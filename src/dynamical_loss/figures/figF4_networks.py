@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from dynamical_loss.config.figures import Configuration, Setting
+from dynamical_loss.config.figures import Setting
 from dynamical_loss.figures import along_run, flow_looks, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
@@ -21,25 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _files(config: Configuration) -> list[str]:
-    return [
-        layout.flow(study, seed)
-        for study in config.figures.flows
-        for seed in range(config.trajectories[config.flows[study].trajectory].seeds)
-    ]
-
-
-_TRACES = Role("trace_flow", _files)
+_TRACES = Role("trace_flow", lambda config: [layout.flows(study) for study in config.figures.flows])
 
 DECLARATION = Declaration(
     part="flow",
-    inputs={"flow": _TRACES},
+    inputs={"flows": _TRACES},
     settings={
         "flows": Setting(
             Annotated[list[str], Field()], [], "Fig. F4: keys of `flows`; none: no such figure", names="flows"
         )
     },
-    evidence={"flow": _TRACES},
+    evidence={"flows": _TRACES},
 )
 
 
@@ -50,19 +42,15 @@ def render(inputs: Inputs, options: Options) -> Figure:
     start from which a flow is stuck at that step.
 
     Args:
-        inputs: role ``flow``: files of one study or more, one a seed.
+        inputs: role ``flows``: a file for each study.
         options: none are known.
 
     Returns:
         A figure as wide as the page.
     """
-    studies: dict[str, list[xr.Dataset]] = {}
-    for item in inputs["flow"]:
-        settings = recorded.settings_of(item)
-        settings["trajectory"].pop("seed")
-        studies.setdefault(str(settings), []).append(item)
+    studies = inputs["flows"]
     figure, axes = plt.subplots(1, len(studies), squeeze=False, figsize=(style.PAGE, 2.9))
-    for axis, runs in zip(axes[0], studies.values(), strict=True):
+    for axis, runs in zip(axes[0], studies, strict=True):
         _panel(axis, runs)
     axes[0, 0].set_ylabel("distance from gradient descent")
     style.panel_letters(list(axes[0]))
@@ -73,14 +61,14 @@ def render(inputs: Inputs, options: Options) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, runs: list[xr.Dataset]) -> None:
-    training = recorded.settings_of(runs[0])["trajectory"]
-    kinds = [kind for kind in KINDS if kind in runs[0]["flow"].values]
-    steps = np.arange(1, runs[0].sizes["step"])
-    for rank, kind in enumerate(kinds):
+def _panel(axis: Axes, runs: xr.Dataset) -> None:
+    training = recorded.settings_of(runs)["trajectory"]
+    later = runs.isel(step=slice(1, None)).stack(line=("seed", "start")).transpose("flow", "line", "step")
+    steps = np.arange(1, runs.sizes["step"])
+    for rank, kind in enumerate(kind for kind in KINDS if kind in runs["flow"].values):
         look = flow_looks.LOOKS[kind]
-        errors = np.concatenate([run["error"].sel(flow=kind).values[:, 1:] for run in runs])
-        stuck = np.concatenate([run["stuck"].sel(flow=kind).values[:, 1:] for run in runs]).astype(bool)
+        errors = later["error"].sel(flow=kind).values
+        stuck = later["stuck"].sel(flow=kind).values.astype(bool)
         for line in errors:
             axis.plot(steps, line, color=look["color"], linewidth=0.4, alpha=0.5)
         known = ~np.isnan(errors).all(axis=0)
@@ -89,14 +77,14 @@ def _panel(axis: Axes, runs: list[xr.Dataset]) -> None:
         axis.plot(steps, median, markersize=3, linewidth=1.2, label=KINDS[kind], **look)
         for step in steps[stuck.any(axis=0)]:
             axis.axvline(step + 0.06 * (rank - 2), ymin=0.94, color=look["color"], linewidth=1.2)
-    multiples = np.concatenate([run["multiple"].values for run in runs])
-    named = str(runs[0].attrs.get("dataset", "data"))
-    axis.set_title(f"{named}, η = {training['learning_rate']:g}\n{_range(multiples)}", fontsize="medium")
+    named = str(runs.attrs.get("dataset", "data"))
+    multiples = _range(runs["multiple"].values)
+    axis.set_title(f"{named}, η = {training['learning_rate']:g}\n{multiples}", fontsize="medium")
     along_run.log_scale(axis)
     axis.set_xticks(steps)
     axis.set_xlabel("steps")
 
 
-def _range(multiples: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
+def _range(multiples: along_run.Floats) -> str:
     low, high = f"{multiples.min():.2f}", f"{multiples.max():.2f}"
     return f"ηλ$_{{\\mathrm{{max}}}}$ = {low}" + (f" to {high}" if high != low else "")

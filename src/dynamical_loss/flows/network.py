@@ -83,17 +83,14 @@ def weighted_loss(problem: Problem) -> Callable[[jax.Array, jax.Array], jax.Arra
     return loss
 
 
-def sharpness(problem: Problem, place: Array, weights: Array) -> float:
-    """The largest eigenvalue of the weighted loss's Hessian, from all of it.
+def sharpness(problem: Problem) -> Callable[[Array, Array], float]:
+    """The largest eigenvalue of the weighted loss's Hessian, of all of it, at (parameter,) and Γ."""
+    hessian = jax.jit(jax.hessian(weighted_loss(problem)))
 
-    Args:
-        problem: what is trained.
-        place: (parameter,).
-        weights: Γ, (class_index,).
-    """
-    loss = weighted_loss(problem)
-    hessian = jax.jit(jax.hessian(loss))(jnp.asarray(place), jnp.asarray(weights))
-    return float(np.linalg.eigvalsh(np.asarray(hessian))[-1])
+    def largest(place: Array, weights: Array) -> float:
+        return float(np.linalg.eigvalsh(np.asarray(hessian(place, weights)))[-1])
+
+    return largest
 
 
 def tracer(

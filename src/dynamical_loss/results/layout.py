@@ -13,9 +13,9 @@ KNOWN_LOSSES = "flow/known_losses.nc"
 """Flows against gradient descent on losses that are known in closed form."""
 
 
-def flow(study: str, seed: int | str) -> str:
-    """Flows against gradient descent along one run, by its key under `flows` and the run's seed."""
-    return f"flow/{study}_seed{seed}.nc"
+def flows(study: str) -> str:
+    """Flows against gradient descent along all runs of a study, by its key under `flows`."""
+    return f"flows/{study}.nc"
 
 
 def threshold(study: str, reading: str | None = None) -> str:

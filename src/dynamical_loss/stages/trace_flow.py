@@ -1,11 +1,14 @@
-"""Follow gradient descent by flows from snapshots of a trajectory on (Fig. F4)."""
+"""Follow gradient descent by flows from snapshots of trajectories on (Fig. F4)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+import xarray as xr
 
 from dynamical_loss.config import code
 from dynamical_loss.config.flow import FlowStudy
@@ -21,29 +24,38 @@ from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.settings import validate
 
 
-def run(settings: FlowStudy, trajectory: Path, dataset: Path, output: Path) -> None:
-    """Write the distance of each flow from gradient descent, after each step from each start.
+def run(settings: FlowStudy, trajectories: Sequence[Path], dataset: Path, output: Path) -> None:
+    """Write the distance of each flow from gradient descent, after each step from each start of each run.
+
+    Args:
+        settings: of the flows.
+        trajectories: of runs that differ in their seeds alone.
+        dataset: that they were trained on.
+        output: the file to write.
 
     Raises:
-        UserError: if an input cannot be read, the trajectory was not trained on the dataset, or it is none
-            that a flow can follow.
+        UserError: if an input cannot be read, a trajectory was not trained on the dataset, the runs differ in
+            more than their seeds, or they are none that a flow can follow.
     """
     inputs = Inputs()
-    wanted = ["parameters", "class_weight", "snapshot_step"]
-    stored = inputs.read(trajectory, wanted, made_by="train_trajectory")
-    origin = recorded.settings_of(stored)
-    known = {name: origin[name] for name in TrajectorySettings.model_fields if name in origin}
-    training = validate(TrajectorySettings, known, str(trajectory))
+    runs, study = _runs(trajectories, inputs)
+    training = validate(
+        TrajectorySettings,
+        {name: study[name] for name in TrajectorySettings.model_fields if name in study},
+        str(trajectories[0]),
+    )
     try:
         settings.require_possible(training)
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
     data = loading.load(dataset, inputs)
-    inputs.require_made_from(trajectory, dataset)
+    for trajectory in trajectories:
+        inputs.require_made_from(trajectory, dataset)
+    seeds = sorted(runs)
     record = Provenance(
         code.following(training),
-        {**settings.model_dump(), "trajectory": origin},
-        [origin["seed"]],
+        {**settings.model_dump(), "trajectory": study},
+        seeds,
         "float64",
         inputs,
     )
@@ -59,15 +71,21 @@ def run(settings: FlowStudy, trajectory: Path, dataset: Path, output: Path) -> N
         training.model.analytic,
     )
     kinds = list(KINDS) if problem.smooth else list(KINDS_OF_PIECES)
-    weights = stored["class_weight"].values
     starts = [
-        (stored["parameters"].sel(snapshot_step=start).values, weights[start : start + settings.steps])
-        for start in settings.starts
+        [
+            (
+                runs[seed]["parameters"].sel(snapshot_step=start).values,
+                runs[seed]["class_weight"].values[start : start + settings.steps],
+            )
+            for start in settings.starts
+        ]
+        for seed in seeds
     ]
-    rate = training.learning_rate
-    traces: list[list[Trace]] = []
+    rate, count = training.learning_rate, len(kinds) * len(seeds)
+    traces: list[list[list[Trace]]] = []
     with jax.enable_x64(True), report(f"following {output.stem}") as progress:
-        largest = [rate * sharpness(problem, place, each[0]) for place, each in starts]
+        curvature = sharpness(problem)
+        largest = [[rate * curvature(place, each[0]) for place, each in of_run] for of_run in starts]
         for kind in kinds:
             trace = tracer(
                 problem,
@@ -76,22 +94,51 @@ def run(settings: FlowStudy, trajectory: Path, dataset: Path, output: Path) -> N
                 tolerance=settings.tolerance,
                 evaluations=settings.evaluations,
             )
-            traces.append([trace(place, each, rate) for place, each in starts])
-            progress(len(traces) / len(kinds))
+            traces.append([])
+            for of_run in starts:
+                traces[-1].append([trace(place, each, rate) for place, each in of_run])
+                progress(sum(map(len, traces)) / count)
     variables = netcdf.Variables()
     figure = "arXiv 2302.01952, Fig. F4"
     variables.add("flow", ("flow",), kinds, "kind of flow", reference=figure)
+    variables.add("seed", ("seed",), seeds, "initial random seed", reference=figure)
     variables.add(
         "start", ("start",), settings.starts, "minimisation steps done at the start", reference=figure
     )
     words = "learning rate times the largest eigenvalue of the weighted loss's Hessian at the start"
-    variables.add("multiple", ("start",), largest, words, reference=figure)
+    variables.add("multiple", ("seed", "start"), largest, words, reference=figure)
     for name, words in (
         ("error", "distance of a flow from gradient descent, after 0, 1, … steps"),
         ("imaginary", "length of a flow's imaginary part"),
         ("evaluations", "evaluations of a flow's field so far"),
         ("stuck", "1 if the flow could not be integrated so far within its evaluations"),
     ):
-        found = np.array([[getattr(trace, name) for trace in of_kind] for of_kind in traces])
-        variables.add(name, ("flow", "start", "step"), found, words, reference=figure)
-    record.write(variables.dataset().assign_attrs(recorded.of_data(stored)), output)
+        found = np.array(
+            [[[getattr(trace, name) for trace in of_run] for of_run in of_kind] for of_kind in traces]
+        )
+        variables.add(name, ("flow", "seed", "start", "step"), found, words, reference=figure)
+    origin = recorded.of_data(*(runs[seed] for seed in seeds))
+    record.write(variables.dataset().assign_attrs(origin), output)
+
+
+def _runs(trajectories: Sequence[Path], inputs: Inputs) -> tuple[dict[int, xr.Dataset], dict[str, Any]]:
+    """The runs by seed, and the settings that they share.
+
+    Raises:
+        UserError: if they share them not, or a seed is given twice.
+    """
+    wanted = ["parameters", "class_weight", "snapshot_step"]
+    runs: dict[int, xr.Dataset] = {}
+    shared: dict[str, Any] | None = None
+    for trajectory in trajectories:
+        stored = inputs.read(trajectory, wanted, made_by="train_trajectory")
+        settings = recorded.settings_of(stored)
+        seed = settings.pop("seed")
+        shared = settings if shared is None else shared
+        if settings != shared:
+            raise UserError(f"{trajectory} is of another study than {trajectories[0]}; give runs of one")
+        if seed in runs:
+            raise UserError(f"{trajectory}: a run of seed {seed} was given before; give each once")
+        runs[seed] = stored
+    assert shared is not None
+    return runs, shared

@@ -65,12 +65,14 @@ SPIRAL_EVIDENCE = {
 }
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
 EDGE = {"spectrum": [f"spectrum/edge_{loss}_seed0.nc" for loss in ("static", "dynamical")]}
+FLOWS = {"flows": [f"flows/{data}.nc" for data in ("cancer", "spiral")]}
 FLOW_FIGURES = {
+    "figF4_networks": FLOWS,
     "figF1_known_losses": {"known": ["flow/known_losses.nc"]},
     "figF5_stability": EDGE,
     "figF9_classes_at_the_edge": EDGE,
 }
-FLOW_EVIDENCE = {"edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"]}
+FLOW_EVIDENCE = {**FLOWS, "edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"]}
 # Fig. S6 to S10, F7 and F8 belong to studies of their own.
 OWN = {
     "figS6_ingredients",
@@ -180,6 +182,7 @@ def test_files_are_of_the_stage_that_makes_them():
         "runs": "gather_runs",
         "protocols.nc": "evaluate_protocols",
         "flow": "trace_known_losses",
+        "flows": "trace_flow",
     }
     for figure in FIGURES.values():
         for role in (*figure.inputs.values(), *figure.evidence.values()):
