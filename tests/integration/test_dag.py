@@ -418,8 +418,10 @@ def test_a_probe_setting_does_not_retrain(project):
     assert plan.jobs == {
         "probe_spectrum": 1,
         "find_instabilities": 1,
+        "gather_runs": 1,
         **CLAIMS_ANEW,
-        "render_figure": 3,
+        # Fig. 4, S1 and S5, and of the edge of stability F5 and F9.
+        "render_figure": 5,
     }
     assert plan.starting("Probing the curvature along") == {"cascade_seed0"}
 

@@ -56,6 +56,8 @@ INPUTS = {
         for pattern in ("rate_*", "dal_*", "long_*")
         for path in sorted((DATA / "phase").glob(f"{pattern}.nc"))
     ],
+    "flows": [f"flows/{study}.nc" for study in ("cancer_slow", "cancer", "spiral")],
+    "edge": [f"runs/edge_{loss}.nc" for loss in ("static", "dynamical")],
 }
 
 PROTOCOLS = {
