@@ -38,8 +38,8 @@ DECLARATION = Declaration(
 def render(inputs: Inputs, options: Options) -> Figure:
     """Distance from gradient descent after each step, one panel a study, one thin line a seed and start.
 
-    Thick lines are medians of those that are not stuck. A short line at the upper edge marks each seed and
-    start from which a flow is stuck at that step.
+    Thick lines are medians of those that are not stuck. A short line at the upper edge marks a step at which
+    a flow is stuck from some seed or start.
 
     Args:
         inputs: role ``flows``: a file for each study.
