@@ -29,6 +29,7 @@ COMPILED = ROOT / ".pytest_cache" / "compiled"
 LONG = """
 phase: {spiral_w100: {steps: 12000000, record_every: 12000}}
 trajectories: {cascade: {model: {width: 1000}, steps: 400000, snapshots: {every: 4001, windows: []}}}
+figures: {stability: []}
 """
 LONG_BLOCK = "phase/spiral_w100/T20_A10_seeds0-1.nc"
 LONG_TRAJECTORY = "trajectory/cascade_seed0.nc"

@@ -628,11 +628,13 @@ def test_help_states_defaults(name):
 def test_documenting_a_configuration_keeps_its_values(tmp_path):
     small = tmp_path / "config.yaml"
     small.write_text(
-        (cli.Path(__file__).parents[3] / "config.yaml").read_text(encoding="utf-8").replace("[200]", "[300]"),
+        (cli.Path(__file__).parents[3] / "config.yaml")
+        .read_text(encoding="utf-8")
+        .replace("periods: [200]", "periods: [300]"),
         encoding="utf-8",
     )
     command("document-config", small, "--schema", tmp_path / "schema.json")
-    assert "[300]" in small.read_text(encoding="utf-8")
+    assert "periods: [300]" in small.read_text(encoding="utf-8")
     assert json.loads((tmp_path / "schema.json").read_text(encoding="utf-8"))["title"] == "Config"
 
 
