@@ -72,7 +72,7 @@ def test_a_new_figure_has_its_keys_in_the_configuration(extended):
     [
         (
             "figures: {counted: spirl}",
-            "figures.counted: no 'spirl' under `datasets`; there is spiral, images",
+            "figures.counted: no 'spirl' under `datasets`; there is spiral, breast_cancer, images",
         ),
         ("figures: {counted_bin: 3}", "unknown key 'figures.counted_bin'; did you mean 'counted_bins'?"),
         (

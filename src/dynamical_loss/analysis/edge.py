@@ -83,9 +83,10 @@ def emphasised(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
 
 def measures(spectrum: xr.Dataset) -> dict[str, float]:
     """`MEASURES` of one run, over its stretches of consecutive steps."""
-    near = stretch(spectrum)
+    near = _known(spectrum)
     share, per_weight = emphasised(near)
-    follows = np.append(False, np.diff(near["snapshot_step"].values) == 1)
+    steps = near["snapshot_step"].values
+    follows = np.diff(steps, prepend=steps[:1]) == 1
     units = near["effective_units"].values if "effective_units" in near else np.full(1, np.nan)
     found = {
         "rise_share": rises(near),
@@ -110,7 +111,7 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
     for name, words in MEASURES.items():
         variables.add(name, ("seed",), [run[name] for run in runs], words, reference=_REFERENCE)
     variables.add("predictor", ("predictor",), list(PREDICTORS), "what foretells", reference=_REFERENCE)
-    near = [stretch(spectrum) for spectrum in spectra]
+    near = [_known(spectrum) for spectrum in spectra]
     right = [[_mean(foretold(run, name) == rises(run)) for name in PREDICTORS] for run in near]
     variables.add(
         "rise_agreement",
@@ -119,6 +120,12 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
         "share of steps of which it says rightly whether they raise the weighted loss",
         reference="arXiv 2302.01952, Fig. F5",
     )
+
+
+def _known(spectrum: xr.Dataset) -> xr.Dataset:
+    """The consecutive steps of which it is known what they do: of a run that diverged it is not."""
+    near = stretch(spectrum)
+    return near.isel(snapshot_step=np.isfinite(near["step_change"].sel(step_kind="own").values))
 
 
 def _mean(values: npt.ArrayLike) -> float:

@@ -77,10 +77,9 @@ def render(inputs: Inputs, options: Options) -> Figure:
 def _eigenvalues(axis: Axes, run: xr.Dataset, span: Span) -> None:
     steps = run["snapshot_step"].values.astype(float)
     multiples = (run["hessian_eigenvalue"] * run["learning_rate"]).transpose("snapshot_step", "mode").values
-    known = multiples[:, np.isfinite(multiples).any(axis=0)]
-    for rank in range(known.shape[1] - 1, 0, -1):
-        along_run.line(axis, steps, known[:, rank], span, color="0.6", linewidth=0.4)
-    along_run.branches(axis, steps, known[:, 0], span)
+    for rank in range(multiples.shape[1] - 1, 0, -1):
+        along_run.line(axis, steps, multiples[:, rank], span, color="0.6", linewidth=0.4)
+    along_run.branches(axis, steps, multiples[:, 0], span)
     for level in (1, 2):
         axis.axhline(level, **_LINE)
     axis.set_ylabel("ηλ$_i$")

@@ -127,6 +127,22 @@ def test_the_figures_show_what_is_stored(folder):
             np.testing.assert_allclose(heights, means.ravel())
 
 
+def test_a_run_that_diverged_is_drawn_empty(folder):
+    """Its parameters are not finite, and nothing that is measured of them is."""
+    runs = []
+    for study in ("static", "dynamical"):
+        run = netcdf.read(folder / f"{study}0_spectrum.nc")
+        kept = ("class_weight", "learning_rate")
+        runs.append(run.assign({name: np.nan * run[name] for name in run.data_vars if name not in kept}))
+    with style.style():
+        for figure in (figF5_stability, figF9_classes_at_the_edge):
+            require_legible_texts(drawn(figure.render({"spectrum": runs}, {})))
+    assert np.isnan(list(edge.measures(runs[0]).values())).all()
+    variables = netcdf.Variables()
+    edge.add_measures(variables, runs)
+    assert variables.dataset()["rise_agreement"].isnull().all()
+
+
 def points(axis, *labels):
     """All points of lines by label, four lines a quantity that alternates, as {step: value}."""
     names = {*labels, *(f"_t mod 4 = {rest}" for rest in (2, 3))} if len(labels) > 1 else set(labels)

@@ -127,6 +127,13 @@ def test_a_flow_without_enough_evaluations_is_stored_as_stuck_and_marked(folder,
     assert len(marks) == STEPS * len(KINDS_OF_PIECES)
 
 
+def test_a_run_that_diverged_is_drawn_empty(folder):
+    whole = netcdf.read(folder / "relu_flow.nc")
+    lost = whole.assign(error=np.nan * whole["error"], multiple=np.nan * whole["multiple"])
+    with style.style():
+        require_legible_texts(drawn(figF4_networks.render({"flows": [lost]}, {})))
+
+
 def test_a_start_without_a_snapshot_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match=r"starts: there is no snapshot at step 20; add one"):
         trace(folder, "relu", tmp_path / "no.nc", starts=[20])
