@@ -38,7 +38,9 @@ REDUCTION = f"{DATASET_SETTINGS}.reduction"
 
 RULE = "learning_rate_rule.kind"
 
-LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, RULE: "constant", REDUCTION: 1}
+ACTIVATION = "model.activation"
+
+LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, RULE: "constant", ACTIVATION: "relu", REDUCTION: 1}
 """Keys that came later: whatever was made before them has the paper's value."""
 
 
@@ -108,8 +110,11 @@ _GRADIENT_DESCENT = (
 )
 
 
+_RELU = _as_before(Sort.PROTOCOL, ACTIVATION)
+
+
 def _perceptron(width: int) -> Protocol:
-    return (*_SPIRAL_DATA, *_GRADIENT_DESCENT, *exactly(Sort.SIZE, {"model.width": width}))
+    return (*_SPIRAL_DATA, *_GRADIENT_DESCENT, *_RELU, *exactly(Sort.SIZE, {"model.width": width}))
 
 
 def _training_time(steps: int) -> Rule:
@@ -158,6 +163,25 @@ def edge_run(static: bool) -> Protocol:
     return (*_perceptron(NARROW), *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, **loss}))
 
 
+_TANH = exactly(Sort.PROTOCOL, {ACTIVATION: "tanh"})
+
+FLOWS: dict[str, Protocol] = {
+    "spiral": (
+        *_SPIRAL_DATA,
+        *_GRADIENT_DESCENT,
+        *_TANH,
+        *exactly(Sort.SIZE, {"model.width": NARROW, "learning_rate": 1.0, "amplitude": 1.0}),
+    ),
+    "breast cancer": (
+        _dataset("breast cancer"),
+        *exactly(Sort.PROTOCOL, {"loss.kind": "cross_entropy", "model.kind": "mlp", "amplitude": 1.0}),
+        *_PARTS,
+        *_TANH,
+        *exactly(Sort.SIZE, {"model.width": 10, "model.depth": 2}),
+    ),
+}
+"""Of runs that flows follow (Fig. F4), by their data: our choice, as the paper of flows is not at hand."""
+
 CASCADE: Protocol = (
     *_perceptron(NARROW),
     *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, "period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}),
@@ -168,6 +192,7 @@ CASCADE: Protocol = (
 THRESHOLD: Protocol = (
     *_SPIRAL_DATA,
     *_GRADIENT_DESCENT,
+    *_RELU,
     *recorded_at_all(Sort.SIZE, "model.width"),
     *exactly(Sort.PROTOCOL, {"amplitude": CASCADE_AMPLITUDE}),
     Rule(

@@ -33,7 +33,9 @@ def traced(*errors, dataset="spiral", activation="tanh", seeds=8, starts=1):
         },
         coords={"flow": KINDS, "seed": range(seeds), "start": range(starts)},
     )
-    settings = TrajectorySettings(model=MLPSettings(activation=activation), amplitude=1.0, period=10)
+    layers = {"width": 10, "depth": 2} if dataset == "breast cancer" else {}
+    model = MLPSettings(activation=activation, **layers)
+    settings = TrajectorySettings(model=model, amplitude=1.0, period=10)
     return with_settings(item, {"trajectory": settings.model_dump()}).assign_attrs(dataset=dataset)
 
 
@@ -66,4 +68,8 @@ def test_where_the_principal_flow_is_stuck_it_is_no_nearer():
 def test_networks_with_kinks_are_not_taken():
     row = rows(traced(8.0, 4.0, 1.0, activation="relu"))["principal_flow_beats_gradient_flow_spiral"]
     assert row.verdict is Verdict.NOT_TESTED
-    assert "no flows along networks of tanh units on the spiral" in row.rule
+    assert "model.activation is relu, in the paper tanh" in row.rule
+    assert (
+        "no flows along networks on the breast cancer"
+        in rows(traced(8.0, 4.0, 1.0))["principal_flow_beats_gradient_flow_cancer"].rule
+    )

@@ -91,6 +91,7 @@ OTHER = {
     "loss.cycles": 3,
     "optimiser.weight_decay": 0.1,
     "learning_rate_rule.kind": "dal",
+    "model.activation": "tanh",
     "dataset_settings.reduction": 2,
     "model.kind": "another",
     "model.depth": 2,
