@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from jax.flatten_util import ravel_pytree
 
+from dynamical_loss import losses
 from dynamical_loss.flows.fields import Field, field, field_of_pieces
 from dynamical_loss.flows.integration import descend, follower
 from dynamical_loss.flows.names import Kind
@@ -37,7 +39,7 @@ class Problem(NamedTuple):
     example: Any
     inputs: Array
     targets: Array
-    loss: str
+    loss: losses.LossName
     by_output: bool
     smooth: bool
 
@@ -59,10 +61,9 @@ class Trace(NamedTuple):
 
 
 def weighted_loss(problem: Problem) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The dynamical loss of flat parameters, real or complex, and of Γ.
-
-    On real parameters it is `losses.weighted_loss`; there is no largest logit to subtract on complex ones.
-    """
+    """The dynamical loss of flat parameters and of Γ; of a smooth network they may be complex."""
+    analytic = problem.smooth and problem.loss == "cross_entropy"
+    of_sample = _analytic_cross_entropy if analytic else losses.sample_loss(problem.loss)
     unravel: dict[bool, Callable[[jax.Array], Any]] = {
         is_complex: ravel_pytree(jax.tree.map(lambda leaf, to=to: jnp.asarray(leaf, to), problem.example))[1]
         for is_complex, to in ((False, jnp.float64), (True, jnp.complex128))
@@ -71,24 +72,23 @@ def weighted_loss(problem: Problem) -> Callable[[jax.Array, jax.Array], jax.Arra
 
     def loss(flat: jax.Array, weights: jax.Array) -> jax.Array:
         logits = problem.outputs(unravel[jnp.iscomplexobj(flat)](flat), inputs)
-        if problem.by_output:
-            each = 0.5 * ((logits - targets) ** 2) @ weights
-        elif problem.loss == "mse":
-            each = 0.5 * jnp.sum((logits - targets) ** 2, axis=1) * (targets @ weights)
-        else:
-            surprise = jnp.log(jnp.sum(jnp.exp(logits), axis=1)) - jnp.sum(logits * targets, axis=1)
-            each = surprise * (targets @ weights)
-        return jnp.mean(each)
+        return losses.weighted_loss(of_sample, logits, targets, weights, by_output=problem.by_output)
 
     return loss
 
 
+def _analytic_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """`losses.cross_entropy`, which subtracts the largest logit: complex numbers have none."""
+    return jnp.log(jnp.sum(jnp.exp(logits), axis=-1)) - jnp.sum(logits * targets, axis=-1)
+
+
 def sharpness(problem: Problem) -> Callable[[Array, Array], float]:
-    """The largest eigenvalue of the weighted loss's Hessian, of all of it, at (parameter,) and Γ."""
+    """The largest eigenvalue of the weighted loss's Hessian at (parameter,) and Γ; NaN where it diverged."""
     hessian = jax.jit(jax.hessian(weighted_loss(problem)))
 
     def largest(place: Array, weights: Array) -> float:
-        return float(np.linalg.eigvalsh(np.asarray(hessian(place, weights)))[-1])
+        found = np.asarray(hessian(place, weights))
+        return float(np.linalg.eigvalsh(found)[-1]) if np.isfinite(found).all() else math.nan
 
     return largest
 

@@ -94,3 +94,13 @@ def test_a_relu_network_has_the_flows_of_pieces(kind):
     """Steps so small that no sample comes to a kink: orders are those of smooth losses."""
     coarse, fine = (errors(problem("relu"), kind, rate) for rate in (0.02, 0.01))
     assert np.log2(coarse / fine) == pytest.approx(3, abs=0.15)
+
+
+def test_from_parameters_that_are_not_finite_every_flow_is_stuck():
+    """So a run ends that has diverged."""
+    given = problem("relu")
+    lost = np.full(len(start_of(given)), np.nan)
+    assert np.isnan(sharpness(given)(lost, GAMMA))
+    found = tracer(given, "gradient", order=2, tolerance=1e-3, evaluations=28)(lost, GAMMA[None], 0.1)
+    assert found.stuck.tolist() == [False, True]
+    assert np.isnan(found.error[-1])
