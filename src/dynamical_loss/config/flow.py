@@ -86,7 +86,9 @@ def _has_snapshot(snapshots: SnapshotSettings, step: int) -> bool:
     )
 
 
-def _piece(run: TrajectorySettings, step: int) -> tuple[int, bool]:
+def _piece(run: TrajectorySettings, step: int) -> tuple[int, bool] | None:
     """On which straight piece of Γ(t) a step lies: which turn of a class, and which half of it."""
+    if run.oscillation_stop_step is not None and step >= run.oscillation_stop_step:
+        return None
     cycle = run.period + run.loss.rest_steps
     return step // cycle, 2 * (step % cycle) >= run.period

@@ -256,6 +256,11 @@ class TrainingSettings(Settings):
         return points
 
     @property
+    def oscillation_stop_step(self) -> int | None:
+        """The step from which Γ = 1 by `oscillation_stop`; None where that is left open."""
+        return None if self.oscillation_stop is None else round(self.oscillation_stop * self.steps)
+
+    @property
     def changes_rate(self) -> str | None:
         """The key by which the learning rate changes from step to step; None if it does not."""
         if self.learning_rate_rule.adjusts:

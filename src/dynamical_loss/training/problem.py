@@ -108,8 +108,8 @@ def oscillation_end(settings: TrainingSettings, period: int, classes: int) -> in
     Raises:
         UserError: if the period is too long for a static one at the end.
     """
-    if settings.oscillation_stop is not None:
-        return round(settings.oscillation_stop * settings.steps)
+    if settings.oscillation_stop_step is not None:
+        return settings.oscillation_stop_step
     cycle = period + settings.loss.rest_steps
     try:
         end = last_period_boundary(settings.steps, cycle)

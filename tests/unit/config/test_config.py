@@ -119,6 +119,11 @@ IMAGES = ["datasets", "images"]
             ["flows.spiral.starts", "kink of Γ (T = 5000)"],
         ),
         (
+            ["trajectories", "tanh_spiral"],
+            {"amplitude": 5, "oscillation_stop": 0.67, "steps": 300, "snapshots": {"every": 1}},
+            ["flows.spiral.starts", "from 200 on, 3 steps cross a kink of Γ"],
+        ),
+        (
             ["trajectories", "tanh_spiral", "learning_rate_rule"],
             {"kind": "dal", "cap": 1},
             ["flows.spiral.trajectory", "learning_rate_rule"],
