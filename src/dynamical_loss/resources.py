@@ -160,7 +160,9 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
         products += kept * 2 * settings.optimiser.order
         order = max(order, settings.optimiser.order)
     remembered = _moments(run.optimiser) if settings.optimiser is not None else 0
-    values = (kept + order) * (1 + remembered) * network.parameters + shape.classes * (
+    # The first eigenvector is kept at every snapshot, beside the parameters.
+    beside = remembered + (1 if settings.alignment else 0)
+    values = (kept + order) * (1 + beside) * network.parameters + shape.classes * (
         run.steps // run.record_every + kept
     )
     samples = run.looked_at(shape.train_samples)
