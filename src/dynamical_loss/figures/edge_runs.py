@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import numpy.typing as npt
 from pydantic import Field
 
 from dynamical_loss import grid
 from dynamical_loss.analysis.edge import stretch
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import along_run
+from dynamical_loss.figures import along_run, style
 from dynamical_loss.figures.declaration import Inputs, Role
+from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SETTINGS = {
     "stability": Setting(
@@ -61,12 +63,52 @@ def check(config: Configuration) -> None:
         raise ValueError("figures.stability: name two studies, one with amplitude 1 and one above")
 
 
-def write_title(axis: Axes, title: str) -> None:
-    """Beside the panel's letter, and left of a legend above the axes."""
-    axis.annotate(title, (0, 1), (20, 3), xycoords="axes fraction", textcoords="offset points", va="bottom")
+class Column(NamedTuple):
+    """What one of the two runs is drawn on.
+
+    Attributes:
+        axes: from the top, (row,); the first ones share the axis of steps of the last of these.
+        run: its snapshots at consecutive steps.
+        span: the first and the last of these.
+    """
+
+    axes: npt.NDArray[Any]
+    run: xr.Dataset
+    span: along_run.Span
 
 
-def static_first(inputs: Inputs) -> list[tuple[str, xr.Dataset, along_run.Span]]:
+def columns(inputs: Inputs, rows: int, along: int, height: float) -> tuple[Figure, list[Column]]:
+    """A figure with a column for each of the two runs, the static one first.
+
+    Args:
+        inputs: role ``spectrum``.
+        rows: of panels.
+        along: how many of them, from the top, have steps on their horizontal axis.
+        height: of the figure, inches.
+
+    Raises:
+        UserError: if a file has no two snapshots one step apart.
+    """
+    runs = _static_first(inputs)
+    figure, axes = plt.subplots(
+        rows, len(runs), squeeze=False, figsize=(style.PAGE, height), width_ratios=(1, 1.4)[: len(runs)]
+    )
+    found = []
+    for column, (title, run, span) in zip(axes.T, runs, strict=True):
+        # Beside the panel's letter, and left of a legend above the axes.
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+        column[0].annotate(title, (0, 1), (20, 3), **place)
+        last = column[along - 1]
+        for axis in column[: along - 1]:
+            axis.sharex(last)
+            axis.tick_params(labelbottom=False)
+        along_run.step_axis(last, span, 6)
+        found.append(Column(column, run, span))
+    style.panel_letters(list(axes.T.ravel()))
+    return figure, found
+
+
+def _static_first(inputs: Inputs) -> list[tuple[str, xr.Dataset, along_run.Span]]:
     """Title, snapshots and steps of each of the two runs.
 
     Raises:

@@ -11,7 +11,6 @@ from dynamical_loss.analysis.edge import foretold, rises
 from dynamical_loss.figures import along_run, edge_runs, style
 from dynamical_loss.figures.along_run import Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
-from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout
 
 if TYPE_CHECKING:
@@ -48,29 +47,18 @@ def render(inputs: Inputs, options: Options) -> Figure:
     Returns:
         A figure as wide as the page.
     """
-    runs = edge_runs.static_first(inputs)
-    figure, axes = plt.subplots(
-        4,
-        len(runs),
-        sharex="col",
-        squeeze=False,
-        figsize=(style.PAGE, 6.4),
-        width_ratios=(1, 1.4)[: len(runs)],
-    )
-    for column, (title, run, span) in zip(axes.T, runs, strict=True):
-        edge_runs.write_title(column[0], title)
-        _eigenvalues(column[0], run, span)
-        _shares(column[1], run, span)
+    figure, columns = edge_runs.columns(inputs, rows=4, along=4, height=6.4)
+    for axes, run, span in columns:
+        _eigenvalues(axes[0], run, span)
+        _shares(axes[1], run, span)
         rate = run["learning_rate"].values
-        _changes(column[2], run, rate * run["principal_rate"].isel(mode=0).values, span)
-        column[2].set_ylabel("η r$_1$, principal flow")
+        _changes(axes[2], run, rate * run["principal_rate"].isel(mode=0).values, span)
+        axes[2].set_ylabel("η r$_1$, principal flow")
         change = run["step_change"].sel(step_kind="own").values
-        _changes(column[3], run, change, span)
-        _wrong(column[3], run, change)
-        column[3].set_ylabel("ΔF of the step")
-        along_run.step_axis(column[3], span, 6)
-    style.panel_letters(list(axes.T.ravel()))
-    figure.align_ylabels(axes)
+        _changes(axes[3], run, change, span)
+        _wrong(axes[3], run, change)
+        axes[3].set_ylabel("ΔF of the step")
+    figure.align_ylabels()
     return figure
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dynamical_loss.figures import along_run, edge_runs, style
 from dynamical_loss.figures.along_run import Floats, Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options
-from dynamical_loss.figures.deferred import mlines, mpatches, mpl, plt
+from dynamical_loss.figures.deferred import mlines, mpatches, mpl
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -28,7 +28,6 @@ _STEPS = {
 }
 """Words and opacity of each kind of step."""
 
-_ALONG = 4  # rows with steps below them
 _PROFILES = 3
 
 
@@ -48,35 +47,26 @@ def render(inputs: Inputs, options: Options) -> Figure:
     Returns:
         A figure as wide as the page.
     """
-    runs = edge_runs.static_first(inputs)
-    figure, axes = plt.subplots(
-        6, len(runs), squeeze=False, figsize=(style.PAGE, 8.8), width_ratios=(1, 1.4)[: len(runs)]
-    )
-    for column, (title, run, span) in zip(axes.T, runs, strict=True):
-        edge_runs.write_title(column[0], title)
-        for axis in column[: _ALONG - 1]:
-            axis.sharex(column[_ALONG - 1])
-            axis.tick_params(labelbottom=False)
-        _curvature(column[0], run, span)
-        _alignment(column[1], run, span)
+    figure, columns = edge_runs.columns(inputs, rows=6, along=4, height=8.8)
+    for axes, run, span in columns:
+        _curvature(axes[0], run, span)
+        _alignment(axes[1], run, span)
         steps = run["snapshot_step"].values
         one_apart = np.append(False, np.diff(steps) == 1)
         overlap = np.where(one_apart, run["eigenvector_overlap"].values, np.nan)
-        _lines(column[2], run, overlap, span, along_run.LINE_COLOUR)
-        column[2].set_ylim(-0.03, 1.03)
-        column[2].set_ylabel("v$_1$ as one\nstep before")
+        _lines(axes[2], run, overlap, span, along_run.LINE_COLOUR)
+        axes[2].set_ylim(-0.03, 1.03)
+        axes[2].set_ylabel("v$_1$ as one\nstep before")
         if "effective_units" in run:
-            _lines(column[3], run, run["effective_units"].values, span, along_run.LINE_COLOUR)
-            column[3].set_ylim(bottom=0)
+            _lines(axes[3], run, run["effective_units"].values, span, along_run.LINE_COLOUR)
+            axes[3].set_ylim(bottom=0)
         else:
-            along_run.not_probed(column[3])
-        column[3].set_ylabel("units of v$_1$")
-        along_run.step_axis(column[3], span, 6)
-        _steps(column[4], run)
-        _profiles(column[5], run)
-    style.panel_letters(list(axes.T.ravel()))
-    figure.align_ylabels(axes)
-    classes = max(run.sizes["class_index"] for _, run, _ in runs)
+            along_run.not_probed(axes[3])
+        axes[3].set_ylabel("units of v$_1$")
+        _steps(axes[4], run)
+        _profiles(axes[5], run)
+    figure.align_ylabels()
+    classes = max(run.sizes["class_index"] for _, run, _ in columns)
     handles = [
         *(mlines.Line2D([], [], color=_colour(k), label=f"class {k + 1}") for k in range(classes)),
         *(mpatches.Patch(color="0.3", alpha=opacity, label=words) for words, opacity in _STEPS.values()),
