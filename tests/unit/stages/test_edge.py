@@ -5,14 +5,13 @@ import json
 import numpy as np
 import pytest
 import xarray as xr
-from click.testing import CliRunner
 
-from dynamical_loss import cli
 from dynamical_loss.analysis import edge
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, style
 from dynamical_loss.results import netcdf
 from figure_parts import drawn, panel, require_legible_texts
+from stage_commands import command, small_spiral
 
 WINDOW = range(50, 61)
 RUN = {
@@ -26,19 +25,11 @@ RUN = {
 PROBES = {"hessian": {"modes": 3, "order": 45}, "alignment": True}
 
 
-def command(*arguments):
-    result = CliRunner().invoke(cli.commands, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Trajectories and spectra of a static and a dynamical run, of two seeds each, gathered."""
     path = tmp_path_factory.mktemp("edge")
-    data = path / "data.nc"
-    command(
-        "prepare-dataset", "--settings", json.dumps({"points_per_class": 12, "turns": 1}), "--output", data
-    )
+    data = small_spiral(path)
     for study, amplitude in (("static", 1), ("dynamical", 20)):
         given = []
         for seed in range(2):

@@ -5,11 +5,10 @@ import json
 import jax
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 from scipy.integrate import solve_ivp
 
-from dynamical_loss import cli, losses
+from dynamical_loss import losses
 from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figF4_networks, style
@@ -19,6 +18,7 @@ from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs
 from figure_parts import drawn, panel, require_legible_texts
+from stage_commands import command, small_spiral
 
 START, STEPS, RATE = 30, 2, 0.4
 RUN = {
@@ -32,11 +32,6 @@ MODELS = {"tanh": {"width": 4, "activation": "tanh"}, "relu": {"width": 4}}
 FLOW = {"trajectory": "run", "starts": [START], "steps": STEPS, "order": 20, "tolerance": 1e-10}
 
 
-def command(*arguments):
-    result = CliRunner().invoke(cli.commands, [str(each) for each in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-
-
 def trace(folder, name, output, **flow):
     command(
         "trace-flow", "--trajectory", folder / f"{name}.nc", "--dataset", folder / "data.nc",
@@ -48,10 +43,7 @@ def trace(folder, name, output, **flow):
 def folder(tmp_path_factory):
     """A dataset, and of each network a run, its curvature and its flows."""
     path = tmp_path_factory.mktemp("flows")
-    data = path / "data.nc"
-    command(
-        "prepare-dataset", "--settings", json.dumps({"points_per_class": 12, "turns": 1}), "--output", data
-    )
+    data = small_spiral(path)
     for name, model in MODELS.items():
         command(
             "train-trajectory", "--dataset", data, "--seed", 0,

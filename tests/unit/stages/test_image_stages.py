@@ -19,6 +19,7 @@ from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.probes import spectra
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs
+from stage_commands import command
 
 DIGITS = {"kind": "digits", "train_samples": 33, "validation_samples": 21}
 RUN = {
@@ -41,13 +42,6 @@ TRAJECTORY = {
 }
 PROBES = {"hessian": {"losses": ["weighted", "static"], "modes": 2, "order": 146}}
 STEPS = 20  # five epochs of four batches, the last of three samples
-
-
-def command(*arguments):
-    result = CliRunner().invoke(
-        cli.commands, [str(argument) for argument in arguments], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
 
 
 def as_dataset(folder, settings, name="data.nc"):

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import cli, losses, resources
@@ -22,6 +21,7 @@ from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs
+from stage_commands import command, small_spiral
 
 TRAJECTORY = {
     "model": {"width": 6},
@@ -40,20 +40,11 @@ PROBES = {
 PHASE = {"model": {"width": 6}, "steps": 100, "record_every": 20, "precision": "float64"}
 
 
-def command(*arguments):
-    result = CliRunner().invoke(
-        cli.commands, [str(argument) for argument in arguments], catch_exceptions=False
-    )
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A dataset, a trajectory, its spectra and its events."""
     path = tmp_path_factory.mktemp("stages")
-    settings = json.dumps({"points_per_class": 12, "turns": 1})
-    command("prepare-dataset", "--settings", settings, "--output", path / "data.nc")
+    small_spiral(path)
     command(
         "train-trajectory", "--dataset", path / "data.nc", "--seed", 3,
         "--settings", json.dumps(TRAJECTORY), "--output", path / "trajectory.nc",
@@ -555,15 +546,21 @@ def test_analyses_of_several_readings_are_not_mixed(folder, tmp_path):
 
 
 def test_the_loss_rule_needs_every_step(folder, tmp_path):
+    settings = {**TRAJECTORY, "record_every": 5, "snapshots": {"every": 5}}
+    require_no_instabilities(folder, tmp_path, settings, r"t\.nc: .*step")
+
+
+def require_no_instabilities(folder, tmp_path, settings, words):
+    """A run of these settings, t.nc, is refused by the analysis of instabilities."""
     command(
-        "train-trajectory", "--dataset", folder / "data.nc", "--output", tmp_path / "t.nc",
-        "--settings", json.dumps({**TRAJECTORY, "record_every": 5, "snapshots": {"every": 5}}),
+        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
+        "--settings", json.dumps(settings), "--output", tmp_path / "t.nc",
     )  # fmt: skip
     command(
         "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", tmp_path / "t.nc",
         "--settings", '{"hessian": {"modes": 1, "order": 5}}', "--output", tmp_path / "s.nc",
     )  # fmt: skip
-    with pytest.raises(UserError, match=r"t\.nc: .*step"):
+    with pytest.raises(UserError, match=words):
         command(
             "find-instabilities", "--trajectory", tmp_path / "t.nc", "--spectrum", tmp_path / "s.nc",
             "--output", tmp_path / "c.nc",
@@ -580,22 +577,11 @@ def test_the_loss_rule_needs_every_step(folder, tmp_path):
 def test_instabilities_are_held_against_one_learning_rate(folder, tmp_path, changed, rates):
     """η(t) is in the trajectory's file, and no threshold is compared with a number that it is not."""
     settings = {**TRAJECTORY, **changed}
-    command(
-        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
-        "--settings", json.dumps(settings), "--output", tmp_path / "t.nc",
-    )  # fmt: skip
+    words = r"t\.nc was trained with a learning rate that changes"
+    require_no_instabilities(folder, tmp_path, settings, words)
     found = netcdf.read(tmp_path / "t.nc")["learning_rate"].values / settings["learning_rate"]
     assert found.max() == pytest.approx(rates[0])
     assert found.min() <= rates[1]
-    command(
-        "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", tmp_path / "t.nc",
-        "--settings", '{"hessian": {"modes": 1, "order": 5}}', "--output", tmp_path / "s.nc",
-    )  # fmt: skip
-    with pytest.raises(UserError, match=r"t\.nc was trained with a learning rate that changes"):
-        command(
-            "find-instabilities", "--trajectory", tmp_path / "t.nc", "--spectrum", tmp_path / "s.nc",
-            "--output", tmp_path / "c.nc",
-        )  # fmt: skip
 
 
 def test_a_settings_file_may_be_yaml(folder, tmp_path):
