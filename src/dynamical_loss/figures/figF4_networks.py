@@ -78,8 +78,9 @@ def _panel(axis: Axes, runs: xr.Dataset) -> None:
         for step in steps[stuck.any(axis=0)]:
             axis.axvline(step + 0.06 * (rank - 2), ymin=0.94, color=look["color"], linewidth=1.2)
     named = str(runs.attrs.get("dataset", "data"))
-    multiples = _range(runs["multiple"].values)
-    axis.set_title(f"{named}, η = {training['learning_rate']:g}\n{multiples}", fontsize="medium")
+    count = runs.sizes["seed"]
+    who = f"{named}, η = {training['learning_rate']:g}, {count} seed{'s' if count > 1 else ''}"
+    axis.set_title(f"{who}\n{_range(runs['multiple'].values)}", fontsize="medium")
     along_run.log_scale(axis)
     axis.set_xticks(steps)
     axis.set_xlabel("steps")

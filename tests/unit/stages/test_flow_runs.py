@@ -109,6 +109,8 @@ def test_a_flow_without_enough_evaluations_is_stored_as_stuck_and_marked(folder,
     assert found["error"].isel(step=slice(1, None)).isnull().all()
     with style.style():
         whole = netcdf.read(folder / "relu_flow.nc")
+        # As many as are published side by side.
+        require_legible_texts(drawn(figF4_networks.render({"flows": [whole] * 3}, {})))
         figure = drawn(figF4_networks.render({"flows": [whole]}, {}))
         require_legible_texts(figure)
         marked = drawn(figF4_networks.render({"flows": [found]}, {}))
