@@ -232,6 +232,11 @@ def seeds_of(study, place):
     ]
 
 
+def followed(wildcards):
+    """Settings of the runs that a flow study follows."""
+    return CONFIG.trajectories[CONFIG.flows[wildcards.flow].trajectory]
+
+
 def each_as(option, paths):
     """Command-line options that give files one by one."""
     return [word for path in paths for word in (option, path)]

@@ -23,11 +23,6 @@ rule trace_known_losses:
         " --output {output:q} > {log:q} 2>&1"
 
 
-def followed(wildcards):
-    """Settings of the runs that a flow study follows."""
-    return CONFIG.trajectories[CONFIG.flows[wildcards.flow].trajectory]
-
-
 if CONFIG.flows:
 
     rule trace_flow:
