@@ -71,7 +71,7 @@ def probe(kind: str, width: int, order: int) -> Callable[[Trajectory], Any]:
         key = jax.random.fold_in(jax.random.key(0), snapshot.step)
         common = {"modes": MODES[kind], "order": order, "key": key}
         if kind == "ntk":
-            return ntk.ntk_top_eigenvalues(apply, unravel(snapshot.parameters), inputs, **common)
+            return ntk.ntk_top_eigenpairs(apply, unravel(snapshot.parameters), inputs, **common)[0]
         return hessian.extreme_eigenvalues(
             lambda flat: losses.weighted_loss(
                 loss, apply(unravel(flat), inputs), targets, snapshot.class_weight

@@ -145,6 +145,8 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
         # The notebook's kernel takes the gradient of each logit of each of its samples.
         notebook = shape.classes * (settings.ntk.notebook_samples or 0)
         products += kept * (settings.ntk.order + notebook)
+    if settings.residual is not None:
+        products += kept * (2 * settings.residual.order + settings.residual.modes + 4)
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes
@@ -167,7 +169,7 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
     )
     samples = run.looked_at(shape.train_samples)
     # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.
-    whole = not run.model.convolutional or settings.ntk is not None
+    whole = not run.model.convolutional or settings.ntk is not None or settings.residual is not None
     at_once = samples if whole else min(samples, _PROBED)
     activations = _PRODUCT_ARRAYS * at_once * network.activations * _BYTES[run.precision]
     return _demand(

@@ -97,7 +97,7 @@ def measures(spectrum: xr.Dataset) -> dict[str, float]:
         "emphasised_share": share,
         "emphasised_per_weight": per_weight,
     }
-    return {name: _mean(values) for name, values in found.items()}
+    return {name: mean_of_known(values) for name, values in found.items()}
 
 
 def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None:
@@ -112,7 +112,7 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
         variables.add(name, ("seed",), [run[name] for run in runs], words, reference=_REFERENCE)
     variables.add("predictor", ("predictor",), list(PREDICTORS), "what foretells", reference=_REFERENCE)
     near = [_known(spectrum) for spectrum in spectra]
-    right = [[_mean(foretold(run, name) == rises(run)) for name in PREDICTORS] for run in near]
+    right = [[mean_of_known(foretold(run, name) == rises(run)) for name in PREDICTORS] for run in near]
     variables.add(
         "rise_agreement",
         ("seed", "predictor"),
@@ -128,7 +128,7 @@ def _known(spectrum: xr.Dataset) -> xr.Dataset:
     return near.isel(snapshot_step=np.isfinite(near["step_change"].sel(step_kind="own").values))
 
 
-def _mean(values: npt.ArrayLike) -> float:
+def mean_of_known(values: npt.ArrayLike) -> float:
     """Mean of what is known; NaN if nothing is."""
     known = np.asarray(values, dtype=np.float64)
     known = known[np.isfinite(known)]

@@ -28,6 +28,7 @@ from dynamical_loss.claims import (
     losses,
     questions,
     regime,
+    residual,
     spiral,
     thresholds,
 )
@@ -61,6 +62,7 @@ CLAIMS: tuple[Claim, ...] = (
     *ingredients.CLAIMS,
     *learning_rates.CLAIMS,
     *edge.CLAIMS,
+    *residual.CLAIMS,
     *flows.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""

@@ -191,6 +191,7 @@ class Claim:
         measure: does so; may raise `UntestedError`.
         network: that it is about, where its files hold several.
         spare: those of `roles` that only may stand in for another.
+        about: whether it is about one of their files; None: about all.
         quantity: what kind of number it is, with its unit; claims of one kind can be drawn on one axis.
     """
 
@@ -205,10 +206,12 @@ class Claim:
     quantity: str = ""
     network: str = ""
     spare: tuple[str, ...] = ()
+    about: Callable[[xr.Dataset], bool] | None = None
 
     def looks_at(self, inputs: Inputs) -> list[xr.Dataset]:
         """The files that it is about, without those that only stand in for others."""
-        return [item for role in self.roles if role not in self.spare for item in inputs.get(role, ())]
+        given = [item for role in self.roles if role not in self.spare for item in inputs.get(role, ())]
+        return [item for item in given if self.about is None or self.about(item)]
 
     @property
     def per_definition(self) -> bool:

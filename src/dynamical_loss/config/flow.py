@@ -50,7 +50,7 @@ class FlowStudy(Settings):
             ValueError: one line that names the key.
         """
         where = f"trajectory: {self.trajectory}"
-        if not run.optimiser.is_plain or run.batch_size is not None:
+        if not run.is_gradient_descent:
             raise ValueError(
                 f"{where} has momentum, batches or another optimiser, and a flow has none of these; name a "
                 "run of plain sgd on all samples"

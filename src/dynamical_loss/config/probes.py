@@ -40,6 +40,16 @@ class NTKSettings(LanczosSettings):
     )
 
 
+class ResidualSettings(LanczosSettings):
+    """How the residual of the squared error moves, mode by mode of the kernel (Fig. F10)."""
+
+    modes: Count = Field(10, description="largest eigenvalues of the weighted kernel that are kept")
+    order: Count = Field(60, description="Lanczos steps")
+    restart: Count = Field(
+        20, description="steps that kernels lead the residual before it starts anew from the run's"
+    )
+
+
 class DensitySettings(Settings):
     """Full spectral density of the Hessian, by stochastic Lanczos quadrature."""
 
@@ -76,6 +86,11 @@ class ProbeSettings(Settings):
         description="share of the gradient along each eigenvector, and what each class adds to the curvature "
         "and to the change by a step (Fig. F5, F9)",
     )
+    residual: ResidualSettings | None = Field(
+        None,
+        description="modes of the residual, of gradient descent on the squared error (loss.kind: mse); null: "
+        "not probed",
+    )
     batches: BatchSettings | None = Field(
         None, description="curvature along gradients of batches, trace, Gauss-Newton; null: not probed"
     )
@@ -94,6 +109,7 @@ class ProbeSettings(Settings):
         steps: int,
         batch_size: int | None,
         remembers: bool,
+        squared_error: bool,
     ) -> None:
         """Refuse probes that ask a run for more than there is.
 
@@ -104,6 +120,7 @@ class ProbeSettings(Settings):
             steps: of the run.
             batch_size: of the run; None for all samples.
             remembers: whether what the optimiser remembers is known at the snapshots.
+            squared_error: whether the run is gradient descent on the squared error of the samples looked at.
 
         Raises:
             ValueError: one line that names the key.
@@ -121,6 +138,18 @@ class ProbeSettings(Settings):
             if (self.ntk.notebook_samples or 0) > samples:
                 raise ValueError(
                     f"ntk.notebook_samples: there are no more than {samples} samples; take fewer"
+                )
+        if self.residual is not None:
+            rank = min(samples * classes, parameters)
+            if self.residual.modes > rank:
+                raise ValueError(
+                    f"residual.modes: the kernel has no more than {rank} eigenvalues that are not zero; take "
+                    "fewer"
+                )
+            if not squared_error:
+                raise ValueError(
+                    "residual: its modes are those of plain sgd with loss.kind: mse on all samples; train "
+                    "so, or leave residual out"
                 )
         if self.alignment and "weighted" not in self.hessian.losses:
             raise ValueError(

@@ -158,6 +158,7 @@ class Config(Settings):
                     steps=run.with_length(shape.train_samples).steps,
                     batch_size=run.batch_size,
                     remembers=run.snapshots.optimiser_state or not run.optimiser.remembers,
+                    squared_error=run.follows_squared_error(shape.train_samples),
                 )
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None

@@ -277,6 +277,15 @@ class TrainingSettings(Settings):
         return min(self.evaluation_samples or samples, samples)
 
     @property
+    def is_gradient_descent(self) -> bool:
+        """Whether a step is −η times the gradient over all training samples."""
+        return self.optimiser.is_plain and self.batch_size is None
+
+    def follows_squared_error(self, samples: int) -> bool:
+        """Whether it is gradient descent on the squared error of all so many samples, all looked at."""
+        return self.is_gradient_descent and self.loss.kind == "mse" and self.looked_at(samples) == samples
+
+    @property
     def is_resolved(self) -> bool:
         """Whether `steps` is the length of the run."""
         return self.epochs is None or "steps" in self.model_fields_set

@@ -1,14 +1,18 @@
-"""The static and the dynamical run at the edge of stability: what Fig. F5 and F9 share."""
+"""A static and a dynamical run, looked at from step to step: what Fig. F5, F9 and F10 share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from dynamical_loss import grid
 from dynamical_loss.analysis.edge import stretch
+from dynamical_loss.analysis.records import Booleans
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import along_run, style
@@ -18,49 +22,80 @@ from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SETTINGS = {
-    "stability": Setting(
-        Annotated[list[str], Field()],
-        [],
-        "Fig. F5, F9: keys of `trajectories` with probes.alignment and a window of every step, one static "
-        "and one dynamical; none: no such figures",
-        names="trajectories",
-    )
-}
 
-INPUTS = {
-    "spectrum": Role(
-        "probe_spectrum",
-        lambda config: [layout.spectrum(grid.trajectory_run(key, 0)) for key in config.figures.stability],
-        ("step_change",),
-    )
-}
+@dataclass(frozen=True)
+class Pair:
+    """Two studies that a key under `figures` names, one with the static loss and one with a dynamical one.
 
-
-def check(config: Configuration) -> None:
-    """Refuse studies that are not such a pair.
-
-    Raises:
-        ValueError: one line that names the key to change.
+    Attributes:
+        key: that names them.
+        probe: what has to be measured at each step.
+        variable: that a spectrum has where it was.
+        figures: that show them.
     """
-    studies = config.figures.stability
-    for study in studies:
-        run = config.trajectories[study]
-        if not run.probes.alignment:
-            raise ValueError(
-                f"trajectories.{study}.probes.alignment: figures.stability shows what it measures; set it to "
-                "true"
-            )
-        if not any(window.every == 1 for window in run.snapshots.windows):
-            raise ValueError(
-                f"trajectories.{study}.snapshots.windows: figures.stability looks from step to step; give "
-                "one with every: 1"
-            )
-    static = [config.trajectories[study].amplitude == 1 for study in studies]
-    if studies and sorted(static) != [False, True]:
-        raise ValueError("figures.stability: name two studies, one with amplitude 1 and one above")
+
+    key: str
+    probe: Literal["alignment", "residual"]
+    variable: str
+    figures: str
+
+    def studies(self, config: Configuration) -> list[str]:
+        """Their names, as keys of `trajectories`."""
+        found: list[str] = getattr(config.figures, self.key)
+        return found
+
+    @cached_property
+    def settings(self) -> dict[str, Setting]:
+        """The key, for the declarations of figures, which have to have one and the same."""
+        words = (
+            f"{self.figures}: keys of `trajectories` with probes.{self.probe} and a window of every step, "
+            "one static and one dynamical; none: no such figure"
+        )
+        return {self.key: Setting(Annotated[list[str], Field()], [], words, names="trajectories")}
+
+    @property
+    def inputs(self) -> dict[str, Role]:
+        """The spectrum of each study's first seed."""
+
+        def files(config: Configuration) -> list[str]:
+            return [layout.spectrum(grid.trajectory_run(key, 0)) for key in self.studies(config)]
+
+        return {"spectrum": Role("probe_spectrum", files, (self.variable,))}
+
+    @property
+    def gathered(self) -> Role:
+        """All seeds of each study, for claims."""
+        return Role("gather_runs", lambda config: [layout.runs(key) for key in self.studies(config)])
+
+    def check(self, config: Configuration) -> None:
+        """Refuse studies that are not such a pair.
+
+        Raises:
+            ValueError: one line that names the key to change.
+        """
+        studies = self.studies(config)
+        for study in studies:
+            run = config.trajectories[study]
+            if not getattr(run.probes, self.probe):
+                raise ValueError(
+                    f"trajectories.{study}.probes.{self.probe}: figures.{self.key} shows what it measures; "
+                    "set it"
+                )
+            if not any(window.every == 1 for window in run.snapshots.windows):
+                raise ValueError(
+                    f"trajectories.{study}.snapshots.windows: figures.{self.key} looks from step to step; "
+                    "give one with every: 1"
+                )
+        static = [config.trajectories[study].amplitude == 1 for study in studies]
+        if studies and sorted(static) != [False, True]:
+            raise ValueError(f"figures.{self.key}: name two studies, one with amplitude 1 and one above")
+
+
+STABILITY = Pair("stability", "alignment", "step_change", "Fig. F5, F9")
+RESIDUALS = Pair("residuals", "residual", "residual_change", "Fig. F10")
 
 
 class Column(NamedTuple):
@@ -106,6 +141,39 @@ def columns(inputs: Inputs, rows: int, along: int, height: float) -> tuple[Figur
         found.append(Column(column, run, span))
     style.panel_letters(list(axes.T.ravel()))
     return figure, found
+
+
+def changes(axis: Axes, run: xr.Dataset, values: along_run.Floats, span: along_run.Span) -> None:
+    """Values of both signs, one a snapshot, on a logarithmic axis; even and odd steps apart."""
+    steps = run["snapshot_step"].values.astype(float)
+    along_run.branches(axis, steps, values, span)
+    axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
+    along_run.both_signs(axis, values)
+
+
+def mark_wrong(
+    axis: Axes, run: xr.Dataset, change: along_run.Floats, wrong: Booleans, predictor: str
+) -> None:
+    """Mark the changes of the loss of which something says wrongly whether it rises, and how many there are.
+
+    Args:
+        axis: that shows the changes.
+        run: its snapshots.
+        change: of the loss by each step, (snapshot_step,).
+        wrong: where it is wrong, (snapshot_step,).
+        predictor: what says so.
+    """
+    axis.plot(
+        run["snapshot_step"].values[wrong],
+        change[wrong],
+        linestyle="none",
+        marker=".",
+        markersize=2.5,
+        color=style.FINISH_COLOUR,
+        label=f"{predictor} is wrong ({np.mean(wrong):.0%} of steps)",
+    )
+    handles, labels = axis.get_legend_handles_labels()
+    axis.legend(handles[-1:], labels[-1:], loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)
 
 
 def _static_first(inputs: Inputs) -> list[tuple[str, xr.Dataset, along_run.Span]]:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_KNOWN = Role("trace_known_losses", lambda config: [layout.KNOWN_LOSSES])
+
 DECLARATION = Declaration(
     part="flow",
-    inputs={"known": Role("trace_known_losses", lambda config: [layout.KNOWN_LOSSES])},
+    inputs={"known": _KNOWN},
+    evidence={"known": _KNOWN},
 )
 
 _SMALLEST = 1e-8  # error that the axis shows; below it is the integrator's own

@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dynamical_loss.analysis.edge import foretold, rises
 from dynamical_loss.figures import along_run, edge_runs, style
 from dynamical_loss.figures.along_run import Span
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
-from dynamical_loss.results import layout
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.edge_runs import STABILITY
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,12 +19,10 @@ if TYPE_CHECKING:
 
 DECLARATION = Declaration(
     part="flow",
-    inputs=edge_runs.INPUTS,
-    settings=edge_runs.SETTINGS,
-    check=edge_runs.check,
-    evidence={
-        "edge": Role("gather_runs", lambda config: [layout.runs(key) for key in config.figures.stability])
-    },
+    inputs=STABILITY.inputs,
+    settings=STABILITY.settings,
+    check=STABILITY.check,
+    evidence={"edge": STABILITY.gathered},
 )
 
 _LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zorder": 0}
@@ -52,11 +48,12 @@ def render(inputs: Inputs, options: Options) -> Figure:
         _eigenvalues(axes[0], run, span)
         _shares(axes[1], run, span)
         rate = run["learning_rate"].values
-        _changes(axes[2], run, rate * run["principal_rate"].isel(mode=0).values, span)
+        edge_runs.changes(axes[2], run, rate * run["principal_rate"].isel(mode=0).values, span)
         axes[2].set_ylabel("η r$_1$, principal flow")
         change = run["step_change"].sel(step_kind="own").values
-        _changes(axes[3], run, change, span)
-        _wrong(axes[3], run, change)
+        edge_runs.changes(axes[3], run, change, span)
+        wrong = foretold(run, "sharpness") != rises(run)
+        edge_runs.mark_wrong(axes[3], run, change, wrong, "λ$_{\\mathrm{max}}$ > 2/η")
         axes[3].set_ylabel("ΔF of the step")
     figure.align_ylabels()
     return figure
@@ -85,26 +82,3 @@ def _shares(axis: Axes, run: xr.Dataset, span: Span) -> None:
     axis.set_ylim(-0.03, 1.03)
     axis.set_ylabel("share of gradient")
     along_run.legend_above(axis)
-
-
-def _changes(axis: Axes, run: xr.Dataset, values: along_run.Floats, span: Span) -> None:
-    """Both signs on a logarithmic axis, even and odd steps apart."""
-    steps = run["snapshot_step"].values.astype(float)
-    along_run.branches(axis, steps, values, span)
-    axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
-    along_run.both_signs(axis, values)
-
-
-def _wrong(axis: Axes, run: xr.Dataset, change: along_run.Floats) -> None:
-    wrong = foretold(run, "sharpness") != rises(run)
-    axis.plot(
-        run["snapshot_step"].values[wrong],
-        change[wrong],
-        linestyle="none",
-        marker=".",
-        markersize=2.5,
-        color=style.FINISH_COLOUR,
-        label=f"λ$_{{\\mathrm{{max}}}}$ > 2/η is wrong ({np.mean(wrong):.0%} of steps)",
-    )
-    handles, labels = axis.get_legend_handles_labels()
-    axis.legend(handles[-1:], labels[-1:], loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.1)

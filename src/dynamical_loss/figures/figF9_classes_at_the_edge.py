@@ -11,6 +11,7 @@ from dynamical_loss.figures import along_run, edge_runs, style
 from dynamical_loss.figures.along_run import Floats, Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options
 from dynamical_loss.figures.deferred import mlines, mpatches, mpl
+from dynamical_loss.figures.edge_runs import STABILITY
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DECLARATION = Declaration(
-    part="flow", inputs=edge_runs.INPUTS, settings=edge_runs.SETTINGS, check=edge_runs.check
+    part="flow", inputs=STABILITY.inputs, settings=STABILITY.settings, check=STABILITY.check
 )
 
 _STEPS = {

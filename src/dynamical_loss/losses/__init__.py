@@ -92,6 +92,23 @@ def weighted_each(
     return ((targets if owners is None else owners) @ class_weight) * loss(logits, targets)
 
 
+def squared_error_weight(
+    targets: jax.Array, class_weight: jax.Array, *, by_output: bool = False
+) -> jax.Array:
+    """What multiplies each squared error of the dynamical squared error, F = 1/(2N) Σ w_jc (f_jc − y_jc)².
+
+    Args:
+        targets: one-hot labels, (sample, class_index).
+        class_weight: Γ, (class_index,).
+        by_output: see `weighted_each`.
+
+    Returns:
+        w, (sample, class_index).
+    """
+    rows = class_weight[None] if by_output else (targets @ class_weight)[:, None]
+    return jnp.broadcast_to(rows, targets.shape)
+
+
 def weighted_loss(
     loss: SampleLoss,
     logits: jax.Array,

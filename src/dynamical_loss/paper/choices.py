@@ -63,7 +63,9 @@ def _of(item: xr.Dataset) -> list[tuple[str, str]]:
         )
     ]
     told += [(name, words) for name, words in ((DATA, _data(item)), (GRID, _grid(settings))) if words]
-    if "trajectories" in settings or "tolerance" in settings:
+    # Integrators of flows have a tolerance too.
+    searched = "tolerance" in settings and "evaluations" not in settings
+    if "trajectories" in settings or searched:
         stated = InstabilitySettings.stated(
             settings.get("reading", {}) if "trajectories" in settings else settings
         )

@@ -22,7 +22,9 @@ from dynamical_loss.paper.departures import (
 )
 from dynamical_loss.results.recorded import DATASET_SETTINGS
 
-_LOSS = {"loss.kind": "cross_entropy", "loss.waveform": "triangle"}
+_WAVEFORM = {"loss.waveform": "triangle"}
+
+_LOSS = {"loss.kind": "cross_entropy", **_WAVEFORM}
 
 LOSS_PARTS = {
     "loss.weighting": "sample",
@@ -91,30 +93,34 @@ _SPIRAL_DATA = (
     # Whether the authors drew the noise anew for each run is not published, so several draws are theirs too.
     Rule((_DRAW,), Sort.DATA, SPIRAL["train_seed"], lambda found, paper: found == paper or _is_list(found)),
 )
-_GRADIENT_DESCENT = (
-    *exactly(
-        Sort.PROTOCOL,
-        {
-            **_LOSS,
-            "model.kind": "mlp",
-            "model.depth": 1,
-            "optimiser.kind": "sgd",
-            "optimiser.arguments": {},
-            "batch_size": None,
-            "learning_rate_schedule": [],
-            "oscillation_stop": None,
-            "evaluation_samples": None,
-        },
-    ),
-    *_PARTS,
-)
+
+
+def _gradient_descent(loss: str = "cross_entropy") -> Protocol:
+    return (
+        *exactly(
+            Sort.PROTOCOL,
+            {
+                "loss.kind": loss,
+                **_WAVEFORM,
+                "model.kind": "mlp",
+                "model.depth": 1,
+                "optimiser.kind": "sgd",
+                "optimiser.arguments": {},
+                "batch_size": None,
+                "learning_rate_schedule": [],
+                "oscillation_stop": None,
+                "evaluation_samples": None,
+            },
+        ),
+        *_PARTS,
+    )
 
 
 _RELU = _as_before(Sort.PROTOCOL, ACTIVATION)
 
 
-def _perceptron(width: int) -> Protocol:
-    return (*_SPIRAL_DATA, *_GRADIENT_DESCENT, *_RELU, *exactly(Sort.SIZE, {"model.width": width}))
+def _perceptron(width: int, loss: str = "cross_entropy") -> Protocol:
+    return (*_SPIRAL_DATA, *_gradient_descent(loss), *_RELU, *exactly(Sort.SIZE, {"model.width": width}))
 
 
 def _training_time(steps: int) -> Rule:
@@ -163,12 +169,18 @@ def edge_run(static: bool) -> Protocol:
     return (*_perceptron(NARROW), *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, **loss}))
 
 
+def residual_run(static: bool) -> Protocol:
+    """Of runs on the squared error, looked at from step to step (Fig. F10); η is our choice."""
+    loss = {"amplitude": 1.0} if static else {"period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}
+    return (*_perceptron(NARROW, "mse"), *exactly(Sort.PROTOCOL, {"learning_rate": 0.3, **loss}))
+
+
 _TANH = exactly(Sort.PROTOCOL, {ACTIVATION: "tanh"})
 
 FLOWS: dict[str, Protocol] = {
     "spiral": (
         *_SPIRAL_DATA,
-        *_GRADIENT_DESCENT,
+        *_gradient_descent(),
         *_TANH,
         *exactly(Sort.SIZE, {"model.width": NARROW, "learning_rate": 1.0, "amplitude": 1.0}),
     ),
@@ -191,7 +203,7 @@ CASCADE: Protocol = (
 
 THRESHOLD: Protocol = (
     *_SPIRAL_DATA,
-    *_GRADIENT_DESCENT,
+    *_gradient_descent(),
     *_RELU,
     *recorded_at_all(Sort.SIZE, "model.width"),
     *exactly(Sort.PROTOCOL, {"amplitude": CASCADE_AMPLITUDE}),

@@ -36,7 +36,7 @@ class NtkSpectrum(NamedTuple):
     residual: jax.Array
 
 
-def ntk_top_eigenvalues(
+def ntk_top_eigenpairs(
     apply: Apply,
     parameters: Any,
     inputs: jax.Array,
@@ -44,7 +44,7 @@ def ntk_top_eigenvalues(
     modes: int,
     order: int,
     key: jax.Array,
-) -> NtkSpectrum:
+) -> tuple[NtkSpectrum, jax.Array]:
     """The largest eigenvalues of the full (sample · class_index)² kernel, never formed (Fig. 4f).
 
     No trace over logits and no normalisation: these are the eigenvalues of J Jᵀ, and of JᵀJ.
@@ -58,7 +58,8 @@ def ntk_top_eigenvalues(
         key: random key of the start vector.
 
     Returns:
-        `NtkSpectrum`.  Parameters that are not finite give NaN.
+        `NtkSpectrum`, and the eigenvectors in columns, (sample · class_index, mode).  Parameters that are not
+        finite give NaN.
 
     Raises:
         ValueError: if `modes` exceeds what `order` steps can give.
@@ -72,8 +73,8 @@ def ntk_top_eigenvalues(
         return product(vector.reshape(outputs.shape)).reshape(-1)
 
     ritz = lanczos(matvec, dimension=dimension, order=order, key=key, dtype=outputs.dtype)
-    value = ritz.value[:modes]
-    return NtkSpectrum(value, residual_norm(matvec, value, ritz.vector(tuple(range(modes)))))
+    value, vectors = ritz.value[:modes], ritz.vector(tuple(range(modes)))
+    return NtkSpectrum(value, residual_norm(matvec, value, vectors)), vectors
 
 
 def notebook_ntk_eigenvalues(

@@ -18,12 +18,13 @@ from dynamical_loss.config.probes import BatchSettings, ProbeSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.models.network import apply_function, initial_parameters
-from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser
+from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser, residual
 from dynamical_loss.results import netcdf
 
 Samples = tuple[jax.Array, jax.Array]
 
 _CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
+_MODES = "section III.4, Fig. F10"
 _SAMPLES = 500  # at a time in a network of convolutions, whose activations would fill the memory
 
 
@@ -116,6 +117,8 @@ def _probe(
 
         return over(samples, of_classes)
 
+    residual_weight = functools.partial(losses.squared_error_weight, by_output=by_output)
+
     def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
         step, flat, weights, rate, remembered = item
         # The key depends on the step alone: probing more snapshots changes no number of the others.
@@ -145,14 +148,14 @@ def _probe(
                         vectors[:, 0], jnp.asarray(units), int(units.max()) + 1
                     )
         if settings.ntk is not None:
-            result["ntk"] = ntk.ntk_top_eigenvalues(
+            result["ntk"] = ntk.ntk_top_eigenpairs(
                 apply,
                 unravel(flat),
                 samples[0],
                 modes=settings.ntk.modes,
                 order=settings.ntk.order,
                 key=key,
-            )
+            )[0]
             if settings.ntk.notebook_samples is not None:
                 result["notebook"] = ntk.notebook_ntk_eigenvalues(
                     apply,
@@ -161,6 +164,17 @@ def _probe(
                     samples=settings.ntk.notebook_samples,
                     modes=min(settings.ntk.modes, settings.ntk.notebook_samples, len(inputs)),
                 )
+        if settings.residual is not None:
+            result["residual"] = residual.residual_modes(
+                lambda flat: apply(unravel(flat), samples[0]),
+                samples[1],
+                residual_weight(samples[1], weights.astype(flat.dtype)),
+                flat,
+                rate.astype(flat.dtype),
+                modes=settings.residual.modes,
+                order=settings.residual.order,
+                key=key,
+            )
         if settings.batches is not None:
             result["batches"] = along_batches(settings.batches, samples, flat, weights, rate, key)
         if settings.optimiser is not None:
@@ -205,6 +219,19 @@ def _probe(
             key=key,
         )
 
+    def follow(restart: int, samples: Samples, items: Any) -> residual.Followed:
+        steps, parameters, weights, rates = items
+        return residual.follow(
+            lambda flat: apply(unravel(flat), samples[0]),
+            samples[1],
+            jnp.asarray(steps),
+            parameters,
+            lambda gamma: residual_weight(samples[1], gamma),
+            weights.astype(parameters.dtype),
+            rates.astype(parameters.dtype),
+            restart=restart,
+        )
+
     # Samples are arguments of the program: as constants they would be compiled with it.
     @jax.jit
     def compiled(samples: Samples, items: Any) -> Any:
@@ -221,6 +248,12 @@ def _probe(
         chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
         progress((first + kept) / len(steps))
     results = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
+    followed = None
+    if settings.residual is not None:
+        # From one snapshot to the next, and so not in chunks.
+        followed = jax.jit(functools.partial(follow, settings.residual.restart))(
+            (inputs, targets), snapshots[:4]
+        )
     variables = netcdf.Variables()
     variables.add(
         "snapshot_step",
@@ -233,6 +266,8 @@ def _probe(
     variables.add("mode", ("mode",), ranks, "rank of the eigenvalue, 0 = largest", reference="Fig. 4e")
     _add_hessian(variables, results, settings)
     _add_ntk(variables, results, settings)
+    if followed is not None:
+        _add_residual(variables, results["residual"], followed, settings)
     if settings.batches is not None:
         _add_batches(variables, results["batches"])
     if settings.optimiser is not None:
@@ -293,7 +328,8 @@ def _by_mode(values: Any, settings: ProbeSettings) -> Any:
 
 
 def _modes(settings: ProbeSettings) -> int:
-    return max(settings.hessian.modes, settings.ntk.modes if settings.ntk else 0)
+    others = (probe.modes for probe in (settings.ntk, settings.residual) if probe is not None)
+    return max(settings.hessian.modes, *others, 0)
 
 
 def _add_hessian(variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings) -> None:
@@ -354,6 +390,54 @@ def _add_ntk(variables: netcdf.Variables, results: dict[str, Any], settings: Pro
         if values is not None:
             filled = _by_mode(values, settings)
             variables.add(name, ("snapshot_step", "mode"), filled, words, reference=reference)
+
+
+def _add_residual(
+    variables: netcdf.Variables,
+    found: residual.ResidualModes,
+    followed: residual.Followed,
+    settings: ProbeSettings,
+) -> None:
+    kernels = list(residual.KERNELS)
+    variables.add(
+        "kernel", ("kernel",), kernels, "kernel that the residual is followed with", reference=_MODES
+    )
+    for name, dimensions, values, words in (
+        (
+            "kernel_multiple",
+            ("mode",),
+            _by_mode(found.multiple, settings),
+            "η/N times the largest eigenvalues of the kernel, weighted by Γ; above 2 a mode is unstable",
+        ),
+        ("kernel_multiple_error", ("mode",), _by_mode(found.error, settings), "how far those may be off"),
+        (
+            "residual_share",
+            ("mode",),
+            _by_mode(found.share, settings),
+            "share of the weighted squared residual along an eigenvector of the kernel",
+        ),
+        (
+            "unweighted_multiple",
+            (),
+            found.unweighted,
+            "η/N times the largest eigenvalue of the kernel without Γ",
+        ),
+        (
+            "residual_change",
+            (),
+            found.step_change,
+            "change of the weighted loss by a step of gradient descent",
+        ),
+        ("kernel_change", (), found.kernel_change, "the same if the kernel stayed as it is during the step"),
+        ("kernel_age", (), followed.age, "steps since the residual that kernels lead was that of the run"),
+        (
+            "kernel_error",
+            ("kernel",),
+            followed.error,
+            "distance of the residual that a kernel leads to from the run's, over the farthest this went",
+        ),
+    ):
+        variables.add(name, ("snapshot_step", *dimensions), values, words, reference=_MODES)
 
 
 def _add_alignment(

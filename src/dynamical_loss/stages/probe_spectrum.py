@@ -44,6 +44,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
             steps=origin["steps"],
             batch_size=training.batch_size,
             remembers="optimiser_state" in stored or not training.optimiser.remembers,
+            squared_error=training.follows_squared_error(data.shape.train_samples),
         )
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None

@@ -66,15 +66,18 @@ SPIRAL_EVIDENCE = {
 PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
 EDGE = {"spectrum": [f"spectrum/edge_{loss}_seed0.nc" for loss in ("static", "dynamical")]}
 FLOWS = {"flows": [f"flows/{data}.nc" for data in ("cancer", "spiral")]}
+KNOWN = {"known": ["flow/known_losses.nc"]}
 FLOW_FIGURES = {
     "figF4_networks": FLOWS,
-    "figF1_known_losses": {"known": ["flow/known_losses.nc"]},
+    "figF1_known_losses": KNOWN,
     "figF5_stability": EDGE,
     "figF9_classes_at_the_edge": EDGE,
 }
-FLOW_EVIDENCE = {**FLOWS, "edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"]}
-# Fig. S6 to S10, F7 and F8 belong to studies of their own.
+FLOW_EVIDENCE = {**FLOWS, **KNOWN, "edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"]}
+# Fig. S6 to S10, F6 to F8 and F10 belong to studies of their own.
 OWN = {
+    "figF10_residual_modes",
+    "figF6_step_sizes",
     "figS6_ingredients",
     "figS7_losses",
     "figS8_size_and_rate",
@@ -202,7 +205,7 @@ def test_pairs_of_results_are_roles_of_the_figure():
     ("name", "key", "value", "words"),
     [
         ("edge_static", "amplitude", 2, "figures.stability: name two studies, one with amplitude 1"),
-        ("edge_static", "probes", {}, r"trajectories\.edge_static\.probes\.alignment: .* set it to true"),
+        ("edge_static", "probes", {}, r"trajectories\.edge_static\.probes\.alignment: .* set it"),
         ("edge_dynamical", "snapshots", {"every": 25}, r"edge_dynamical\.snapshots\.windows: .* every: 1"),
         (
             "edge_dynamical",

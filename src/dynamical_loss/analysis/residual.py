@@ -1,0 +1,122 @@
+"""How the residual of the squared error moves along a run, in numbers per run (section III.4, Fig. F10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dynamical_loss.analysis.edge import mean_of_known, stretch
+from dynamical_loss.analysis.records import Booleans, Floats
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from dynamical_loss.results import netcdf
+
+MEASURES = {
+    "top_multiple": "η/N times the largest eigenvalue of the kernel, weighted by Γ, mean over steps",
+    "unweighted_multiple": "η/N times the largest eigenvalue of the kernel without Γ, mean over steps",
+    "alternating_modes": "modes of the residual that alternate, mean over steps",
+    "unstable_modes": "modes of the residual that are unstable, mean over steps",
+    "instability_agreement": "share of steps that raise the loss if, and only if, a mode is unstable",
+}
+"""Names and words of the numbers per run."""
+
+_REFERENCE = "section III.4, Fig. F10"
+
+
+def counts(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
+    """How many modes alternate, 1 < x < 2, and how many are unstable, x > 2, each (snapshot_step,).
+
+    NaN where all modes that were measured have x > 1: there may be more.
+
+    Args:
+        spectrum: of a run, probed with `residual`.
+    """
+    multiple = spectrum["kernel_multiple"].transpose("snapshot_step", "mode").values
+    # Beyond the kernel's modes the file is filled up with NaN.
+    known = np.nanmin(np.where(np.isfinite(multiple), multiple, np.inf), axis=1) < 1
+    alternating = ((multiple > 1) & (multiple <= 2)).sum(axis=1)
+    unstable = (multiple > 2).sum(axis=1)
+    return np.where(known, alternating, np.nan), np.where(known, unstable, np.nan)
+
+
+def agrees(spectrum: xr.Dataset) -> Booleans:
+    """Whether the step taken at a snapshot raises the loss if, and only if, a mode is unstable there."""
+    unstable = spectrum["kernel_multiple"].isel(mode=0).values > 2
+    found: Booleans = unstable == (spectrum["residual_change"].values > 0)
+    return found
+
+
+def errors_by_age(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
+    """Errors of the residual that kernels lead to, after 1, 2, … steps.
+
+    Args:
+        spectrum: of a run, probed with `residual`.
+
+    Returns:
+        steps, (age,), and the geometric mean over all starts, (age, kernel).
+    """
+    near = _known(spectrum)
+    age = near["kernel_age"].values
+    error = near["kernel_error"].transpose("snapshot_step", "kernel").values
+    ages = np.unique(age[age > 0])
+    with np.errstate(divide="ignore"):
+        found = [np.exp(np.log(error[age == each]).mean(axis=0)) for each in ages]
+    return ages.astype(float), np.array(found).reshape(len(ages), error.shape[1])
+
+
+def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None:
+    """Add `MEASURES` of each run, and how far kernels lead the residual astray.
+
+    Args:
+        variables: of a file with the dimension ``seed``.
+        spectra: one a seed, probed with `residual`.
+    """
+    runs = [_measures(spectrum) for spectrum in spectra]
+    for name, words in MEASURES.items():
+        variables.add(name, ("seed",), [run[name] for run in runs], words, reference=_REFERENCE)
+    kernels = spectra[0]["kernel"].values.tolist()
+    variables.add("kernel", ("kernel",), kernels, "kernel that the residual is led by", reference=_REFERENCE)
+    each = [errors_by_age(spectrum) for spectrum in spectra]
+    # A run that diverged is known for fewer steps.
+    ages = max((found[0] for found in each), key=len)
+    variables.add(
+        "kernel_age",
+        ("kernel_age",),
+        ages,
+        "steps since the residual was that of the run",
+        reference=_REFERENCE,
+    )
+    errors = np.full((len(each), len(ages), len(kernels)), np.nan)
+    for row, (known, found) in zip(errors, each, strict=True):
+        row[: len(known)] = found
+    variables.add(
+        "kernel_error",
+        ("seed", "kernel_age", "kernel"),
+        errors,
+        "distance of the residual that a kernel leads to from the run's, over the farthest that this went, "
+        "geometric mean over starts",
+        reference=_REFERENCE,
+    )
+
+
+def _measures(spectrum: xr.Dataset) -> dict[str, float]:
+    near = _known(spectrum)
+    alternating, unstable = counts(near)
+    found = {
+        "top_multiple": near["kernel_multiple"].isel(mode=0).values,
+        "unweighted_multiple": near["unweighted_multiple"].values,
+        "alternating_modes": alternating,
+        "unstable_modes": unstable,
+        "instability_agreement": agrees(near),
+    }
+    return {name: mean_of_known(values) for name, values in found.items()}
+
+
+def _known(spectrum: xr.Dataset) -> xr.Dataset:
+    """The consecutive steps of which it is known what they do: of a run that diverged it is not."""
+    near = stretch(spectrum)
+    return near.isel(snapshot_step=np.isfinite(near["residual_change"].values))

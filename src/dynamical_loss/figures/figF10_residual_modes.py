@@ -1,0 +1,97 @@
+# ruff: noqa: N999  (figures of the study of flows have letters of their own)
+"""Fig. F10: how the residual of the squared error moves, mode by mode of its kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dynamical_loss.analysis import residual
+from dynamical_loss.figures import along_run, edge_runs, style
+from dynamical_loss.figures.along_run import Span
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.edge_runs import RESIDUALS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DECLARATION = Declaration(
+    part="flow",
+    inputs=RESIDUALS.inputs,
+    settings=RESIDUALS.settings,
+    check=RESIDUALS.check,
+    evidence={"residuals": RESIDUALS.gathered},
+)
+
+_MODES = 6  # drawn one by one
+_LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zorder": 0}
+_KERNELS = {"fixed": along_run.EVEN_COLOUR, "moving": along_run.ODD_COLOUR}
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """The static (left) and the dynamical squared error (right).
+
+    Rows: η/N times the largest eigenvalues of the kernel weighted by Γ, with that of the kernel without Γ
+    where the two differ; how many modes alternate and how many are unstable; the change of the loss by the
+    step, red where an unstable mode says wrongly whether it rises; how far the residual that each kernel
+    leads to is from that of the run.
+
+    Args:
+        inputs: role ``spectrum``: of a static and a dynamical run.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    figure, columns = edge_runs.columns(inputs, rows=4, along=3, height=6.6)
+    for axes, run, span in columns:
+        _multiples(axes[0], run, span)
+        _counts(axes[1], run, span)
+        edge_runs.changes(axes[2], run, run["residual_change"].values, span)
+        edge_runs.mark_wrong(axes[2], run, run["residual_change"].values, ~residual.agrees(run), "x$_1$ > 2")
+        axes[2].set_ylabel("ΔF of the step")
+        _errors(axes[3], run)
+    figure.align_ylabels()
+    return figure
+
+
+def _multiples(axis: Axes, run: xr.Dataset, span: Span) -> None:
+    steps = run["snapshot_step"].values.astype(float)
+    multiples = run["kernel_multiple"].transpose("snapshot_step", "mode").values[:, :_MODES]
+    for rank in range(multiples.shape[1] - 1, 0, -1):
+        along_run.line(axis, steps, multiples[:, rank], span, color="0.6", linewidth=0.4)
+    along_run.branches(axis, steps, multiples[:, 0], span)
+    unweighted = run["unweighted_multiple"].values
+    if np.ptp(run["kernel_multiple"].isel(mode=0).values - unweighted) > 0:
+        look: dict[str, Any] = {"color": style.FINISH_COLOUR, "linestyle": "--", "linewidth": 0.9}
+        along_run.line(axis, steps, unweighted, span, label="without Γ", **look)
+    for level in (1, 2):
+        axis.axhline(level, **_LINE)
+    axis.set_ylabel("x$_j$ = ηκ$_j$/N")
+    along_run.legend_above(axis)
+
+
+def _counts(axis: Axes, run: xr.Dataset, span: Span) -> None:
+    steps = run["snapshot_step"].values.astype(float)
+    alternating, unstable = residual.counts(run)
+    for values, colour, label in (
+        (alternating, "0.6", "alternating"),
+        (unstable, style.FINISH_COLOUR, "unstable"),
+    ):
+        along_run.line(axis, steps, values, span, color=colour, label=label)
+    axis.set_ylim(bottom=-0.2)
+    axis.set_ylabel("modes")
+    along_run.legend_above(axis)
+
+
+def _errors(axis: Axes, run: xr.Dataset) -> None:
+    ages, errors = residual.errors_by_age(run)
+    for name, values in zip(run["kernel"].values.tolist(), errors.T, strict=True):
+        axis.plot(ages, values, ".-", color=_KERNELS[name], linewidth=0.8, label=f"{name} kernel")
+    axis.set_yscale("log")
+    axis.set_xlabel("steps that it is led")
+    axis.set_ylabel("distance from the run")
+    along_run.legend_above(axis)
