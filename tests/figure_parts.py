@@ -14,6 +14,17 @@ def panel(figure, letter):
     return next(axis for axis in figure.axes if axis.get_title(loc="left") == f"({letter})")
 
 
+def points(axis, *labels):
+    """All points of lines by label, four lines a quantity that alternates, as {step: value}."""
+    names = {*labels, *(f"_t mod 4 = {rest}" for rest in (2, 3))} if len(labels) > 1 else set(labels)
+    return {
+        int(x): float(y)
+        for line in axis.lines
+        if line.get_label() in names
+        for x, y in zip(*line.get_data(), strict=True)
+    }
+
+
 def letters(figure):
     return "".join(axis.get_title(loc="left").strip("()") for axis in figure.axes)
 

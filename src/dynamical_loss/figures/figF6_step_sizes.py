@@ -92,7 +92,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     """A column a run.
 
     Rows: the learning rate η(t) of each step; the largest eigenvalue of the weighted loss's Hessian against
-    2/η(t), which for power 1 is ‖Hĝ‖ wherever η is below the cap; the share of steps at the cap; accuracies.
+    2/η(t), which for power 1 and η = 1 is ‖Hĝ‖ below the cap; the share of steps at the cap; accuracies.
 
     Args:
         inputs: roles ``trajectory`` and ``spectrum`` of the same runs, in one order.

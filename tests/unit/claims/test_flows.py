@@ -65,6 +65,69 @@ def test_where_the_principal_flow_is_stuck_it_is_no_nearer():
     assert found.n == 8 - EXPLORED
 
 
+def test_a_row_names_the_network_and_data_that_it_is_about_and_no_reading():
+    found = rows(traced(8.0, 4.0, 1.0), traced(1.0, 1.0, 5.0, dataset="breast cancer"))
+    assert found["principal_flow_beats_gradient_flow_spiral"].network == "width 100"
+    row = found["principal_flow_beats_gradient_flow_cancer"]
+    assert (row.network, row.reading) == ("width 10, 2 hidden layers", "")
+
+
+def known(principal=(0.0, 1e-12), others=0.2, growth=1.1):
+    """Paths at hλ = 0.5, 1.8 and 2.1: descent, and flows at a distance from it."""
+    steps = np.arange(9)
+    descent = np.zeros((3, 9, 2))
+    descent[0, :, 0], descent[1, :, 0] = 0.5**steps, (-0.8) ** steps
+    descent[2, :, 0] = (-growth) ** steps
+    flows = np.broadcast_to(descent, (3, 3, 9, 2)).copy()
+    for row, apart in enumerate((others, 2 * others, 0.0)):
+        flows[row, 1:, 1:, 1] += apart
+    flows[2, 1:, 1:3, 1] += principal
+    flows[0, 2, :, 0] = 0.5**steps
+    # Beyond the steps that count, and on the path that does not: of no matter.
+    flows[:, :, 6:, 1] += 7.0
+    flows[2, 0] += 3.0
+    item = xr.Dataset(
+        {
+            "path_descent": (("path", "step", "coordinate"), descent),
+            "path_real": (("flow", "path", "step", "coordinate"), flows),
+            "path_sharpness": ("path", [0.5, 1.8, 2.1]),
+        },
+        coords={"flow": KINDS},
+    )
+    return with_settings(item, {"tolerance": 1e-10, "evaluations": 100})
+
+
+def known_rows(item):
+    found = claims.evaluate({"known": [item]}, BootstrapSettings(resamples=500), given_only=True)
+    return {row.id: row for row in found}
+
+
+def test_on_the_quadratic_the_largest_distance_counts_and_of_the_others_the_smallest():
+    found = known_rows(known())
+    for name, value, n in (
+        ("principal_flow_follows_quadratic", 1e-12, 10),
+        ("other_flows_miss_quadratic", 0.2, 20),
+        ("principal_flow_leaves_minimum", np.log(1.1), 5),
+        ("gradient_flow_rests_at_minimum", np.log(0.5), 5),
+    ):
+        row = found[name]
+        assert row.measured_value == pytest.approx(value, rel=1e-3), name
+        assert row.interval_lower == row.measured_value == row.interval_upper
+        assert (row.verdict, row.n) == (Verdict.REPRODUCED, n), name
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"principal": (0.0, 1e-9)}, "principal_flow_follows_quadratic"),
+        ({"others": 0.05}, "other_flows_miss_quadratic"),
+        ({"growth": 0.9}, "principal_flow_leaves_minimum"),
+    ],
+)
+def test_on_the_quadratic_a_flow_may_fail(changed, name):
+    assert known_rows(known(**changed))[name].verdict is Verdict.CONTRADICTED
+
+
 def test_networks_with_kinks_are_not_taken():
     row = rows(traced(8.0, 4.0, 1.0, activation="relu"))["principal_flow_beats_gradient_flow_spiral"]
     assert row.verdict is Verdict.NOT_TESTED

@@ -10,7 +10,7 @@ from dynamical_loss.analysis import edge
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, style
 from dynamical_loss.results import netcdf
-from figure_parts import drawn, panel, require_legible_texts
+from figure_parts import drawn, panel, points, require_legible_texts
 from stage_commands import command, small_spiral
 
 WINDOW = range(50, 61)
@@ -132,17 +132,6 @@ def test_a_run_that_diverged_is_drawn_empty(folder):
     variables = netcdf.Variables()
     edge.add_measures(variables, runs)
     assert variables.dataset()["rise_agreement"].isnull().all()
-
-
-def points(axis, *labels):
-    """All points of lines by label, four lines a quantity that alternates, as {step: value}."""
-    names = {*labels, *(f"_t mod 4 = {rest}" for rest in (2, 3))} if len(labels) > 1 else set(labels)
-    return {
-        int(x): float(y)
-        for line in axis.lines
-        if line.get_label() in names
-        for x, y in zip(*line.get_data(), strict=True)
-    }
 
 
 def exactly(values):
