@@ -24,7 +24,7 @@ from typing import Any
 import worker
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("steps", "roofline", "scaling", "probes", "growth", "startup", "scale", "images", "gpu")
+PARTS = ("steps", "rules", "roofline", "scaling", "probes", "growth", "startup", "scale", "images", "gpu")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -67,6 +67,7 @@ def parts(
     import growth
     import images
     import roofline
+    import rules
     import scale
     import scaling
     import startup
@@ -78,6 +79,7 @@ def parts(
     if quick:
         return {
             "steps": lambda: contenders.measure(cases[:1], repetitions, 0.02, ("notebook", "idle")),
+            "rules": lambda: rules.measure(cases[:1], repetitions, 0.02),
             "roofline": lambda: roofline.measure(shapes, contenders.PRECISIONS, 2),
             "scaling": lambda: scaling.measure(1, 50),
             "probes": lambda: curvature.measure([(100, 10_000, 2501)], 1, (18, 18)),
@@ -91,6 +93,7 @@ def parts(
         }
     return {
         "steps": lambda: contenders.measure(cases, repetitions, 1.0),
+        "rules": lambda: rules.measure(cases, repetitions, 1.0),
         "roofline": lambda: roofline.measure(shapes, contenders.PRECISIONS, 40),
         "scaling": lambda: scaling.measure(min(3, repetitions), 20_000),
         "probes": lambda: curvature.measure([(100, 70_000, 501), (1000, 35_000, 1401)], 3, curvature.ORDERS),

@@ -118,6 +118,14 @@ def _steps(entries: Sequence[Entry]) -> str:
     return rows(header, body) + alone
 
 
+def _rules(entries: Sequence[Entry]) -> str:
+    body = [
+        (f"{ratio['width']}, {ratio['precision']}", ratio["engine"], spread(ratio), str(ratio["repetitions"]))
+        for ratio in select(entries, section="rules")
+    ]
+    return rows(("width, precision", "engine", "a step with DAL, in plain steps", "n"), body)
+
+
 def _limits(entries: Sequence[Entry]) -> str:
     body = []
     for time in select(entries, section="roofline", quantity="time"):
@@ -377,7 +385,9 @@ def render(results: Sequence[dict[str, Any]]) -> str:
             f"{result['date'][:10]}, commit {_commit(result)}, {machine['system']}"
             f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
             f"{result['software']['packages']}; measured in {result['wall_seconds']} s.{_updates(result)}\n\n"
-            + "".join(part(entries) for part in (_steps, _limits, _probes, _rest, _scale, _images, _gpu))
+            + "".join(
+                part(entries) for part in (_steps, _rules, _limits, _probes, _rest, _scale, _images, _gpu)
+            )
         )
     return "".join(parts) or "No results are stored; `make bench` measures them.\n\n"
 

@@ -56,10 +56,7 @@ def test_the_figure_shows_what_the_runs_did(runs):
         steps = spectrum["snapshot_step"].values
         rate = run["learning_rate"].sel(step=steps).values
         shown = points(curvatures, "2/η")
-        assert shown == {
-            int(step): pytest.approx(2 / each)
-            for step, each in zip(steps, rate, strict=True)
-        }
+        assert shown == {int(step): pytest.approx(2 / each) for step, each in zip(steps, rate, strict=True)}
         sharpness = points(curvatures, "λ$_{\\mathrm{max}}$")
         assert sharpness == {
             int(step): pytest.approx(float(value))
