@@ -11,6 +11,7 @@ from dynamical_loss.analysis import residual
 from dynamical_loss.figures import along_run, edge_runs, style
 from dynamical_loss.figures.along_run import Span
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.deferred import ticker
 from dynamical_loss.figures.edge_runs import RESIDUALS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ DECLARATION = Declaration(
 )
 
 _MODES = 6  # drawn one by one
+_SAME = 1e-6  # of two Ritz values
 _LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zorder": 0}
 _KERNELS = {"fixed": along_run.EVEN_COLOUR, "moving": along_run.ODD_COLOUR}
 
@@ -65,7 +67,7 @@ def _multiples(axis: Axes, run: xr.Dataset, span: Span) -> None:
         along_run.line(axis, steps, multiples[:, rank], span, color="0.6", linewidth=0.4)
     along_run.branches(axis, steps, multiples[:, 0], span)
     unweighted = run["unweighted_multiple"].values
-    if np.ptp(run["kernel_multiple"].isel(mode=0).values - unweighted) > 0:
+    if not np.allclose(multiples[:, 0], unweighted, rtol=_SAME, equal_nan=True):
         look: dict[str, Any] = {"color": style.FINISH_COLOUR, "linestyle": "--", "linewidth": 0.9}
         along_run.line(axis, steps, unweighted, span, label="without Γ", **look)
     for level in (1, 2):
@@ -83,6 +85,7 @@ def _counts(axis: Axes, run: xr.Dataset, span: Span) -> None:
     ):
         along_run.line(axis, steps, values, span, color=colour, label=label)
     axis.set_ylim(bottom=-0.2)
+    axis.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axis.set_ylabel("modes")
     along_run.legend_above(axis)
 
@@ -90,8 +93,10 @@ def _counts(axis: Axes, run: xr.Dataset, span: Span) -> None:
 def _errors(axis: Axes, run: xr.Dataset) -> None:
     ages, errors = residual.errors_by_age(run)
     for name, values in zip(run["kernel"].values.tolist(), errors.T, strict=True):
-        axis.plot(ages, values, ".-", color=_KERNELS[name], linewidth=0.8, label=f"{name} kernel")
-    axis.set_yscale("log")
+        look: dict[str, Any] = {"marker": ".", "markersize": 3, "linewidth": 0.8, "color": _KERNELS[name]}
+        axis.plot(ages, values, label=f"{name} kernel", **look)
+    along_run.log_scale(axis)
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
     axis.set_xlabel("steps that it is led")
     axis.set_ylabel("distance from the run")
     along_run.legend_above(axis)

@@ -58,6 +58,8 @@ INPUTS = {
     ],
     "flows": [f"flows/{study}.nc" for study in ("cancer_slow", "cancer", "spiral")],
     "edge": [f"runs/edge_{loss}.nc" for loss in ("static", "dynamical")],
+    "residuals": [f"runs/residual_{loss}.nc" for loss in ("static", "dynamical")],
+    "known": ["flow/known_losses.nc"],
 }
 
 PROTOCOLS = {
