@@ -48,11 +48,9 @@ _DIVERGING = 2.0
 
 
 def _quadratic(evidence: Evidence, *, least: float) -> xr.Dataset:
-    """Paths on the quadratic whose hλ_max is above `least`, with `distance` from gradient descent."""
+    """The first steps of paths on the quadratic whose hλ_max is above `least`."""
     found = evidence.files("known")[0]
-    found = found.isel(path=found["path_sharpness"].values > least, step=slice(1, _QUADRATIC_STEPS + 1))
-    apart = (found["path_real"] - found["path_descent"]) ** 2
-    return found.assign(distance=apart.sum("coordinate") ** 0.5)
+    return found.isel(path=found["path_sharpness"].values > least, step=slice(1, _QUADRATIC_STEPS + 1))
 
 
 def _exact(value: float, places: xr.DataArray) -> Measurement:
@@ -61,12 +59,12 @@ def _exact(value: float, places: xr.DataArray) -> Measurement:
 
 
 def _principal_distance(evidence: Evidence) -> Measurement:
-    places = _quadratic(evidence, least=1.0)["distance"].sel(flow="principal")
+    places = _quadratic(evidence, least=1.0)["path_error"].sel(flow="principal")
     return _exact(float(places.max()), places)
 
 
 def _others_distance(evidence: Evidence) -> Measurement:
-    places = _quadratic(evidence, least=1.0)["distance"].sel(flow=list(_OTHERS.values()))
+    places = _quadratic(evidence, least=1.0)["path_error"].sel(flow=list(_OTHERS.values()))
     return _exact(float(places.min()), places)
 
 

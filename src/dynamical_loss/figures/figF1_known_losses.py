@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_KNOWN = Role("trace_known_losses", lambda config: [layout.KNOWN_LOSSES])
+_KNOWN = Role("trace_known_losses", lambda config: [layout.KNOWN_LOSSES], ("path_error",))
 
 DECLARATION = Declaration(
     part="flow",

@@ -60,6 +60,14 @@ def run(settings: FlowSettings, output: Path) -> None:
             f"{name} parts of a flow's places on the quadratic",
             reference=figure,
         )
+    # Of its own: where it is far below the rounding of published copies, places do not tell it.
+    variables.add(
+        "path_error",
+        ("flow", "path", "step"),
+        np.linalg.norm(paths.flows.real - paths.descent, axis=-1),
+        "distance of a flow from gradient descent on the quadratic",
+        reference=figure,
+    )
     dimensions = ("loss", "flow", "sharpness")
     for name, words in (
         ("error", "distance of a flow from gradient descent after one step"),

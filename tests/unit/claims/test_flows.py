@@ -88,7 +88,7 @@ def known(principal=(0.0, 1e-12), others=0.2, growth=1.1):
     flows[2, 0] += 3.0
     item = xr.Dataset(
         {
-            "path_descent": (("path", "step", "coordinate"), descent),
+            "path_error": (("flow", "path", "step"), np.linalg.norm(flows - descent, axis=-1)),
             "path_real": (("flow", "path", "step", "coordinate"), flows),
             "path_sharpness": ("path", [0.5, 1.8, 2.1]),
         },

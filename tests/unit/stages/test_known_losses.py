@@ -32,6 +32,8 @@ def test_on_the_quadratic_the_principal_flow_is_gradient_descent(stored):
         others = stored["path_real"].sel(flow=["gradient", "regularised", "third_order"])[:, index]
         assert (np.abs(others.values[:, 1:] - wanted[1:]).max(axis=(1, 2)) > 3e-3).all()
     np.testing.assert_allclose(stored["path_imaginary"], 0.0, atol=1e-6)
+    apart = np.linalg.norm(stored["path_real"] - stored["path_descent"], axis=-1)
+    np.testing.assert_array_equal(stored["path_error"], apart)
 
 
 def test_the_gradient_flow_decays_as_it_must(stored):
