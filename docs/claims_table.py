@@ -11,10 +11,27 @@ CLAIMS = ROOT / "paper_figures" / "data" / "claims.csv"
 _BETWEEN = re.compile(r"(<!-- claims -->\n).*?(<!-- end of claims -->)", re.DOTALL)
 
 
-def number(text: str) -> str:
-    """Three significant digits, or a dash where there is no number."""
+_DIGITS = 3
+_MOST_DIGITS = 6
+
+
+def number(text: str, digits: int = _DIGITS) -> str:
+    """A number with so many significant digits, or a dash where there is none."""
     value = float(text or "nan")
-    return "–" if value != value else f"{value:.3g}".replace("-", "−")
+    return "–" if value != value else f"{value:.{digits}g}".replace("-", "−")
+
+
+def measured(row: dict[str, str]) -> str:
+    """What was measured and its interval, with enough digits to tell the ends of the interval apart."""
+    lower, upper = row["interval_lower"], row["interval_upper"]
+    if number(lower) == "–":
+        return number(row["measured_value"])
+    digits = _DIGITS
+    if float(lower) != float(upper):
+        while digits < _MOST_DIGITS and number(lower, digits) == number(upper, digits):
+            digits += 1
+    value, low, high = (number(text, digits) for text in (row["measured_value"], lower, upper))
+    return f"{value} [{low}, {high}]"
 
 
 def table(rows: list[dict[str, str]]) -> str:
@@ -22,17 +39,12 @@ def table(rows: list[dict[str, str]]) -> str:
     lines = ["| Paper | Claim | Paper's value | Here [95 %] | n | Verdict |", "|---|---|---|---|---|---|"]
     closing = [row for row in rows if not row["verdict"]]
     for row in (row for row in rows if row["verdict"]):
-        interval = ""
-        if number(row["interval_lower"]) != "–":
-            interval = f" [{number(row['interval_lower'])}, {number(row['interval_upper'])}]"
         verdict = row["verdict"]
         shown = verdict if verdict == "reproduced" else f"**{verdict}**"
         if row.get("runs_to_decide"):
             shown += f" (n ≈ {row['runs_to_decide']} would decide)"
         cells = (row["source"], row["statement"], number(row["paper_value"]))
-        lines.append(
-            "| " + " | ".join((*cells, number(row["measured_value"]) + interval, row["n"], shown)) + " |"
-        )
+        lines.append("| " + " | ".join((*cells, measured(row), row["n"], shown)) + " |")
     sentences = [
         f"\nOf the {row['n']} claims that were tested, at most {number(row['measured_value'])} are expected "
         f"to have a false verdict: {row['rule']}.\n"
