@@ -67,17 +67,26 @@ PROTOCOL_FIGURES = {"figS5_protocols": {"protocols": ["protocols.nc"]}}
 EDGE = {"spectrum": [f"spectrum/edge_{loss}_seed0.nc" for loss in ("static", "dynamical")]}
 FLOWS = {"flows": [f"flows/{data}.nc" for data in ("cancer", "spiral")]}
 KNOWN = {"known": ["flow/known_losses.nc"]}
+RESIDUALS = {"spectrum": [f"spectrum/residual_{loss}_seed0.nc" for loss in ("static", "dynamical")]}
 FLOW_FIGURES = {
+    "figF10_residual_modes": RESIDUALS,
+    "figF6_step_sizes": {
+        kind: [f"{kind}/dal_{loss}_seed0.nc" for loss in ("static", "dynamical")]
+        for kind in ("trajectory", "spectrum")
+    },
     "figF4_networks": FLOWS,
     "figF1_known_losses": KNOWN,
     "figF5_stability": EDGE,
     "figF9_classes_at_the_edge": EDGE,
 }
-FLOW_EVIDENCE = {**FLOWS, **KNOWN, "edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"]}
-# Fig. S6 to S10, F6 to F8 and F10 belong to studies of their own.
+FLOW_EVIDENCE = {
+    **FLOWS,
+    **KNOWN,
+    "edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"],
+    "residuals": ["runs/residual_static.nc", "runs/residual_dynamical.nc"],
+}
+# Fig. S6 to S10, F7 and F8 belong to studies of their own.
 OWN = {
-    "figF10_residual_modes",
-    "figF6_step_sizes",
     "figS6_ingredients",
     "figS7_losses",
     "figS8_size_and_rate",
@@ -207,6 +216,16 @@ def test_pairs_of_results_are_roles_of_the_figure():
         ("edge_static", "amplitude", 2, "figures.stability: name two studies, one with amplitude 1"),
         ("edge_static", "probes", {}, r"trajectories\.edge_static\.probes\.alignment: .* set it"),
         ("edge_dynamical", "snapshots", {"every": 25}, r"edge_dynamical\.snapshots\.windows: .* every: 1"),
+        ("residual_static", "probes", {}, r"trajectories\.residual_static\.probes\.residual: .* set it"),
+        ("residual_static", "amplitude", 2, "figures.residuals: name two studies, one with amplitude 1"),
+        (
+            "residual_static",
+            "loss",
+            {},
+            r"residual_static\.probes\.residual: its modes are those of plain sgd",
+        ),
+        ("dal_static", "learning_rate_rule", {}, r"dal_static\.learning_rate_rule: .* kind: dal; set it"),
+        ("dal_static", "probes", {"hessian": {"losses": ["static"]}}, "Fig. F6 needs the weighted loss"),
         (
             "edge_dynamical",
             "probes",
