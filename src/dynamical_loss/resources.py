@@ -148,6 +148,10 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
         products += kept * (settings.ntk.order + notebook)
     if settings.residual is not None:
         products += kept * (2 * settings.residual.order + settings.residual.modes + 4)
+    if (again := settings.small_steps) is not None:
+        places = 1 + again.steps // again.every
+        # Gradients, each a third of a product with the Hessian, and Lanczos steps of two losses.
+        products += again.steps * (1 + again.divide) // 3 + 4 * places * again.order
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from dynamical_loss.analysis import edge, residual
+from dynamical_loss.analysis import edge, residual, small_steps
 from dynamical_loss.analysis.ritz import RESIDUAL, SHARPNESS
 from dynamical_loss.results import netcdf
 
@@ -27,7 +27,8 @@ def gather(trajectories: Sequence[xr.Dataset], spectra: Sequence[xr.Dataset]) ->
     Returns:
         `ALONG`, `ritz.SHARPNESS` and `ritz.RESIDUAL`, each of shape (seed, snapshot_step), as float32;
         ``diverged``, (seed,); ``oscillation_end``, ().  Of runs probed with `alignment` also what
-        `edge.add_measures` adds, and of those probed with `residual` what `residual.add_measures` does.
+        `edge.add_measures` adds, and of those probed with `residual` and `small_steps` what
+        `residual.add_measures` and `small_steps.add_runs` do.
 
     Raises:
         ValueError: if two runs have unlike snapshots.
@@ -74,4 +75,6 @@ def gather(trajectories: Sequence[xr.Dataset], spectra: Sequence[xr.Dataset]) ->
         edge.add_measures(variables, spectra)
     if all("residual_change" in item for item in spectra):
         residual.add_measures(variables, spectra)
+    if all("again_class_loss" in item for item in spectra):
+        small_steps.add_runs(variables, spectra)
     return variables.dataset()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from dynamical_loss.config.training import SnapshotSettings, TrajectorySettings
+from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.settings import Count, Settings
 
 
@@ -57,6 +57,8 @@ class FlowStudy(Settings):
             )
         if key := run.changes_rate:
             raise ValueError(f"{where} has a {key}, and a flow one learning rate; name another run")
+        if run.record_every != 1:
+            raise ValueError(f"{where} lacks Γ at some steps; set its record_every to 1, or name another run")
         if run.model.kind != "mlp":
             raise ValueError(
                 f"{where} is of the kind {run.model.kind}; flows follow networks of the kind mlp"
@@ -69,7 +71,7 @@ class FlowStudy(Settings):
                     f"starts: {start} and {self.steps} steps lead beyond the run of {run.steps}; start "
                     "earlier"
                 )
-            if not _has_snapshot(run.snapshots, start):
+            if not run.snapshots.has(start):
                 raise ValueError(
                     f"starts: there is no snapshot at step {start}; add one to snapshots.windows"
                 )
@@ -78,12 +80,6 @@ class FlowStudy(Settings):
                     f"starts: from {start} on, {self.steps} steps cross a kink of Γ (T = {run.period}); "
                     "start elsewhere, or take fewer steps"
                 )
-
-
-def _has_snapshot(snapshots: SnapshotSettings, step: int) -> bool:
-    return step % snapshots.every == 0 or any(
-        step in range(window.start, window.stop + 1, window.every) for window in snapshots.windows
-    )
 
 
 def _piece(run: TrajectorySettings, step: int) -> tuple[int, bool] | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -74,6 +75,63 @@ class OptimiserProbeSettings(Settings):
     order: Count = Field(40, description="Arnoldi steps")
 
 
+class SmallStepSettings(Settings):
+    """A stretch of the run once more, in steps too small for an instability (Fig. F11)."""
+
+    start: Annotated[int, Field(ge=0)] = Field(description="step of the run, at which there is a snapshot")
+    steps: Count = Field(description="of the run, that are done again")
+    divide: Annotated[int, Field(ge=2)] = Field(
+        8, description="η is so many times smaller, and each step becomes so many"
+    )
+    every: Count = Field(
+        11, description="steps of the run between places that are looked at; it divides their number"
+    )
+    order: Count = Field(30, description="Lanczos steps")
+
+    @model_validator(mode="after")
+    def _sees_both_branches(self) -> Self:
+        if self.every % 2 == 0:
+            raise ValueError(
+                f"every: {self.every} sees one branch of an alternation alone; take an odd number"
+            )
+        if self.steps % self.every:
+            raise ValueError(
+                f"steps: {self.steps} is no multiple of every, {self.every}; take "
+                f"{-(-self.steps // self.every) * self.every}"
+            )
+        return self
+
+
+class ProbedRun(NamedTuple):
+    """What probes have to know of a run.
+
+    Attributes:
+        parameters: of the network.
+        samples: training samples that the probes look at.
+        classes: C; the kernel has a row for each logit of each sample.
+        steps: of the run.
+        batch_size: of the run; None for all samples.
+        remembers: whether what the optimiser remembers is known at the snapshots.
+        descends: whether a step is −η times the gradient over all samples, which are looked at.
+        changes_rate: the key by which η changes from step to step; None if it does not.
+        squared_error: whether the loss is the squared error.
+        record_every: steps between records of Γ.
+        snapshots: whether there is one at a step.
+    """
+
+    parameters: int
+    samples: int
+    classes: int
+    steps: int
+    batch_size: int | None
+    remembers: bool
+    descends: bool
+    changes_rate: str | None
+    squared_error: bool
+    record_every: int
+    snapshots: Callable[[int], bool]
+
+
 class ProbeSettings(Settings):
     """What is measured at every snapshot."""
 
@@ -91,6 +149,10 @@ class ProbeSettings(Settings):
         description="modes of the residual, of gradient descent on the squared error (loss.kind: mse); null: "
         "not probed",
     )
+    small_steps: SmallStepSettings | None = Field(
+        None,
+        description="a stretch of a run of gradient descent once more, in smaller steps; null: not probed",
+    )
     batches: BatchSettings | None = Field(
         None, description="curvature along gradients of batches, trace, Gauss-Newton; null: not probed"
     )
@@ -100,53 +162,37 @@ class ProbeSettings(Settings):
         "null: not probed",
     )
 
-    def require_possible(
-        self,
-        *,
-        parameters: int,
-        samples: int,
-        classes: int,
-        steps: int,
-        batch_size: int | None,
-        remembers: bool,
-        squared_error: bool,
-    ) -> None:
+    def require_possible(self, run: ProbedRun) -> None:
         """Refuse probes that ask a run for more than there is.
 
         Args:
-            parameters: of the network.
-            samples: training samples that the probes look at.
-            classes: C; the kernel has a row for each logit of each sample.
-            steps: of the run.
-            batch_size: of the run; None for all samples.
-            remembers: whether what the optimiser remembers is known at the snapshots.
-            squared_error: whether the run is gradient descent on the squared error of the samples looked at.
+            run: what is known of it.
 
         Raises:
             ValueError: one line that names the key.
         """
-        if self.hessian.modes > parameters:
+        if self.hessian.modes > run.parameters:
             raise ValueError(
-                f"hessian.modes: the network has no more than {parameters} parameters; take fewer"
+                f"hessian.modes: the network has no more than {run.parameters} parameters; take fewer"
             )
         if self.ntk is not None:
-            rank = min(samples * classes, parameters)
+            rank = min(run.samples * run.classes, run.parameters)
             if self.ntk.modes > rank:
                 raise ValueError(
                     f"ntk.modes: the kernel has no more than {rank} eigenvalues that are not zero; take fewer"
                 )
-            if (self.ntk.notebook_samples or 0) > samples:
+            if (self.ntk.notebook_samples or 0) > run.samples:
                 raise ValueError(
-                    f"ntk.notebook_samples: there are no more than {samples} samples; take fewer"
+                    f"ntk.notebook_samples: there are no more than {run.samples} samples; take fewer"
                 )
         if self.residual is not None:
-            rank = min(samples * classes, parameters)
+            rank = min(run.samples * run.classes, run.parameters)
             if self.residual.modes > rank:
                 raise ValueError(
                     f"residual.modes: the kernel has no more than {rank} eigenvalues that are not zero; take "
                     "fewer"
                 )
-            if not squared_error:
+            if not (run.descends and run.squared_error):
                 raise ValueError(
                     "residual: its modes are those of plain sgd with loss.kind: mse on all samples; train "
                     "so, or leave residual out"
@@ -156,18 +202,40 @@ class ProbeSettings(Settings):
                 "alignment: the gradient is that of the weighted loss; add it to hessian.losses, or leave "
                 "alignment out"
             )
-        if self.optimiser is not None and not remembers:
+        if self.optimiser is not None and not run.remembers:
             raise ValueError(
                 "optimiser: the run's snapshots lack what the optimiser remembers; set "
                 "snapshots.optimiser_state to true"
             )
-        if self.batches is not None and (batch_size or 0) > samples:
+        if self.batches is not None and (run.batch_size or 0) > run.samples:
             raise ValueError(
-                f"batches: the probes look at {samples} samples, and a batch has {batch_size}; raise "
+                f"batches: the probes look at {run.samples} samples, and a batch has {run.batch_size}; raise "
                 "evaluation_samples"
             )
         for step in self.density.steps if self.density else ():
-            if step > steps:
+            if step > run.steps:
                 raise ValueError(
-                    f"density.steps: {step} lies beyond the run of {steps} steps; take earlier ones"
+                    f"density.steps: {step} lies beyond the run of {run.steps} steps; take earlier ones"
                 )
+        if self.small_steps is not None:
+            self._require_descent(self.small_steps, run)
+
+    @staticmethod
+    def _require_descent(wanted: SmallStepSettings, run: ProbedRun) -> None:
+        if not run.descends or run.changes_rate:
+            raise ValueError(
+                "small_steps: only gradient descent on all samples with a constant η can be done again; "
+                "train so, or leave small_steps out"
+            )
+        if run.record_every != 1:
+            raise ValueError("small_steps: they need Γ at every step; set record_every to 1")
+        if wanted.start + wanted.steps > run.steps:
+            raise ValueError(
+                f"small_steps: {wanted.start} and {wanted.steps} steps lead beyond the run of {run.steps}; "
+                "start earlier"
+            )
+        if not run.snapshots(wanted.start):
+            raise ValueError(
+                f"small_steps.start: there is no snapshot at step {wanted.start}; add one to "
+                "snapshots.windows"
+            )

@@ -152,13 +152,7 @@ class Config(Settings):
             shape = self.datasets[run.dataset].shape
             try:
                 probes.require_possible(
-                    parameters=run.model.size(shape).parameters,
-                    samples=run.looked_at(shape.train_samples),
-                    classes=shape.classes,
-                    steps=run.with_length(shape.train_samples).steps,
-                    batch_size=run.batch_size,
-                    remembers=run.snapshots.optimiser_state or not run.optimiser.remembers,
-                    squared_error=run.follows_squared_error(shape.train_samples),
+                    run.probed(shape, remembers=run.snapshots.optimiser_state or not run.optimiser.remembers)
                 )
             except ValueError as error:
                 raise ValueError(f"{where}.{error}") from None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dynamical_loss import grid
+from dynamical_loss.config.probes import ProbedRun
 from dynamical_loss.config.reading import scalar
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.grid import Block
@@ -280,10 +281,6 @@ class TrainingSettings(Settings):
     def is_gradient_descent(self) -> bool:
         """Whether a step is −η times the gradient over all training samples."""
         return self.optimiser.is_plain and self.batch_size is None
-
-    def follows_squared_error(self, samples: int) -> bool:
-        """Whether it is gradient descent on the squared error of all so many samples, all looked at."""
-        return self.is_gradient_descent and self.loss.kind == "mse" and self.looked_at(samples) == samples
 
     @property
     def is_resolved(self) -> bool:
@@ -557,6 +554,12 @@ class SnapshotSettings(Settings):
                 raise ValueError(f"window start {window.start} is not before stop {window.stop}")
         return self
 
+    def has(self, step: int) -> bool:
+        """Whether there is a snapshot at a step of the run."""
+        return step % self.every == 0 or any(
+            step in range(window.start, window.stop + 1, window.every) for window in self.windows
+        )
+
 
 class TrajectorySettings(TrainingSettings):
     """One run followed step by step, with parameter snapshots (Fig. 4, Fig. 5)."""
@@ -610,6 +613,28 @@ class TrajectorySettings(TrainingSettings):
                     "steps; end it earlier"
                 )
         return self
+
+    def probed(self, shape: Shape, *, remembers: bool) -> ProbedRun:
+        """What probes have to know of it.
+
+        Args:
+            shape: of its data.
+            remembers: whether what the optimiser remembers is known at the snapshots.
+        """
+        samples = self.looked_at(shape.train_samples)
+        return ProbedRun(
+            parameters=self.model.size(shape).parameters,
+            samples=samples,
+            classes=shape.classes,
+            steps=self.with_length(shape.train_samples).steps,
+            batch_size=self.batch_size,
+            remembers=remembers,
+            descends=self.is_gradient_descent and samples == shape.train_samples,
+            changes_rate=self.changes_rate,
+            squared_error=self.loss.kind == "mse",
+            record_every=self.record_every,
+            snapshots=self.snapshots.has,
+        )
 
     def at_learning_rate(
         self, learning_rate: float, width: int, *, scaled_spacing: bool = True

@@ -14,11 +14,11 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import losses, optimisers
-from dynamical_loss.config.probes import BatchSettings, ProbeSettings
+from dynamical_loss.config.probes import BatchSettings, ProbeSettings, SmallStepSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.models.network import apply_function, initial_parameters
-from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser, residual
+from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser, residual, small_steps
 from dynamical_loss.results import netcdf
 
 Samples = tuple[jax.Array, jax.Array]
@@ -52,6 +52,7 @@ def spectra(
     data: Data,
     snapshots: Snapshots,
     progress: Callable[[float], None],
+    again: npt.NDArray[Any] | None = None,
 ) -> xr.Dataset:
     """Probe every snapshot.
 
@@ -61,9 +62,11 @@ def spectra(
         data: that it was trained on.
         snapshots: of the run.
         progress: told now and then how much is done.
+        again: Γ along the stretch that is done again in smaller steps, its end included,
+            (step + 1, class_index); None if there is none.
     """
     with jax.enable_x64(training.precision == "float64"):
-        return _probe(settings, training, data, snapshots, progress)
+        return _probe(settings, training, data, snapshots, progress, again)
 
 
 def _probe(
@@ -72,6 +75,7 @@ def _probe(
     data: Data,
     snapshots: Snapshots,
     progress: Callable[[float], None],
+    again: npt.NDArray[Any] | None,
 ) -> xr.Dataset:
     model = training.model.build(data.classes)
     apply = apply_function(model)
@@ -254,6 +258,9 @@ def _probe(
         followed = jax.jit(functools.partial(follow, settings.residual.restart))(
             (inputs, targets), snapshots[:4]
         )
+    descents = None
+    if settings.small_steps is not None and again is not None:
+        descents = _descents(settings, parts, (inputs, targets), snapshots, again)
     variables = netcdf.Variables()
     variables.add(
         "snapshot_step",
@@ -268,6 +275,8 @@ def _probe(
     _add_ntk(variables, results, settings)
     if followed is not None:
         _add_residual(variables, results["residual"], followed, settings)
+    if settings.small_steps is not None and descents is not None and again is not None:
+        _add_small_steps(variables, descents, settings.small_steps, again)
     if settings.batches is not None:
         _add_batches(variables, results["batches"])
     if settings.optimiser is not None:
@@ -438,6 +447,85 @@ def _add_residual(
         ),
     ):
         variables.add(name, ("snapshot_step", *dimensions), values, words, reference=_MODES)
+
+
+def _descents(
+    settings: ProbeSettings,
+    parts: Callable[[Samples], alignment.Parts],
+    samples: Samples,
+    snapshots: Snapshots,
+    class_weight: npt.NDArray[Any],
+) -> small_steps.Descent:
+    """Both descents along a stretch, each entry (descent, …)."""
+    wanted = settings.small_steps
+    assert wanted is not None
+    first = int(np.flatnonzero(snapshots.step == wanted.start)[0])
+    start = snapshots.parameters[first]
+
+    @functools.partial(jax.jit, static_argnames="divide")
+    def descend(samples: Samples, gammas: jax.Array, *, divide: int) -> small_steps.Descent:
+        return small_steps.descend(
+            parts(samples),
+            jnp.asarray(start),
+            gammas,
+            jnp.asarray(snapshots.learning_rate[first], start.dtype),
+            divide=divide,
+            every=wanted.every,
+            order=wanted.order,
+            key=jax.random.fold_in(jax.random.key(settings.seed), wanted.start),
+        )
+
+    found = [descend(samples, class_weight.astype(start.dtype), divide=each) for each in (1, wanted.divide)]
+    both: small_steps.Descent = jax.tree.map(lambda *each: np.stack(each), *found)
+    return both
+
+
+def _add_small_steps(
+    variables: netcdf.Variables,
+    found: small_steps.Descent,
+    settings: SmallStepSettings,
+    class_weight: Any,
+) -> None:
+    reference = "Fig. F11"
+    places = np.arange(settings.start, settings.start + settings.steps + 1, settings.every)
+    kinds = list(small_steps.DESCENTS)
+    variables.add("descent", ("descent",), kinds, "by the run's η, or by a smaller one", reference=reference)
+    variables.add("again_step", ("again_step",), places, "minimisation steps of the run", reference=reference)
+    variables.add(
+        "again_class_weight",
+        ("again_step", "class_index"),
+        class_weight[:: settings.every],
+        "class weight Γ_i there",
+        reference="Eq. 2-5",
+    )
+    along = ("descent", "again_step")
+    for name, dimensions, values, words in (
+        (
+            "again_class_loss",
+            (*along, "class_index"),
+            found.class_loss,
+            "each class's part of the static loss, along a stretch that is done again",
+        ),
+        (
+            "again_sharpness",
+            along,
+            found.sharpness,
+            "largest eigenvalue of the weighted loss's Hessian there",
+        ),
+        (
+            "again_static_sharpness",
+            along,
+            found.static_sharpness,
+            "largest eigenvalue of the static loss's Hessian there",
+        ),
+        (
+            "again_residual",
+            along,
+            found.residual.max(axis=-1),
+            "residual |Hv - λv| of those, the larger of the two",
+        ),
+    ):
+        variables.add(name, dimensions, values, words, reference=reference)
 
 
 def _add_alignment(

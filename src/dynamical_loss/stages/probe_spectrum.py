@@ -8,7 +8,7 @@ import jax
 
 from dynamical_loss.config import code
 from dynamical_loss.config.probes import ProbeSettings
-from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.errors import UserError
 from dynamical_loss.models.network import computed_by
@@ -31,21 +31,14 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     stored = inputs.read(trajectory, wanted, made_by="train_trajectory")
     origin = recorded.settings_of(stored)
     training = validate(
-        TrainingSettings,
-        {name: origin[name] for name in TrainingSettings.model_fields if name in origin},
+        TrajectorySettings,
+        {name: origin[name] for name in TrajectorySettings.model_fields if name in origin},
         str(trajectory),
     )
     data = loading.load(dataset, inputs)
     try:
-        settings.require_possible(
-            parameters=training.model.size(data.shape).parameters,
-            samples=training.looked_at(data.shape.train_samples),
-            classes=data.shape.classes,
-            steps=origin["steps"],
-            batch_size=training.batch_size,
-            remembers="optimiser_state" in stored or not training.optimiser.remembers,
-            squared_error=training.follows_squared_error(data.shape.train_samples),
-        )
+        remembers = "optimiser_state" in stored or not training.optimiser.remembers
+        settings.require_possible(training.probed(data.shape, remembers=remembers))
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
     inputs.require_made_from(trajectory, dataset)
@@ -63,6 +56,11 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     parameters = stored["parameters"].values
     memory = stored["optimiser_state"].values if "optimiser_state" in stored else parameters[:, :0]
     snapshots = Snapshots(steps, parameters, weight, rate, memory)
+    again = None
+    if settings.small_steps is not None:
+        # With Γ where the stretch ends.
+        first, last = settings.small_steps.start, settings.small_steps.start + settings.small_steps.steps
+        again = stored["class_weight"].sel(step=slice(first, last)).values
     with report(f"probing {output.stem}") as progress:
-        found = spectra(settings, training, data, snapshots, progress)
+        found = spectra(settings, training, data, snapshots, progress, again)
     record.write(found.assign_attrs(recorded.of_data(stored)), output)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from dynamical_loss.analysis import edge
+from dynamical_loss.analysis import edge, small_steps
 from dynamical_loss.errors import UserError
-from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, style
+from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, figF11_small_steps, style
 from dynamical_loss.results import netcdf
 from figure_parts import drawn, panel, points, require_legible_texts
 from stage_commands import command, small_spiral
@@ -22,7 +22,8 @@ RUN = {
     "learning_rate": 1.5,
     "snapshots": {"every": 201, "windows": [{"start": WINDOW[0], "stop": WINDOW[-1], "every": 1}]},
 }
-PROBES = {"hessian": {"modes": 3, "order": 45}, "alignment": True}
+AGAIN = {"start": 50, "steps": 33, "divide": 4, "order": 45}
+PROBES = {"hessian": {"modes": 3, "order": 45}, "alignment": True, "small_steps": AGAIN}
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,97 @@ def test_gathered_runs_hold_the_measures_of_each(folder):
     static = netcdf.read(folder / "static.nc")
     assert static["emphasised_share"].isnull().all()
     assert found["emphasised_share"].notnull().all()
+
+
+@pytest.mark.parametrize("study", ["static0", "dynamical0"])
+def test_own_steps_done_again_are_those_of_the_run(folder, study):
+    run, spectrum = netcdf.read(folder / f"{study}.nc"), netcdf.read(folder / f"{study}_spectrum.nc")
+    places = spectrum["again_step"].values
+    assert places.tolist() == [50, 61, 72, 83]
+    np.testing.assert_array_equal(spectrum["again_class_weight"], run["class_weight"].sel(step=places))
+    own, small = (spectrum["again_class_loss"].sel(descent=name) for name in ("own", "small"))
+    recorded = run["loss"].sel(step=places).values
+    np.testing.assert_allclose(own.sum("class_index"), recorded, rtol=1e-9)
+    np.testing.assert_array_equal(own[0], small[0])
+    assert (np.abs(own[1:] - small[1:]) > 1e-6).all()
+    start = spectrum.sel(snapshot_step=50)["hessian_eigenvalue"].values[0]
+    np.testing.assert_allclose(spectrum["again_sharpness"].sel(again_step=50), start, rtol=1e-9)
+    same = np.allclose(spectrum["again_sharpness"], spectrum["again_static_sharpness"], rtol=1e-9)
+    assert same == (study == "static0")
+
+
+def test_gathered_runs_hold_what_was_done_again(folder):
+    found = netcdf.read(folder / "dynamical.nc")
+    for seed in range(2):
+        spectrum = netcdf.read(folder / f"dynamical{seed}_spectrum.nc")
+        one = found.sel(seed=seed)
+        for name in small_steps.ALONG:
+            np.testing.assert_array_equal(one[name], spectrum[name].astype(np.float32))
+    losses = small_steps.by_class(found)
+    # Each class has a third of the samples, and its part is of the mean over all.
+    whole = found["again_class_loss"].sum("class_index")
+    np.testing.assert_allclose((losses["emphasised"] + 2 * losses["others"]) / 3, whole, rtol=1e-6)
+    chosen = int(found["again_class_weight"].values.mean(axis=0).argmax())
+    emphasised = 3 * found["again_class_loss"].isel(class_index=chosen)
+    np.testing.assert_allclose(losses["emphasised"], emphasised, rtol=1e-6)
+    # The stretch is shorter than what the mean is taken over.
+    late = found.sel(descent="own")["again_static_sharpness"].values
+    expected = np.exp(np.log(late).mean(axis=1))
+    ended = small_steps.at_the_end(found)["static_sharpness"].sel(descent="own")
+    np.testing.assert_allclose(ended, expected, rtol=1e-5)
+    found = small_steps.differences(found)
+    assert {name: values.shape for name, values in found.items()} == dict.fromkeys(found, (2,))
+
+
+def test_the_figure_of_small_steps_shows_what_is_stored(folder):
+    runs = netcdf.read(folder / "dynamical.nc")
+    with style.style():
+        figure = drawn(figF11_small_steps.render({"runs": [runs]}, {}))
+    require_legible_texts(figure)
+    losses = small_steps.by_class(runs)
+    for letter, values in (
+        ("a", runs["again_sharpness"]),
+        ("b", runs["again_static_sharpness"]),
+        ("c", losses["emphasised"]),
+        ("d", losses["others"]),
+    ):
+        lines = [line for line in panel(figure, letter).lines if len(line.get_xdata()) == 3]
+        for place, name in enumerate(("own", "small")):
+            each = values.sel(descent=name).values
+            pairs = (each[:, 1:] + each[:, :-1]) / 2
+            for line, wanted in zip(lines[3 * place :], (*pairs, np.median(pairs, axis=0)), strict=False):
+                np.testing.assert_allclose(line.get_ydata(), wanted, rtol=1e-6)
+                assert line.get_xdata().tolist() == [55.5, 66.5, 77.5]
+
+
+@pytest.mark.parametrize(
+    ("changed", "run", "words"),
+    [
+        ({"start": 51, "steps": 11}, {}, None),
+        ({"start": 62, "steps": 11}, {}, "small_steps.start: there is no snapshot at step 62; add one"),
+        ({"start": 50, "steps": 165}, {}, "50 and 165 steps lead beyond the run of 200; start earlier"),
+        ({"start": 50, "steps": 12}, {}, "12 is no multiple of every, 11; take 22"),
+        ({"start": 50, "steps": 12, "every": 2}, {}, "2 sees one branch of an alternation alone"),
+        ({}, {"optimiser": {"arguments": {"momentum": 0.5}}}, "only gradient descent on all samples"),
+        ({}, {"record_every": 3}, "they need Γ at every step; set record_every to 1"),
+    ],
+)
+def test_what_cannot_be_done_again_is_refused(folder, tmp_path, changed, run, words):
+    made = tmp_path / "run.nc"
+    command(
+        "train-trajectory", "--dataset", folder / "data.nc", "--seed", 0,
+        "--settings", json.dumps({**RUN, **run}), "--output", made,
+    )  # fmt: skip
+    probes = json.dumps({"hessian": {"modes": 1, "order": 5}, "small_steps": {**AGAIN, **changed}})
+    arguments = (
+        "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", made, "--settings", probes,
+        "--output", tmp_path / "s.nc",
+    )  # fmt: skip
+    if words is None:
+        command(*arguments)
+    else:
+        with pytest.raises(UserError, match=words):
+            command(*arguments)
 
 
 def test_the_figures_show_what_is_stored(folder):
