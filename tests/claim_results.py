@@ -10,6 +10,7 @@ import xarray as xr
 from dynamical_loss.analysis import event_table
 from dynamical_loss.analysis.edge import PREDICTORS
 from dynamical_loss.analysis.events import SHARPNESS_RULE, Event
+from dynamical_loss.claims.edge import STRETCH
 from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.models.kinds.mlp import MLPSettings
@@ -165,7 +166,7 @@ def gathered_runs(*, loss, sharpness, width, rate=1.0, amplitude=70.0, steps=35_
     return with_settings(dataset, {"trajectory": settings.model_dump()})
 
 
-def edge_runs(*, amplitude, agreement, share, overlap, emphasised=np.nan, seeds=13):
+def edge_runs(*, amplitude, agreement, share, overlap, emphasised=np.nan, again=None, seeds=13):
     """Measures of runs looked at from step to step, with a little seed noise that goes away in the mean."""
     scatter = np.linspace(-1e-3, 1e-3, seeds - 3)
     scatter = np.concatenate([np.zeros(3), scatter])
@@ -179,5 +180,31 @@ def edge_runs(*, amplitude, agreement, share, overlap, emphasised=np.nan, seeds=
         },
         coords={"seed": range(seeds), "predictor": list(PREDICTORS)},
     )
+    probes = {}
+    if again is not None:
+        probes["small_steps"] = {"every": 11, "order": 30, **STRETCH}
+        dataset = dataset.merge(_done_again(again, scatter))
     settings = TrajectorySettings(amplitude=amplitude, steps=15_000)
-    return with_settings(dataset, {"trajectory": settings.model_dump()})
+    return with_settings(dataset, {"trajectory": settings.model_dump(), "probes": probes})
+
+
+def _done_again(changes, scatter):
+    """The stretch in own and in small steps: these change the last places' losses and ln λ_max by so much."""
+    emphasised, others, sharpness = changes
+    steps = np.arange(8900, 10_001, 11)
+    late = (steps > 9_800) * 1.0
+    loss = np.ones((len(scatter), 2, len(steps), 3))
+    loss[:, 0, :, 1] += (emphasised + scatter[:, None]) * late
+    loss[:, 0, :, ::2] += ((others + scatter[:, None]) * late)[..., None]
+    curvature = np.full((len(scatter), 2, len(steps)), 10.0)
+    curvature[:, 0] *= np.exp((sharpness + scatter[:, None]) * late)
+    along = ("seed", "descent", "again_step")
+    return xr.Dataset(
+        {
+            "again_class_loss": ((*along, "class_index"), loss / 3),
+            "again_static_sharpness": (along, curvature),
+            "again_residual": (along, 1e-6 * curvature),
+            "again_class_weight": (("again_step", "class_index"), np.tile([0.2, 2.6, 0.2], (len(steps), 1))),
+        },
+        coords={"descent": ["own", "small"], "again_step": steps},
+    )

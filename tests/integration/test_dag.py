@@ -36,6 +36,7 @@ CURVATURE_FIGURES = {
     "figF6_step_sizes",
     "figF9_classes_at_the_edge",
     "figF10_residual_modes",
+    "figF11_small_steps",
 }
 # Both tables of claims, and the figure of one of them.
 CLAIMS_ANEW = {"evaluate_claims": 1, "evaluate_protocols": 1}

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from dynamical_loss.analysis.records import Floats
 from dynamical_loss.analysis.ritz import converged
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from dynamical_loss.results import netcdf
 
 ALONG = ("again_class_loss", "again_sharpness", "again_static_sharpness", "again_residual")
@@ -59,7 +60,8 @@ def by_class(runs: xr.Dataset) -> xr.Dataset:
     # Parts of a mean over all samples: classes are equally large, and each has its share of them.
     each = runs["again_class_loss"] * weight.size
     others = each.drop_isel(class_index=chosen).mean("class_index")
-    return xr.Dataset({"emphasised": each.isel(class_index=chosen, drop=True), "others": others})
+    emphasised = each.isel(class_index=chosen, drop=True)
+    return emphasised.to_dataset(name="emphasised").assign(others=others)
 
 
 def at_the_end(runs: xr.Dataset) -> xr.Dataset:

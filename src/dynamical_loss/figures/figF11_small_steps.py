@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 
 from dynamical_loss.analysis import small_steps
 from dynamical_loss.analysis.ritz import converged
@@ -17,6 +16,7 @@ from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

@@ -8,7 +8,7 @@ import pytest
 from claim_results import edge_runs
 from dynamical_loss import claims
 from dynamical_loss.claims.criteria import Verdict
-from dynamical_loss.claims.edge import EXPLORED
+from dynamical_loss.claims.edge import EXPLORED, EXPLORED_AGAIN
 from dynamical_loss.config.analysis import BootstrapSettings
 
 
@@ -41,6 +41,26 @@ def test_seeds_that_had_been_looked_at_do_not_measure():
     item = edge_runs(amplitude=70.0, agreement=(0.96, 0.95, 0.99), share=0.95, overlap=0.9, emphasised=0.8)
     item["emphasised_share"][:EXPLORED] = 0.0
     assert rows(item)["emphasised_class_makes_sharpness"].measured_value == pytest.approx(0.8)
+
+
+def test_a_cascade_is_held_against_small_steps():
+    common = {"amplitude": 70.0, "agreement": (1, 1, 1), "share": 0.9, "overlap": 0.9, "emphasised": 0.8}
+    item = edge_runs(**common, again=(0.05, -0.2, -1.1))
+    # Seeds that had been looked at in small steps do not measure.
+    item["again_class_loss"][:EXPLORED_AGAIN] = 7.0
+    found = rows(item)
+    for name, value, verdict in (
+        ("cascade_costs_emphasised_class", 0.05, Verdict.REPRODUCED),
+        ("cascade_costs_other_classes", -0.2, Verdict.CONTRADICTED),
+        ("cascade_limits_sharpness", -1.1, Verdict.REPRODUCED),
+    ):
+        row = found[name]
+        # The scatter of the seeds that measure does not go away in their mean.
+        assert row.measured_value == pytest.approx(value, abs=1e-3), name
+        assert (row.verdict, row.n) == (verdict, 13 - EXPLORED_AGAIN), name
+    row = rows(edge_runs(**common))["cascade_limits_sharpness"]
+    assert row.verdict is Verdict.NOT_TESTED
+    assert "not done again in small steps (start 8900, steps 1100, divide 8)" in row.rule
 
 
 def test_differences_are_of_the_same_seeds():

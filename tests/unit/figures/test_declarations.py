@@ -70,6 +70,7 @@ KNOWN = {"known": ["flow/known_losses.nc"]}
 RESIDUALS = {"spectrum": [f"spectrum/residual_{loss}_seed0.nc" for loss in ("static", "dynamical")]}
 FLOW_FIGURES = {
     "figF10_residual_modes": RESIDUALS,
+    "figF11_small_steps": {"runs": ["runs/edge_dynamical.nc"]},
     "figF6_step_sizes": {
         kind: [f"{kind}/dal_{loss}_seed0.nc" for loss in ("static", "dynamical")]
         for kind in ("trajectory", "spectrum")
@@ -224,6 +225,7 @@ def test_pairs_of_results_are_roles_of_the_figure():
             {},
             r"residual_static\.probes\.residual: its modes are those of plain sgd",
         ),
+        ("edge_dynamical", "probes", {"alignment": True}, r"probes\.small_steps: .* set it"),
         ("dal_static", "learning_rate_rule", {}, r"dal_static\.learning_rate_rule: .* kind: dal; set it"),
         ("dal_static", "probes", {"hessian": {"losses": ["static"]}}, "Fig. F6 needs the weighted loss"),
         (

@@ -65,7 +65,11 @@ INPUTS = {
 PROTOCOLS = {
     "lecun": {"phase_narrow": ["phase/lecun_w100.nc"], **cascades("lecun")}
     | {role: INPUTS[role] for role in ("phase_wide", "threshold", "static_narrow", "static_wide")},
-    "glorot_zero": {"phase_narrow": ["phase/glorot_zero_w100.nc"], **cascades("glorot_zero")},
+    "glorot_zero": {
+        "phase_narrow": ["phase/glorot_zero_w100.nc"],
+        "phase_wide": ["phase/glorot_zero_w1000.nc"],
+        **cascades("glorot_zero"),
+    },
     "glorot_zero_fixed_tolerance": {"threshold": ["threshold/fixed_tolerance/glorot_zero.nc"]},
     "lecun_redrawn": {"phase_narrow": ["phase/lecun_redrawn.nc"]},
     "glorot_zero_redrawn": {"phase_narrow": ["phase/glorot_zero_redrawn.nc"]},
