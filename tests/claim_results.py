@@ -204,6 +204,7 @@ def _done_again(changes, scatter):
             "again_class_loss": ((*along, "class_index"), loss / 3),
             "again_static_sharpness": (along, curvature),
             "again_residual": (along, 1e-6 * curvature),
+            "again_class_share": ("class_index", np.full(3, 1 / 3)),
             "again_class_weight": (("again_step", "class_index"), np.tile([0.2, 2.6, 0.2], (len(steps), 1))),
         },
         coords={"descent": ["own", "small"], "again_step": steps},

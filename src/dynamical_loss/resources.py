@@ -34,7 +34,7 @@ _COPIES = 3
 # Arrays as large as all activations of a batch: a training step of Myrtle5 with 16 and 64 channels had 3.4 to
 # 3.6 (batches of 512), a product with its Hessian 4.5 (500 images); Wide ResNets 2 and 3.
 _STEP_ARRAYS = 4
-# Of a step, for its learning rate: the XLA engine took 2.9 to 3.8 times as long (benchmarks/README.md).
+# Of a step, for its learning rate: the XLA engine took 2.8 to 3.9 times as long (benchmarks/README.md).
 _RULE_COST = {"constant": 1.0, "adjusts": 4.0, "replays": 5.0}
 _PRODUCT_ARRAYS = 5
 # Arrays as large as the widest layer when a network is only evaluated (Myrtle5: 1.3).

@@ -122,10 +122,14 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
     )
 
 
+def of_known(near: xr.Dataset, change: Floats) -> xr.Dataset:
+    """The snapshots of which it is known what the step does: of a run that diverged it is not."""
+    return near.isel(snapshot_step=np.isfinite(change))
+
+
 def _known(spectrum: xr.Dataset) -> xr.Dataset:
-    """The consecutive steps of which it is known what they do: of a run that diverged it is not."""
     near = stretch(spectrum)
-    return near.isel(snapshot_step=np.isfinite(near["step_change"].sel(step_kind="own").values))
+    return of_known(near, near["step_change"].sel(step_kind="own").values)
 
 
 def mean_of_known(values: npt.ArrayLike) -> float:

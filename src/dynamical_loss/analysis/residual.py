@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamical_loss.analysis.edge import mean_of_known, stretch
+from dynamical_loss.analysis.edge import mean_of_known, of_known, stretch
 from dynamical_loss.analysis.records import Booleans, Floats
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def errors_by_age(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
     error = near["kernel_error"].transpose("snapshot_step", "kernel").values
     ages = np.unique(age[age > 0])
     with np.errstate(divide="ignore"):
-        found = [np.exp(np.log(error[age == each]).mean(axis=0)) for each in ages]
+        found = [[_geometric_mean(values) for values in error[age == each].T] for each in ages]
     return ages.astype(float), np.array(found).reshape(len(ages), error.shape[1])
 
 
@@ -103,6 +103,11 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
     )
 
 
+def _geometric_mean(values: Floats) -> float:
+    """Of what is known: a residual that did not move has no error."""
+    return float(np.exp(mean_of_known(np.log(values))))
+
+
 def _measures(spectrum: xr.Dataset) -> dict[str, float]:
     near = _known(spectrum)
     alternating, unstable = counts(near)
@@ -117,6 +122,5 @@ def _measures(spectrum: xr.Dataset) -> dict[str, float]:
 
 
 def _known(spectrum: xr.Dataset) -> xr.Dataset:
-    """The consecutive steps of which it is known what they do: of a run that diverged it is not."""
     near = stretch(spectrum)
-    return near.isel(snapshot_step=np.isfinite(near["residual_change"].values))
+    return of_known(near, near["residual_change"].values)

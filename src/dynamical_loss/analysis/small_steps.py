@@ -32,7 +32,7 @@ def add_runs(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None
         spectra: one a seed, probed with `small_steps`.
     """
     first = spectra[0]
-    for name in ("descent", "again_step", "again_class_weight"):
+    for name in ("descent", "again_step", "again_class_weight", "again_class_share"):
         words = first[name].attrs["long_name"]
         variables.add(name, _dimensions(first[name]), first[name].values, words, reference=_REFERENCE)
     for name in ALONG:
@@ -57,15 +57,16 @@ def by_class(runs: xr.Dataset) -> xr.Dataset:
     """
     weight = runs["again_class_weight"].mean("again_step").values
     chosen = int(weight.argmax())
-    # Parts of a mean over all samples: classes are equally large, and each has its share of them.
-    each = runs["again_class_loss"] * weight.size
-    others = each.drop_isel(class_index=chosen).mean("class_index")
-    emphasised = each.isel(class_index=chosen, drop=True)
+    # Each class's part is of the mean over all samples.
+    part, share = runs["again_class_loss"], runs["again_class_share"]
+    emphasised = (part / share).isel(class_index=chosen, drop=True)
+    part, share = (item.drop_isel(class_index=chosen).sum("class_index") for item in (part, share))
+    others = part / share
     return emphasised.to_dataset(name="emphasised").assign(others=others)
 
 
 def at_the_end(runs: xr.Dataset) -> xr.Dataset:
-    """Means over the last `LAST_STEPS` steps of the stretch: small spacing sees both branches alike.
+    """Means over the last `LAST_STEPS` steps of the stretch, at places of both parities.
 
     Args:
         runs: gathered, with what `add_runs` adds.
@@ -75,10 +76,11 @@ def at_the_end(runs: xr.Dataset) -> xr.Dataset:
         the stretch and of those of the others; ``static_sharpness``, a geometric mean; each (seed, descent).
     """
     steps = runs["again_step"].values
-    late = runs.isel(again_step=steps > steps[-1] - LAST_STEPS)
-    values = np.log(converged(late["again_static_sharpness"], late["again_residual"]))
-    sharpness = late["again_static_sharpness"].copy(data=values).mean("again_step")
-    losses = by_class(late).mean("again_step")
+    late = steps > steps[-1] - LAST_STEPS
+    losses = by_class(runs).isel(again_step=late).mean("again_step")
+    runs = runs.isel(again_step=late)
+    values = np.log(converged(runs["again_static_sharpness"], runs["again_residual"]))
+    sharpness = runs["again_static_sharpness"].copy(data=values).mean("again_step")
     return losses.assign(static_sharpness=sharpness.copy(data=np.exp(sharpness.values)))
 
 

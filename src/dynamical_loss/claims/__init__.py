@@ -181,9 +181,7 @@ def evaluate(
                     if verdict is Verdict.UNDECIDED
                     else None,
                     verdict=verdict,
-                    chance_of_error=math.nan
-                    if verdict is Verdict.NOT_TESTED
-                    else claim.criterion.chance_of_error,
+                    chance_of_error=_chance_of_error(claim, verdict, found),
                     rule=f"{claim.rule} [not tested here: {reason}]" if reason else claim.rule,
                     network=claim.network or told.get(choices.NETWORK, ""),
                     initialisation=told.get(choices.INITIALISATION, ""),
@@ -195,6 +193,12 @@ def evaluate(
                 )
             )
     return rows
+
+
+def _chance_of_error(claim: Claim, verdict: Verdict, found: Measurement) -> float:
+    if verdict is Verdict.NOT_TESTED:
+        return math.nan
+    return 0.0 if found.exact else claim.criterion.chance_of_error
 
 
 def expected_false(rows: Sequence[Row]) -> Row:
@@ -219,7 +223,7 @@ def expected_false(rows: Sequence[Row]) -> Row:
         verdict=None,
         chance_of_error=math.nan,
         rule="2.5 % for each tested row with one limit and 5 % for each with two: a 95 % interval lies "
-        "beyond the truth so often",
+        "beyond the truth so often; none for what was calculated",
         network="",
         initialisation="",
         data="",

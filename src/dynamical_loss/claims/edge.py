@@ -9,9 +9,9 @@ from functools import partial
 import xarray as xr
 
 from dynamical_loss.analysis import small_steps
+from dynamical_loss.claims import pairs
 from dynamical_loss.claims.criteria import Range, above, below
-from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
-from dynamical_loss.paper.departures import facts_of
+from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.paper.protocols import edge_run
 from dynamical_loss.results import recorded
 
@@ -29,16 +29,8 @@ _NEARLY_ALWAYS, _MOSTLY = 0.9, 0.75
 
 def _runs(evidence: Evidence, static: bool) -> xr.Dataset:
     """The study with the static loss, or that of Fig. 4's, without the explored seeds."""
-    found = []
-    for item in evidence.files("edge"):
-        training = recorded.settings_of(item)["trajectory"]
-        if (training["amplitude"] == 1) == static:
-            require(edge_run(static), facts_of(item, training))
-            found.append(item)
-    if len(found) != 1:
-        words = "the static loss" if static else "the dynamical loss of Fig. 4"
-        raise UntestedError(f"there is not one study with {words}")
-    return found[0].sel(seed=slice(EXPLORED, None))
+    runs = pairs.member(evidence, "edge", edge_run, "the dynamical loss of Fig. 4", static=static)
+    return runs.sel(seed=slice(EXPLORED, None))
 
 
 def _mean(name: str, static: bool, evidence: Evidence) -> Measurement:

@@ -39,12 +39,14 @@ class Measurement:
         interval: (lower, upper), 95 %; NaNs if there are too few runs for one.
         n: seeds, runs or events behind it.
         remark: what a reader must know of the data, though it does not keep them from deciding.
+        exact: whether it was calculated, so that its verdict cannot be false by chance.
     """
 
     value: float = math.nan
     interval: tuple[float, float] = (math.nan, math.nan)
     n: int = 0
     remark: str = ""
+    exact: bool = False
 
 
 class UntestedError(Exception):

@@ -11,6 +11,7 @@ from dynamical_loss.analysis import small_steps
 from dynamical_loss.analysis.ritz import converged
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.figures import along_run, style
+from dynamical_loss.figures.along_run import Floats
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout, recorded
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 
 def _check(config: Configuration) -> None:
     study = config.figures.small_steps
-    if study is not None and config.trajectories[study].probes.small_steps is None:
+    if study is None:
+        return
+    run = config.trajectories[study]
+    if run.probes.small_steps is None:
         raise ValueError(
             f"trajectories.{study}.probes.small_steps: figures.small_steps shows what it measures; set it"
+        )
+    if run.loss.weighting != "sample":
+        raise ValueError(
+            f"trajectories.{study}.loss.weighting: figures.small_steps shows losses of the samples of a "
+            "class; take sample"
         )
 
 
@@ -96,6 +105,14 @@ def _known(runs: xr.Dataset, name: str) -> xr.DataArray:
     return runs[name].copy(data=converged(runs[name], runs["again_residual"]))
 
 
+def _median(pairs: Floats) -> Floats:
+    """Over the seeds that are known; NaN where none is."""
+    known = np.isfinite(pairs).any(axis=0)
+    found = np.full(pairs.shape[1], np.nan)
+    found[known] = np.nanmedian(pairs[:, known], axis=0)
+    return found
+
+
 def _lines(axis: Axes, values: xr.DataArray, divide: int) -> None:
     steps = values["again_step"].values.astype(float)
     middles = (steps[1:] + steps[:-1]) / 2
@@ -105,4 +122,4 @@ def _lines(axis: Axes, values: xr.DataArray, divide: int) -> None:
         for run in pairs:
             axis.plot(middles, run, color=colour, linewidth=0.4, alpha=0.5)
         label = "the run's η" if name == "own" else f"η/{divide}"
-        axis.plot(middles, np.median(pairs, axis=0), color=colour, linewidth=1.4, label=label)
+        axis.plot(middles, _median(pairs), color=colour, linewidth=1.4, label=label)

@@ -35,6 +35,10 @@ def _check(config: Configuration) -> None:
                 f"trajectories.{study}.learning_rate_rule: figures.step_sizes shows runs with kind: dal; "
                 "set it"
             )
+        if run.learning_rate_schedule:
+            raise ValueError(
+                f"trajectories.{study}.learning_rate_schedule: Fig. F6 draws one cap; leave it out"
+            )
         if "weighted" not in run.probes.hessian.losses:
             raise ValueError(
                 f"trajectories.{study}: Fig. F6 needs the weighted loss; add it to hessian.losses"
@@ -81,7 +85,9 @@ def at_cap(trajectory: xr.Dataset) -> tuple[Floats, Floats]:
     settings = recorded.settings_of(trajectory)
     cap = settings["learning_rate"] * settings["learning_rate_rule"]["cap"]
     # The last record is where the run ends: no step is taken there.
-    bound = trajectory["learning_rate"].values[:-1] >= cap * (1 - 1e-12)
+    rate = trajectory["learning_rate"].values[:-1]
+    # Of a run that diverged it is not known.
+    bound = np.where(np.isfinite(rate), rate >= cap * (1 - 1e-12), np.nan)
     steps = trajectory["step"].values[:-1].astype(float)
     parts = np.array_split(np.arange(steps.size), min(_BINS, steps.size))
     middles = np.array([steps[part].mean() for part in parts])

@@ -109,8 +109,8 @@ class Followed(NamedTuple):
     Attributes:
         age: steps since the kernels' residual was that of the run, (snapshot_step,).
         error: distance of the residual that each of `KERNELS` leads to from the run's, over the farthest that
-            the run's has been from its start since then, (snapshot_step, kernel).  A residual that rests has
-            at most 1.  NaN at age 0.
+            the run's has been from its start since then, (snapshot_step, kernel).  At 1 a kernel is as far
+            off as if the run had rested.  NaN at age 0, and where the run's residual has not moved.
     """
 
     age: jax.Array

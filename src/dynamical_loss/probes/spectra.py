@@ -276,7 +276,7 @@ def _probe(
     if followed is not None:
         _add_residual(variables, results["residual"], followed, settings)
     if settings.small_steps is not None and descents is not None and again is not None:
-        _add_small_steps(variables, descents, settings.small_steps, again)
+        _add_small_steps(variables, descents, settings.small_steps, again, np.mean(targets, axis=0))
     if settings.batches is not None:
         _add_batches(variables, results["batches"])
     if settings.optimiser is not None:
@@ -309,7 +309,7 @@ def mean_in_parts(
     samples: Samples,
     size: int,
 ) -> jax.Array:
-    """The mean over samples of a function that is itself a mean, some samples at a time.
+    """The mean over samples of a function that is itself a mean, one or several, some samples at a time.
 
     Its derivatives are in parts too: nothing but the sums outlives a part.
 
@@ -323,7 +323,7 @@ def mean_in_parts(
     whole = count // size * size
     parts = jax.tree.map(lambda array: array[:whole].reshape(-1, size, *array.shape[1:]), samples)
     once = jax.checkpoint(lambda part: function(flat, *part))
-    total = size * jnp.sum(jax.lax.map(once, parts))
+    total = size * jnp.sum(jax.lax.map(once, parts), axis=0)
     if whole < count:
         rest = jax.tree.map(lambda array: array[whole:], samples)
         total = total + (count - whole) * once(rest)
@@ -485,12 +485,20 @@ def _add_small_steps(
     found: small_steps.Descent,
     settings: SmallStepSettings,
     class_weight: Any,
+    class_share: Any,
 ) -> None:
     reference = "Fig. F11"
     places = np.arange(settings.start, settings.start + settings.steps + 1, settings.every)
     kinds = list(small_steps.DESCENTS)
     variables.add("descent", ("descent",), kinds, "by the run's η, or by a smaller one", reference=reference)
     variables.add("again_step", ("again_step",), places, "minimisation steps of the run", reference=reference)
+    variables.add(
+        "again_class_share",
+        ("class_index",),
+        class_share,
+        "share of the training samples that a class has",
+        reference="Fig. F11",
+    )
     variables.add(
         "again_class_weight",
         ("again_step", "class_index"),

@@ -9,7 +9,7 @@ import xarray as xr
 from claim_results import with_settings
 from dynamical_loss import claims
 from dynamical_loss.claims.criteria import Verdict
-from dynamical_loss.claims.residual import EXPLORED
+from dynamical_loss.claims.residual import EXPLORED, WINDOW
 from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.config.training import LossSettings, TrajectorySettings
 
@@ -27,7 +27,13 @@ def runs(*, amplitude, multiple=2.0, agreement=0.75, ratio=2.0, seeds=12, **sett
         },
         coords={"seed": range(seeds), "kernel_age": [1.0, 2.0, 20.0], "kernel": ["fixed", "moving"]},
     )
-    chosen = {"loss": LossSettings(kind="mse"), "learning_rate": 0.3, "steps": 20_000, **settings}
+    chosen = {
+        "loss": LossSettings(kind="mse"),
+        "learning_rate": 0.3,
+        "steps": 20_000,
+        "snapshots": {"every": 20_001, "windows": [WINDOW]},
+        **settings,
+    }
     return with_settings(
         dataset, {"trajectory": TrajectorySettings(amplitude=amplitude, **chosen).model_dump()}
     )
@@ -62,6 +68,10 @@ def test_seeds_that_had_been_looked_at_do_not_measure():
     [
         ([runs(amplitude=1.0), runs(amplitude=1.0)], "there is not one study with the static loss"),
         ([runs(amplitude=1.0, learning_rate=1.0)], "learning_rate is 1"),
+        (
+            [runs(amplitude=1.0, snapshots={"every": 25})],
+            "the steps looked at are not 11400 to 11600, each",
+        ),
         ([runs(amplitude=1.0, loss=LossSettings(kind="cross_entropy"))], "loss.kind is cross_entropy"),
     ],
 )
@@ -69,3 +79,10 @@ def test_other_runs_are_not_taken(items, words):
     row = rows(*items)["kernel_at_its_bound_static"]
     assert row.verdict is Verdict.NOT_TESTED
     assert words in row.rule
+
+
+@pytest.mark.parametrize("ages", [2, 0])
+def test_kernels_have_to_lead_for_as_many_steps_as_the_rule_says(ages):
+    row = rows(runs(amplitude=1.0).isel(kernel_age=slice(ages)))["fixed_kernel_leads_nearer_static"]
+    assert row.verdict is Verdict.NOT_TESTED
+    assert "kernels did not lead the residual for 20 steps" in row.rule

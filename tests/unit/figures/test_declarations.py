@@ -227,6 +227,7 @@ def test_pairs_of_results_are_roles_of_the_figure():
         ),
         ("edge_dynamical", "probes", {"alignment": True}, r"probes\.small_steps: .* set it"),
         ("dal_static", "learning_rate_rule", {}, r"dal_static\.learning_rate_rule: .* kind: dal; set it"),
+        ("dal_static", "learning_rate_schedule", [[0, 1], [1, 0]], "Fig. F6 draws one cap; leave it out"),
         ("dal_static", "probes", {"hessian": {"losses": ["static"]}}, "Fig. F6 needs the weighted loss"),
         (
             "edge_dynamical",

@@ -133,8 +133,32 @@ def test_gathered_runs_hold_what_was_done_again(folder):
     assert {name: values.shape for name, values in found.items()} == dict.fromkeys(found, (2,))
 
 
+def test_losses_are_those_of_a_class_s_samples_however_many():
+    """A class with a fifth of the samples, whose part of the mean is 0.2, has a mean loss of 1."""
+    part, share, weight = [0.2, 0.6, 0.1], [0.2, 0.5, 0.3], [3.0, 0.0, 0.0]
+    along = ("seed", "descent", "again_step", "class_index")
+    runs = xr.Dataset(
+        {
+            "again_class_loss": (
+                along,
+                np.tile(part, (1, 2, 3, 1)),
+            ),
+            "again_class_share": ("class_index", share),
+            "again_class_weight": (("again_step", "class_index"), np.tile(weight, (3, 1))),
+        },
+        coords={"descent": ["own", "small"], "again_step": [0, 11, 22]},
+    )
+    found = small_steps.by_class(runs)
+    np.testing.assert_allclose(found["emphasised"], 1.0)
+    np.testing.assert_allclose(found["others"], 0.7 / 0.8)
+
+
 def test_the_figure_of_small_steps_shows_what_is_stored(folder):
     runs = netcdf.read(folder / "dynamical.nc")
+    # A seed that diverged keeps its lines from nobody.
+    lost = runs.isel(seed=slice(1)).assign_coords(seed=[2])
+    lost = lost.assign({name: np.nan * lost[name] for name in small_steps.ALONG})
+    runs = xr.concat([runs, lost], "seed", data_vars="minimal", coords="minimal").assign_attrs(runs.attrs)
     with style.style():
         figure = drawn(figF11_small_steps.render({"runs": [runs]}, {}))
     require_legible_texts(figure)
@@ -149,7 +173,8 @@ def test_the_figure_of_small_steps_shows_what_is_stored(folder):
         for place, name in enumerate(("own", "small")):
             each = values.sel(descent=name).values
             pairs = (each[:, 1:] + each[:, :-1]) / 2
-            for line, wanted in zip(lines[3 * place :], (*pairs, np.median(pairs, axis=0)), strict=False):
+            drawn_here = lines[4 * place : 4 * place + 4]
+            for line, wanted in zip(drawn_here, (*pairs, np.nanmedian(pairs, axis=0)), strict=True):
                 np.testing.assert_allclose(line.get_ydata(), wanted, rtol=1e-6)
                 assert line.get_xdata().tolist() == [55.5, 66.5, 77.5]
 

@@ -175,6 +175,16 @@ def test_a_mean_in_parts_is_the_mean(size):
         )(flat)
     np.testing.assert_allclose(parts, whole, rtol=1e-10, atol=1e-14)
 
+    def means(flat, inputs, targets):
+        each = jax.numpy.tanh(inputs @ flat - targets)
+        return jax.numpy.stack([jax.numpy.mean(each**2), jax.numpy.mean(each)])
+
+    with jax.enable_x64(True):
+        arrays = tuple(map(jax.numpy.asarray, samples))
+        several = jax.jacobian(lambda flat: spectra.mean_in_parts(means, flat, arrays, size))(flat)
+        expected = jax.jacobian(lambda flat: means(flat, *arrays))(flat)
+    np.testing.assert_allclose(several, expected, rtol=1e-10, atol=1e-14)
+
 
 def test_a_block_ends_where_the_trajectory_of_the_same_training_ends(folder, block):
     """Records of all samples and of some train alike; the trajectory is the block's first run."""

@@ -2,13 +2,17 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
+from jax.flatten_util import ravel_pytree
 
 from dynamical_loss.analysis import residual
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figF10_residual_modes, style
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.results import netcdf
 from figure_parts import drawn, panel, points, require_legible_texts
 from stage_commands import command, small_spiral
@@ -56,6 +60,17 @@ def known(folder, study):
     return netcdf.read(folder / f"{study}_spectrum.nc").sel(snapshot_step=list(WINDOW))
 
 
+def outputs_at(folder, run, step):
+    """Of the network for all training samples, (sample, class_index)."""
+    network = MLPSettings(width=6).build(3)
+    _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], initial_parameters(network, (2,), [0])))
+    with jax.enable_x64(True):
+        place = unravel(jax.numpy.asarray(run["parameters"].sel(snapshot_step=step).values))
+        return np.asarray(
+            apply_function(network)(place, netcdf.read(folder / "data.nc")["train_input"].values)
+        )
+
+
 @pytest.mark.parametrize("study", ["static0", "dynamical0"])
 def test_a_step_does_what_the_training_engine_recorded(folder, study):
     run, near = netcdf.read(folder / f"{study}.nc"), known(folder, study)
@@ -70,6 +85,17 @@ def test_a_step_does_what_the_training_engine_recorded(folder, study):
         near["unweighted_multiple"], 0.8 / SAMPLES * near["ntk_eigenvalue"][:, 0], rtol=1e-9
     )
     assert (np.ptp(weights[list(WINDOW)], axis=1) > 0).any() == (study == "dynamical0")
+    # From one step to the next Γ changes too: the loss of both places is that of the first one's.
+    outputs = [outputs_at(folder, run, step) for step in WINDOW]
+    targets = np.eye(3)[netcdf.read(folder / "data.nc")["train_label"].values]
+    for place, step in enumerate(WINDOW[:-1]):
+        weight = targets @ weights[step]
+        before, after = (
+            np.mean(weight * np.sum((found - targets) ** 2, axis=1)) / 2
+            for found in outputs[place : place + 2]
+        )
+        change = float(near["residual_change"].sel(snapshot_step=step))
+        assert change == pytest.approx(after - before, rel=1e-6, abs=1e-13)
     assert (near["residual_share"].sum("mode") <= 1 + 1e-12).all()
     assert near["kernel_multiple"].notnull().sum("mode").values.tolist() == [5] * len(WINDOW)
 
@@ -111,6 +137,22 @@ def spectrum(*multiples, changes=None):
             "residual_change": ("snapshot_step", np.array(changes)),
         }
     )
+
+
+def test_a_residual_that_did_not_move_has_no_error():
+    item = xr.Dataset(
+        {
+            "residual_change": ("snapshot_step", np.zeros(4)),
+            "kernel_age": ("snapshot_step", [0, 1, 0, 1]),
+            "kernel_error": (
+                ("snapshot_step", "kernel"), [[np.nan, np.nan], [0.2, 0.4], [np.nan, np.nan], [np.nan, 0.1]]
+            ),
+        },
+        coords={"snapshot_step": [5, 6, 7, 8], "kernel": ["fixed", "moving"]},
+    )  # fmt: skip
+    ages, errors = residual.errors_by_age(item)
+    assert ages.tolist() == [1]
+    np.testing.assert_allclose(errors, [[0.2, 0.2]])
 
 
 def test_modes_are_counted_by_what_they_do():
