@@ -436,8 +436,8 @@ def test_a_probe_setting_does_not_retrain(project):
         "find_instabilities": 1,
         "gather_runs": 1,
         **CLAIMS_ANEW,
-        # Fig. 4, S1 and S5, and of the edge of stability F5 and F9.
-        "render_figure": 5,
+        # Fig. 4, S1 and S5, and of the edge of stability F5, F9 and F11.
+        "render_figure": 6,
     }
     assert plan.starting("Probing the curvature along") == {"cascade_seed0"}
 

@@ -34,7 +34,8 @@ def test_on_the_quadratic_the_principal_flow_is_gradient_descent(stored):
     np.testing.assert_allclose(stored["path_imaginary"], 0.0, atol=1e-6)
     apart = np.linalg.norm(stored["path_real"] - stored["path_descent"], axis=-1)
     np.testing.assert_array_equal(stored["path_error"], apart)
-    assert (stored["path_error"].sel(flow="principal") < 1e-9).all()
+    # A hundred times the integrator's tolerance here.
+    assert (stored["path_error"].sel(flow="principal") < 1e-6).all()
 
 
 def test_the_gradient_flow_decays_as_it_must(stored):
