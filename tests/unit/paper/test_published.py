@@ -60,6 +60,11 @@ INPUTS = {
     "edge": [f"runs/edge_{loss}.nc" for loss in ("static", "dynamical")],
     "residuals": [f"runs/residual_{loss}.nc" for loss in ("static", "dynamical")],
     "known": ["flow/known_losses.nc"],
+    "losses": [
+        f"phase/{path.stem}.nc"
+        for kind in ("cross_entropy", "mse_samples", "mse_outputs")
+        for path in sorted((DATA / "phase").glob(f"{kind}_w*.nc"))
+    ],
 }
 
 PROTOCOLS = {
