@@ -96,6 +96,8 @@ def put(scale: Axis, places: npt.ArrayLike, write: Writer = plain_number) -> Non
     """
     scale.set_major_locator(ticker.FixedLocator(np.asarray(places, dtype=float).tolist()))
     scale.set_major_formatter(ticker.FixedFormatter(labels(places, write)))
+    # A logarithmic axis of less than a decade or two would write numbers at its small ticks as well.
+    scale.set_minor_formatter(ticker.NullFormatter())
 
 
 def whole_numbers(scale: Axis, span: Span, most: int, steps: Sequence[float] | None = _ROUND) -> None:

@@ -56,6 +56,15 @@ def test_curves_are_means_of_the_odd_seeds():
     require_legible_texts(figure)
 
 
+def test_the_axis_of_sizes_names_the_sizes_and_nothing_else():
+    """Within a decade or two a logarithmic axis labels its small ticks too, across the others."""
+    figure = figS7_losses.render({"study": [study(0.8, width) for width in (20, 50, 100, 300)]}, {})
+    figure.canvas.draw()
+    axis = figure.axes[0].xaxis
+    assert [label.get_text() for label in axis.get_majorticklabels()] == ["20", "50", "100", "300"]
+    assert not any(label.get_text() for label in axis.get_minorticklabels())
+
+
 def test_bars_are_student_s_intervals():
     figure = figS7_losses.render({"study": STUDIES[:1]}, {})
     container = figure.axes[0].containers[0]
