@@ -40,6 +40,8 @@ PERIOD, AMPLITUDE, LEARNING_RATE = 200, 10.0, 1.0
 WIDTHS = (100, 1000)
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 REFERENCE = "plain vmap"
+RULES = {"constant": {}, "dal": {"kind": "dal", "power": 1, "cap": 2}}
+"""What makes the learning rate of a step, by name."""
 
 # Gradient descent at η = 1 amplifies rounding: at width 1000 by five orders of magnitude in 50 steps.
 AGREEMENT_STEPS = {"float32": 10, "float64": 50}
@@ -66,9 +68,11 @@ def data() -> Data:
 
 
 @functools.cache
-def build(case: Case, seeds: int) -> tuple[Problem, Parameters]:
+def build(case: Case, seeds: int, rule: str = "constant") -> tuple[Problem, Parameters]:
     """The problem as a stage of the pipeline builds it, and initial parameters of the first seeds."""
-    settings = TrainingSettings.model_validate({"model": {"width": case.width}, "precision": case.precision})
+    settings = TrainingSettings.model_validate(
+        {"model": {"width": case.width}, "precision": case.precision, "learning_rate_rule": RULES[rule]}
+    )
     return problems.build(settings, data(), range(seeds))
 
 
@@ -163,9 +167,9 @@ def plain_vmap(case: Case, seeds: int) -> Train:
     return lambda steps: np.asarray(compiled(stacked, steps))
 
 
-def engine(name: Literal["xla", "fused"], case: Case, seeds: int) -> Train:
-    """The training engine of the pipeline."""
-    problem, parameters = build(case, seeds)
+def engine(name: Literal["xla", "fused"], case: Case, seeds: int, rule: str = "constant") -> Train:
+    """The training engine of the pipeline, with one of `RULES`."""
+    problem, parameters = build(case, seeds, rule)
 
     def run(steps: int) -> Array:
         history = train_ensemble(
@@ -272,6 +276,16 @@ def check_agreement(case: Case, trains: dict[str, Train]) -> float:
     return largest
 
 
+def step_time(train: Train, lengths: tuple[int, int], seeds: int) -> float:
+    """Processor time of a step of a run, µs, from a short and a long training of so many runs."""
+    marks = [time.process_time()]
+    for steps in lengths:
+        train(steps)
+        marks.append(time.process_time())
+    short, long = np.diff(marks)
+    return float(long - short) / ((lengths[1] - lengths[0]) * seeds) * 1e6
+
+
 def step_times(case: Case, repetitions: int, scale: float) -> tuple[dict[str, list[float]], float]:
     """Processor time of a step of a run, µs, of each contender in each repetition; their disagreement."""
     contenders = taking_part(case.width)
@@ -291,13 +305,7 @@ def step_times(case: Case, repetitions: int, scale: float) -> tuple[dict[str, li
                     trains[name](steps)
         for _ in range(repetitions):
             for name, train in trains.items():
-                marks = [time.process_time()]
-                for steps in lengths[name]:
-                    train(steps)
-                    marks.append(time.process_time())
-                short, long = np.diff(marks)
-                done = (lengths[name][1] - lengths[name][0]) * contenders[name].seeds_at(case.width)
-                times[name].append(float(long - short) / done * 1e6)
+                times[name].append(step_time(train, lengths[name], contenders[name].seeds_at(case.width)))
     return times, disagreement
 
 

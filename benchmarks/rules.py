@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import contenders
 import jax
-import numpy as np
 from machine import Measurement, measurement
 
-from dynamical_loss.config.training import TrainingSettings
-from dynamical_loss.training import problem as problems
-from dynamical_loss.training.ensemble import train_ensemble
-from dynamical_loss.training.types import Schedule
-
-RULES = {"constant": {}, "dal": {"kind": "dal", "power": 1, "cap": 2}}
 SEEDS = 4
 
 
-def trainer(engine: str, rule: str, case: contenders.Case) -> contenders.Train:
-    """The pipeline's training with one of `RULES`."""
-    settings = TrainingSettings.model_validate(
-        {"model": {"width": case.width}, "precision": case.precision, "learning_rate_rule": RULES[rule]}
-    )
-    problem, parameters = problems.build(settings, contenders.data(), range(SEEDS))
-
-    def run(steps: int) -> contenders.Array:
-        history = train_ensemble(
-            problem,
-            contenders.same_runs(parameters, steps),
-            Schedule.regular(steps, steps),
-            precision=case.precision,
-            engine=engine,
-        )
-        return history.weighted_loss[:, -1]
-
-    return run
-
-
 def step_times(engine: str, case: contenders.Case, repetitions: int, steps: int) -> dict[str, list[float]]:
-    """Processor time of a step of a run under each of `RULES`, µs, in turns; see `contenders.step_times`."""
-    times: dict[str, list[float]] = {rule: [] for rule in RULES}
+    """Processor time of a step of a run under each of `contenders.RULES`, µs, in turns."""
+    times: dict[str, list[float]] = {rule: [] for rule in contenders.RULES}
     with jax.enable_x64(case.precision == "float64"):
-        trains = {rule: trainer(engine, rule, case) for rule in RULES}
+        trains = {rule: contenders.engine(engine, case, SEEDS, rule) for rule in contenders.RULES}
         for train in trains.values():
             train(5)
         for _ in range(repetitions):
             for rule, train in trains.items():
-                marks = [time.process_time()]
-                for length in (steps // 5, steps):
-                    train(length)
-                    marks.append(time.process_time())
-                short, long = np.diff(marks)
-                times[rule].append(float(long - short) / (SEEDS * (steps - steps // 5)) * 1e6)
+                times[rule].append(contenders.step_time(train, (steps // 5, steps), SEEDS))
     return times
 
 

@@ -152,6 +152,8 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
         places = 1 + again.steps // again.every
         # Gradients, each a third of a product with the Hessian, and Lanczos steps of two losses.
         products += again.steps * (1 + again.divide) // 3 + 4 * places * again.order
+        # The places of one descent are kept, and Lanczos vectors beside them.
+        order = max(order, places + again.order)
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes

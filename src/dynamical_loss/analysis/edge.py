@@ -107,9 +107,7 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
         variables: of a file with the dimension ``seed``.
         spectra: one a seed, probed with `alignment`.
     """
-    runs = [measures(spectrum) for spectrum in spectra]
-    for name, words in MEASURES.items():
-        variables.add(name, ("seed",), [run[name] for run in runs], words, reference=_REFERENCE)
+    add_each(variables, MEASURES, [measures(spectrum) for spectrum in spectra], _REFERENCE)
     variables.add("predictor", ("predictor",), list(PREDICTORS), "what foretells", reference=_REFERENCE)
     near = [_known(spectrum) for spectrum in spectra]
     right = [[mean_of_known(foretold(run, name) == rises(run)) for name in PREDICTORS] for run in near]
@@ -120,6 +118,14 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
         "share of steps of which it says rightly whether they raise the weighted loss",
         reference="arXiv 2302.01952, Fig. F5",
     )
+
+
+def add_each(
+    variables: netcdf.Variables, words: dict[str, str], runs: Sequence[dict[str, float]], reference: str
+) -> None:
+    """Add numbers per run, (seed,), whose names and words are given."""
+    for name, text in words.items():
+        variables.add(name, ("seed",), [run[name] for run in runs], text, reference=reference)
 
 
 def of_known(near: xr.Dataset, change: Floats) -> xr.Dataset:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dynamical_loss.analysis.edge import mean_of_known, of_known, stretch
+from dynamical_loss.analysis.edge import add_each, mean_of_known, of_known, stretch
 from dynamical_loss.analysis.records import Booleans, Floats
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ MEASURES = {
     "unweighted_multiple": "η/N times the largest eigenvalue of the kernel without Γ, mean over steps",
     "alternating_modes": "modes of the residual that alternate, mean over steps",
     "unstable_modes": "modes of the residual that are unstable, mean over steps",
+    "raising_share": "share of steps that raise the loss",
+    "kernel_raising_share": "share of steps that would raise the loss if the kernel stayed during the step",
     "instability_agreement": "share of steps that raise the loss if, and only if, a mode is unstable",
 }
 """Names and words of the numbers per run."""
@@ -75,9 +77,7 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
         variables: of a file with the dimension ``seed``.
         spectra: one a seed, probed with `residual`.
     """
-    runs = [_measures(spectrum) for spectrum in spectra]
-    for name, words in MEASURES.items():
-        variables.add(name, ("seed",), [run[name] for run in runs], words, reference=_REFERENCE)
+    add_each(variables, MEASURES, [_measures(spectrum) for spectrum in spectra], _REFERENCE)
     kernels = spectra[0]["kernel"].values.tolist()
     variables.add("kernel", ("kernel",), kernels, "kernel that the residual is led by", reference=_REFERENCE)
     each = [errors_by_age(spectrum) for spectrum in spectra]
@@ -116,6 +116,8 @@ def _measures(spectrum: xr.Dataset) -> dict[str, float]:
         "unweighted_multiple": near["unweighted_multiple"].values,
         "alternating_modes": alternating,
         "unstable_modes": unstable,
+        "raising_share": near["residual_change"].values > 0,
+        "kernel_raising_share": near["kernel_change"].values > 0,
         "instability_agreement": agrees(near),
     }
     return {name: mean_of_known(values) for name, values in found.items()}

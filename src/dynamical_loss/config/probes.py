@@ -175,28 +175,22 @@ class ProbeSettings(Settings):
             raise ValueError(
                 f"hessian.modes: the network has no more than {run.parameters} parameters; take fewer"
             )
-        if self.ntk is not None:
-            rank = min(run.samples * run.classes, run.parameters)
-            if self.ntk.modes > rank:
+        rank = min(run.samples * run.classes, run.parameters)
+        for name, kernel in (("ntk", self.ntk), ("residual", self.residual)):
+            if kernel is not None and kernel.modes > rank:
                 raise ValueError(
-                    f"ntk.modes: the kernel has no more than {rank} eigenvalues that are not zero; take fewer"
-                )
-            if (self.ntk.notebook_samples or 0) > run.samples:
-                raise ValueError(
-                    f"ntk.notebook_samples: there are no more than {run.samples} samples; take fewer"
-                )
-        if self.residual is not None:
-            rank = min(run.samples * run.classes, run.parameters)
-            if self.residual.modes > rank:
-                raise ValueError(
-                    f"residual.modes: the kernel has no more than {rank} eigenvalues that are not zero; take "
+                    f"{name}.modes: the kernel has no more than {rank} eigenvalues that are not zero; take "
                     "fewer"
                 )
-            if not (run.descends and run.squared_error):
-                raise ValueError(
-                    "residual: its modes are those of plain sgd with loss.kind: mse on all samples; train "
-                    "so, or leave residual out"
-                )
+        if self.ntk is not None and (self.ntk.notebook_samples or 0) > run.samples:
+            raise ValueError(
+                f"ntk.notebook_samples: there are no more than {run.samples} samples; take fewer"
+            )
+        if self.residual is not None and not (run.descends and run.squared_error):
+            raise ValueError(
+                "residual: its modes are those of plain sgd with loss.kind: mse on all samples; train "
+                "so, or leave residual out"
+            )
         if self.alignment and "weighted" not in self.hessian.losses:
             raise ValueError(
                 "alignment: the gradient is that of the weighted loss; add it to hessian.losses, or leave "

@@ -258,9 +258,6 @@ def _probe(
         followed = jax.jit(functools.partial(follow, settings.residual.restart))(
             (inputs, targets), snapshots[:4]
         )
-    descents = None
-    if settings.small_steps is not None and again is not None:
-        descents = _descents(settings, parts, (inputs, targets), snapshots, again)
     variables = netcdf.Variables()
     variables.add(
         "snapshot_step",
@@ -275,7 +272,8 @@ def _probe(
     _add_ntk(variables, results, settings)
     if followed is not None:
         _add_residual(variables, results["residual"], followed, settings)
-    if settings.small_steps is not None and descents is not None and again is not None:
+    if settings.small_steps is not None and again is not None:
+        descents = _descents(settings.small_steps, settings.seed, parts, (inputs, targets), snapshots, again)
         _add_small_steps(variables, descents, settings.small_steps, again, np.mean(targets, axis=0))
     if settings.batches is not None:
         _add_batches(variables, results["batches"])
@@ -450,15 +448,14 @@ def _add_residual(
 
 
 def _descents(
-    settings: ProbeSettings,
+    wanted: SmallStepSettings,
+    seed: int,
     parts: Callable[[Samples], alignment.Parts],
     samples: Samples,
     snapshots: Snapshots,
     class_weight: npt.NDArray[Any],
 ) -> small_steps.Descent:
     """Both descents along a stretch, each entry (descent, …)."""
-    wanted = settings.small_steps
-    assert wanted is not None
     first = int(np.flatnonzero(snapshots.step == wanted.start)[0])
     start = snapshots.parameters[first]
 
@@ -472,7 +469,7 @@ def _descents(
             divide=divide,
             every=wanted.every,
             order=wanted.order,
-            key=jax.random.fold_in(jax.random.key(settings.seed), wanted.start),
+            key=jax.random.fold_in(jax.random.key(seed), wanted.start),
         )
 
     found = [descend(samples, class_weight.astype(start.dtype), divide=each) for each in (1, wanted.divide)]
@@ -497,7 +494,7 @@ def _add_small_steps(
         ("class_index",),
         class_share,
         "share of the training samples that a class has",
-        reference="Fig. F11",
+        reference=reference,
     )
     variables.add(
         "again_class_weight",

@@ -11,7 +11,7 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, figF11_small_steps, style
 from dynamical_loss.results import netcdf
 from figure_parts import drawn, panel, points, require_legible_texts
-from stage_commands import command, small_spiral
+from stage_commands import command, probed_pair
 
 WINDOW = range(50, 61)
 RUN = {
@@ -28,24 +28,7 @@ PROBES = {"hessian": {"modes": 3, "order": 45}, "alignment": True, "small_steps"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Trajectories and spectra of a static and a dynamical run, of two seeds each, gathered."""
-    path = tmp_path_factory.mktemp("edge")
-    data = small_spiral(path)
-    for study, amplitude in (("static", 1), ("dynamical", 20)):
-        given = []
-        for seed in range(2):
-            run, spectrum = path / f"{study}{seed}.nc", path / f"{study}{seed}_spectrum.nc"
-            command(
-                "train-trajectory", "--dataset", data, "--seed", seed,
-                "--settings", json.dumps({**RUN, "amplitude": amplitude}), "--output", run,
-            )  # fmt: skip
-            command(
-                "probe-spectrum", "--dataset", data, "--trajectory", run,
-                "--settings", json.dumps(PROBES), "--output", spectrum,
-            )  # fmt: skip
-            given += ["--trajectory", run, "--spectrum", spectrum]
-        command("gather-runs", *given, "--output", path / f"{study}.nc")
-    return path
+    return probed_pair(tmp_path_factory.mktemp("edge"), RUN, PROBES)
 
 
 @pytest.mark.parametrize("study", ["static0", "dynamical0"])

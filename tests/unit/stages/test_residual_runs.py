@@ -15,7 +15,7 @@ from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.results import netcdf
 from figure_parts import drawn, panel, points, require_legible_texts
-from stage_commands import command, small_spiral
+from stage_commands import command, probed_pair
 
 WINDOW = range(50, 61)
 RESTART, SAMPLES = 4, 36
@@ -36,24 +36,7 @@ PROBES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Trajectories and spectra of a static and a dynamical run, of two seeds each, gathered."""
-    path = tmp_path_factory.mktemp("residual")
-    data = small_spiral(path)
-    for study, amplitude in (("static", 1), ("dynamical", 20)):
-        given = []
-        for seed in range(2):
-            run, spectrum = path / f"{study}{seed}.nc", path / f"{study}{seed}_spectrum.nc"
-            command(
-                "train-trajectory", "--dataset", data, "--seed", seed,
-                "--settings", json.dumps({**RUN, "amplitude": amplitude}), "--output", run,
-            )  # fmt: skip
-            command(
-                "probe-spectrum", "--dataset", data, "--trajectory", run,
-                "--settings", json.dumps(PROBES), "--output", spectrum,
-            )  # fmt: skip
-            given += ["--trajectory", run, "--spectrum", spectrum]
-        command("gather-runs", *given, "--output", path / f"{study}.nc")
-    return path
+    return probed_pair(tmp_path_factory.mktemp("residual"), RUN, PROBES)
 
 
 def known(folder, study):
@@ -120,6 +103,9 @@ def test_gathered_runs_hold_the_measures_of_each(folder):
         assert float(one["unweighted_multiple"]) == pytest.approx(float(near["unweighted_multiple"].mean()))
         assert float(one["unstable_modes"]) == pytest.approx((multiple > 2).sum(axis=1).mean())
         rises = near["residual_change"].values > 0
+        assert float(one["raising_share"]) == pytest.approx(rises.mean())
+        held = near["kernel_change"].values > 0
+        assert float(one["kernel_raising_share"]) == pytest.approx(held.mean())
         assert float(one["instability_agreement"]) == pytest.approx(np.mean((multiple[:, 0] > 2) == rises))
         ages = near["kernel_age"].values
         for age in range(1, RESTART + 1):
