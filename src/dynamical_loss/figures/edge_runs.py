@@ -190,6 +190,7 @@ def _static_first(inputs: Inputs) -> list[tuple[str, xr.Dataset, along_run.Span]
             raise UserError("role spectrum: a file has no snapshots at consecutive steps; give one that has")
         steps = near["snapshot_step"].values
         static = settings["amplitude"] == 1
-        title = "static loss" if static else f"T = {settings['period']}, A = {settings['amplitude']:g}"
+        loss = "squared error" if settings["loss"]["kind"] == "mse" else "loss"
+        title = f"static {loss}" if static else f"T = {settings['period']}, A = {settings['amplitude']:g}"
         found.append((not static, (title, near, (float(steps[0]), float(steps[-1])))))
     return [item for _, item in sorted(found, key=lambda pair: pair[0])]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,6 +95,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
         along_run.log_scale(axis)
     for axis in axes[1]:
         along_run.step_axis(axis, (float(steps[0]), float(steps[-1])), 5)
+    # Beside the panel's letter.
+    count = runs.sizes["seed"]
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    axes[0, 0].annotate(f"{count} seed{'s' if count > 1 else ''}", (0, 1), (20, 3), **place)
     along_run.legend_above(axes[0, 1])
     style.panel_letters(list(axes.ravel()))
     figure.align_ylabels()

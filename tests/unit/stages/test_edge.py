@@ -144,6 +144,7 @@ def test_the_figure_of_small_steps_shows_what_is_stored(folder):
     runs = xr.concat([runs, lost], "seed", data_vars="minimal", coords="minimal").assign_attrs(runs.attrs)
     with style.style():
         figure = drawn(figF11_small_steps.render({"runs": [runs]}, {}))
+    assert [note.get_text() for note in panel(figure, "a").texts] == ["3 seeds"]
     require_legible_texts(figure)
     losses = small_steps.by_class(runs)
     for letter, values in (

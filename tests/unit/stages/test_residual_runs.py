@@ -160,6 +160,8 @@ def test_the_figure_shows_what_is_stored(folder):
     with style.style():
         figure = drawn(figF10_residual_modes.render({"spectrum": spectra}, {}))
     require_legible_texts(figure)
+    titles = [panel(figure, letter).texts[0].get_text() for letter in "ae"]
+    assert titles == ["static squared error", "T = 40, A = 20"]
     for letters, study in (("abcd", "static0"), ("efgh", "dynamical0")):
         near = known(folder, study)
         multiples, counts, changes, errors = (panel(figure, letter) for letter in letters)
