@@ -16,7 +16,7 @@ from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.study import Config
 from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.image_kind import ImageSettings
-from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.datasets.kind import DatasetSettings, Precision, Shape
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import Block
 from dynamical_loss.models.kind import NetworkSize
@@ -82,6 +82,10 @@ class Sized(Protocol):
     def shape(self) -> Shape:
         """Its sizes."""
 
+    @property
+    def precision(self) -> Precision:
+        """Floating-point precision of its inputs."""
+
 
 def dataset(settings: DatasetSettings) -> Demand:
     """What preparing a dataset takes; downloading is none of it."""
@@ -90,11 +94,15 @@ def dataset(settings: DatasetSettings) -> Demand:
     # All images are read, however few of them are taken.
     whole = settings.whole
     images, features = whole.train_samples + whole.validation_samples, math.prod(whole.sample)
-    megabytes = _PREPARING_MB + _IMAGE_COPIES * images * features / 1e6
+    copies = _IMAGE_COPIES
+    if settings.split == "pooled" or settings.normalised_by_all:
+        copies += 1  # of both parts in one array
+    megabytes = _PREPARING_MB + copies * images * features / 1e6
     seconds = images * _IMAGE_MS / 1e3
-    if settings.normalisation == "zca":
+    if settings.normalisation in ("zca", "pca"):
         megabytes += _WHITENING_COPIES * features**2 * _DOUBLE / 1e6
-        operations = 2 * settings.shape.train_samples * features**2 + _EIGENVECTORS * features**3
+        looked_at = images if settings.normalised_by_all else settings.shape.train_samples
+        operations = 2 * looked_at * features**2 + _EIGENVECTORS * features**3
         seconds += operations / _WHITENING_RATE / 1e6
     return Demand(math.ceil(megabytes), math.ceil(_PREPARING_MINUTES + _SLOWER * seconds / 60))
 
@@ -116,7 +124,7 @@ def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Dem
     at_once = runs if settings.batching == "parallel" else 1
     return _demand(
         runs * (state + _record(shape) * records),
-        _data_bytes(settings, shape) + at_once * _step_bytes(settings, shape, network),
+        _data_bytes(settings, dataset) + at_once * _step_bytes(settings, shape, network),
         runs * _training_us(settings, shape, network, records),
     )
 
@@ -131,7 +139,7 @@ def trajectory(settings: TrajectorySettings, dataset: Sized) -> Demand:
     each = 1 + moments if settings.snapshots.optimiser_state else 1
     return _demand(
         (each * kept + moments) * network.parameters + _record(shape) * records,
-        _data_bytes(settings, shape) + _step_bytes(settings, shape, network),
+        _data_bytes(settings, dataset) + _step_bytes(settings, shape, network),
         _training_us(settings, shape, network, records),
     )
 
@@ -181,7 +189,7 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
     activations = _PRODUCT_ARRAYS * at_once * network.activations * _BYTES[run.precision]
     return _demand(
         values,
-        _data_bytes(run, shape) + activations,
+        _data_bytes(run, dataset) + activations,
         products * samples * _step_us(run, network) * run.model.cost.probe[run.precision],
     )
 
@@ -275,10 +283,11 @@ def _step_us(settings: TrainingSettings, network: NetworkSize) -> float:
     return single * (cost.double if settings.precision == "float64" else 1.0)
 
 
-def _data_bytes(settings: TrainingSettings, shape: Shape) -> float:
-    """Both sets as they are stored (a byte an intensity), as inputs in float32, and on the device."""
+def _data_bytes(settings: TrainingSettings, dataset: Sized) -> float:
+    """Both sets as they are stored (a byte an intensity), as inputs, and on the device."""
+    shape = dataset.shape
     values = (shape.train_samples + shape.validation_samples) * math.prod(shape.sample)
-    return values * (1 + _BYTES["float32"] + _BYTES[settings.precision])
+    return values * (1 + _BYTES[dataset.precision] + _BYTES[settings.precision])
 
 
 def _step_bytes(settings: TrainingSettings, shape: Shape, network: NetworkSize) -> float:

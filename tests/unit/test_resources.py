@@ -367,6 +367,20 @@ def test_preparing_images_gets_what_it_was_seen_to_take(settings, normalisation)
     assert 2 * seconds / 60 < demand.runtime < 15 + 10 * seconds / 60
 
 
+def test_statistics_of_all_images_take_more_than_those_of_a_part():
+    def preparing(**changed):
+        return resources.dataset(SUBSET.model_copy(update=changed))
+
+    assert preparing(normalisation="pca").runtime > preparing(normalisation="zca").runtime
+    assert preparing(normalisation="pca").mem_mb > preparing(normalisation="sphere").mem_mb
+    assert preparing(normalisation="sphere").mem_mb > preparing().mem_mb < preparing(split="pooled").mem_mb
+    single, double = (
+        resources.phase_block(image_training(), CIFAR10.model_copy(update=changed), BLOCK).mem_mb
+        for changed in ({}, {"normalisation": "sphere"})
+    )
+    assert double - single == pytest.approx(4 * 60_000 * 32 * 32 * 3 / 1e6, abs=1)
+
+
 def test_preparing_other_datasets_takes_little():
     assert resources.dataset(SPIRAL) == (500, 5)
     assert resources.dataset(DigitsSettings(kind="digits")).mem_mb < 510

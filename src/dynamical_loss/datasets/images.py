@@ -59,9 +59,19 @@ class Source(NamedTuple):
 DESCRIPTION = "dataset_description"
 """Attribute of a dataset's file: one line for the titles of figures."""
 
+PARITIES = ("even", "odd")
+"""Names of the classes where a label is the parity of an index of a class."""
+
 OFFICIAL_SPLIT = "official; the validation set is the test set, as in the paper"
 
 UNCHECKED_SPLIT = "as the source parts them, which was compared with no official split"
+
+POOLED_SPLIT = "pooled and dealt out class after class, drawn from sample_seed"
+
+
+def together(source: Source) -> Images:
+    """All images of a source, those for training first."""
+    return Images(*map(np.concatenate, zip(source.train, source.validation, strict=True)))
 
 
 def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) -> Bytes:

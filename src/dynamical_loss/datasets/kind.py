@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ValidationError
 
@@ -16,6 +16,8 @@ from dynamical_loss.settings import Settings
 
 if TYPE_CHECKING:
     import xarray as xr
+
+Precision = Literal["float32", "float64"]
 
 
 class Shape(NamedTuple):
@@ -38,11 +40,9 @@ class DatasetSettings(Settings):
     """Settings of one dataset, and what all others ask of its kind.
 
     Attributes:
-        precision: of the inputs.
         draw_seed: the setting that `redrawn` changes; None where there is nothing to draw.
     """
 
-    precision: ClassVar[str]
     draw_seed: ClassVar[str | None] = None
 
     kind: str
@@ -51,6 +51,11 @@ class DatasetSettings(Settings):
     @abstractmethod
     def shape(self) -> Shape:
         """Sizes of what these settings make."""
+
+    @property
+    @abstractmethod
+    def precision(self) -> Precision:
+        """Floating-point precision of the inputs that a network is given."""
 
     @abstractmethod
     def prepare(self) -> xr.Dataset:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss.datasets.kind import Shape
-from dynamical_loss.datasets.normalisation import scaled, standardised, whitened
+from dynamical_loss.datasets.kind import Precision, Shape
+from dynamical_loss.datasets.normalisation import on_sphere, projected, scaled, standardised, whitened
 from dynamical_loss.results import recorded
 from dynamical_loss.results.record import Inputs
 
@@ -27,7 +27,8 @@ class Data(NamedTuple):
     """A classification problem in memory.
 
     Attributes:
-        train_inputs: (sample, feature), or images (sample, row, column, channel), normalised.
+        train_inputs: (sample, feature), or images (sample, row, column, channel), normalised; float32 or
+            float64.
         train_labels: integers 0 … C−1, (sample,).
         validation_inputs: like the training inputs, and normalised with their statistics.
         validation_labels: integers 0 … C−1, (sample,).
@@ -49,13 +50,18 @@ class Data(NamedTuple):
             len(self.train_inputs), len(self.validation_inputs), self.train_inputs.shape[1:], self.classes
         )
 
+    @property
+    def precision(self) -> Precision:
+        """Floating-point precision of the inputs."""
+        return "float32" if self.train_inputs.dtype == np.float32 else "float64"
+
     def one_hot(self, labels: Array) -> Array:
         """Labels (sample,) as targets (sample, class_index) of 0 and 1."""
         return np.eye(self.classes)[labels]
 
 
 def load(path: Path, inputs: Inputs) -> Data:
-    """Read a dataset; images come out normalised, as float32.
+    """Read a dataset; images come out normalised, in the precision that `normalisation` says.
 
     Args:
         path: the file.
@@ -86,6 +92,12 @@ def _normaliser(stored: xr.Dataset) -> Callable[[Array], Array]:
     """
     if "whitening" in stored:
         return lambda images: whitened(images, stored["whitening_mean"].values, stored["whitening"].values)
+    if "principal_axes" in stored:
+        return lambda images: projected(
+            images, stored["principal_mean"].values, stored["principal_axes"].values
+        )
+    if "sphere_mean" in stored:
+        return lambda images: on_sphere(images, stored["sphere_mean"].values)
     if "standard_deviation" in stored:
         return lambda images: standardised(images, stored["mean"].values, stored["standard_deviation"].values)
     return scaled if stored["train_input"].dtype == np.uint8 else lambda inputs: inputs

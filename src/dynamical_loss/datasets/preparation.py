@@ -10,14 +10,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from dynamical_loss.datasets.images import DESCRIPTION, Bytes, Images, Source, sizes
-from dynamical_loss.datasets.normalisation import channel_statistics, whitening
-from dynamical_loss.datasets.selection import balanced
+from dynamical_loss.datasets.images import (
+    DESCRIPTION,
+    PARITIES,
+    POOLED_SPLIT,
+    Bytes,
+    Images,
+    Source,
+    sizes,
+    together,
+)
+from dynamical_loss.datasets.normalisation import (
+    channel_statistics,
+    mean_image,
+    principal_axes,
+    require_directions,
+    whitening,
+)
+from dynamical_loss.datasets.selection import Indices, balanced, interleaved
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
 
 if TYPE_CHECKING:
     from dynamical_loss.datasets.image_kind import ImageSettings
+
+
+_DISENTANGLING = "arXiv:1906.08034"
+
+# Beside sample_seed, so that no two draws are the same; digits are set apart with 2.
+_TRAIN, _VALIDATION, _POOL = 0, 1, 3
 
 
 def images(settings: ImageSettings, source: Source) -> xr.Dataset:
@@ -27,15 +48,8 @@ def images(settings: ImageSettings, source: Source) -> xr.Dataset:
         UserError: if there are fewer images than asked for, or they cannot be normalised.
     """
     _require_enough(settings, source)
-    shape = settings.shape
-    train = _chosen(source.train, shape.train_samples, (settings.sample_seed, 0), settings.reduction)
-    validation = _chosen(
-        source.validation, shape.validation_samples, (settings.sample_seed, 1), settings.reduction
-    )
-    title = source.title
-    if settings.reduction > 1:
-        rows, columns, _ = shape.sample
-        title += f" reduced to {rows}×{columns} pixels"
+    train, validation = _parts(settings, source)
+    parity = settings.labels == "parity"
     variables = netcdf.Variables()
     for part, taken in (("train", train), ("validation", validation)):
         variables.add(
@@ -45,29 +59,51 @@ def images(settings: ImageSettings, source: Source) -> xr.Dataset:
             f"{part} images, intensities 0 to 255",
             reference="Fig. 1",
         )
-        variables.add(
-            f"{part}_label", (f"{part}_sample",), taken.labels, f"{part} labels", reference="Fig. 1"
-        )
+        labels = taken.labels % len(PARITIES) if parity else taken.labels
+        variables.add(f"{part}_label", (f"{part}_sample",), labels, f"{part} labels", reference="Fig. 1")
     variables.add(
         "class_name",
         ("class_index",),
-        np.array(source.class_names, object),
+        np.array(PARITIES if parity else source.class_names, object),
         "names of the classes",
         reference="Fig. 1",
     )
-    _add_statistics(variables, settings, train)
+    if settings.normalised_by_all:
+        _add_statistics_of_all(variables, settings, source, (train, validation))
+    else:
+        _add_statistics(variables, settings, train)
     official = source.train, source.validation
+    split = POOLED_SPLIT if settings.split == "pooled" else source.split
+    taken_sizes = sizes(len(train.labels), len(validation.labels))
     return variables.dataset().assign_attrs(
         {
             "dataset": source.dataset,
             "dataset_source": source.origin,
             "dataset_source_sha256": source.sha256,
             "dataset_copies": source.copies,
-            "split": f"{sizes(*(len(part.labels) for part in official))} images, {source.split}",
-            DESCRIPTION: f"{title}, {sizes(len(train.labels), len(validation.labels))} images",
+            "split": f"{sizes(*(len(part.labels) for part in official))} images, {split}",
+            DESCRIPTION: f"{_title(settings, source)}, {taken_sizes} images",
             "dataset_normalisation": settings.normalisation,
         }
     )
+
+
+def _title(settings: ImageSettings, source: Source) -> str:
+    """What the images are and what was made of them, in words."""
+    title = source.title
+    if settings.reduction > 1:
+        rows, columns, _ = settings.image
+        title += f" reduced to {rows}×{columns} pixels"
+    words = [title]
+    if settings.labels == "parity":
+        words.append("parity labels")
+    if settings.split == "pooled":
+        words.append("pooled split")
+    if settings.normalisation == "sphere":
+        words.append("on a sphere")
+    if settings.normalisation == "pca":
+        words.append(f"{settings.components} principal components")
+    return ", ".join(words)
 
 
 def _require_enough(settings: ImageSettings, source: Source) -> None:
@@ -78,21 +114,27 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
     """
     shape = settings.shape
     where = settings.location or source.origin
-    found = len(source.train.labels), len(source.validation.labels)
-    for name, given, wanted in (
-        ("train_samples", source.train, shape.train_samples),
-        ("validation_samples", source.validation, shape.validation_samples),
-    ):
-        present = len(given.labels)
-        if present == wanted:
+    parts = (source.train.labels, source.validation.labels)
+    found = len(parts[0]), len(parts[1])
+    wants = {
+        "train_samples": (parts[0], shape.train_samples),
+        "validation_samples": (parts[1], shape.validation_samples),
+    }
+    if settings.split == "pooled":
+        both = shape.train_samples + shape.validation_samples
+        wants = {"train_samples + validation_samples": (np.concatenate(parts), both)}
+    for name, (labels, wanted) in wants.items():
+        present = len(labels)
+        # All that is there may be asked for, unless classes that are not equal would be made one.
+        if present == wanted and settings.labels == "class":
             continue
-        if getattr(settings, name) is None:
+        if present != wanted and getattr(settings, name, wanted) is None:
             whole = settings.whole
             raise UserError(
                 f"{where} holds {sizes(*found)} images, and without train_samples and validation_samples "
                 f"{sizes(whole.train_samples, whole.validation_samples)} are taken; set both"
             )
-        counts = np.bincount(given.labels, minlength=len(source.class_names))
+        counts = np.bincount(labels, minlength=len(source.class_names))
         share = -(-wanted // len(counts))
         scarce = int(counts.argmin())
         if counts[scarce] < share:
@@ -103,9 +145,23 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
             )
 
 
-def _chosen(images: Images, count: int, seed: tuple[int, int], reduction: int) -> Images:
-    taken = balanced(images.labels, count, seed)
-    return Images(reduced(images.pixels[taken], reduction), images.labels[taken])
+def _parts(settings: ImageSettings, source: Source) -> tuple[Images, Images]:
+    """The images for training and for validation, reduced, with the labels of the source."""
+    seed, shape = settings.sample_seed, settings.shape
+    if settings.split == "pooled":
+        train = validation = together(source)
+        order = interleaved(train.labels, (seed, _POOL))
+        taken, rest = np.split(order, [shape.train_samples])
+        set_apart = rest[: shape.validation_samples]
+    else:
+        train, validation = source.train, source.validation
+        taken = balanced(train.labels, shape.train_samples, (seed, _TRAIN))
+        set_apart = balanced(validation.labels, shape.validation_samples, (seed, _VALIDATION))
+    return _chosen(train, taken, settings.reduction), _chosen(validation, set_apart, settings.reduction)
+
+
+def _chosen(images: Images, positions: Indices, reduction: int) -> Images:
+    return Images(reduced(images.pixels[positions], reduction), images.labels[positions])
 
 
 def reduced(pixels: Bytes, reduction: int) -> Bytes:
@@ -154,4 +210,48 @@ def _add_statistics(variables: netcdf.Variables, settings: ImageSettings, train:
             matrix.astype(np.float32),
             "matrix that whitens an image without its mean",
             reference="Fig. 1",
+        )
+
+
+def _add_statistics_of_all(
+    variables: netcdf.Variables, settings: ImageSettings, source: Source, taken: tuple[Images, Images]
+) -> None:
+    """Likewise for normalisations by all images of the source, which labels do not enter.
+
+    Args:
+        variables: to add to.
+        settings: with the normalisation.
+        source: whose images are reduced here.
+        taken: the chosen images, reduced.
+
+    Raises:
+        UserError: if they cannot be normalised so.
+    """
+    everything = reduced(together(source).pixels, settings.reduction)
+    if settings.normalisation == "sphere":
+        mean = mean_image(everything)
+        for part in taken:
+            require_directions(part.pixels, mean)
+        variables.add(
+            "sphere_mean",
+            ("feature",),
+            mean,
+            "mean of all images of the source, 0 to 1",
+            reference=_DISENTANGLING,
+        )
+    if settings.normalisation == "pca":
+        mean, axes = principal_axes(everything, settings.components)
+        variables.add(
+            "principal_mean",
+            ("feature",),
+            mean,
+            "mean of all images of the source, 0 to 1",
+            reference=_DISENTANGLING,
+        )
+        variables.add(
+            "principal_axes",
+            ("feature", "component"),
+            axes,
+            "principal axes of all images of the source, each over the standard deviation along it",
+            reference=_DISENTANGLING,
         )

@@ -25,12 +25,35 @@ def balanced(labels: npt.NDArray[np.integer], count: int, seed: Sequence[int]) -
     Returns:
         (count,), each position at most once.
     """
+    order, rank = _ranked(labels, seed)
+    # The first of every class in order of appearance, then the second, and so on.
+    taken = np.argsort(rank, kind="stable")[:count]
+    return order[np.sort(taken)]
+
+
+def interleaved(labels: npt.NDArray[np.integer], seed: Sequence[int]) -> Indices:
+    """Positions of all samples: in turn one of each class, in the order of the labels.
+
+    Which sample of a class comes when is drawn as in `balanced`.  With C classes the first m C positions hold
+    m samples of each, as long as every class has so many; a class that has no more is passed over.
+
+    Args:
+        labels: integers, (sample,).
+        seed: integers that the order within each class is drawn from.
+
+    Returns:
+        (sample,), each position once.
+    """
+    order, rank = _ranked(labels, seed)
+    return order[np.lexsort((labels[order], rank))]
+
+
+def _ranked(labels: npt.NDArray[np.integer], seed: Sequence[int]) -> tuple[Indices, Indices]:
+    """A random order of all samples, and how many of its own class come before each in this order."""
     order = np.random.RandomState(list(seed)).permutation(len(labels))
     shuffled = labels[order]
     rank = np.empty(len(labels), np.intp)
     for label in np.unique(labels):
         own = shuffled == label
         rank[own] = np.arange(np.count_nonzero(own))
-    # The first of every class in order of appearance, then the second, and so on.
-    taken = np.argsort(rank, kind="stable")[:count]
-    return order[np.sort(taken)]
+    return order, rank

@@ -5,19 +5,23 @@ import os
 
 import numpy as np
 import pytest
+import xarray as xr
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 
 from dynamical_loss import cli
 from dynamical_loss.datasets import digits, loading, normalisation
+from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.datasets.kinds import AnyDataset
 from dynamical_loss.datasets.kinds.cifar10 import Cifar10Settings
 from dynamical_loss.datasets.kinds.digits import DigitsSettings
 from dynamical_loss.datasets.kinds.fashion_mnist import FashionMnistSettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
-from dynamical_loss.datasets.selection import balanced
+from dynamical_loss.datasets.selection import balanced, interleaved
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs
@@ -60,6 +64,21 @@ def test_the_first_samples_are_a_fair_sample_of_all():
     spread_ = np.sqrt(1000 * 0.1 * 0.9 * 4000 / 4999)
     assert np.abs(first - 100).max() < 4 * spread_
     assert first.std() > spread_ / 4  # and not balanced by construction
+
+
+@given(labels=LABELS, seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_interleaved_samples_come_in_turn_one_of_each_class(labels, seed):
+    order = interleaved(labels, (seed, 3))
+    np.testing.assert_array_equal(np.sort(order), np.arange(len(labels)))
+    expected = [
+        label for turn in range(len(labels)) for label in range(5) if np.count_nonzero(labels == label) > turn
+    ]
+    np.testing.assert_array_equal(labels[order], expected)
+    # Within a class the order is that of a frozen generator.
+    drawn = np.random.RandomState([seed, 3]).permutation(len(labels))
+    for label in range(5):
+        np.testing.assert_array_equal(order[labels[order] == label], drawn[labels[drawn] == label])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -128,6 +147,63 @@ def test_whitening_is_zero_phase_and_without_regularisation_complete():
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
     white = (images.reshape(500, 9) / 255 - mean) @ matrix
     np.testing.assert_allclose(np.cov(white, rowvar=False, bias=True), np.eye(9), atol=1e-9)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("components", [1, 10, 40])
+def test_principal_components_are_those_of_scikit_learn(components):
+    """Up to the sign of each, and to its variance, which scikit-learn divides by n − 1 and we by n."""
+    images = digits.read(297, 0).train.pixels[:200]
+    flat = images.reshape(200, 64) / 255
+    inputs = normalisation.projected(images, *normalisation.principal_axes(images, components))
+    oracle = PCA(components, whiten=True, svd_solver="full").fit_transform(flat) * np.sqrt(200 / 199)
+    assert (inputs.shape, inputs.dtype) == ((200, components), np.float64)
+    signs = np.sign((inputs * oracle).sum(axis=0))
+    np.testing.assert_allclose(inputs, signs * oracle, atol=1e-9)
+    covariance = np.cov(inputs, rowvar=False, bias=True)
+    np.testing.assert_allclose(covariance, np.eye(components).squeeze(), atol=1e-11)
+
+
+def test_principal_axes_have_a_sign_of_their_own():
+    """So that the inputs do not depend on what a library of linear algebra makes of it."""
+    images = digits.read(297, 0).train.pixels
+    _, axes = normalisation.principal_axes(images, 20)
+    assert (axes.max(axis=0) == np.abs(axes).max(axis=0)).all()
+    _, mirrored = normalisation.principal_axes(images[:, :, ::-1], 20)
+    np.testing.assert_allclose(mirrored, axes.reshape(8, 8, 20)[:, ::-1].reshape(64, 20), atol=1e-9)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@given(images=PIXELS)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_directions_from_the_mean_lie_on_a_sphere_of_known_radius(images):
+    flat = images.reshape(len(images), -1) / 255
+    mean = normalisation.mean_image(images)
+    np.testing.assert_allclose(mean, flat.mean(axis=0), atol=1e-15)
+    assume((np.abs(flat - mean).max(axis=1) > 0).all())
+    normalisation.require_directions(images, mean)
+    inputs = normalisation.on_sphere(images, mean)
+    assert (inputs.shape, inputs.dtype) == (images.shape, np.float64)
+    rows = inputs.reshape(len(images), -1)
+    np.testing.assert_allclose((rows**2).sum(axis=1), flat.shape[1], rtol=1e-14)
+    along = (rows * (flat - mean)).sum(axis=1)
+    np.testing.assert_allclose(along, np.sqrt(flat.shape[1]) * np.linalg.norm(flat - mean, axis=1))
+
+
+def test_an_image_that_is_the_mean_has_no_direction():
+    images = np.array([10, 30, 20], np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
+    mean = normalisation.mean_image(images)
+    normalisation.require_directions(images[:2], mean)
+    with pytest.raises(UserError, match=r"^normalisation: an image is the mean image .*; take another$"):
+        normalisation.require_directions(images, mean)
+
+
+def test_more_components_than_the_images_have_are_refused():
+    """Three images differ along two directions."""
+    images = digits.read(297, 0).train.pixels[:3]
+    assert normalisation.principal_axes(images, 2)[1].shape == (64, 2)
+    with pytest.raises(UserError, match=r"^components: the images differ along 2 directions, fewer than 3; "):
+        normalisation.principal_axes(images, 3)
 
 
 @pytest.mark.parametrize("kind", ["standard", "zca"])
@@ -401,3 +477,185 @@ def test_reduced_images_are_means_of_squares(tmp_path):
 def test_squares_that_do_not_cover_an_image_are_refused():
     with pytest.raises(UserError, match="'reduction': squares of 3 do not cover 8×8 pixels; take a divisor"):
         validate(AnyDataset, {"kind": "digits", "reduction": 3}, "test")
+
+
+# --------------------------------------------------------------------------------------------------
+# Parity, pooled images, and inputs by the statistics of all
+# --------------------------------------------------------------------------------------------------
+
+POOLED = {"kind": "digits", "split": "pooled", "train_samples": 200, "validation_samples": 1540}
+
+
+def every_digit():
+    """Intensities as they are stored, and labels, from scikit-learn itself."""
+    found = load_digits()
+    return np.rint(found.images[..., None] * 255 / 16).astype(np.uint8), found.target
+
+
+def classes_of(pixels):
+    """Classes of digits that scikit-learn has, all of which differ, and where they stand there."""
+    images, target = every_digit()
+    places = {image.tobytes(): place for place, image in enumerate(images)}
+    assert len(places) == len(images) == 1797
+    found = np.array([places[image.tobytes()] for image in pixels])
+    return target[found], found
+
+
+def test_pooled_images_are_dealt_out_in_turn_and_no_image_twice(tmp_path):
+    stored, data = prepared(tmp_path / "a.nc", POOLED)
+    train, in_train = classes_of(stored["train_input"].values)
+    validation, in_validation = classes_of(stored["validation_input"].values)
+    np.testing.assert_array_equal(train, np.arange(200) % 10)
+    np.testing.assert_array_equal(validation, np.arange(1540) % 10)
+    assert len({*in_train, *in_validation}) == 1740
+    np.testing.assert_array_equal(data.train_labels, train)
+    assert stored.attrs["dataset_description"] == "digits 8×8, pooled split, 200 + 1 540 images"
+    assert stored.attrs["split"] == (
+        "1 500 + 297 images, pooled and dealt out class after class, drawn from sample_seed"
+    )
+    # Images of both parts of the source are in both.
+    apart = digits.read(297, 0).validation.pixels
+    _, of_validation = classes_of(apart)
+    assert 0 < len({*of_validation} & {*in_train}) < 100
+
+
+def test_pooled_images_are_drawn_by_their_seed(tmp_path):
+    first = DigitsSettings(**POOLED)
+    again, other = first.redrawn(0).prepare(), first.redrawn(1).prepare()
+    xr.testing.assert_identical(first.prepare(), again)
+    _, taken = classes_of(again["train_input"].values)
+    _, others = classes_of(other["train_input"].values)
+    # As 200 of 1797 drawn twice: 22 expected.
+    assert len({*taken} & {*others}) < 60
+    # A set as large as the official one is a choice all the same.
+    swapped = DigitsSettings(**POOLED | {"train_samples": 1500, "validation_samples": 100})
+    assert swapped.redrawn(5).sample_seed == 5
+
+
+def test_all_images_of_a_pool_may_be_asked_for():
+    made = DigitsSettings(**POOLED | {"validation_samples": 1597}).prepare()
+    _, places = classes_of(np.concatenate([made["train_input"], made["validation_input"]]))
+    np.testing.assert_array_equal(np.sort(places), np.arange(1797))
+
+
+@pytest.mark.parametrize("split", ["official", "pooled"])
+def test_parity_is_that_of_the_class(tmp_path, split):
+    values = {**POOLED, "split": split, "validation_samples": 290, "labels": "parity"}
+    stored, data = prepared(tmp_path / "a.nc", values)
+    for part, labels in (("train", data.train_labels), ("validation", data.validation_labels)):
+        digit, _ = classes_of(stored[f"{part}_input"].values)
+        np.testing.assert_array_equal(labels, digit % 2)
+        np.testing.assert_array_equal(np.bincount(digit), np.full(10, len(labels) // 10))
+    assert stored["class_name"].values.tolist() == ["even", "odd"]
+    assert data.classes == 2 and data.shape == validate(AnyDataset, values, "test").shape
+    words = "parity labels, pooled split" if split == "pooled" else "parity labels"
+    assert stored.attrs["dataset_description"] == f"digits 8×8, {words}, 200 + 290 images"
+
+
+@pytest.mark.parametrize("split", ["official", "pooled"])
+def test_inputs_on_a_sphere_are_those_of_all_digits(tmp_path, split):
+    values = {**POOLED, "split": split, "validation_samples": 290, "normalisation": "sphere"}
+    stored, data = prepared(tmp_path / "a.nc", values)
+    images, _ = every_digit()
+    mean = (images / 255).mean(axis=0)
+    np.testing.assert_allclose(stored["sphere_mean"], mean.ravel(), rtol=1e-13)
+    centred = stored["train_input"].values / 255 - mean
+    radii = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
+    assert data.train_inputs.dtype == data.validation_inputs.dtype == np.float64
+    np.testing.assert_allclose(data.train_inputs, 8 * centred / radii, atol=1e-13)
+    np.testing.assert_allclose((data.validation_inputs**2).sum(axis=(1, 2, 3)), 64, rtol=1e-14)
+    assert stored.attrs["precision"] == data.precision == "float64"
+    assert "on a sphere" in stored.attrs["dataset_description"]
+
+
+def test_principal_components_are_those_of_all_digits(tmp_path):
+    values = {**POOLED, "normalisation": "pca", "labels": "parity", "components": 7, "reduction": 2}
+    stored, data = prepared(tmp_path / "a.nc", values)
+    images, _ = every_digit()
+    flat = np.rint(sum(images[:, i::2, j::2] / 4 for i in (0, 1) for j in (0, 1))).reshape(1797, 16) / 255
+    oracle = PCA(7, whiten=True, svd_solver="full").fit(flat)
+    expected = oracle.transform(stored["train_input"].values.reshape(200, 16) / 255) * np.sqrt(1797 / 1796)
+    signs = np.sign((expected * data.train_inputs).sum(axis=0))
+    np.testing.assert_allclose(data.train_inputs, signs * expected, atol=1e-9)
+    assert data.validation_inputs.shape == (1540, 7) and data.precision == "float64"
+    assert data.shape == validate(AnyDataset, values, "test").shape == Shape(200, 1540, (7,), 2)
+    assert "7 principal components" in stored.attrs["dataset_description"]
+
+
+@pytest.mark.parametrize("part", [{}, {"train_samples": 205, "validation_samples": 33, "sample_seed": 4}])
+def test_without_the_new_keys_the_official_parts_are_taken_as_ever(part):
+    """Each part by its own draw, as files were made before there were other splits."""
+    settings_ = DigitsSettings(kind="digits", **part)
+    made, shape, seed = settings_.prepare(), settings_.shape, settings_.sample_seed
+    source = digits.read(297, seed)
+    for number, (name, count) in enumerate(
+        (("train", shape.train_samples), ("validation", shape.validation_samples))
+    ):
+        images = getattr(source, name)
+        taken = balanced(images.labels, count, (seed, number))
+        np.testing.assert_array_equal(made[f"{name}_input"], images.pixels[taken])
+        np.testing.assert_array_equal(made[f"{name}_label"], images.labels[taken])
+    assert set(made.data_vars) == {
+        *(f"{name}_{what}" for name in ("train", "validation") for what in ("input", "label")),
+        *("class_name", "mean", "standard_deviation"),
+    }
+    assert settings_.precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"validation_samples": None}, "split: pooled needs train_samples and validation_samples; set both"),
+        ({"train_samples": None}, "split: pooled needs train_samples and validation_samples; set both"),
+        (
+            {"validation_samples": 1598},
+            "train_samples: with validation_samples they are 1798, and the set has 1797 images; take fewer",
+        ),
+        (
+            {"labels": "parity", "train_samples": 205},
+            "train_samples: 205 images are not as many of each of 10 classes, which labels: parity needs; "
+            "take a multiple of 10",
+        ),
+        (
+            {"labels": "parity", "split": "official", "validation_samples": None},
+            "validation_samples: 297 images are not as many of each of 10 classes, which labels: parity "
+            "needs; take a multiple of 10",
+        ),
+        (
+            {"normalisation": "pca", "components": 17, "reduction": 2},
+            "components: 17 are more than the 16 pixel values of an image; take fewer",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_image_is_read(values, line):
+    with pytest.raises(UserError) as caught:
+        validate(AnyDataset, POOLED | values, "test")
+    assert str(caught.value).endswith(f": {line}")
+
+
+def test_an_odd_number_of_classes_has_no_balanced_parity():
+    class Threes(DigitsSettings):
+        whole = Shape(30, 30, (8, 8, 1), 3)
+
+    with pytest.raises(UserError, match=r"labels: of 3 classes more are even than odd ones; take class$"):
+        validate(Threes, {"kind": "digits", "labels": "parity"}, "test")
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"validation_samples": 1550},
+            "train_samples + validation_samples: 1750 images are up to 175 of each class, and scikit-learn's "
+            "load_digits holds 174 of 8; set it to at most 1740",
+        ),
+        (
+            {"labels": "parity", "split": "official", "train_samples": 1500, "validation_samples": 290},
+            "train_samples: 1500 images are up to 150 of each class, and scikit-learn's load_digits holds ",
+        ),
+    ],
+)
+def test_classes_with_too_few_images_are_told(values, line):
+    with pytest.raises(UserError) as caught:
+        DigitsSettings(**POOLED | values).prepare()
+    assert str(caught.value).startswith(line) and "\n" not in str(caught.value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.datasets.kind import DatasetSettings, Precision, Shape
 from dynamical_loss.settings import Seed
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ _SAMPLES, _FEATURES, _CLASSES = 569, 30, 2
 class BreastCancerSettings(DatasetSettings):
     """Breast cancer (UCI, Wisconsin), 30 numbers a cell sample, which scikit-learn brings along."""
 
-    precision = "float64"
     draw_seed = "split_seed"
 
     kind: Literal["breast_cancer"] = Field(description="kind of dataset")
@@ -31,6 +30,11 @@ class BreastCancerSettings(DatasetSettings):
     def shape(self) -> Shape:
         """See `DatasetSettings`."""
         return Shape(_SAMPLES - self.validation_samples, self.validation_samples, (_FEATURES,), _CLASSES)
+
+    @property
+    def precision(self) -> Precision:
+        """See `DatasetSettings`."""
+        return "float64"
 
     @property
     def seeds(self) -> list[int]:

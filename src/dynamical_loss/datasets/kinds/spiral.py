@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dynamical_loss.datasets.kind import DatasetSettings, Shape
+from dynamical_loss.datasets.kind import DatasetSettings, Precision, Shape
 from dynamical_loss.settings import Count, Seed
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class SpiralSettings(DatasetSettings):
     """The spiral of Fig. 2."""
 
-    precision = "float64"
     draw_seed = "train_seed"
 
     kind: Literal["spiral"] = Field("spiral", description="kind of dataset")
@@ -57,6 +56,11 @@ class SpiralSettings(DatasetSettings):
         """See `DatasetSettings`."""
         counts = self.classes * self.points_per_class, self.classes * self._validation_points
         return Shape(*counts, (2,), self.classes)
+
+    @property
+    def precision(self) -> Precision:
+        """See `DatasetSettings`."""
+        return "float64"
 
     @property
     def seeds(self) -> list[int]:
