@@ -38,11 +38,14 @@ WEIGHT_DECAY = "optimiser.weight_decay"
 
 REDUCTION = f"{DATASET_SETTINGS}.reduction"
 
+ANSWERS = {f"{DATASET_SETTINGS}.labels": "class", f"{DATASET_SETTINGS}.split": "official"}
+"""What is asked of an image, and of which it is learned; the paper's are those that the images come with."""
+
 RULE = "learning_rate_rule.kind"
 
 ACTIVATION = "model.activation"
 
-LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, RULE: "constant", ACTIVATION: "relu", REDUCTION: 1}
+LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, RULE: "constant", ACTIVATION: "relu", REDUCTION: 1, **ANSWERS}
 """Keys that came later: whatever was made before them has the paper's value."""
 
 
@@ -263,7 +266,7 @@ def _cifar10(epochs: int) -> Protocol:
             value=_epochs,
             words="runs of {found:g} epochs, in the paper {paper}",
         ),
-        *_as_before(Sort.DATA, REDUCTION),
+        *_as_before(Sort.DATA, REDUCTION, *ANSWERS),
         # A lossless copy holds the same numbers as the official archives.
         Rule((COPIES,), Sort.DATA, OFFICIAL, lambda found, paper: found in (OFFICIAL, EXACT)),
     )
@@ -302,7 +305,7 @@ REGIME: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "myrtle5", "model.channels": REGIME_CHANNELS}),
     _dataset("CIFAR-10"),
     *exactly(Sort.DATA, {"train_samples": REGIME_IMAGES, "validation_samples": VALIDATION_IMAGES}),
-    *_as_before(Sort.DATA, REDUCTION),
+    *_as_before(Sort.DATA, REDUCTION, *ANSWERS),
     *_descent(batch_size=BATCH, evaluation_samples=None),
     Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
     Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
@@ -317,6 +320,7 @@ QUESTIONS: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "wide_resnet", "steps": QUESTIONS_STEPS}),
     _dataset("CIFAR-10"),
     *exactly(Sort.DATA, {REDUCTION: QUESTIONS_SIDE, "validation_samples": VALIDATION_IMAGES}),
+    *_as_before(Sort.DATA, *ANSWERS),
     *_descent(),
     *recorded_at_all(Sort.PROTOCOL, "learning_rate", "batch_size", "arithmetic"),
 )

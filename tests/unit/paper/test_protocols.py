@@ -93,6 +93,8 @@ OTHER = {
     "learning_rate_rule.kind": "dal",
     "model.activation": "tanh",
     "dataset_settings.reduction": 2,
+    "dataset_settings.labels": "parity",
+    "dataset_settings.split": "pooled",
     "model.kind": "another",
     "model.depth": 2,
     "model.width": 50,
