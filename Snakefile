@@ -32,6 +32,7 @@ if not CONFIG.published:
     include: "workflow/rules/probe.smk"
     include: "workflow/rules/analyse.smk"
     include: "workflow/rules/flow.smk"
+    include: "workflow/rules/lazy.smk"
     include: "workflow/rules/claims.smk"
     include: "workflow/rules/publish.smk"
 
@@ -52,6 +53,12 @@ if SEVERAL_DRAWS:
 
     localrules:
         gather_draws,
+
+
+if CONFIG.lazy:
+
+    localrules:
+        aggregate_lazy,
 
 
 if CONFIG.protocols:
@@ -94,6 +101,13 @@ rule flow:
     input:
         figure_files("flow"),
         claim_table("flow_claims"),
+
+
+# The figures of feature and lazy training alone, with theirs.
+rule lazy:
+    input:
+        figure_files("lazy"),
+        claim_table("lazy_claims"),
 
 
 # The figure of protocols alone, with its table.

@@ -23,6 +23,7 @@ from dynamical_loss import environment, remedies
 from dynamical_loss.config import reading
 from dynamical_loss.config.analysis import BootstrapSettings, InstabilitySettings
 from dynamical_loss.config.flow import FlowSettings, FlowStudy
+from dynamical_loss.config.lazy import LazySettings, LazyStudy
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.kinds import AnyDataset
@@ -360,6 +361,61 @@ def trace_flow(settings: FlowStudy, trajectories: tuple[Path, ...], dataset: Pat
     from dynamical_loss.stages import trace_flow as stage
 
     stage.run(settings, trajectories, dataset, output)
+
+
+@commands.command()
+@_DATASET
+@click.option("--width", type=click.IntRange(min=1), required=True, help="h, hidden units of each layer.")
+@click.option(
+    "--scale",
+    "scales",
+    type=click.FloatRange(min=0, min_open=True),
+    multiple=True,
+    required=True,
+    help="√h·α of the prediction; repeatable.",
+)
+@click.option("--data-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the split.")
+@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
+@click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
+@_CHECKPOINT
+@_DEVICE
+@_OUTPUT
+@_settings(LazySettings)
+def train_lazy_block(
+    settings: LazySettings,
+    dataset: Path,
+    width: int,
+    scales: tuple[float, ...],
+    data_seed: int,
+    first_seed: int,
+    last_seed: int,
+    checkpoint_seconds: float,
+    output: Path,
+    device: str | None,
+) -> None:
+    """Follow networks of one width by gradient flow, at several scales (arXiv 1906.08034; Fig. L1)."""
+    from dynamical_loss.grid import LazyBlock
+
+    _use(device)
+    from dynamical_loss.stages import train_lazy_block as stage
+
+    if not all(map(math.isfinite, scales)) or len(set(scales)) < len(scales):
+        raise UserError("--scale: give finite numbers, each once")
+    if last_seed < first_seed:
+        raise UserError(f"--last-seed {last_seed} is before --first-seed {first_seed}")
+    block = LazyBlock(width, scales, data_seed, first_seed, last_seed)
+    stage.run(settings, block, dataset, output, checkpoint_seconds)
+
+
+@commands.command()
+@click.argument("blocks", nargs=-1, required=True, type=_PATH)
+@_OUTPUT
+@_settings(LazyStudy)
+def aggregate_lazy(settings: LazyStudy, blocks: tuple[Path, ...], output: Path) -> None:
+    """Gather BLOCKS into one file over (width, scale, data_seed, seed) (Fig. L1 to L5)."""
+    from dynamical_loss.stages import aggregate_lazy as stage
+
+    stage.run(settings, blocks, output)
 
 
 def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:

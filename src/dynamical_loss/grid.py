@@ -24,6 +24,11 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?"  # of at least 1, as `notation.ex
 NAME = re.compile(rf"(?:static|T([0-9]+)_A({_NUMBER}(?:_{_NUMBER})*))_seeds([0-9]+)-([0-9]+)")
 """The names of blocks."""
 
+_POSITIVE = r"[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?"
+
+LAZY_NAME = re.compile(rf"h([0-9]+)_data([0-9]+)_s({_POSITIVE}(?:_{_POSITIVE})*)_seeds([0-9]+)-([0-9]+)")
+"""The names of blocks of gradient flows."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -73,6 +78,49 @@ class Block:
         if period is None:
             return cls(None, (1.0,), int(first), int(last))
         return cls(int(period), tuple(map(float, amplitudes.split("_"))), int(first), int(last))
+
+
+@dataclass(frozen=True)
+class LazyBlock:
+    """Gradient flows of one job of a lazy study: one width and one split of the data.
+
+    Attributes:
+        width: h, hidden units.
+        scales: √h·α of each flow.
+        data_seed: of the split.
+        first_seed: the first initial seed.
+        last_seed: the last one, included.
+    """
+
+    width: int
+    scales: tuple[float, ...]
+    data_seed: int
+    first_seed: int
+    last_seed: int
+
+    @property
+    def seeds(self) -> range:
+        """The initial seeds of this block."""
+        return range(self.first_seed, self.last_seed + 1)
+
+    @property
+    def name(self) -> str:
+        """File stem, e.g. ``h64_data0_s0.01_1_100_seeds0-2``."""
+        scales = "_".join(map(exact, self.scales))
+        return f"h{self.width}_data{self.data_seed}_s{scales}_seeds{self.first_seed}-{self.last_seed}"
+
+    @classmethod
+    def from_name(cls, name: str) -> LazyBlock:
+        """The block of a file stem.
+
+        Raises:
+            ValueError: if `name` is not the name of a block.
+        """
+        match = LAZY_NAME.fullmatch(name)
+        if match is None:
+            raise ValueError(f"'{name}' is not the name of a block of gradient flows")
+        width, data_seed, scales, first, last = match.groups()
+        return cls(int(width), tuple(map(float, scales.split("_"))), int(data_seed), int(first), int(last))
 
 
 def cell(period: int, amplitude: float) -> tuple[int | None, float]:

@@ -12,14 +12,16 @@ import os
 import sys
 from typing import NamedTuple, Protocol
 
+from dynamical_loss.config.lazy import LazySettings
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.study import Config
 from dynamical_loss.config.training import OptimiserSettings, TrainingSettings, TrajectorySettings
 from dynamical_loss.datasets.image_kind import ImageSettings
 from dynamical_loss.datasets.kind import DatasetSettings, Precision, Shape
 from dynamical_loss.errors import UserError
-from dynamical_loss.grid import Block
+from dynamical_loss.grid import Block, LazyBlock
 from dynamical_loss.models.kind import NetworkSize
+from dynamical_loss.models.kinds.mlp import MLPSettings
 
 _BYTES = {"float32": 4, "float64": 8}
 _DOUBLE = _BYTES["float64"]
@@ -43,6 +45,9 @@ _EVALUATION_ARRAYS = 2
 _EVALUATED = 1000
 _PROBED = 500
 
+# Evaluations of a gradient flow (400 to 3300 were seen at a tolerance of 1e-4), numbers kept along one, and
+# rows of a Jacobian that are held at a time.
+_FLOW_EVALUATIONS, _FLOW_RECORDS, _GRAM_ROWS = 5_000, 640, 1_000
 
 # How much slower a core may be, and how long starting and compiling may take on a busy file system.
 _SLOWER = 3
@@ -194,6 +199,25 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
     )
 
 
+def lazy_block(settings: LazySettings, dataset: Sized, block: LazyBlock) -> Demand:
+    """What following a block of gradient flows takes."""
+    shape = dataset.shape
+    network = settings.model(block.width).size(shape._replace(classes=1))
+    flows = len(block.scales) * len(block.seeds) * (1 if settings.tilt is None else 2)
+    cost = MLPSettings.cost
+    sample_us = network.products * cost.product + network.activations * cost.activation
+    evaluation_us = shape.train_samples * sample_us * cost.double
+    values = flows * (shape.validation_samples + 3 * _FLOW_RECORDS)
+    rows = shape.train_samples + settings.kernel_samples
+    working = _DOUBLE * (
+        3 * shape.train_samples * network.activations
+        + _GRAM_ROWS * network.parameters
+        + (rows * shape.validation_samples if settings.frozen else rows**2)
+    )
+    evaluations = min(settings.max_steps, _FLOW_EVALUATIONS)
+    return _demand(values, working, flows * evaluations * evaluation_us)
+
+
 def require_within_limits(config: Config) -> None:
     """Refuse a study of which a job would take more than the limits that it states.
 
@@ -207,15 +231,20 @@ def require_within_limits(config: Config) -> None:
         where, data = f"phase.{name}", config.datasets[study.dataset]
         _require_steps(where, study, config)
         # A job's demand depends on how many runs it has, and on nothing else that differs between blocks.
-        largest = max(study.blocks, key=lambda block: len(block.amplitudes) * len(block.seeds))
+        widest = max(study.blocks, key=lambda block: len(block.amplitudes) * len(block.seeds))
         advice = "fewer seeds_per_block or amplitudes_per_block"
-        _require_memory(f"{where}: a training job", phase_block(study, data, largest), config, advice)
+        _require_memory(f"{where}: a training job", phase_block(study, data, widest), config, advice)
     for where, _, probes, run in config.probed_runs():
         data = config.datasets[run.dataset]
         _require_steps(where, run, config)
         advice = "fewer snapshots or records"
         _require_memory(f"{where}: a training job", trajectory(run, data), config, advice)
         _require_memory(f"{where}: a probing job", probe(probes, run, data), config, advice)
+    for name, flows in config.lazy.items():
+        largest = max(flows.blocks, key=lambda block: (block.width, len(block.scales) * len(block.seeds)))
+        demand = lazy_block(flows, config.datasets[flows.dataset], largest)
+        advice = "fewer seeds_per_block or scales_per_block"
+        _require_memory(f"lazy.{name}: a training job", demand, config, advice)
     for name, settings in config.datasets.items():
         demand = dataset(settings)
         _require_memory(f"datasets.{name}: preparing it", demand, config, "another normalisation")

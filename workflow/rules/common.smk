@@ -252,6 +252,16 @@ def block_options(wildcards):
     ]
 
 
+def lazy_block_options(wildcards):
+    """Command-line options that say which block of gradient flows a file name stands for."""
+    block = grid.LazyBlock.from_name(wildcards.block)
+    return [
+        *("--width", block.width, "--data-seed", block.data_seed),
+        *(word for value in block.scales for word in ("--scale", value)),
+        *("--first-seed", block.first_seed, "--last-seed", block.last_seed),
+    ]
+
+
 def input_options(inputs, prefix=""):
     """Command-line options that give files by role."""
     return [
@@ -268,6 +278,7 @@ CLAIM_TABLES = {
     "spiral_claims": "spiral",
     "image_claims": "images",
     "flow_claims": "flow",
+    "lazy_claims": "lazy",
 }
 
 
@@ -289,7 +300,9 @@ def protocol_table():
     return PROTOCOL_TABLE if CONFIG.protocols and not CONFIG.published else []
 
 
-FIGURE_INPUTS = {name: results(roles) for name, roles in registry.shown(CONFIG).items()}
+FIGURE_INPUTS = {
+    name: results(roles) for name, roles in registry.all_shown(CONFIG).items()
+}
 SHOWN_FILES = sorted(
     {
         path
@@ -339,6 +352,12 @@ def block_demand(wildcards):
     study = CONFIG.phase[wildcards.study]
     block = grid.Block.from_name(wildcards.block)
     return resources.phase_block(study, CONFIG.datasets[study.dataset], block)
+
+
+def lazy_demand(wildcards):
+    study = CONFIG.lazy[wildcards.lazy]
+    block = grid.LazyBlock.from_name(wildcards.block)
+    return resources.lazy_block(study, CONFIG.datasets[study.dataset], block)
 
 
 def training_demand(wildcards):

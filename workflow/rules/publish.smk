@@ -12,7 +12,7 @@ OF_PROTOCOLS = below_results(
 )
 OF_OTHERS = below_results(
     path
-    for part in ("spiral", "images", "flow")
+    for part in ("spiral", "images", "flow", "lazy")
     for name in registry.shown(CONFIG, part)
     for paths in FIGURE_INPUTS[name].values()
     for path in paths

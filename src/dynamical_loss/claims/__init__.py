@@ -24,6 +24,7 @@ from dynamical_loss.claims import (
     images,
     ingredients,
     instabilities,
+    lazy,
     learning_rates,
     losses,
     questions,
@@ -64,6 +65,7 @@ CLAIMS: tuple[Claim, ...] = (
     *edge.CLAIMS,
     *residual.CLAIMS,
     *flows.CLAIMS,
+    *lazy.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""
 

@@ -10,7 +10,7 @@ import pkgutil
 from dynamical_loss import models
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.kind import DatasetSettings, Shape
-from dynamical_loss.models.kinds import KINDS
+from dynamical_loss.models.kinds import KINDS, mlp
 from dynamical_loss.results.digest import Code
 
 _ENVIRONMENT = "dynamical_loss.environment"
@@ -54,6 +54,11 @@ def probing(settings: TrainingSettings, device: str) -> Code:
 def following(settings: TrainingSettings) -> Code:
     """The code that follows a run with these settings by flows; that of other networks does not count."""
     return stage("trace_flow", type(settings.model).__module__, _ENVIRONMENT)
+
+
+def flowing() -> Code:
+    """The code that follows networks by gradient flow; that of other networks does not count."""
+    return stage("train_lazy_block", mlp.__name__, _ENVIRONMENT)
 
 
 def figure(name: str) -> Code:

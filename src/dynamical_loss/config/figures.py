@@ -58,7 +58,7 @@ class Setting:
     type: Any
     default: Any
     description: str
-    names: Literal["datasets", "phase", "trajectories", "threshold", "flows"] | None = None
+    names: Literal["datasets", "phase", "trajectories", "threshold", "flows", "lazy"] | None = None
 
 
 class Configuration(Protocol):
@@ -83,6 +83,10 @@ class Configuration(Protocol):
     @property
     def flows(self) -> Mapping[str, Any]:
         """Studies of flows along runs, by name."""
+
+    @property
+    def lazy(self) -> Mapping[str, Any]:
+        """Grids of gradient flows, by name."""
 
     @property
     def protocols(self) -> Mapping[str, Any]:

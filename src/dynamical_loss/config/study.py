@@ -18,6 +18,7 @@ from dynamical_loss.config.figures import (
     settings_model,
 )
 from dynamical_loss.config.flow import FlowSettings, FlowStudy
+from dynamical_loss.config.lazy import LazyStudy
 from dynamical_loss.config.probes import ProbeSettings
 from dynamical_loss.config.protocols import ProtocolSettings
 from dynamical_loss.config.training import LearningRate, PhaseSettings, TrajectorySettings, require_cycles
@@ -123,6 +124,9 @@ class Config(Settings):
     flows: dict[Name, FlowStudy] = Field(
         default_factory=dict, description="flows along training runs, Fig. F4, by name"
     )
+    lazy: dict[Name, LazyStudy] = Field(
+        default_factory=dict, description="gradient flows between feature and lazy training, Fig. L1, by name"
+    )
     bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
     figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
 
@@ -162,6 +166,7 @@ class Config(Settings):
         self._require_draws()
         self._require_protocols()
         self._require_flows()
+        self._require_lazy()
         return self
 
     def probed_runs(self) -> Iterator[tuple[str, str, ProbeSettings, TrajectorySettings]]:
@@ -189,15 +194,11 @@ class Config(Settings):
         """Refuse studies whose data cannot be drawn anew, or whose draws have names that are taken."""
         for name, study in self.phase.items():
             for seed in study.noise_seeds:
-                where = f"phase.{name}.noise_seeds"
-                try:
-                    drawn = self.datasets[study.dataset].redrawn(seed)
-                except ValueError as error:
-                    raise ValueError(f"{where}: {error}") from None
-                for section, other in (("datasets", study.dataset), ("phase", name)):
-                    taken = grid.draw(other, seed)
-                    if getattr(self, section).get(taken, drawn) != drawn:
-                        raise ValueError(f"{where}: {section}.{taken} has the name of a draw; rename it")
+                self._require_draw("phase", name, study.dataset, seed, "noise_seeds")
+                if (taken := grid.draw(name, seed)) in self.phase:
+                    raise ValueError(
+                        f"phase.{name}.noise_seeds: phase.{taken} has the name of a draw; rename it"
+                    )
 
     def _require_protocols(self) -> None:
         """Refuse protocols that name what does not exist, or is not what a claim can look at."""
@@ -241,6 +242,28 @@ class Config(Settings):
             except ValueError as error:
                 raise ValueError(f"flows.{name}.{error}") from None
 
+    def _require_lazy(self) -> None:
+        """Refuse gradient flows on data that do not exist, have not two classes, or cannot be split anew."""
+        for name, study in self.lazy.items():
+            require_name(study.dataset, self.datasets, f"lazy.{name}.dataset", "datasets")
+            try:
+                study.require_possible(self.datasets[study.dataset].shape)
+            except ValueError as error:
+                raise ValueError(f"lazy.{name}.{error}") from None
+            for seed in study.data_seeds:
+                self._require_draw("lazy", name, study.dataset, seed, "data_seeds")
+
+    def _require_draw(self, section: str, name: str, dataset: str, seed: int, key: str) -> None:
+        """Refuse data that cannot be drawn from a seed, or whose draw has a name that is taken."""
+        where = f"{section}.{name}.{key}"
+        try:
+            drawn = self.datasets[dataset].redrawn(seed)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        taken = grid.draw(dataset, seed)
+        if self.datasets.get(taken, drawn) != drawn:
+            raise ValueError(f"{where}: datasets.{taken} has the name of a draw; rename it")
+
     def _require_spiral(self, name: str, protocol: ProtocolSettings) -> None:
         """Refuse studies of other data in a protocol: its claims are about the spiral."""
         runs: dict[str, Any] = {
@@ -266,9 +289,10 @@ class Config(Settings):
         A study with `noise_seeds` stays, and beside it stands one for each draw.
         """
         draws = [(name, study, seed) for name, study in self.phase.items() for seed in study.noise_seeds]
+        drawn = [(study.dataset, seed) for _, study, seed in draws]
+        drawn += [(study.dataset, seed) for study in self.lazy.values() for seed in study.data_seeds]
         datasets = self.datasets | {
-            grid.draw(study.dataset, seed): self.datasets[study.dataset].redrawn(seed)
-            for _, study, seed in draws
+            grid.draw(dataset, seed): self.datasets[dataset].redrawn(seed) for dataset, seed in drawn
         }
         phase = self.phase | {grid.draw(name, seed): study.drawn(seed) for name, study, seed in draws}
 

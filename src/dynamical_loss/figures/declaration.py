@@ -21,9 +21,9 @@ Inputs = Mapping[str, Sequence["xr.Dataset"]]
 Options = Mapping[str, Any]
 """A figure's own options, e.g. the zoom of Fig. 4."""
 
-Part = Literal["spiral", "images", "protocols", "flow"]
-"""Figures of the spiral, of images, or of the choices that the paper leaves open: each part is a target of
-Snakemake."""
+Part = Literal["spiral", "images", "protocols", "flow", "lazy"]
+"""Figures of the spiral, of images, of the choices that the paper leaves open, of flows, or of feature and
+lazy training: each part is a target of Snakemake."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Declaration:
         evidence: files that claims may look at because this figure is made, by the claims' roles.
         made_from: pairs (result, source) of roles of one file each; the first must have been made from
             the second.
+        in_all: whether the target `all` makes it; else only its part does, or whoever names it.
     """
 
     part: Part
@@ -71,6 +72,7 @@ class Declaration:
     check: Callable[[Configuration], None] = _require_nothing
     evidence: Mapping[str, Role] = field(default_factory=dict)
     made_from: Sequence[tuple[str, str]] = ()
+    in_all: bool = True
 
     def files(self, config: Configuration) -> dict[str, list[str]]:
         """The files that it shows, by role, relative to the folder of results."""

@@ -102,8 +102,8 @@ def _mean_of_shape(period: jax.Array, waveform: Waveform) -> jax.Array:
 
 
 def class_weights(
-    step: jax.Array | int,
-    period: jax.Array | int,
+    step: jax.Array | float,
+    period: jax.Array | float,
     amplitude: jax.Array | float,
     classes: int,
     oscillation: Oscillation = PAPER,
@@ -112,8 +112,8 @@ def class_weights(
     """Normalised class weights Γ_i(t) (Eq. 2-5).
 
     Args:
-        step: t, the number of minimisation steps done, a non-negative integer scalar.
-        period: T in steps, a positive integer scalar.
+        step: t, the number of minimisation steps done, a non-negative integer scalar; or the time of a flow.
+        period: T in steps, a positive integer scalar; or in the units of that time.
         amplitude: A >= 1, a scalar; A = 1 is the static loss.
         classes: C, the number of classes.
         oscillation: how they oscillate; by default as in the paper.

@@ -10,7 +10,19 @@ import jax.numpy as jnp
 
 from dynamical_loss.models.initialisations import PRESETS, Initialisation
 
-_ACTIVATIONS = {"relu": nn.relu, "tanh": jnp.tanh}
+_BETA = 5.0
+_SOFTPLUS_FACTOR = 1.4043833476318723  # E[softplus_β(z)²]^(−1/2) over z ~ N(0, 1), by quadrature
+
+
+def softplus(values: jax.Array) -> jax.Array:
+    """c·ln(1 + e^{βz})/β with β = 5, and c such that its mean square is 1 over z ~ N(0, 1).
+
+    The activation of arXiv 1906.08034, whose authors estimate c from random numbers.
+    """
+    return _SOFTPLUS_FACTOR / _BETA * nn.softplus(_BETA * values)
+
+
+_ACTIVATIONS = {"relu": nn.relu, "tanh": jnp.tanh, "softplus": softplus}
 
 _FANS: dict[str, Literal["fan_in", "fan_avg"]] = {"in": "fan_in", "average": "fan_avg"}
 
@@ -64,7 +76,7 @@ class MLP(nn.Module):
         depth: number of hidden layers; the paper's network has one.
         initialisation: how the layers start.
         neural_tangent: whether kernels are stored with standard deviation 1.
-        activation: of the hidden units, ``relu`` or ``tanh``.
+        activation: of the hidden units, ``relu``, ``tanh`` or ``softplus``.
     """
 
     width: int

@@ -7,12 +7,15 @@ eigenvalue λ is smooth for ηλ/N < 1 and unstable for ηλ/N > 2, N being the 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 from dynamical_loss.probes._neural_tangents import (
     JACOBIAN_CONTRACTION,
@@ -22,6 +25,8 @@ from dynamical_loss.probes._neural_tangents import (
 from dynamical_loss.probes.lanczos import check_modes, lanczos, residual_norm
 
 Apply = Callable[[Any, jax.Array], jax.Array]
+
+_BLOCK_BYTES = 2**28  # of Jacobian rows at a time: enough for fast products, and two such blocks fit anywhere
 
 
 class NtkSpectrum(NamedTuple):
@@ -75,6 +80,74 @@ def ntk_top_eigenpairs(
     ritz = lanczos(matvec, dimension=dimension, order=order, key=key, dtype=outputs.dtype)
     value, vectors = ritz.value[:modes], ritz.vector(tuple(range(modes)))
     return NtkSpectrum(value, residual_norm(matvec, value, vectors)), vectors
+
+
+@functools.partial(jax.jit, static_argnames="apply")
+def _jacobian_rows(apply: Apply, parameters: Any, inputs: jax.Array) -> list[jax.Array]:
+    """J of some samples, (sample · class_index, …) for each array of parameters."""
+
+    def of_one(sample: jax.Array) -> Any:
+        return jax.jacrev(lambda parameters: apply(parameters, sample[None])[0])(parameters)
+
+    leaves = jax.tree.leaves(jax.vmap(of_one)(inputs))
+    return [leaf.reshape(leaf.shape[0] * leaf.shape[1], -1) for leaf in leaves]
+
+
+@jax.jit
+def _products(left: list[jax.Array], right: list[jax.Array]) -> jax.Array:
+    """The sum of L Rᵀ over the arrays of parameters."""
+    return jnp.asarray(sum(one @ other.T for one, other in zip(left, right, strict=True)))
+
+
+def gram(
+    apply: Apply, parameters: Any, first: jax.Array, second: jax.Array, *, block_bytes: int = _BLOCK_BYTES
+) -> npt.NDArray[Any]:
+    """The kernel Θ = J Jᵀ between two sets of samples, formed densely from blocks of rows of J.
+
+    Args:
+        apply: (parameters, inputs) -> outputs, (sample, class_index); those of a sample must not depend on
+            the other samples.  Compiled once for each function and shape.
+        parameters: any pytree of arrays, of one precision.
+        first: (sample, ...).
+        second: (sample, ...); where it is `first` itself, half of the work is left out.
+        block_bytes: of J that are held twice at a time, rounded to whole samples.
+
+    Returns:
+        (first.sample · class_index, second.sample · class_index), in units of output squared over parameter
+        squared.
+    """
+    classes = jax.eval_shape(apply, parameters, first[:1]).shape[1]
+    numbers = classes * sum(leaf.size for leaf in jax.tree.leaves(parameters))
+    size = max(1, block_bytes // (numbers * jax.tree.leaves(parameters)[0].dtype.itemsize))
+    found = np.empty((len(first) * classes, len(second) * classes), first.dtype)
+
+    def blocks(samples: jax.Array, start: int) -> Iterator[tuple[slice, list[jax.Array]]]:
+        for place in range(start, len(samples), size):
+            rows = _jacobian_rows(apply, parameters, samples[place : place + size])
+            yield slice(place * classes, (place + size) * classes), rows
+
+    with jax.default_matmul_precision("highest"):
+        for start, (here, left) in zip(range(0, len(first), size), blocks(first, 0), strict=True):
+            if second is first:
+                found[here, here] = _products(left, left)
+            for there, right in blocks(second, start + size if second is first else 0):
+                found[here, there] = _products(left, right)
+                if second is first:
+                    found[there, here] = found[here, there].T
+    return found
+
+
+def kernel_change(apply: Apply, before: Any, after: Any, inputs: jax.Array) -> float:
+    """‖Θ − Θ₀‖ / ‖Θ₀‖ in the Frobenius norm, with Θ over all samples and classes.
+
+    Args:
+        apply: see `gram`.
+        before: parameters of Θ₀, a pytree of arrays.
+        after: those of Θ.
+        inputs: (sample, ...).
+    """
+    start, end = (gram(apply, parameters, inputs, inputs) for parameters in (before, after))
+    return float(np.linalg.norm(end - start) / np.linalg.norm(start))
 
 
 def notebook_ntk_eigenvalues(

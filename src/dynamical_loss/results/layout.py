@@ -43,6 +43,16 @@ def phase_block(study: str, block: str) -> str:
     return f"phase/{study}/{block}.nc"
 
 
+def lazy(study: str) -> str:
+    """A grid of gradient flows, by its key under `lazy`."""
+    return f"lazy/{study}.nc"
+
+
+def lazy_block(study: str, block: str) -> str:
+    """A block of such a grid; `block` is `grid.LazyBlock.name`."""
+    return f"lazy/{study}/{block}.nc"
+
+
 def trajectory(run: str) -> str:
     """One run step by step; names of runs are made by `grid.trajectory_run` and `grid.threshold_run`."""
     return f"trajectory/{run}.nc"

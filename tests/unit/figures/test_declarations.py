@@ -86,6 +86,17 @@ FLOW_EVIDENCE = {
     "edge": ["runs/edge_static.nc", "runs/edge_dynamical.nc"],
     "residuals": ["runs/residual_static.nc", "runs/residual_dynamical.nc"],
 }
+LAZY = {"study": ["lazy/digits.nc"]}
+LAZY_FIGURES = {
+    "figL1_regimes": LAZY,
+    "figL2_ensembles": LAZY,
+    "figL3_kernel_change": LAZY,
+    "figL4_dynamics": LAZY,
+    "figL5_frozen_kernel": LAZY,
+}
+# What needs data that have to be installed is made where it is asked for.
+LAZY_ALONE = {"figL7_further_data": {"study": ["lazy/fashion.nc"]}}
+LAZY_EVIDENCE = {"lazy": ["lazy/digits.nc"]}
 # Fig. S6 to S10, F7 and F8 belong to studies of their own.
 OWN = {
     "figS6_ingredients",
@@ -96,7 +107,7 @@ OWN = {
     "figF7_learning_rates",
     "figF8_power_and_cap",
 }
-SHOWN = FIGURES.keys() - OWN
+SHOWN = FIGURES.keys() - OWN - LAZY_ALONE.keys()
 IMAGE_EVIDENCE = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
@@ -129,8 +140,11 @@ def test_figures_show_these_files():
     assert registry.shown(CONFIG, "images") == IMAGE_FIGURES
     assert registry.shown(CONFIG, "protocols") == PROTOCOL_FIGURES
     assert registry.shown(CONFIG, "flow") == FLOW_FIGURES
-    assert registry.shown(CONFIG) == SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES | FLOW_FIGURES
+    assert registry.shown(CONFIG, "lazy") == LAZY_FIGURES | LAZY_ALONE
+    everywhere = SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES | FLOW_FIGURES | LAZY_FIGURES
+    assert registry.shown(CONFIG) == everywhere
     assert registry.shown(CONFIG).keys() == SHOWN
+    assert registry.all_shown(CONFIG) == everywhere | LAZY_ALONE
 
 
 def test_figures_show_as_many_seeds_as_there_are():
@@ -144,6 +158,7 @@ def test_figures_show_as_many_seeds_as_there_are():
         **IMAGE_FIGURES,
         **PROTOCOL_FIGURES,
         **FLOW_FIGURES,
+        **LAZY_FIGURES,
         "fig5_threshold_scaling": {
             "threshold": ["threshold/scaling.nc"],
             "static_narrow": ["spectrum/static_w100_seed0.nc"],
@@ -157,7 +172,8 @@ def test_claims_look_at_these_files():
     assert registry.evidence(CONFIG, "spiral") == SPIRAL_EVIDENCE
     assert registry.evidence(CONFIG, "images") == IMAGE_EVIDENCE
     assert registry.evidence(CONFIG, "flow") == FLOW_EVIDENCE
-    assert registry.evidence(CONFIG) == SPIRAL_EVIDENCE | IMAGE_EVIDENCE | FLOW_EVIDENCE
+    assert registry.evidence(CONFIG, "lazy") == LAZY_EVIDENCE | {"lazy_further": ["lazy/fashion.nc"]}
+    assert registry.evidence(CONFIG) == SPIRAL_EVIDENCE | IMAGE_EVIDENCE | FLOW_EVIDENCE | LAZY_EVIDENCE
 
 
 def test_every_role_that_a_claim_looks_at_is_given_and_no_other():
@@ -196,6 +212,7 @@ def test_files_are_of_the_stage_that_makes_them():
         "protocols.nc": "evaluate_protocols",
         "flow": "trace_known_losses",
         "flows": "trace_flow",
+        "lazy": "aggregate_lazy",
     }
     for figure in FIGURES.values():
         for role in (*figure.inputs.values(), *figure.evidence.values()):

@@ -38,7 +38,10 @@ class MLPSettings(ModelSettings):
     kind: Literal["mlp"] = Field("mlp", description="kind of network")
     width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
     depth: Count = Field(1, description="hidden layers; the paper has 1")
-    activation: Literal["relu", "tanh"] = Field("relu", description="of hidden units; relu is the paper's")
+    activation: Literal["relu", "tanh", "softplus"] = Field(
+        "relu",
+        description="of hidden units; relu is the paper's; softplus that of arXiv 1906.08034",
+    )
     initialisation: Preset = Field(
         "lecun",
         description="how it starts, see docs/choices.md; lecun: the paper's era and its original notebook",

@@ -1,0 +1,87 @@
+# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
+"""Fig. L2: variance over initial seeds, and what averaging over them gains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dynamical_loss.config.figures import Configuration
+from dynamical_loss.figures import lazy_panels, style
+from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.deferred import plt
+from dynamical_loss.results import layout
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def _files(config: Configuration) -> list[str]:
+    study = config.figures.lazy
+    return [layout.lazy(study)] if study is not None and config.lazy[study].seeds > 1 else []
+
+
+DECLARATION = Declaration(
+    part="lazy",
+    inputs={"study": Role("aggregate_lazy", _files)},
+    settings={"lazy": lazy_panels.GRID},
+)
+
+_REGIMES = (lazy_panels.FEATURE, lazy_panels.LAZY)
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """Variance of F against h (a) and h·Var against √h·α (b); errors of one and of the mean (c, d).
+
+    As arXiv 1906.08034, Fig. 4. The dashed line in (a) is 1/h.
+
+    Args:
+        inputs: role ``study``, one grid of gradient flows with two initial seeds or more.
+        options: none are known.
+
+    Returns:
+        A figure as wide as the page.
+    """
+    grid = lazy_panels.study(inputs)
+    figure, axes = plt.subplots(1, 4, figsize=(style.PAGE, 2.3))
+    ends = lazy_panels.ends(grid)
+    _against_width(axes[0], grid, ends)
+    lazy_panels.curves(axes[1], grid, "output_variance", factor=float)
+    lazy_panels.log_axes(axes[1], lazy_panels.SCALE, r"$h\,\mathrm{Var}\,F$")
+    axes[1].legend()
+    for axis, scale, regime in zip(axes[2:], ends, _REGIMES, strict=True):
+        widths = grid["width"].values.astype(float)
+        for colour, name, words in (
+            (style.CLASS_COLOURS[0], "test_error", "one network"),
+            (style.CLASS_COLOURS[1], "ensemble_error", "mean of networks"),
+        ):
+            mean, half = lazy_panels.over_runs(grid[name].sel(scale=scale))
+            lazy_panels.band(axis, widths, mean, half, colour, words)
+        lazy_panels.log_axes(axis, "width $h$", "test error", logarithmic_y=False)
+        _widths(axis, widths)
+        axis.set_title(f"{regime}, $s={scale:g}$", loc="right")
+    axes[2].sharey(axes[3])
+    axes[2].legend()
+    style.panel_letters(axes)
+    lazy_panels.header(figure, grid)
+    return figure
+
+
+def _against_width(axis: Axes, grid: xr.Dataset, ends: tuple[float, float]) -> None:
+    widths = grid["width"].values.astype(float)
+    for colour, scale, regime in zip(style.CLASS_COLOURS, ends, _REGIMES, strict=False):
+        mean, half = lazy_panels.over_runs(grid["output_variance"].sel(scale=scale))
+        lazy_panels.band(axis, widths, mean, half, colour, f"{regime}, $s={scale:g}$")
+        line = mean[0] * widths[0] / widths
+        axis.plot(widths, line, linestyle="--", color=style.THEORY_COLOUR, linewidth=0.8, zorder=1)
+    lazy_panels.log_axes(axis, "width $h$", r"$\mathrm{Var}\,F$")
+    _widths(axis, widths)
+    axis.legend()
+
+
+def _widths(axis: Axes, widths: np.ndarray) -> None:
+    axis.set_xticks(widths, [f"{width:.0f}" for width in widths])
+    axis.minorticks_off()

@@ -1,0 +1,185 @@
+"""Panels that the figures of feature and lazy training share (arXiv 1906.08034)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.config.figures import Setting
+from dynamical_loss.errors import UserError
+from dynamical_loss.figures import style
+from dynamical_loss.figures.declaration import Inputs, Role
+from dynamical_loss.figures.deferred import sns
+from dynamical_loss.notation import exact
+from dynamical_loss.results import layout, recorded
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+Floats = npt.NDArray[np.float64]
+
+SCALE = r"scale $s=\sqrt{h}\,\alpha$"
+FEATURE, LAZY = "feature", "lazy"
+
+GRID = Setting(
+    str | None,
+    None,
+    "Fig. L1 to L5: a key of `lazy`; null: no such figures",
+    names="lazy",
+)
+"""The key of the study that most figures show."""
+
+STUDY = Role(
+    "aggregate_lazy",
+    lambda config: [] if config.figures.lazy is None else [layout.lazy(config.figures.lazy)],
+)
+"""That study."""
+
+
+def study(inputs: Inputs) -> xr.Dataset:
+    """The one file of role ``study``, scales ascending."""
+    return inputs["study"][0].sortby("scale").sortby("width")
+
+
+def exponents(grid: xr.Dataset) -> tuple[float, float]:
+    """A = 2L/(L + 1) and b = 1/(L + 1) of L hidden layers, which theory gives the feature regime."""
+    depth = int(recorded.settings_of(grid)["depth"])
+    return 2 * depth / (depth + 1), 1 / (depth + 1)
+
+
+def title(grid: xr.Dataset) -> str:
+    """What was trained, on what, how often, and how many flows did not come to their end."""
+    settings = recorded.settings_of(grid)
+    layers = settings["depth"]
+    runs = grid["converged"].values
+    lost = int(runs.size - np.nansum(runs))
+    units = {"softplus": "Softplus", "relu": "ReLU"}[settings["activation"]]
+    return "; ".join(
+        (
+            f"{layers} hidden layers, {units}",
+            str(grid.attrs.get("dataset_description", "")),
+            f"{grid.sizes['seed']} initial seeds × {grid.sizes['data_seed']} splits",
+            f"{lost} of {runs.size} flows did not converge" if lost else f"all {runs.size} flows converged",
+        )
+    )
+
+
+def header(figure: Any, grid: xr.Dataset) -> None:
+    """Write `title` above a figure."""
+    style.header(figure, f"Feature and lazy training\n{title(grid)}")
+
+
+def colours(count: int) -> list[Any]:
+    """Of so many widths, light to dark."""
+    return list(sns.color_palette("viridis_r", count + 1))[1:]
+
+
+def over_runs(values: xr.DataArray) -> tuple[Floats, Floats]:
+    """Mean over splits and seeds, and half its 95 % interval, from the means of the splits.
+
+    With one split the seeds are what is resampled.
+
+    Args:
+        values: over (…, data_seed) and maybe (seed).
+
+    Returns:
+        both over the other dimensions.
+    """
+    resampled = "data_seed" if values.sizes["data_seed"] > 1 or "seed" not in values.dims else "seed"
+    others = [name for name in ("data_seed", "seed") if name in values.dims and name != resampled]
+    kept = values.mean(others).transpose(..., resampled)
+    return student_interval(kept.values)
+
+
+def curves(axis: Axes, grid: xr.Dataset, name: str, factor: Any = None, against: str = "scale") -> None:
+    """A variable against the scale, one line a width, with 95 % intervals.
+
+    Args:
+        axis: to draw on.
+        grid: the study.
+        name: of the variable.
+        factor: of a width, what its values are multiplied with; None for 1.
+        against: ``scale`` or ``alpha``.
+    """
+    widths = grid["width"].values
+    for colour, width in zip(colours(len(widths)), widths, strict=True):
+        mean, half = over_runs(grid[name].sel(width=width))
+        x = grid["scale"].values / (1.0 if against == "scale" else np.sqrt(width))
+        times = 1.0 if factor is None else factor(width)
+        band(axis, x, times * mean, times * half, colour, f"$h={width}$")
+
+
+def band(axis: Axes, x: Floats, mean: Floats, half: Floats, colour: Any, label: str, **look: Any) -> None:
+    """A line with dots and its 95 % interval as a band, which a logarithmic axis cuts at nothing below."""
+    axis.plot(x, mean, marker="o", markersize=2.2, color=colour, label=label, **look)
+    known = np.nan_to_num(half)
+    low = np.where(mean - known > 0, mean - known, 0.5 * np.abs(mean))
+    axis.fill_between(x, low, mean + known, color=colour, alpha=0.18, linewidth=0)
+
+
+def power_line(axis: Axes, span: Sequence[float], at: tuple[float, float], exponent: float) -> None:
+    """A straight line of a power law through a point, on logarithmic axes, with its exponent.
+
+    Args:
+        axis: to draw on.
+        span: of x.
+        at: the point.
+        exponent: of the power law.
+    """
+    x = np.array(span, dtype=np.float64)
+    y = at[1] * (x / at[0]) ** exponent
+    axis.plot(x, y, color=style.THEORY_COLOUR, linewidth=0.8, linestyle="--", zorder=1)
+    middle = float(np.sqrt(x[0] * x[-1]))
+    axis.annotate(
+        f"$s^{{{exponent:.2g}}}$" if exponent not in (1.0, -1.0) else f"$s^{{{exponent:.0f}}}$",
+        (middle, at[1] * (middle / at[0]) ** exponent),
+        (3, 3),
+        textcoords="offset points",
+        color=style.THEORY_COLOUR,
+    )
+
+
+def power_lines(axis: Axes, grid: xr.Dataset, name: str, feature: float, factor: float = 1.0) -> None:
+    """The power laws of theory beside a variable: in the feature regime, and −1 in the lazy one.
+
+    They are drawn a little above the widest network's values, in whose middle they are anchored.
+    """
+    scales = grid["scale"].values
+    mean, _ = over_runs(grid[name].isel(width=-1))
+    for inside, exponent in ((scales <= 1.0, feature), (scales >= 100.0, -1.0)):
+        if inside.sum() > 1:
+            x, y = scales[inside], 2.0 * factor * mean[inside]
+            middle = len(x) // 2
+            power_line(axis, (x[0], x[-1]), (float(x[middle]), float(y[middle])), exponent)
+
+
+def log_axes(axis: Axes, x: str, y: str, *, logarithmic_y: bool = True) -> None:
+    """Name the axes, the first one logarithmic."""
+    axis.set_xscale("log")
+    if logarithmic_y:
+        axis.set_yscale("log")
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+
+
+def nearest(grid: xr.Dataset, scale: float) -> float:
+    """The study's scale next to one, on a logarithmic axis."""
+    scales = grid["scale"].values
+    return float(scales[np.argmin(np.abs(np.log(scales / scale)))])
+
+
+def ends(grid: xr.Dataset) -> tuple[float, float]:
+    """Scales deep in the feature and in the lazy regime, 0.01 and 1000 or those next to them.
+
+    Raises:
+        UserError: if both are one.
+    """
+    feature, lazy = nearest(grid, 0.01), nearest(grid, 1000.0)
+    if feature >= lazy:
+        raise UserError(f"a study with the scale {exact(lazy)} alone has no two regimes; give it more")
+    return feature, lazy

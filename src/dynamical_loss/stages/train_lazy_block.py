@@ -1,0 +1,357 @@
+"""Follow networks of one width by gradient flow, at several scales of their output (Fig. L1 to L5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from dynamical_loss.config import code
+from dynamical_loss.config.lazy import LazySettings
+from dynamical_loss.datasets import loading
+from dynamical_loss.errors import UserError
+from dynamical_loss.grid import LazyBlock
+from dynamical_loss.models.network import Apply, Parameters, apply_function, initial_parameters
+from dynamical_loss.probes.ntk import gram, kernel_change
+from dynamical_loss.progress import report
+from dynamical_loss.results import netcdf
+from dynamical_loss.results.record import Inputs, Provenance
+from dynamical_loss.training import margin_flow
+from dynamical_loss.training.checkpoint import FileCheckpoint
+from dynamical_loss.training.gradient_flow import Flow, State, Tolerance
+from dynamical_loss.training.margin_flow import KernelConstants, NetworkConstants, Samples, Tilt
+
+Array = npt.NDArray[Any]
+
+_FIRST_STEP = 1.0  # where it is too long, rejections shorten it tenfold each
+_STRETCH = 1000  # evaluations between two looks from outside …
+_STRETCH_OPERATIONS = 2e11  # … or fewer, where they take longer than about ten seconds
+_OUTPUTS = 4000  # test samples at a time
+_FIGURE = "arXiv 1906.08034"
+
+
+class _Quantity(NamedTuple):
+    """What is found of every flow: words, dimensions behind (scale, seed), and the paper's place for it."""
+
+    words: str
+    dimensions: tuple[str, ...]
+    reference: str
+    units: str = "1"
+
+
+_OF_RUNS = {
+    "test_error": _Quantity("fraction of test samples with F y ≤ 0", (), "Fig. 3"),
+    "output": _Quantity("prediction F on the test samples at the end", ("test_sample",), "Eq. 15, 16"),
+    "kernel_change": _Quantity("‖Θ(T) − Θ(0)‖/‖Θ(0)‖, on test samples", (), "Fig. 5a"),
+    "weight_change": _Quantity("‖w − w₀‖/‖w₀‖ of all parameters", (), "Eq. 29, Fig. 9"),
+    "layer_change": _Quantity("the same of each layer's kernel", ("layer",), "Fig. 9"),
+    "half_time": _Quantity("time at which α²𝓛 falls below 1/2", (), "Fig. 5c", "time"),
+    "end_time": _Quantity("time at the end of the flow", (), "Fig. 5b", "time"),
+    "steps": _Quantity("accepted steps", (), "Eq. 8, 9"),
+    "evaluations": _Quantity("evaluations of the gradient", (), "Eq. 8, 9"),
+    "converged": _Quantity("1 if the flow came to its end within max_steps", (), "section 2"),
+    "margin": _Quantity("smallest margin F y of a training sample at the end", (), "section 2"),
+    "loss": _Quantity("α²𝓛 at the end", (), "Eq. 3"),
+    "record_time": _Quantity("time along the flow", ("record",), "Fig. 5b", "time"),
+    "record_loss": _Quantity("α²𝓛 along the flow", ("record",), "Fig. 5b"),
+    "record_output": _Quantity("root mean square of F along the flow, training", ("record",), "Fig. 10a"),
+}
+_OF_TILT = {
+    "static_error": _Quantity("test error of the same flow without a tilt", (), "Fig. 3"),
+    "static_distance": _Quantity(
+        "distance of F from that of the same flow without a tilt over the length of the latter, test",
+        (),
+        "Fig. L6",
+    ),
+}
+_OF_FROZEN = {
+    "frozen_end_error": _Quantity(
+        "test error of the kernel of the end of training, frozen", (), "Fig. 8, App. A"
+    ),
+    "frozen_start_error": _Quantity(
+        "test error of the kernel of the start, frozen; it does not depend on the scale", (), "Fig. 8, App. A"
+    ),
+    "frozen_start_distance": _Quantity(
+        "distance of F from that of the frozen kernel of the start over the length of the latter, test", (),
+        "Fig. 3b",
+    ),
+    "frozen_converged": _Quantity("1 if both frozen kernels' flows came to their ends", (), "App. A"),
+}  # fmt: skip
+
+
+class _Programs(NamedTuple):
+    """What is compiled once for all flows of a block."""
+
+    apply: Apply
+    static: Flow
+    network: Flow
+    kernel: Flow
+    outputs: Callable[[Parameters, jax.Array], Array]
+
+
+class _Frozen(NamedTuple):
+    """What the flow of a frozen kernel came to: F on the test samples, and whether it came to its end."""
+
+    prediction: Array
+    done: bool
+
+
+def run(
+    settings: LazySettings, block: LazyBlock, dataset: Path, output: Path, checkpoint_seconds: float
+) -> None:
+    """Follow each scale and seed of a block to its end and write what came of it.
+
+    Args:
+        settings: what all flows share.
+        block: width, scales and initial seeds.
+        dataset: file made by prepare-dataset, of the block's split.
+        output: the file to write.
+        checkpoint_seconds: least time between two writes of unfinished work.
+
+    Raises:
+        Interrupted: if the process was asked to stop; what was done is kept.
+        UserError: if the dataset cannot be read or has not two classes, or if rounding would decide.
+    """
+    inputs = Inputs()
+    data = loading.load(dataset, inputs)
+    try:
+        settings.require_possible(data.shape)
+        for scale in block.scales:
+            settings.require_resolved(block.width, scale)
+    except ValueError as error:
+        raise UserError(f"--settings: {error}") from None
+    record = Provenance(
+        code.flowing(),
+        {**settings.model_dump(), "block": block.name},
+        block.seeds,
+        settings.precision,
+        inputs,
+    )
+    checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
+    with jax.enable_x64(True), checkpoint.watch(), report(f"flowing {block.name}") as progress:
+        found = _Block(settings, block, data, checkpoint, progress).results()
+        variables = netcdf.Variables()
+        place = f"{_FIGURE}, Fig. 3"
+        variables.add("scale", ("scale",), block.scales, "√h·α, scale of the output", reference=place)
+        variables.add("seed", ("seed",), block.seeds, "initial random seed", reference=place)
+        for name, what in (_OF_RUNS | _OF_TILT | _OF_FROZEN).items():
+            if name in found:
+                dimensions = ("scale", "seed", *what.dimensions)
+                reference = f"{_FIGURE}, {what.reference}"
+                variables.add(
+                    name, dimensions, found[name], what.words, units=what.units, reference=reference
+                )
+        labels = _signs(data.validation_labels)
+        variables.add("test_label", ("test_sample",), labels, "labels of the test samples", reference=place)
+        attributes = {**data.attributes, "width": block.width, "data_seed": block.data_seed}
+        record.write(variables.dataset().assign_attrs(attributes), output)
+        checkpoint.remove()
+
+
+def _signs(labels: Array) -> Array:
+    """Classes 0 and 1 as −1.0 and 1.0."""
+    return 2.0 * labels.astype(np.float64) - 1.0
+
+
+class _Block:
+    """The flows of a block, one after the other, and what is found of them."""
+
+    def __init__(
+        self,
+        settings: LazySettings,
+        block: LazyBlock,
+        data: loading.Data,
+        checkpoint: FileCheckpoint,
+        progress: Callable[[float], None],
+    ) -> None:
+        self.settings, self.block, self.checkpoint, self.progress = settings, block, checkpoint, progress
+        real = np.dtype(settings.precision)
+        self.train = Samples(
+            jnp.asarray(data.train_inputs, real), jnp.asarray(_signs(data.train_labels), real)
+        )
+        self.test = jnp.asarray(data.validation_inputs, real)
+        self.test_labels = _signs(data.validation_labels)
+        model = settings.model(block.width).build(1)
+        self.start = initial_parameters(model, data.train_inputs.shape[1:], list(block.seeds))
+        self.programs = _programs(settings, apply_function(model), self.train.labels)
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.start)) // len(block.seeds)
+        operations = 6.0 * count * len(data.train_inputs)
+        self.stretch = int(np.clip(_STRETCH_OPERATIONS / operations, 1, _STRETCH))
+        self.found: dict[str, Array] = {}
+        self.frozen: dict[int, _Frozen] = {}
+
+    def results(self) -> dict[str, Array]:
+        """What is found of all flows, by name, each with the axes (scale, seed, …)."""
+        kept = self.checkpoint.restore()
+        unfinished: Mapping[str, Array] | None = None
+        done = 0
+        if kept is not None:
+            done = int(kept["done"])
+            self.found = {
+                name.removeprefix("found_"): np.array(values)
+                for name, values in kept.items()
+                if name.startswith("found_")
+            }
+            unfinished = kept if "state_0" in kept else None
+        cells = [
+            (seed, scale) for seed in range(len(self.block.seeds)) for scale in range(len(self.block.scales))
+        ]
+        for number, (seed, scale) in enumerate(cells):
+            if number < done:
+                continue
+            for name, value in self._one(seed, scale, number, unfinished).items():
+                self._keep(name, value, (scale, seed))
+            unfinished = None
+            self.progress((number + 1) / len(cells))
+        used = int(np.isfinite(self.found["record_time"]).sum(axis=-1).max())
+        for name in [name for name in self.found if name.startswith("record_")]:
+            self.found[name] = self.found[name][..., : max(used, 1)]
+        return self.found
+
+    def _keep(self, name: str, value: Any, place: tuple[int, int]) -> None:
+        value = np.asarray(value, np.float64)
+        shape = (len(self.block.scales), len(self.block.seeds), *value.shape)
+        self.found.setdefault(name, np.full(shape, np.nan))[place] = value
+
+    def _one(
+        self, seed: int, scale: int, number: int, unfinished: Mapping[str, Array] | None
+    ) -> dict[str, Any]:
+        """What is found of one flow, and of the frozen kernels that belong to it."""
+        real = np.dtype(self.settings.precision)
+        start = self._start(seed)
+        alpha = self.block.scales[scale] / np.sqrt(self.block.width)
+        outputs = self.programs.outputs
+        constants = NetworkConstants(
+            self.train,
+            jnp.asarray(alpha, real),
+            margin_flow.outputs_of(self.programs.apply, start, self.train.inputs),
+        )
+        static = None
+        if self.settings.tilt is not None:
+            static = self._followed(self.programs.static, constants, start, number, None)
+            period = self.settings.tilt.period * static.half_time
+            constants = constants._replace(tilt=Tilt(period, self.settings.tilt.amplitude))
+        state = self._followed(self.programs.network, constants, start, number, unfinished)
+        end = state.position
+        prediction = alpha * (outputs(end, self.test) - outputs(start, self.test))
+        part = self.test[: self.settings.kernel_samples]
+        layers = [_relative(end[layer]["kernel"], start[layer]["kernel"]) for layer in start]
+        found = {
+            "test_error": self._error(prediction),
+            "output": prediction,
+            "kernel_change": kernel_change(self.programs.apply, start, end, part),
+            "weight_change": _relative(_flat(end), _flat(start)),
+            "layer_change": layers,
+            "half_time": state.half_time,
+            "end_time": state.time,
+            "steps": state.steps,
+            "evaluations": state.trials,
+            "converged": state.done,
+            "margin": jnp.min(state.outputs * self.train.labels),
+            "loss": state.loss,
+            "record_time": state.record_time,
+            "record_loss": state.record_loss,
+            "record_output": state.record_output,
+        }
+        if static is not None:
+            untilted = alpha * (outputs(static.position, self.test) - outputs(start, self.test))
+            found["static_error"] = self._error(untilted)
+            found["static_distance"] = _relative(prediction, untilted)
+            found["converged"] = state.done & static.done
+        return found | (self._frozen(seed, end, prediction) if self.settings.frozen else {})
+
+    def _followed(
+        self,
+        flow: Flow,
+        constants: NetworkConstants,
+        start: Parameters,
+        number: int,
+        unfinished: Mapping[str, Array] | None,
+    ) -> State:
+        """A flow at its end or after as many evaluations as are allowed; it is kept now and then.
+
+        A flow that only serves as the measure of another is done again where work goes on.
+        """
+        state = flow.begin(constants, start, _FIRST_STEP)
+        if unfinished is not None:
+            state = margin_flow.state_from_arrays(state, unfinished)
+        keeps_state = flow is self.programs.network
+        most = self.settings.max_steps
+        while not bool(state.done) and int(state.trials) < most:
+            state = flow.advance(constants, state, min(int(state.trials) + self.stretch, most))
+
+            def kept(here: State = state) -> dict[str, Array]:
+                arrays = margin_flow.states_as_arrays(here) if keeps_state else {}
+                return {
+                    "done": np.array(number),
+                    **{f"found_{name}": values for name, values in self.found.items()},
+                    **{name: np.asarray(values) for name, values in arrays.items()},
+                }
+
+            self.checkpoint.offer(kept)
+        return state
+
+    def _frozen(self, seed: int, end: Parameters, prediction: Array) -> dict[str, Any]:
+        """Test errors of the kernels of both ends, each frozen and trained with; see `margin_flow`."""
+        first, last = self._of_start(seed), self._of_kernel(end)
+        return {
+            "frozen_start_error": self._error(first.prediction),
+            "frozen_end_error": self._error(last.prediction),
+            "frozen_start_distance": _relative(prediction, first.prediction),
+            "frozen_converged": first.done and last.done,
+        }
+
+    def _of_start(self, seed: int) -> _Frozen:
+        """That of the kernel of the start, which does not depend on the scale: made once a seed."""
+        if seed not in self.frozen:
+            self.frozen = {seed: self._of_kernel(self._start(seed))}
+        return self.frozen[seed]
+
+    def _of_kernel(self, parameters: Parameters) -> _Frozen:
+        apply, samples = self.programs.apply, self.train
+        kernel = gram(apply, parameters, samples.inputs, samples.inputs)
+        constants = KernelConstants(jnp.asarray(kernel), samples.labels)
+        state = self.programs.kernel.begin(constants, jnp.zeros_like(samples.labels), _FIRST_STEP)
+        state = self.programs.kernel.advance(constants, state, self.settings.max_steps)
+        across = gram(apply, parameters, self.test, samples.inputs)
+        return _Frozen(np.asarray(across @ state.position), bool(state.done))
+
+    def _start(self, seed: int) -> Parameters:
+        real = np.dtype(self.settings.precision)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[seed], real), self.start)
+
+    def _error(self, prediction: Array) -> float:
+        return float(np.mean(np.asarray(prediction) * self.test_labels <= 0))
+
+
+def _programs(settings: LazySettings, apply: Apply, labels: jax.Array) -> _Programs:
+    tolerance = Tolerance(settings.velocity_tolerance, settings.output_tolerance)
+    common = (labels, settings.loss, tolerance, settings.closeness)
+    static = margin_flow.network_flow(apply, *common)
+    some = jax.jit(lambda parameters, inputs: margin_flow.outputs_of(apply, parameters, inputs))
+
+    def outputs(parameters: Parameters, inputs: jax.Array) -> Array:
+        parts = range(0, len(inputs), _OUTPUTS)
+        return np.concatenate([np.asarray(some(parameters, inputs[at : at + _OUTPUTS])) for at in parts])
+
+    return _Programs(
+        apply,
+        static,
+        margin_flow.network_flow(apply, *common, is_tilted=True) if settings.tilt is not None else static,
+        margin_flow.kernel_flow(*common),
+        outputs,
+    )
+
+
+def _flat(parameters: Parameters) -> jax.Array:
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(parameters)])
+
+
+def _relative(after: Any, before: Any) -> float:
+    """‖after − before‖/‖before‖."""
+    return float(jnp.linalg.norm(jnp.ravel(after - before)) / jnp.linalg.norm(jnp.ravel(before)))
