@@ -36,6 +36,7 @@ _OF_TRAINING = (
     DATASET_SETTINGS,
     "model",
     "loss",
+    "output_scale",
     "optimiser",
     "batch_size",
     "learning_rate",

@@ -57,6 +57,8 @@ class FlowStudy(Settings):
             )
         if key := run.changes_rate:
             raise ValueError(f"{where} has a {key}, and a flow one learning rate; name another run")
+        if run.output_scale is not None:
+            raise ValueError(f"{where} has an output_scale, and a flow follows f itself; name another run")
         if run.record_every != 1:
             raise ValueError(f"{where} lacks Γ at some steps; set its record_every to 1, or name another run")
         if run.model.kind != "mlp":

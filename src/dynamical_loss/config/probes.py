@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from dynamical_loss.settings import Count, Seed, Settings
 
+_OF_OUTPUT = ("alignment", "residual", "small_steps", "batches", "optimiser")
+"""Probes that know no scaled output."""
+
 
 class LanczosSettings(Settings):
     """How many eigenvalues are wanted, and of how many Lanczos steps."""
@@ -114,6 +117,7 @@ class ProbedRun(NamedTuple):
         remembers: whether what the optimiser remembers is known at the snapshots.
         descends: whether a step is −η times the gradient over all samples, which are looked at.
         changes_rate: the key by which η changes from step to step; None if it does not.
+        scaled: whether the prediction is α(f − f₀) and not the network's output f.
         squared_error: whether the loss is the squared error.
         record_every: steps between records of Γ.
         snapshots: whether there is one at a step.
@@ -127,6 +131,7 @@ class ProbedRun(NamedTuple):
     remembers: bool
     descends: bool
     changes_rate: str | None
+    scaled: bool
     squared_error: bool
     record_every: int
     snapshots: Callable[[int], bool]
@@ -213,6 +218,11 @@ class ProbeSettings(Settings):
                 )
         if self.small_steps is not None:
             self._require_descent(self.small_steps, run)
+        for name in _OF_OUTPUT if run.scaled else ():
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name}: no probe of a scaled output, and the run has an output_scale; leave it out"
+                )
 
     @staticmethod
     def _require_descent(wanted: SmallStepSettings, run: ProbedRun) -> None:

@@ -173,6 +173,16 @@ class TrainingSettings(Settings):
     dataset: str = Field("spiral", description="a key of `datasets`")
     model: AnyModel = Field(DEFAULT_MODEL, description=f"the network, of the kind {NAMES}")
     loss: LossSettings = Field(LossSettings(), description="the dynamical loss")
+    output_scale: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="α: the prediction is α(f − f₀), with f₀ the network's output at the start, and the loss "
+        "is divided by α²; null: f itself",
+    )
+    kernel_samples: Count = Field(
+        300,
+        description="of a study with output_scale: training samples, the first, of whose kernel the change "
+        "along the run is kept",
+    )
     optimiser: OptimiserSettings = Field(OptimiserSettings(), description="optimiser, from optax")
     precision: Literal["float32", "float64"] = Field(
         "float32", description="floating-point precision of training"
@@ -245,6 +255,22 @@ class TrainingSettings(Settings):
             raise ValueError(
                 "learning_rate_rule.steps_of: steps are replayed where each takes all samples; leave "
                 "batch_size out, or take own_run"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_scaled(self) -> Self:
+        if self.output_scale is None:
+            return self
+        if self.learning_rate_rule.adjusts:
+            raise ValueError(
+                "output_scale: dal follows the curvature of the network's own output; take a constant "
+                "learning_rate_rule, or null"
+            )
+        if self.model.has_state:
+            raise ValueError(
+                f"output_scale: a {self.model.kind} has statistics, those of batch norm, that change along "
+                "the run; take another kind of network, or null"
             )
         return self
 
@@ -631,6 +657,7 @@ class TrajectorySettings(TrainingSettings):
             remembers=remembers,
             descends=self.is_gradient_descent and samples == shape.train_samples,
             changes_rate=self.changes_rate,
+            scaled=self.output_scale is not None,
             squared_error=self.loss.kind == "mse",
             record_every=self.record_every,
             snapshots=self.snapshots.has,

@@ -43,9 +43,19 @@ ANSWERS = {f"{DATASET_SETTINGS}.labels": "class", f"{DATASET_SETTINGS}.split": "
 
 RULE = "learning_rate_rule.kind"
 
+SCALE = "output_scale"
+
 ACTIVATION = "model.activation"
 
-LATER = {**LOSS_PARTS, WEIGHT_DECAY: 0.0, RULE: "constant", ACTIVATION: "relu", REDUCTION: 1, **ANSWERS}
+LATER = {
+    **LOSS_PARTS,
+    WEIGHT_DECAY: 0.0,
+    RULE: "constant",
+    SCALE: None,
+    ACTIVATION: "relu",
+    REDUCTION: 1,
+    **ANSWERS,
+}
 """Keys that came later: whatever was made before them has the paper's value."""
 
 
@@ -53,7 +63,7 @@ def _as_before(sort: Sort, *keys: str) -> Protocol:
     return tuple(Rule((key,), sort, LATER[key], before=LATER[key]) for key in keys)
 
 
-_PARTS = _as_before(Sort.PROTOCOL, *LOSS_PARTS, WEIGHT_DECAY, RULE)
+_PARTS = _as_before(Sort.PROTOCOL, *LOSS_PARTS, WEIGHT_DECAY, RULE, SCALE)
 
 
 def _dataset(name: str) -> Rule:

@@ -50,7 +50,8 @@ def run(
     count = sum(leaf[0].size for leaf in jax.tree.leaves(parameters))
     leader = problems.leaders(settings, data, [seed])
     rates, amplitudes = [settings.learning_rate], [settings.amplitude]
-    runs = Runs(parameters, [settings.period], amplitudes, rates, [end], [seed], leader)
+    scale = problems.output_scales(settings, 1)
+    runs = Runs(parameters, [settings.period], amplitudes, rates, [end], [seed], leader, scale)
     windows = [(w.start, w.stop, w.every) for w in settings.snapshots.windows]
     schedule = Schedule.regular(settings.steps, settings.record_every, settings.snapshots.every, windows)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)

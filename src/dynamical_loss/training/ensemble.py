@@ -76,7 +76,7 @@ def train_ensemble(
         ValueError: if the schedule is empty, starts before 0, or snapshots are not among the records, the
             last of them at its end; if ``fused`` is asked for where it does not apply; if a batch is larger
             than the training set, or batches are asked for without seeds of their order; if steps are to be
-            replayed and there is no run to take them from.
+            replayed and there is no run to take them from; if the output is scaled where that is not covered.
     """
     steps = np.asarray(schedule.record_steps)
     if steps.size == 0 or steps[0] < 0 or not set(schedule.snapshot_steps) <= set(steps.tolist()):
@@ -91,6 +91,11 @@ def train_ensemble(
     replayed = problem.step_size is not None and problem.step_size.replayed
     if replayed != (runs.leader is not None):
         raise ValueError("steps are replayed from leaders, and there are leaders for nothing else")
+    if runs.output_scale is not None:
+        if problem.step_size is not None or problem.network.statistics:
+            raise ValueError("outputs are scaled for networks without state at learning rates that are given")
+        if steps[0] != 0:
+            raise ValueError("outputs are scaled relative to those at step 0, which must be recorded")
     if engine == "fused" and (problem.perceptron is None or jax.default_backend() != "cpu"):
         raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
     if batching == "auto":
@@ -105,6 +110,7 @@ def train_ensemble(
         oscillation_end=np.asarray(runs.oscillation_end, np.int32),
         seed=np.zeros(len(runs.period), np.uint32) if runs.seed is None else np.asarray(runs.seed, np.uint32),
         leader=jax.tree.map(lambda leaf: np.asarray(leaf, dtype), runs.leader),
+        output_scale=None if runs.output_scale is None else np.asarray(runs.output_scale, dtype),
     )
     # An accelerator would take products at lower precision; a network that is to says so itself.
     with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
@@ -112,7 +118,7 @@ def train_ensemble(
             # Each engine is imported where it is wanted, and no job depends on the one that it does not use.
             from dynamical_loss.training import fused
 
-            chosen = fused.program(problem, schedule, precision)
+            chosen = fused.program(problem, ensemble, schedule, precision)
         else:
             from dynamical_loss.training import xla
 

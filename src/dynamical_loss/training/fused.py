@@ -37,10 +37,11 @@ def _weights_along(
     return jax.vmap(lambda step: weights_at(step, run, classes, oscillation))(steps)
 
 
-def program(problem: Problem, schedule: Schedule, precision: Precision) -> Program:
+def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precision) -> Program:
     """One run after the other in the fused loop."""
     perceptron, rule, dtype = problem.perceptron, problem.step_size, np.dtype(precision)
     assert perceptron is not None
+    scaled = runs.output_scale is not None
 
     def loop_with(rule: DriftAdjusted | None) -> fused_loop.Loop:
         return fused_loop.Loop(
@@ -51,6 +52,7 @@ def program(problem: Problem, schedule: Schedule, precision: Precision) -> Progr
             network=perceptron,
             precision=precision,
             rule=rule,
+            scaled=scaled,
         )
 
     replays = rule is not None and rule.replayed
@@ -64,11 +66,12 @@ def program(problem: Problem, schedule: Schedule, precision: Precision) -> Progr
 
     def begin(runs: Runs) -> State:
         # The leaves in their order are what ravel_pytree joins.
-        return tuple(
+        flat = tuple(
             np.concatenate([leaf[0].ravel() for leaf in jax.tree.leaves(tree)])
             for tree in (runs.parameters, runs.leader)
             if tree is not None
         )
+        return *flat, *(loop.starts() if scaled else ())
 
     def weights_of(run: Runs, stretch: Stretch) -> Array:
         # Of one length, so that it is compiled once; the last stretch may be shorter.
@@ -84,13 +87,25 @@ def program(problem: Problem, schedule: Schedule, precision: Precision) -> Progr
         )
         here = slice(stretch.start, stretch.start + _STRETCH)
         weights, updates = weights_of(run, stretch), stretch.end - stretch.start
-        state = tuple(parameters.copy() for parameters in state)
+        state = tuple(array.copy() for array in state)
         factor = learning_rate_factor(problem, stretch.start + np.arange(len(weights)))
-        rates = (float(run.learning_rate) * factor).astype(dtype)
+        scale = float(run.output_scale) if scaled else 1.0
+        # The loss of F has α times the slope of that loss as a function of f, and α² divides it.
+        rates = (float(run.learning_rate) * factor / scale).astype(dtype)
         if replays:
             nothing = np.zeros_like(recorded[here])
             leading.advance(state[1], rates, weights_of(leader, stretch), updates, recorded[here], nothing)
-        found, snapshots = loop.advance(state[0], rates, weights, updates, recorded[here], kept[here])
+        found, snapshots = loop.advance(
+            state[0],
+            rates,
+            weights,
+            updates,
+            recorded[here],
+            kept[here],
+            output_scale=scale,
+            starts=(state[1], state[2]) if scaled else None,
+            begins=stretch.start == 0,
+        )
         columns = {name: found[None, :, index] for index, name in enumerate(RECORDS)}
         if rule is not None:
             columns["learning_rate"] = rates[None, recorded[here]]

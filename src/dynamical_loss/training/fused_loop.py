@@ -36,7 +36,7 @@ from dynamical_loss.training.fused_curvature import (
     tangent_errors,
     unit_sums,
 )
-from dynamical_loss.training.fused_passes import forward, multiply, right, sums_of_two, update
+from dynamical_loss.training.fused_passes import forward, multiply, rescale, right, sums_of_two, update
 from dynamical_loss.training.fused_tuples import OPTIONS, load, polynomial
 from dynamical_loss.training.step_size import DriftAdjusted
 from dynamical_loss.training.types import Perceptron
@@ -94,6 +94,7 @@ def _compiled(
     bias: bool,
     dtype: str,
     adjusted: bool,
+    scaled: bool,
 ) -> Compiled:
     """The loop for one shape of problem.
 
@@ -101,7 +102,7 @@ def _compiled(
     overlap; hence the numbers of samples are compiled in.
     """
     variant = f"descend_{samples}_{validation_samples}_{features}_{classes}_{loss}_{bias}_{dtype}"
-    variant += "_adjusted" if adjusted else ""
+    variant += ("_adjusted" if adjusted else "") + ("_scaled" if scaled else "")
     real: Any = np.dtype(dtype).type
     zero, one = real(0), real(1)
     cross_entropy = loss == "cross_entropy"
@@ -132,6 +133,9 @@ def _compiled(
         direction,
         towards,
         sums_of_units,
+        output_scale,
+        starts,
+        begins,
         class_weight,
         updates,
         recorded,
@@ -149,6 +153,8 @@ def _compiled(
             if t >= updates and not recorded[t]:
                 continue
             forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits)
+            if scaled:
+                rescale(buffer, logits, followed * row, output_scale, starts[0], begins and t == 0)
             # The outputs that meet the targets: exponentials, not yet normalised, or the logits.
             if cross_entropy:
                 for s in range(row):
@@ -196,6 +202,15 @@ def _compiled(
                     zero_classes,
                     zero_logits,
                 )
+                if scaled:
+                    rescale(
+                        validation,
+                        validation_logits,
+                        followed * validation_row,
+                        output_scale,
+                        starts[1],
+                        begins and t == 0,
+                    )
                 found = right(
                     validation, validation_logits, validation_row, zero_classes, zero_logits, validation_label
                 )
@@ -295,6 +310,7 @@ class Loop:
         network: Perceptron,
         precision: str,
         rule: DriftAdjusted | None = None,
+        scaled: bool = False,
     ) -> None:
         """Lay out the data; the loop is compiled, or taken from disk, when it is first called.
 
@@ -306,6 +322,7 @@ class Loop:
             network: what is trained.
             precision: ``float32`` or ``float64``.
             rule: of a learning rate that follows the curvature; None for one that is given.
+            scaled: whether the prediction is α(f − f₀) and not the output f.
         """
         samples, features = train_inputs.shape
         classes = train_targets.shape[1]
@@ -321,11 +338,17 @@ class Loop:
             network.bias,
             precision,
             rule is not None,
+            scaled,
         )
         real = self._real.type
         self._rule = tuple(map(real, (rule.power, rule.constant, rule.cap) if rule else (0, 0, 0)))
         size = network.width * (features + 1) * classes if rule else 0
         self._sums_of_units = tuple(np.zeros(size, self._real) for _ in range(2))
+        self._nothing = np.zeros(0, self._real)
+        followed = classes - 1 if network.loss == "cross_entropy" else classes
+        self._outputs = tuple(
+            followed * _padded(len(each), precision) for each in (train_inputs, validation_inputs)
+        )
         # Inputs; logits; outputs; errors and their products with the inputs; how logits change.
         self._buffer = self._rows(train_inputs, features + 2 * classes + (features + 2) * classes)
         self._validation = self._rows(validation_inputs, features + classes)
@@ -342,6 +365,11 @@ class Loop:
         rows[: values.shape[1], : len(values)] = values.T
         return rows.reshape(-1)
 
+    def starts(self) -> tuple[Array, Array]:
+        """Room for f₀ of the training and of the validation samples, as `advance` takes it."""
+        training, validation = (np.zeros(size, self._real) for size in self._outputs)
+        return training, validation
+
     def advance(
         self,
         parameters: Array,
@@ -350,6 +378,10 @@ class Loop:
         updates: int,
         recorded: Array,
         kept: Array,
+        *,
+        output_scale: float = 1.0,
+        starts: tuple[Array, Array] | None = None,
+        begins: bool = False,
     ) -> tuple[Array, Array]:
         """Train one run over a stretch of steps, in place.
 
@@ -361,6 +393,9 @@ class Loop:
             updates: how many of these steps are followed by an update; the rest are only looked at.
             recorded: the steps at which loss and accuracy are recorded, (step,) booleans.
             kept: the steps at which the parameters are kept, (step,) booleans.
+            output_scale: α, of a loop that is `scaled`.
+            starts: of such a loop, what `starts` gave; filled where the run begins.
+            begins: whether the first step is that of the run, which must then be recorded.
 
         Returns:
             records (recorded step, [weighted loss, static loss, training accuracy, validation
@@ -384,6 +419,9 @@ class Loop:
             direction,
             self._views(direction),
             self._sums_of_units,
+            self._real.type(output_scale),
+            starts or (self._nothing, self._nothing),
+            begins,
             class_weight,
             updates,
             recorded,

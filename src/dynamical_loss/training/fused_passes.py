@@ -52,6 +52,16 @@ def forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logi
 
 
 @njit(inline="always")
+def rescale(buffer, logits, size, scale, start, begins):  # pragma: no cover
+    """Turn rows of outputs f into those of α(f − f₀); where the run begins they are f₀ and are kept first."""
+    if begins:
+        for i in range(size):
+            start[i] = buffer[logits + i]
+    for i in range(size):
+        buffer[logits + i] = scale * (buffer[logits + i] - start[i])
+
+
+@njit(inline="always")
 def sums_of_two(buffer, products, row, unit, other_unit, active_rows, zero_features):  # pragma: no cover
     """Of two units the sums over their active samples of the rows of products, (1, x_0, …) · error."""
     (offset, into), (other_offset, other_into) = unit, other_unit

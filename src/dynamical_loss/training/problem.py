@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 
 from dynamical_loss import losses
 from dynamical_loss.config import code
@@ -25,7 +26,7 @@ from dynamical_loss.results.record import Inputs
 from dynamical_loss.training.checkpoint import FileCheckpoint
 from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.step_size import DriftAdjusted
-from dynamical_loss.training.types import History, Perceptron, Problem, Runs, Schedule
+from dynamical_loss.training.types import Array, History, Perceptron, Problem, Runs, Schedule
 
 SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
 
@@ -86,6 +87,11 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
         products=settings.model.size(data.shape).products,
     )
     return problem, initial_parameters(model, shape, seeds)
+
+
+def output_scales(settings: TrainingSettings, count: int) -> Array | None:
+    """α of so many runs, (run,); None where the prediction is the network's own output."""
+    return None if settings.output_scale is None else np.full(count, settings.output_scale)
 
 
 def leaders(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> Parameters | None:

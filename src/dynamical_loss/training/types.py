@@ -123,6 +123,8 @@ class Runs(NamedTuple):
             or which group a sample belongs to.
         leader: initial parameters of the run whose steps each of these replays, as `parameters`; None where
             the problem's rule replays nothing.
+        output_scale: α, (run,): the prediction is F = α(f − f₀), with f₀ the outputs at the start, and
+            gradients are those of the loss of F over α²; what is recorded is that of F.  None: F = f.
     """
 
     parameters: Parameters
@@ -132,6 +134,7 @@ class Runs(NamedTuple):
     oscillation_end: Any
     seed: Any = None
     leader: Parameters | None = None
+    output_scale: Any = None
 
     def leading(self, rule: DriftAdjusted) -> Runs:
         """The runs whose steps these replay, one each: of the next seed, with the same T and A, or A = 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -61,6 +61,21 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[An
     # A group of one is not batched: the program of a single run is the fastest on a CPU.
     program = jax.jit(jax.vmap(advance_one, in_axes=(None, 0, 0, None)) if group > 1 else advance_one)
 
+    evaluate = problem.network.evaluate
+    outputs = jax.jit(jax.vmap(evaluate, in_axes=(0, None, None)) if group > 1 else evaluate)
+
+    def at_start(parameters: Parameters, inputs: jax.Array) -> jax.Array:
+        """f₀, (run, sample, class_index), some samples at a time."""
+        if group == 1:
+            parameters = jax.tree.map(lambda leaf: leaf[0], parameters)
+        firsts = range(0, len(inputs), _EVALUATED)
+        parts = [
+            outputs(parameters, problem.network.statistics, inputs[first : first + _EVALUATED])
+            for first in firsts
+        ]
+        found = jnp.concatenate(parts, axis=-2)
+        return found if group > 1 else found[None]
+
     def begin(runs: Runs) -> State:
         def fresh(parameters: Parameters, learning_rate: Any) -> Run:
             statistics = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), problem.network.statistics)
@@ -70,7 +85,9 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[An
             replayed = () if leader is None else fresh(leader, learning_rate)
             return *fresh(parameters, learning_rate), replayed
 
-        return jax.vmap(one)(runs.parameters, runs.leader, runs.learning_rate)
+        sets = () if runs.output_scale is None else (data.train_inputs, data.validation_inputs)
+        start = tuple(at_start(runs.parameters, inputs) for inputs in sets)
+        return *jax.vmap(one)(runs.parameters, runs.leader, runs.learning_rate), start
 
     def advance(runs: Runs, state: State, stretch: Stretch) -> tuple[State, dict[str, Array], Array]:
         items = _stops(schedule, stretch, most_stops)
@@ -157,38 +174,54 @@ def _stretch_program(
         return found
 
     def batch_at(
-        step: jax.Array, start: jax.Array, orders: jax.Array | None, data: Data
-    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-        """Inputs, targets and which of them are there: the last batch of an epoch may be smaller."""
+        step: jax.Array, start: jax.Array, orders: jax.Array | None, arrays: Sequence[jax.Array]
+    ) -> tuple[list[jax.Array], jax.Array | None]:
+        """A step's samples of arrays, and which are there: the last batch of an epoch may be smaller."""
         if orders is None:
-            return data.train_inputs, data.train_targets, None
+            return list(arrays), None
         epoch, first = step // per_epoch - start // per_epoch, step % per_epoch * size
         chosen = jax.lax.dynamic_slice(orders, (epoch, first), (1, size))[0]
         present = None if count % size == 0 else first + jnp.arange(size) < count
-        return data.train_inputs[chosen], data.train_targets[chosen], present
+        return [array[chosen] for array in arrays], present
+
+    def prediction(logits: jax.Array, start: Sequence[jax.Array], step: jax.Array, run: Runs) -> jax.Array:
+        """The network's output f, or α(f − f₀) if `start` holds f₀ of the same samples."""
+        if not start:
+            return logits
+        # f₀ comes from another program, which may round otherwise, and F starts at 0 all the same.
+        before = jnp.where(step == 0, jax.lax.stop_gradient(logits), start[0])
+        return jnp.asarray(run.output_scale * (logits - before))
 
     def objective(
-        parameters: Parameters, statistics: Any, batch: Any, owners: jax.Array | None, class_weight: jax.Array
+        parameters: Parameters,
+        statistics: Any,
+        batch: Any,
+        owners: jax.Array | None,
+        step: jax.Array,
+        run: Runs,
     ) -> tuple[jax.Array, Any]:
-        inputs, targets, present = batch
+        (inputs, targets, *start), present = batch
         logits, statistics = network.train(parameters, statistics, inputs, present)
+        class_weight = class_weight_at(step, run)
         weighted = losses.weighted_loss(
             problem.loss,
-            logits,
+            prediction(logits, start, step, run),
             targets,
             class_weight,
             present,
             owners=owners,
             by_output=problem.by_output,
         )
-        return weighted, statistics
+        return weighted if run.output_scale is None else weighted / run.output_scale**2, statistics
 
     def record(state: State, step: jax.Array, run: Runs, data: Data) -> dict[str, jax.Array]:
         class_weight = class_weight_at(step, run)
-        parameters, _, statistics, _ = state
+        parameters, _, statistics, _, start = state
 
-        def judge(inputs: jax.Array, targets: jax.Array, owners: jax.Array) -> dict[str, jax.Array]:
-            logits = network.evaluate(parameters, statistics, inputs)
+        def judge(
+            inputs: jax.Array, targets: jax.Array, owners: jax.Array, *start: jax.Array
+        ) -> dict[str, jax.Array]:
+            logits = prediction(network.evaluate(parameters, statistics, inputs), start, step, run)
             each = problem.loss(logits, targets)
             return {
                 "weighted_loss": losses.weighted_each(
@@ -199,8 +232,8 @@ def _stretch_program(
             }
 
         here = slice(problem.evaluation_samples)
-        train = data.train_inputs, data.train_targets, owners_of(run, data)
-        others = data.validation_inputs, data.validation_targets, data.validation_targets
+        train = data.train_inputs, data.train_targets, owners_of(run, data), *start[:1]
+        others = data.validation_inputs, data.validation_targets, data.validation_targets, *start[1:]
         found = _mean_over_samples(judge, *(array[here] for array in train))
         validation = _mean_over_samples(judge, *(array[here] for array in others))
         return {
@@ -215,7 +248,7 @@ def _stretch_program(
         data: Data, run: Runs, state: State, items: Any
     ) -> tuple[State, dict[str, jax.Array], jax.Array]:
         beginning = items[0][0]
-
+        arrays = data.train_inputs, data.train_targets, *state[4][:1]
         orders = None if problem.batch_size is None else orders_from(beginning, run)
         rule = problem.step_size
 
@@ -228,10 +261,9 @@ def _stretch_program(
 
         def slope(step: jax.Array, here: Run, its: Any) -> Callable[[Parameters], tuple[Parameters, Any]]:
             """The gradient and the network's statistics as a function of the parameters."""
-            batch, (run, owners) = batch_at(step, beginning, orders, data), its
-            weight = class_weight_at(step, run)
+            batch, (run, owners) = batch_at(step, beginning, orders, arrays), its
             return lambda parameters: jax.grad(objective, has_aux=True)(
-                parameters, here[2], batch, owners, weight
+                parameters, here[2], batch, owners, step, run
             )
 
         def adjusted(step: jax.Array, here: Run, its: Any) -> tuple[jax.Array, Parameters, Any]:
@@ -260,14 +292,14 @@ def _stretch_program(
             return descended(here, 1.0, scaled, statistics)
 
         def update(step: jax.Array, state: State) -> State:
-            here, leader = state[:3], state[3]
+            here, (leader, start) = state[:3], state[3:]
             if rule is not None and not rule.replayed:
-                return *stepped(here, *adjusted(step, here, own)), leader
+                return *stepped(here, *adjusted(step, here, own)), leader, start
             gradient, statistics = slope(step, here, own)(here[0])
             if rule is None:
-                return *descended(here, learning_rate_at(step, run), gradient, statistics), leader
+                return *descended(here, learning_rate_at(step, run), gradient, statistics), leader, start
             rate, *others = adjusted(step, leader, leading)
-            return *stepped(here, rate, gradient, statistics), stepped(leader, rate, *others)
+            return *stepped(here, rate, gradient, statistics), stepped(leader, rate, *others), start
 
         def to_stop(carry: Any, item: Any) -> Any:
             state, snapshots = carry

@@ -91,6 +91,7 @@ OTHER = {
     "loss.cycles": 3,
     "optimiser.weight_decay": 0.1,
     "learning_rate_rule.kind": "dal",
+    "output_scale": 2.0,
     "model.activation": "tanh",
     "dataset_settings.reduction": 2,
     "dataset_settings.labels": "parity",

@@ -157,11 +157,11 @@ def test_other_problems_are_left_to_xla(changed, sample, device):
 def test_variants_are_kept_under_names_of_their_own():
     """Else one would be taken for the other, as they have the same source and types."""
     names = {
-        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32", adjusted).name
+        fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32", adjusted, scaled).name
         for bias in (True, False)
-        for adjusted in (True, False)
+        for adjusted, scaled in ((True, False), (False, False), (False, True))
     }
-    assert len(names) == 4
+    assert len(names) == 6
 
 
 def test_the_loop_is_refused_where_it_does_not_apply():
