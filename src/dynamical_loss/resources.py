@@ -44,10 +44,11 @@ _EVALUATION_ARRAYS = 2
 # Samples at a time in records, and in products with the Hessian of a convolutional network.
 _EVALUATED = 1000
 _PROBED = 500
+# Rows of a Jacobian that are held twice at a time, and operations a microsecond in their products.
+_JACOBIAN_BYTES, _PRODUCT_RATE = 2**28, 5e3
 
-# Evaluations of a gradient flow (400 to 3300 were seen at a tolerance of 1e-4), numbers kept along one, and
-# rows of a Jacobian that are held at a time.
-_FLOW_EVALUATIONS, _FLOW_RECORDS, _GRAM_ROWS = 5_000, 640, 1_000
+# Evaluations of a gradient flow (400 to 3300 were seen at a tolerance of 1e-4), and numbers kept along one.
+_FLOW_EVALUATIONS, _FLOW_RECORDS = 5_000, 640
 
 # How much slower a core may be, and how long starting and compiling may take on a busy file system.
 _SLOWER = 3
@@ -127,10 +128,17 @@ def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Dem
     state = network.parameters * (1 + _moments(settings.optimiser))
     state *= 2 if settings.learning_rate_rule.replays else 1
     at_once = runs if settings.batching == "parallel" else 1
+    working = at_once * _step_bytes(settings, shape, network)
+    microseconds = runs * _training_us(settings, shape, network, records)
+    if settings.output_scale is not None:
+        state += 2 * network.parameters
+        rows = min(settings.kernel_samples, shape.train_samples) * shape.classes
+        jacobian = rows * network.parameters * _DOUBLE
+        # Two blocks of rows, and both kernels with their difference.
+        working = max(working, 2 * min(jacobian, _JACOBIAN_BYTES) + 3 * rows**2 * _DOUBLE)
+        microseconds += runs * 4 * rows**2 * network.parameters / _PRODUCT_RATE
     return _demand(
-        runs * (state + _record(shape) * records),
-        _data_bytes(settings, dataset) + at_once * _step_bytes(settings, shape, network),
-        runs * _training_us(settings, shape, network, records),
+        runs * (state + _record(shape) * records), _data_bytes(settings, dataset) + working, microseconds
     )
 
 
@@ -209,9 +217,8 @@ def lazy_block(settings: LazySettings, dataset: Sized, block: LazyBlock) -> Dema
     evaluation_us = shape.train_samples * sample_us * cost.double
     values = flows * (shape.validation_samples + 3 * _FLOW_RECORDS)
     rows = shape.train_samples + settings.kernel_samples
-    working = _DOUBLE * (
+    working = 2 * _JACOBIAN_BYTES + _DOUBLE * (
         3 * shape.train_samples * network.activations
-        + _GRAM_ROWS * network.parameters
         + (rows * shape.validation_samples if settings.frozen else rows**2)
     )
     evaluations = min(settings.max_steps, _FLOW_EVALUATIONS)

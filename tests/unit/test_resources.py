@@ -29,7 +29,7 @@ from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
 from dynamical_loss.models.kinds.wide_resnet import WideResNetSettings
 from dynamical_loss.models.network import apply_function
-from dynamical_loss.probes import spectra
+from dynamical_loss.probes import ntk, spectra
 from dynamical_loss.training import xla
 from dynamical_loss.training.types import Schedule
 
@@ -224,6 +224,22 @@ def test_products_and_the_cost_of_a_record_are_what_xla_counts(channels):
 def test_samples_at_a_time_are_those_of_training_and_probes():
     assert resources._EVALUATED == xla._EVALUATED
     assert resources._PROBED == spectra._SAMPLES
+    assert resources._JACOBIAN_BYTES == ntk._BLOCK_BYTES
+
+
+@pytest.mark.parametrize("width", [100, 20_000])
+def test_a_scaled_run_gets_what_its_kernels_take(width):
+    """Two blocks of 900 rows of the Jacobian and three kernels, beyond what any process has."""
+    plain, scaled = (
+        resources.phase_block(
+            TrainingSettings(model=MLPSettings(width=width), steps=10, output_scale=scale), SPIRAL, BLOCK
+        )
+        for scale in (None, 2.0)
+    )
+    jacobian = min(900 * (6 * width + 3) * 8, resources._JACOBIAN_BYTES)
+    beyond = (2 * jacobian + 3 * 900**2 * 8) / 1e6 - resources._WITHIN_PROCESS_MB
+    assert scaled.mem_mb - plain.mem_mb == pytest.approx(beyond, rel=0.1)
+    assert (scaled.runtime == plain.runtime) == (width == 100)
 
 
 # Images trained a second on one core by XLA's convolutions, whose product with the Hessian takes 3.8 times as

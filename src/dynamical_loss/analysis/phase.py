@@ -18,11 +18,24 @@ _FINAL = {
     "loss": "static loss at the end, mean over samples",
 }
 
+_CHANGES = {
+    "kernel_change": "‖Θ(T) − Θ(0)‖ / ‖Θ(0)‖ of the neural tangent kernel of the first training samples",
+    "weight_change": "‖w(T) − w(0)‖ / ‖w(0)‖ over all parameters",
+}
+_REGIMES = "arXiv 1906.08034"
+
 FINAL = tuple(_FINAL)
 """Names of what is kept of the end of every run, and, if the settings ask for it, along it."""
 
-WANTED = (*FINAL, "diverged", "divergence_step")
-"""Variables that a block must have."""
+
+def wanted(settings: PhaseSettings) -> tuple[str, ...]:
+    """Variables that a block of a study must have, and that its phase diagram has."""
+    return (*FINAL, "diverged", "divergence_step", *_changes(settings))
+
+
+def _changes(settings: PhaseSettings) -> dict[str, str]:
+    """What is kept of how far a run went from its start, and words for it."""
+    return {} if settings.output_scale is None else _CHANGES
 
 
 class PhaseDiagram:
@@ -33,7 +46,8 @@ class PhaseDiagram:
         self._settings = settings
         self._shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
         self._given = np.zeros(self._shape, dtype=bool)
-        self._values: dict[str, npt.NDArray[Any]] = {name: np.full(self._shape, np.nan) for name in _FINAL}
+        numbers = (*_FINAL, *_changes(settings))
+        self._values: dict[str, npt.NDArray[Any]] = {name: np.full(self._shape, np.nan) for name in numbers}
         self._values |= {
             "diverged": np.zeros(self._shape, dtype=bool),
             "divergence_step": np.full(self._shape, -1),
@@ -103,6 +117,8 @@ class PhaseDiagram:
             "first recorded step with a loss that is not finite, -1 if none",
             reference="Fig. 1, 3",
         )
+        for name, words in _changes(settings).items():
+            variables.add(name, dimensions, values[name], words, reference=_REGIMES)
         if curves:
             variables.add("step", ("step",), steps, "minimisation steps done, t", reference="Eq. 2")
             for name, along_runs in curves.items():

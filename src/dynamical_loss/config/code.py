@@ -18,6 +18,9 @@ _ENVIRONMENT = "dynamical_loss.environment"
 
 _OTHER_ENGINES = {"xla": ("dynamical_loss.training.fused",), "fused": ("dynamical_loss.training.xla",)}
 
+_KERNEL = ("dynamical_loss.probes.ntk",)
+"""What training needs where its output is scaled."""
+
 
 def stage(name: str, *modules: str, without: tuple[str, ...] = (), device: str = "cpu") -> Code:
     """The code of a stage, and of modules that it uses without importing them by name."""
@@ -43,7 +46,8 @@ def training(name: str, settings: TrainingSettings, shape: Shape, device: str) -
     """
     engine = settings.trained_by(shape, device)
     kind = type(settings.model).__module__
-    return stage(name, kind, _ENVIRONMENT, without=_OTHER_ENGINES[engine], device=device)
+    unused = _OTHER_ENGINES[engine] + (_KERNEL if settings.output_scale is None else ())
+    return stage(name, kind, _ENVIRONMENT, without=unused, device=device)
 
 
 def probing(settings: TrainingSettings, device: str) -> Code:

@@ -21,7 +21,8 @@ from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser, residual, small_steps
 from dynamical_loss.results import netcdf
 
-Samples = tuple[jax.Array, jax.Array]
+Samples = tuple[jax.Array, ...]
+"""Inputs and targets, and where the output is scaled f₀, each (sample, …)."""
 
 _CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
 _MODES = "section III.4, Fig. F10"
@@ -60,7 +61,7 @@ def spectra(
         settings: what is measured.
         training: of the run.
         data: that it was trained on.
-        snapshots: of the run.
+        snapshots: of the run; where its output is scaled, the first is that of step 0.
         progress: told now and then how much is done.
         again: Γ along the stretch that is done again in smaller steps, its end included,
             (step + 1, class_index); None if there is none.
@@ -94,12 +95,23 @@ def _probe(
     )
     _, unravel_all = ravel_pytree((example, make_optimiser(0.1).init(example)))
     steps, parameters, class_weight = snapshots[:3]
+    scale = training.output_scale
+    everything: Samples = (inputs, targets)
+    if scale is not None:
+        outputs, first = jax.jit(apply), unravel(jnp.asarray(parameters[0]))
+        places = range(0, len(inputs), _SAMPLES)
+        start = jnp.concatenate([outputs(first, inputs[place : place + _SAMPLES]) for place in places])
+        everything = (inputs, targets, start)
 
     def over(samples: Samples, mean: Callable[..., jax.Array]) -> Callable[[jax.Array], jax.Array]:
         """A mean over these samples, as a function of the flat parameters, from one of logits and targets."""
 
-        def of_some(flat: jax.Array, inputs: jax.Array, targets: jax.Array) -> jax.Array:
-            return mean(apply(unravel(flat), inputs), targets)
+        def of_some(flat: jax.Array, inputs: jax.Array, targets: jax.Array, *start: jax.Array) -> jax.Array:
+            logits = apply(unravel(flat), inputs)
+            if scale is None:
+                return mean(logits, targets)
+            # As in training, of the prediction α(f − f₀) and over α².
+            return mean(scale * (logits - start[0]), targets) / scale**2
 
         if convolutional and len(samples[0]) > _SAMPLES:
             return lambda flat: mean_in_parts(of_some, flat, samples, _SAMPLES)
@@ -213,7 +225,11 @@ def _probe(
             objective(weights, samples),
             of_some,
             batches.gauss_newton_product(
-                logits_of, of_logits, flat, samples, _SAMPLES if convolutional else len(inputs)
+                logits_of,
+                of_logits,
+                flat,
+                (samples[0], samples[1]),
+                _SAMPLES if convolutional else len(inputs),
             ),
             flat,
             rate,
@@ -247,7 +263,7 @@ def _probe(
         # The last chunk is filled up with its last snapshot, so that one compilation serves all.
         index = np.minimum(np.arange(first, first + chunk), len(steps) - 1)
         items = tuple(array[index] for array in snapshots)
-        result = compiled((inputs, targets), items)
+        result = compiled(everything, items)
         kept = min(chunk, len(steps) - first)
         chunks.append(jax.tree.map(lambda leaf, kept=kept: np.asarray(leaf)[:kept], result))
         progress((first + kept) / len(steps))
@@ -255,9 +271,7 @@ def _probe(
     followed = None
     if settings.residual is not None:
         # From one snapshot to the next, and so not in chunks.
-        followed = jax.jit(functools.partial(follow, settings.residual.restart))(
-            (inputs, targets), snapshots[:4]
-        )
+        followed = jax.jit(functools.partial(follow, settings.residual.restart))(everything, snapshots[:4])
     variables = netcdf.Variables()
     variables.add(
         "snapshot_step",
@@ -273,7 +287,7 @@ def _probe(
     if followed is not None:
         _add_residual(variables, results["residual"], followed, settings)
     if settings.small_steps is not None and again is not None:
-        descents = _descents(settings.small_steps, settings.seed, parts, (inputs, targets), snapshots, again)
+        descents = _descents(settings.small_steps, settings.seed, parts, everything, snapshots, again)
         _add_small_steps(variables, descents, settings.small_steps, again, np.mean(targets, axis=0))
     if settings.batches is not None:
         _add_batches(variables, results["batches"])
@@ -296,13 +310,13 @@ def _probe(
         def densities(samples: Samples, items: Any) -> Any:
             return jax.lax.map(functools.partial(quadrature, samples), items)
 
-        found = densities((inputs, targets), (steps[nearest], parameters[nearest], class_weight[nearest]))
+        found = densities(everything, (steps[nearest], parameters[nearest], class_weight[nearest]))
         _add_density(variables, steps[nearest], found)
     return variables.dataset()
 
 
 def mean_in_parts(
-    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    function: Callable[..., jax.Array],
     flat: jax.Array,
     samples: Samples,
     size: int,
@@ -312,9 +326,9 @@ def mean_in_parts(
     Its derivatives are in parts too: nothing but the sums outlives a part.
 
     Args:
-        function: (parameters, inputs, targets) to the mean over these samples.
+        function: (parameters, *samples) to the mean over these samples.
         flat: parameters, (parameter,).
-        samples: inputs and targets, each (sample, …).
+        samples: arrays, each (sample, …).
         size: samples of a part; the last may be smaller.
     """
     count = len(samples[0])

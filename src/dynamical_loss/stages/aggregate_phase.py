@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynamical_loss.analysis.phase import WANTED, PhaseDiagram
+from dynamical_loss.analysis.phase import PhaseDiagram, wanted
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings
 from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.grid import Block
@@ -32,7 +32,7 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             block = Block.from_name(path.stem)
         except ValueError as error:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
-        stored = record.inputs.read(path, WANTED, made_by="train_phase_block")
+        stored = record.inputs.read(path, wanted(settings), made_by="train_phase_block")
         if not _made_with(settings.training, block, recorded.settings_of(stored)):
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
         if record.inputs.origins(path) != record.inputs.origins(blocks[0]):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamical_loss.analysis import draws
-from dynamical_loss.analysis.phase import WANTED
+from dynamical_loss.analysis.phase import wanted
 from dynamical_loss.config.training import PhaseSettings
 from dynamical_loss.datasets.kinds import KINDS
 from dynamical_loss.errors import UserError
@@ -33,7 +33,7 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
     inputs = Inputs()
     found = {}
     for path in diagrams:
-        stored = inputs.read(path, WANTED, made_by="aggregate_phase")
+        stored = inputs.read(path, wanted(settings), made_by="aggregate_phase")
         data = recorded.recorded(stored.attrs, recorded.DATASET_SETTINGS, path)
         drawn_by = str(_DRAWN_BY.get(str(data.get("kind"))))
         found[data.pop(drawn_by, None)] = path, stored, data
@@ -44,23 +44,23 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
                 f"no file given is of the draw {seed} of the data; make {output} with snakemake, which "
                 "names them all"
             )
-    wanted = [found[seed] for seed in settings.noise_seeds]
-    _, first, data = wanted[0]
-    for seed, (path, stored, others) in zip(settings.noise_seeds, wanted, strict=True):
+    given = [found[seed] for seed in settings.noise_seeds]
+    _, first, data = given[0]
+    for seed, (path, stored, others) in zip(settings.noise_seeds, given, strict=True):
         if not _made_with(settings.drawn(seed), recorded.settings_of(stored)):
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
         if others != data:
-            raise UserError(f"{path} is of other data than {wanted[0][0]}, and not only of another draw")
-    diagrams_in_order = [stored for _, stored, _ in wanted]
+            raise UserError(f"{path} is of other data than {given[0][0]}, and not only of another draw")
+    diagrams_in_order = [stored for _, stored, _ in given]
     if settings.draws == "paired":
         everything = draws.gather_pairs(diagrams_in_order)
     else:
         everything = draws.gather(diagrams_in_order, settings.noise_seeds)
-    origin = recorded.of_data(*(stored for _, stored, _ in wanted))
+    origin = recorded.of_data(*(stored for _, stored, _ in given))
     origin[recorded.DATASET_SETTINGS] = json.dumps({**data, drawn_by: settings.noise_seeds}, sort_keys=True)
     origin["dataset_description"] = _description(first.attrs["dataset_description"], settings)
     for name in ("engine", "trained_on", "computed_by"):
-        said = {str(stored.attrs[name]) for _, stored, _ in wanted if name in stored.attrs}
+        said = {str(stored.attrs[name]) for _, stored, _ in given if name in stored.attrs}
         if said:
             origin[name] = ", ".join(sorted(said))
     record.write(everything.assign_attrs(origin), output)

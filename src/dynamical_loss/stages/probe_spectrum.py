@@ -41,6 +41,11 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         settings.require_possible(training.probed(data.shape, remembers=remembers))
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
+    steps = stored["snapshot_step"].values
+    if training.output_scale is not None and steps[0] != 0:
+        raise UserError(
+            f"{trajectory} lacks a snapshot at step 0, where its output_scale starts; make it anew"
+        )
     inputs.require_made_from(trajectory, dataset)
     record = Provenance(
         code.probing(training, jax.default_backend()),
@@ -50,7 +55,6 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         inputs,
         computed_by(training.model, training.arithmetic, training.precision),
     )
-    steps = stored["snapshot_step"].values
     rate = stored["learning_rate"].sel(step=steps).values
     weight = stored["class_weight"].sel(step=steps).values
     parameters = stored["parameters"].values

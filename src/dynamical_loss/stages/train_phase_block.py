@@ -6,17 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
+from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import resources
 from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.datasets.loading import Data
 from dynamical_loss.grid import Block
-from dynamical_loss.models.network import computed_by
+from dynamical_loss.models.network import apply_function, computed_by, initial_parameters
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import problem as problems
 from dynamical_loss.training.checkpoint import FileCheckpoint
 from dynamical_loss.training.types import Runs, Schedule
+
+_REGIMES = "arXiv 1906.08034"
 
 
 def run(
@@ -64,8 +70,10 @@ def run(
         oscillation_end=np.full(count, end),
         seed=np.tile(seeds, len(amplitudes)),
         leader=repeated(problems.leaders(settings, data, seeds)),
+        output_scale=problems.output_scales(settings, count),
     )
-    schedule = Schedule.regular(settings.steps, settings.record_every)
+    scaled = settings.output_scale is not None
+    schedule = Schedule.regular(settings.steps, settings.record_every, settings.steps if scaled else None)
     checkpoint = FileCheckpoint(output, record, checkpoint_seconds)
     with checkpoint.watch():
         history = problems.train(settings, data, problem, runs, schedule, block.name, checkpoint)
@@ -90,6 +98,46 @@ def run(
             shape = (len(amplitudes), len(seeds), *values.shape[1:])
             dimensions = (*cells, "step")[: len(shape)]
             variables.add(name, dimensions, values.reshape(shape), words, reference="Fig. 1, 3")
+        if scaled:
+            kernels, weights = _changes(settings, data, history.parameters)
+            for name, found, words in (
+                (
+                    "kernel_change",
+                    kernels,
+                    "‖Θ(T) − Θ(0)‖ / ‖Θ(0)‖ of the neural tangent kernel of the first training samples",
+                ),
+                ("weight_change", weights, "‖w(T) − w(0)‖ / ‖w(0)‖ over all parameters"),
+            ):
+                values = found.reshape(len(amplitudes), len(seeds))
+                variables.add(name, cells, values, words, reference=_REGIMES)
         origin = problems.origin(settings, data, history)
         record.write(variables.dataset().assign_attrs(origin), output)
         checkpoint.remove()
+
+
+def _changes(
+    settings: TrainingSettings, data: Data, parameters: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """How far the kernel of the first samples and the parameters moved from start to end, (run,) each.
+
+    Args:
+        settings: of the training.
+        data: that it was done on.
+        parameters: flattened, (run, [start, end], parameter).
+    """
+    from dynamical_loss.probes import ntk
+
+    model = settings.model.build(data.classes)
+    apply = apply_function(model)
+    example = initial_parameters(model, data.train_inputs.shape[1:], [0])
+    ends = np.asarray(parameters, np.float64)
+    # A kernel that hardly moves is lost in the rounding of float32.
+    with jax.enable_x64(True):
+        _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], example))
+        inputs = jnp.asarray(data.train_inputs[: settings.kernel_samples], np.float64)
+        kernels = [
+            ntk.kernel_change(apply, unravel(jnp.asarray(start)), unravel(jnp.asarray(end)), inputs)
+            for start, end in ends
+        ]
+    distance, length = (np.linalg.norm(each, axis=1) for each in (ends[:, 1] - ends[:, 0], ends[:, 0]))
+    return np.array(kernels), distance / length

@@ -16,7 +16,7 @@ import pytest
 
 import dynamical_loss
 from dynamical_loss.probes import _neural_tangents as neural_tangents
-from dynamical_loss.probes.ntk import notebook_ntk_eigenvalues, ntk_top_eigenpairs
+from dynamical_loss.probes.ntk import gram, kernel_change, notebook_ntk_eigenvalues, ntk_top_eigenpairs
 
 WIDTH, CLASSES, SAMPLES = 100, 3, 300
 KEY = jax.random.key(11)
@@ -224,3 +224,30 @@ def test_lent_names_are_taken_back_when_the_import_fails(monkeypatch: pytest.Mon
         neural_tangents.load_module("_src.empirical")
     assert dict(vars(jax.core)) == core
     assert sys.modules.get("jax.util") is util and "neural_tangents" not in sys.modules
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3 * 503 * 8 * 7, 2**28])
+def test_the_dense_kernel_is_that_of_the_library_in_blocks_of_any_size(block_bytes: int) -> None:
+    parameters, first, second = network(4), points(16), points(30)[16:]
+    library = neural_tangents.empirical_ntk_fn(
+        apply, trace_axes=(), implementation=neural_tangents.JACOBIAN_CONTRACTION
+    )
+    for other in (first, second):
+        found = gram(apply, parameters, first, other, block_bytes=block_bytes)
+        kernel = np.asarray(library(first, other, parameters))
+        expected = kernel.transpose(0, 2, 1, 3).reshape(found.shape)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
+    whole = gram(apply, parameters, first, first, block_bytes=block_bytes)
+    np.testing.assert_array_equal(whole, whole.T)
+
+
+def test_the_kernel_of_a_scaled_network_changes_by_the_square() -> None:
+    """f is of degree 2 in the kernels of a network without biases, and so is its Jacobian's square."""
+    parameters = {**network(), "b1": jnp.zeros(WIDTH), "b2": jnp.zeros(CLASSES)}
+    twice = {name: 2 * value for name, value in parameters.items()}
+
+    def without_biases(parameters: Parameters, inputs: jax.Array) -> jax.Array:
+        return jax.nn.relu(inputs @ parameters["w1"]) @ parameters["w2"]
+
+    assert kernel_change(without_biases, parameters, parameters, points(9)) == 0
+    assert kernel_change(without_biases, parameters, twice, points(9)) == pytest.approx(3, rel=1e-12)

@@ -29,6 +29,7 @@ def jobs(device="cpu"):
     trained = {
         "fused": (TrainingSettings(), POINTS),
         "xla": (TrainingSettings(engine="xla"), POINTS),
+        "scaled": (TrainingSettings(output_scale=2.0, engine="xla"), POINTS),
         "myrtle5": (TrainingSettings(model=MYRTLE5), PICTURES),
         "wide_resnet": (TrainingSettings(model=WIDE_RESNET), PICTURES),
     }
@@ -50,7 +51,7 @@ def jobs(device="cpu"):
 
 
 ALL = set(jobs())
-XLA = {"xla", "myrtle5", "wide_resnet"}
+XLA = {"xla", "scaled", "myrtle5", "wide_resnet"}
 TRAINING = {"fused", *XLA}
 PROBES = {"probe", "probe_images"}
 FIGURES = {"fig3", "fig4"}
@@ -158,6 +159,7 @@ def test_an_unknown_module_is_refused():
         ("figures/fig4_cascade.py", r"_ROWS = 6", "_ROWS = 5", {"fig4"}),
         ("figures/style.py", r"PAGE = 6\.9", "PAGE = 6.8", FIGURES),
         ("probes/hessian.py", r"\Z", "\nX = 1\n", PROBES),
+        ("probes/ntk.py", r"\Z", "\nX = 1\n", {"scaled", *PROBES}),
         ("claims/spiral.py", r"TOO_LARGE = 60\.0", "TOO_LARGE = 61.0", {"evaluate_claims"}),
         # Training reads datasets, whoever makes them, and normalises what it reads.
         ("datasets/preparation.py", r"\Z", "\nX = 1\n", {"cifar10"}),
@@ -226,8 +228,8 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
     [
         ("jax", {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims"}),  # settings name an optimiser
         ("numba", {"fused"}),
-        ("matfree", PROBES),
-        ("neural-tangents", PROBES),  # imported by a name that is put together
+        ("matfree", {"scaled", *PROBES}),
+        ("neural-tangents", {"scaled", *PROBES}),  # imported by a name that is put together
         ("matplotlib", FIGURES),
         ("pillow", {"cifar10"}),
         ("netcdf4", ALL),
