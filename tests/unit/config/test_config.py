@@ -128,6 +128,28 @@ IMAGES = ["datasets", "images"]
             {"kind": "dal", "cap": 1},
             ["flows.spiral.trajectory", "learning_rate_rule"],
         ),
+        (
+            ["trajectories", "tanh_spiral", "output_scale"],
+            2.0,
+            ["flows.spiral.trajectory", "output_scale", "name another run"],
+        ),
+        ([*W100, "output_scale"], 0, ["phase.spiral_w100.output_scale", "must be greater than 0"]),
+        ([*W100, "output_scale"], -2, ["phase.spiral_w100.output_scale", "must be greater than 0"]),
+        (
+            W100,
+            {"output_scale": 2, "learning_rate_rule": {"kind": "dal", "cap": 1}},
+            ["phase.spiral_w100", "output_scale", "take a constant learning_rate_rule"],
+        ),
+        (
+            W100,
+            {"output_scale": 2, "model": {"kind": "wide_resnet"}},
+            ["phase.spiral_w100", "output_scale", "statistics", "or null"],
+        ),
+        (
+            ["trajectories", "edge_dynamical", "output_scale"],
+            2.0,
+            ["trajectories.edge_dynamical.probes", "alignment", "output_scale", "leave it out"],
+        ),
         (["figures", "flows"], ["x"], ["figures.flows", "no 'x'"]),
         (["figures", "threshold"], "x", ["figures.threshold", "scaling"]),
         (["phase"], {}, ["'phase'"]),
