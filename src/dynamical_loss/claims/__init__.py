@@ -29,6 +29,7 @@ from dynamical_loss.claims import (
     losses,
     questions,
     regime,
+    regimes,
     residual,
     spiral,
     thresholds,
@@ -66,6 +67,7 @@ CLAIMS: tuple[Claim, ...] = (
     *residual.CLAIMS,
     *flows.CLAIMS,
     *lazy.CLAIMS,
+    *regimes.CLAIMS,
 )
 """Every claim, in the order of the paper's figures."""
 

@@ -79,6 +79,8 @@ def _against_width(axis: Axes, grid: xr.Dataset, ends: tuple[float, float]) -> N
         axis.plot(widths, line, linestyle="--", color=style.THEORY_COLOUR, linewidth=0.8, zorder=1)
     lazy_panels.log_axes(axis, "width $h$", r"$\mathrm{Var}\,F$")
     _widths(axis, widths)
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * (high / low) ** 0.35)  # room for the legend
     axis.legend()
 
 

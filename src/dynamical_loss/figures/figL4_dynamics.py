@@ -41,7 +41,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     for axis, rescaled in zip(axes[:2], (False, True), strict=True):
         _losses(axis, widest, rescaled)
     axes[1].sharey(axes[0])
-    axes[0].legend(title="$s$", ncols=2, fontsize=5)
+    axes[0].legend(title="$s$", loc="center left", fontsize=5, borderpad=0)
     ratio = grid.assign(half_ratio=grid["half_time"] / grid["scale"])
     lazy_panels.curves(axes[2], ratio, "half_ratio")
     scales = grid["scale"].values

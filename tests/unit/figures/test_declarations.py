@@ -93,10 +93,19 @@ LAZY_FIGURES = {
     "figL3_kernel_change": LAZY,
     "figL4_dynamics": LAZY,
     "figL5_frozen_kernel": LAZY,
+    "figL6_dynamical_loss": {
+        "study": [f"phase/regime_{name}.nc" for name in ("a03", "a1", "a3", "a10", "ntk_w100_s3")],
+        "spectrum": [f"spectrum/along_{name}_seed0.nc" for name in ("a03", "a1", "a3", "a10")],
+        "null": ["lazy/digits_null.nc"],
+    },
 }
 # What needs data that have to be installed is made where it is asked for.
 LAZY_ALONE = {"figL7_further_data": {"study": ["lazy/fashion.nc"]}}
-LAZY_EVIDENCE = {"lazy": ["lazy/digits.nc"]}
+LAZY_EVIDENCE = {
+    "lazy": ["lazy/digits.nc"],
+    "lazy_null": ["lazy/digits_null.nc"],
+    "regimes": LAZY_FIGURES["figL6_dynamical_loss"]["study"],
+}
 # Fig. S6 to S10, F7 and F8 belong to studies of their own.
 OWN = {
     "figS6_ingredients",

@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import losses
@@ -12,9 +13,11 @@ from dynamical_loss.config.probes import ProbeSettings, ResidualSettings
 from dynamical_loss.config.training import TrajectorySettings
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures import figL6_dynamical_loss, style
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.results import netcdf
+from figure_parts import drawn, panel, require_legible_texts
 from stage_commands import command, small_spiral
 
 MODEL = {"width": 6, "initialisation": "glorot", "bias_scale": 0.3}
@@ -186,3 +189,65 @@ def test_the_residual_of_a_scaled_output_is_refused():
         ProbeSettings(residual=ResidualSettings()).require_possible(
             run.probed(Shape(36, 36, (2,), 3), remembers=True)
         )
+
+
+# What is shown -------------------------------------------------------------------------------------
+
+
+def study(folder, path, output_scale, **settings):
+    """A phase file of three runs with the static loss and three with the dynamical one."""
+    given = {**BLOCK, "output_scale": output_scale, **settings}
+    cells = [["--last-seed", 2], ["--period", 20, "--amplitude", 20, "--last-seed", 2]]
+    blocks = []
+    for name, more in zip(("static_seeds0-2", "T20_A20_seeds0-2"), cells, strict=True):
+        blocks.append(path / f"{output_scale}" / f"{name}.nc")
+        block(folder, blocks[-1], more, **given)
+    whole = {**given, "periods": [20], "amplitudes": [1, 20], "seeds": 3, "seeds_per_block": 3}
+    output = path / f"{output_scale}.nc"
+    command("aggregate-phase", *blocks, "--settings", json.dumps(whole), "--output", output)
+    return netcdf.read(output)
+
+
+def test_the_figure_of_regimes_shows_what_is_stored(folder, tmp_path):
+    parametrised = {"model": {**MODEL, "parametrisation": "neural_tangent"}}
+    usual = [study(folder, tmp_path, scale) for scale in (0.3, 1.0, 30.0)]
+    other = study(folder, tmp_path, 2.0, **parametrised)
+    null = xr.Dataset(
+        {
+            "static_distance": (
+                ("width", "scale", "data_seed", "seed"),
+                np.logspace(-1, -4, 6).reshape(1, 2, 1, 3),
+            )
+        },
+        coords={"width": [8], "scale": [0.1, 1000.0], "data_seed": [1], "seed": range(3)},
+    )
+    spectrum = netcdf.read(folder / "spectrum.nc")
+    with style.style():
+        inputs = {"study": [*usual, other], "spectrum": [spectrum], "null": [null]}
+        figure = drawn(figL6_dynamical_loss.render(inputs, {}))
+        require_legible_texts(figure)
+    means = [item.isel(period=0).mean("seed") for item in usual]
+
+    def line(letter, label):
+        lines = panel(figure, letter).lines
+        return next(item for item in lines if item.get_label() == label).get_data()
+
+    for label, amplitude in (("static", 1.0), ("dynamical", 20.0)):
+        for letter, name in (("a", "validation_accuracy"), ("b", "kernel_change")):
+            x, y = line(letter, label)
+            np.testing.assert_allclose(x, [0.3, 1.0, 30.0])
+            np.testing.assert_allclose(y, [float(mean[name].sel(amplitude=amplitude)) for mean in means])
+    points = np.concatenate([item.get_offsets() for item in panel(figure, "c").collections])
+    moved = np.concatenate([item["kernel_change"].isel(period=0).sel(amplitude=20.0) for item in usual])
+    gains = [item["validation_accuracy"].isel(period=0) for item in usual]
+    gained = np.concatenate([item.sel(amplitude=20.0) - item.sel(amplitude=1.0) for item in gains])
+    np.testing.assert_allclose(points, np.column_stack([moved, gained]))
+    x, y = line("e", r"$\alpha=0.5$")
+    np.testing.assert_allclose(1000 * x, spectrum["snapshot_step"])
+    np.testing.assert_allclose(y, spectrum["hessian_eigenvalue"].isel(mode=0) * RUN["learning_rate"] / 2)
+    kernel = spectrum["ntk_eigenvalue"].isel(mode=0)
+    np.testing.assert_allclose(line("f", r"$\alpha=0.5$")[1], kernel / kernel[0])
+    bars = panel(figure, "g").containers[0]
+    np.testing.assert_allclose(bars.lines[0].get_xdata(), [2 * np.sqrt(6)])
+    shown = panel(figure, "h").lines[0].get_ydata()
+    np.testing.assert_allclose(shown, null["static_distance"].mean("seed").values.ravel())
