@@ -24,7 +24,19 @@ from typing import Any
 import worker
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ("steps", "rules", "roofline", "scaling", "probes", "growth", "startup", "scale", "images", "gpu")
+PARTS = (
+    "steps",
+    "rules",
+    "flow",
+    "roofline",
+    "scaling",
+    "probes",
+    "growth",
+    "startup",
+    "scale",
+    "images",
+    "gpu",
+)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -64,6 +76,7 @@ def parts(
     import contenders
     import curvature
     import gpu
+    import gradient_flow
     import growth
     import images
     import roofline
@@ -80,6 +93,7 @@ def parts(
         return {
             "steps": lambda: contenders.measure(cases[:1], repetitions, 0.02, ("notebook", "idle")),
             "rules": lambda: rules.measure(cases[:1], repetitions, 0.02),
+            "flow": lambda: gradient_flow.measure((8,), repetitions, 40),
             "roofline": lambda: roofline.measure(shapes, contenders.PRECISIONS, 2),
             "scaling": lambda: scaling.measure(1, 50),
             "probes": lambda: curvature.measure([(100, 10_000, 2501)], 1, (18, 18)),
@@ -94,6 +108,7 @@ def parts(
     return {
         "steps": lambda: contenders.measure(cases, repetitions, 1.0),
         "rules": lambda: rules.measure(cases, repetitions, 1.0),
+        "flow": lambda: gradient_flow.measure((32, 64, 128), repetitions, 1000),
         "roofline": lambda: roofline.measure(shapes, contenders.PRECISIONS, 40),
         "scaling": lambda: scaling.measure(min(3, repetitions), 20_000),
         "probes": lambda: curvature.measure([(100, 70_000, 501), (1000, 35_000, 1401)], 3, curvature.ORDERS),

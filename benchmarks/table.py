@@ -126,6 +126,15 @@ def _rules(entries: Sequence[Entry]) -> str:
     return rows(("width, precision", "engine", "a step with DAL, in plain steps", "n"), body)
 
 
+def _flow(entries: Sequence[Entry]) -> str:
+    body = []
+    for time in select(entries, section="flow", quantity="time"):
+        (ratio,) = select(entries, section="flow", quantity="times a plain gradient", width=time["width"])
+        body.append((str(time["width"]), number(time["median"]), spread(ratio), str(time["repetitions"])))
+    header = ("width", "an evaluation of the flow, µs", "in plain gradients", "n")
+    return rows(header, body)
+
+
 def _limits(entries: Sequence[Entry]) -> str:
     body = []
     for time in select(entries, section="roofline", quantity="time"):
@@ -386,7 +395,8 @@ def render(results: Sequence[dict[str, Any]]) -> str:
             f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
             f"{result['software']['packages']}; measured in {result['wall_seconds']} s.{_updates(result)}\n\n"
             + "".join(
-                part(entries) for part in (_steps, _rules, _limits, _probes, _rest, _scale, _images, _gpu)
+                part(entries)
+                for part in (_steps, _rules, _flow, _limits, _probes, _rest, _scale, _images, _gpu)
             )
         )
     return "".join(parts) or "No results are stored; `make bench` measures them.\n\n"

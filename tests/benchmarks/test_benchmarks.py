@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import contenders  # noqa: E402
 import curvature  # noqa: E402
 import floor  # noqa: E402
+import gradient_flow  # noqa: E402
 import growth  # noqa: E402
 import machine  # noqa: E402
 import roofline  # noqa: E402
@@ -55,6 +56,14 @@ def test_a_contender_that_computes_something_else_is_named():
     trains["another"] = lambda steps: np.array([np.nan])
     with pytest.raises(RuntimeError, match="another"):
         contenders.check_agreement(case, trains)
+
+
+def test_a_flow_and_a_gradient_that_are_not_the_same_are_not_timed():
+    with jax.enable_x64(True):
+        runs = gradient_flow.contenders(8)
+        assert runs.keys() == {"flow", "gradient"}
+    with pytest.raises(RuntimeError, match="differ by"):
+        gradient_flow.check_agreement([np.array([1.0, 2.0])], [np.array([-1.0, 2.0])])
 
 
 def gradient_descent(inputs, labels, parameters, steps, period, amplitude, learning_rate):

@@ -23,7 +23,8 @@ SPIRAL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "s
 IMAGE_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "images"}
 PROTOCOL_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "protocols"}
 FLOW_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "flow"}
-FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES | FLOW_FIGURES
+LAZY_FIGURES = {name for name, figure in REGISTRY.items() if figure.part == "lazy" and figure.in_all}
+FIGURES = SPIRAL_FIGURES | IMAGE_FIGURES | PROTOCOL_FIGURES | FLOW_FIGURES | LAZY_FIGURES
 CURVATURE_FIGURES = {
     "fig4_cascade",
     "fig5_threshold_scaling",
@@ -37,6 +38,7 @@ CURVATURE_FIGURES = {
     "figF9_classes_at_the_edge",
     "figF10_residual_modes",
     "figF11_small_steps",
+    "figL6_dynamical_loss",
 }
 # Both tables of claims, and the figure of one of them.
 CLAIMS_ANEW = {"evaluate_claims": 1, "evaluate_protocols": 1}
@@ -273,18 +275,20 @@ def test_editing_the_shared_style_renders_all_figures_and_nothing_else(project):
 def after_training(whole, **training):
     """The plan that makes everything anew from these training jobs on."""
     kept = {rule: count for rule, count in whole.jobs.items() if rule not in TRAINING}
-    del kept["prepare_dataset"], kept["trace_known_losses"]
+    for other in ("prepare_dataset", "trace_known_losses", *FLOWING):
+        del kept[other]
     return {**kept, **training}
 
 
 TRAINING = ("train_phase_block", "train_trajectory")
+FLOWING = ("train_lazy_block", "aggregate_lazy")
 
 
 def test_editing_what_engines_share_retrains_everything(project, whole):
     project.edit("training/ensemble.py")
     plan = project.plan()
     expected = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
-    untrained = {"fig2_spiral_dataset", "figF1_known_losses"}
+    untrained = {"fig2_spiral_dataset", "figF1_known_losses", *LAZY_FIGURES} - {"figL6_dynamical_loss"}
     assert plan.jobs == expected | {"render_figure": len(FIGURES - untrained)}
     assert plan.starting("Rendering") == FIGURES - untrained
 
@@ -309,8 +313,9 @@ def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, mo
     studies = {
         text.partition(",")[0].partition("_noise")[0] for text in plan.starting("Training") if "," in text
     }
-    # This scale takes other studies in the place of two.
-    of_spiral = set(config["phase"]) - of_images - {"lecun_w100", "glorot_zero_w100"}
+    # This scale takes other studies in the place of two, and leaves out some.
+    left_out = {"lecun_w100", "glorot_zero_w100", "regime_a03", "regime_a3", "regime_ntk_w100_s3"}
+    of_spiral = set(config["phase"]) - of_images - left_out
     assert studies == (of_images if dataset == "images" else of_spiral)
     runs = {text.removeprefix("the trajectory ") for text in plan.starting("Training") if "," not in text}
     assert all(run.startswith("cascade_images") == (dataset == "images") for run in runs) and runs
@@ -347,7 +352,7 @@ def test_another_version_of_a_package_remakes_what_it_computes(project, whole, p
     )
     assert count == 1
     lock.write_text(text, encoding="utf-8")
-    trained = after_training(whole, **{rule: whole.jobs[rule] for rule in TRAINING})
+    trained = after_training(whole, **{rule: whole.jobs[rule] for rule in (*TRAINING, *FLOWING)})
     expected = {
         "jax": trained | {"trace_known_losses": 1, "render_figure": len(FIGURES) - 1},
         "matplotlib": {"render_figure": len(FIGURES)},
@@ -515,8 +520,21 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
         expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10)) * draws
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
-    # Fig. S6 to S10, F7 and F8 belong to studies of their own.
-    assert plan.jobs["render_figure"] == len(FIGURES) - 7
+    # Fig. S6 to S10, F7, F8 and L8 belong to studies of their own.
+    assert plan.jobs["render_figure"] == len(FIGURES) - 8
+
+
+def test_feature_and_lazy_training_is_planned_at_the_papers_size(empty):
+    """Each width, scale and seed once, wherever the images lie."""
+    settings = empty.settings("workflow/scales/paper.yaml")
+    settings["datasets"]["fashion_parity"]["source"] = "."
+    study = settings["lazy"]["fashion"]
+    overlay = empty.overlay(json.dumps(settings))
+    plan = empty.plan("paper_figures/figL7_further_data.pdf", config=(), overlay=overlay)
+    assert (
+        plan.jobs["train_lazy_block"] == len(study["widths"]) * len(study["scales"]) * study["seeds"] == 690
+    )
+    assert plan.jobs["aggregate_lazy"] == plan.jobs["prepare_dataset"] == 1
 
 
 def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):

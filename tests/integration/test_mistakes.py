@@ -50,7 +50,7 @@ def test_a_mistake_in_an_overlay_stops_before_any_job(untouched, overlay, line):
     assert not list(untouched.folder.rglob("x"))
 
 
-@pytest.mark.parametrize("scale", ["smoke", "paper", "gpu", "headline", "cifar10", "published"])
+@pytest.mark.parametrize("scale", ["smoke", "paper", "gpu", "headline", "cifar10", "published", "lazy"])
 def test_overlays_are_merged_as_snakemake_merges_them(scale):
     theirs = settings(CONFIG)
     extra = {"phase": {"spiral_w100": {"amplitudes": [3]}, "another": {"model": {"width": 5}}}, "scale": "x"}

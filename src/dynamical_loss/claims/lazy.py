@@ -15,7 +15,7 @@ from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.notation import exact
 from dynamical_loss.paper.departures import Protocol, facts_of
-from dynamical_loss.paper.lazy import lazy_digits, lazy_fashion
+from dynamical_loss.paper.lazy import lazy_digits, lazy_fashion, lazy_sizes
 
 Floats = npt.NDArray[np.float64]
 
@@ -139,6 +139,24 @@ def _distance(evidence: Evidence) -> Measurement:
     return _mean(evidence, grid, distance.values)
 
 
+def _variance_of_sizes(evidence: Evidence) -> Measurement:
+    """Exponent of the variance in P, by the jackknife over initial seeds."""
+    grids = []
+    for item in sorted(evidence.files("lazy_sizes"), key=lambda item: int(item.attrs["train_samples"])):
+        require(lazy_sizes(), facts_of(item))
+        others = item["data_seed"].values != EXPLORED
+        grids.append(_at(item.isel(data_seed=others, width=0), LAZY))
+    sizes = [int(item.attrs["train_samples"]) for item in evidence.files("lazy_sizes")]
+    if len(set(sizes)) < 3 or any(grid.sizes["seed"] < 3 for grid in grids):
+        raise UntestedError("there are fewer than three sizes of the training set, or initial seeds")
+    sizes.sort()
+    span = sizes[0], sizes[-1]
+    whole = power(sizes, np.stack([grid["output_variance"].values for grid in grids], axis=-1), *span)
+    each = [grid["output_variance_without"].transpose("data_seed", "seed").values for grid in grids]
+    values = pseudo_values(whole, power(sizes, np.stack(each, axis=-1), *span))
+    return _mean(evidence, xr.concat([grid[["converged"]] for grid in grids], "size"), values)
+
+
 _RUNS = "mean over splits and initial seeds, both resampled, without the split that was explored"
 _WIDTHS = f"widths of at least {_NARROWEST}"
 _SLOPE = "exponent of a power law"
@@ -256,6 +274,18 @@ CLAIMS: tuple[Claim, ...] = (
         ("lazy",),
         _distance,
         "relative distance",
+        _DIGITS,
+    ),
+    Claim(
+        "variance_of_sizes_lazy",
+        "arXiv 1906.08034, L10 (Fig. L8)",
+        "in the lazy regime the variance of the prediction grows as √P",
+        0.5,
+        f"exponent in P at s = {exact(LAZY)}, jackknifed over initial seeds; {_RUNS}",
+        Range(0.35, 0.65),
+        ("lazy_sizes",),
+        _variance_of_sizes,
+        _SLOPE,
         _DIGITS,
     ),
     *_laws("fashion", _fashion, "lazy_further", 3, _FASHION),

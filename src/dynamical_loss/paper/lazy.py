@@ -19,6 +19,12 @@ def lazy_digits() -> Protocol:
     return _grid("soft_hinge", 2, f"digits 8×8, {_IMAGES}, 200 + 1 540 images")
 
 
+def lazy_sizes() -> Protocol:
+    """Digits of 8×8 pixels and two hidden layers, whatever P is."""
+    facts = {"loss": "soft_hinge", "depth": 2, **_FLOW, "dataset_normalisation": "sphere"}
+    return exactly(Sort.PROTOCOL, facts) + exactly(Sort.DATA, {"dataset": "digits"})
+
+
 def lazy_fashion() -> Protocol:
     """Fashion-MNIST of 14×14 pixels, P = 200, three hidden layers."""
     return _grid("soft_hinge", 3, f"Fashion-MNIST reduced to 14×14 pixels, {_IMAGES}, 200 + 4 000 images")

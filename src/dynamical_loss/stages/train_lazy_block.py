@@ -148,7 +148,13 @@ def run(
                 )
         labels = _signs(data.validation_labels)
         variables.add("test_label", ("test_sample",), labels, "labels of the test samples", reference=place)
-        attributes = {**data.attributes, "width": block.width, "data_seed": block.data_seed}
+        attributes = {
+            "train_samples": len(data.train_inputs),
+            "validation_samples": len(data.validation_inputs),
+            **data.attributes,
+            "width": block.width,
+            "data_seed": block.data_seed,
+        }
         record.write(variables.dataset().assign_attrs(attributes), output)
         checkpoint.remove()
 

@@ -113,7 +113,7 @@ def changed(**settings):
 
 _BEYOND = {
     *("ingredients", "losses", "runs", "learning_rates", "edge", "flows", "known", "residuals"),
-    *("lazy", "lazy_further", "lazy_null", "regimes"),
+    *("lazy", "lazy_further", "lazy_null", "lazy_sizes", "regimes"),
 }
 
 

@@ -134,6 +134,29 @@ def test_other_studies_are_not_taken(item, words):
     assert words in row.rule
 
 
+def sizes(exponent, counts=(50, 100, 200, 400)):
+    """Studies of one width whose variance is a power of the size of their training sets."""
+    for count in counts:
+        item = grid().isel(width=[2])
+        for name in ("output_variance", "output_variance_without"):
+            item[name] = item[name] * float(count) ** exponent
+        images = {"train_samples": count, "dataset": "digits", "dataset_normalisation": "sphere"}
+        yield item.assign_attrs(images)
+
+
+@pytest.mark.parametrize(("exponent", "verdict"), [(0.5, Verdict.REPRODUCED), (0.0, Verdict.CONTRADICTED)])
+def test_the_variance_has_its_exponent_in_the_size_of_the_training_set(exponent, verdict):
+    def row(items):
+        given = {"lazy_sizes": items}
+        found = claims.evaluate(given, BootstrapSettings(resamples=300), given_only=True)
+        return next(each for each in found if each.id == "variance_of_sizes_lazy")
+
+    found = row(list(sizes(exponent))[::-1])
+    assert found.measured_value == pytest.approx(exponent, abs=1e-9)
+    assert (found.verdict, found.n) == (verdict, 4)
+    assert "fewer than three sizes" in row(list(sizes(exponent, (50, 100)))).rule
+
+
 def test_flows_that_did_not_converge_are_told():
     item = grid()
     item["converged"][1, 2, 3, 1] = 0

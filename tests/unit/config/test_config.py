@@ -45,6 +45,7 @@ S1 = ["trajectories", "cascade"]
 S2 = ["trajectories", "cascade_images"]
 MYRTLE5 = ["phase", "myrtle5"]
 IMAGES = ["datasets", "images"]
+LAZY = ["lazy", "digits"]
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,30 @@ IMAGES = ["datasets", "images"]
             2.0,
             ["flows.spiral.trajectory", "output_scale", "name another run"],
         ),
+        ([*LAZY, "dataset"], "x", ["lazy.digits.dataset", "no 'x'", "digits_parity"]),
+        ([*LAZY, "dataset"], "spiral", ["lazy.digits.dataset", "3 classes", "labels: parity"]),
+        ([*LAZY, "scales"], [0.0], ["lazy.digits.scales.0", "must be greater than 0"]),
+        ([*LAZY, "scales"], [-1.0], ["lazy.digits.scales.0", "must be greater than 0"]),
+        ([*LAZY, "scales"], [1, 1], ["lazy.digits", "scales", "given twice"]),
+        ([*LAZY, "widths"], [0], ["lazy.digits.widths.0", "at least 1"]),
+        ([*LAZY, "data_seeds"], [], ["lazy.digits.data_seeds", "empty"]),
+        ([*LAZY, "precision"], "float32", ["lazy.digits", "scales", "digits of float32 are lost", "float64"]),
+        ([*LAZY, "scales"], [1e12], ["lazy.digits", "scales", "digits of float64 are lost"]),
+        ([*LAZY, "velocity_tolerance"], 1e-26, ["lazy.digits", "velocity_tolerance", "raise them"]),
+        ([*LAZY, "kernel_samples"], 5000, ["lazy.digits.kernel_samples", "1540 test samples"]),
+        ([*LAZY, "tilt"], {"period": 1, "amplitude": 0.5}, ["lazy.digits.tilt.amplitude", "at least 1"]),
+        (
+            ["datasets", "digits_parity", "split"],
+            "official",
+            ["datasets.digits_parity", "validation_samples", "at most 297"],
+        ),
+        (["datasets", "digits_parity", "train_samples"], 260, ["datasets.digits_parity", "1797"]),
+        (["figures", "lazy"], "x", ["figures.lazy", "no 'x'", "digits"]),
+        (["figures", "lazy_null"], "digits", ["lazy.digits.tilt", "figures.lazy_null"]),
+        (["figures", "lazy_sizes"], ["digits"], ["lazy.digits.widths", "figures.lazy_sizes", "one width"]),
+        (["figures", "regimes"], ["spiral_w100"], ["phase.spiral_w100.output_scale", "figures.regimes"]),
+        (["phase", "regime_a1", "amplitudes"], [1, 5, 20], ["phase.regime_a1.amplitudes", "one cell"]),
+        (["figures", "regimes_along"], ["cascade"], ["trajectories.cascade", "figures.regimes_along"]),
         ([*W100, "output_scale"], 0, ["phase.spiral_w100.output_scale", "must be greater than 0"]),
         ([*W100, "output_scale"], -2, ["phase.spiral_w100.output_scale", "must be greater than 0"]),
         (

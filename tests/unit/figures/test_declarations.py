@@ -106,7 +106,7 @@ LAZY_EVIDENCE = {
     "lazy_null": ["lazy/digits_null.nc"],
     "regimes": LAZY_FIGURES["figL6_dynamical_loss"]["study"],
 }
-# Fig. S6 to S10, F7 and F8 belong to studies of their own.
+# Fig. S6 to S10, F7, F8 and L8 belong to studies of their own.
 OWN = {
     "figS6_ingredients",
     "figS7_losses",
@@ -115,6 +115,7 @@ OWN = {
     "figS10_questions",
     "figF7_learning_rates",
     "figF8_power_and_cap",
+    "figL8_training_set_size",
 }
 SHOWN = FIGURES.keys() - OWN - LAZY_ALONE.keys()
 IMAGE_EVIDENCE = {
@@ -138,6 +139,7 @@ ALL = configured(
     regime=["wide_resnet_plain"],
     questions=["wide_resnet_plain"],
     conditioning=["cascade_images"],
+    lazy_sizes=["digits_null"],
 )
 
 

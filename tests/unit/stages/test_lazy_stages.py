@@ -20,6 +20,7 @@ from dynamical_loss.figures import (
     figL4_dynamics,
     figL5_frozen_kernel,
     figL7_further_data,
+    figL8_training_set_size,
     style,
 )
 from dynamical_loss.models.network import apply_function, initial_parameters
@@ -304,3 +305,17 @@ def test_the_figures_show_what_is_stored(folder):
     cells = panel(shown["figL1_regimes"], "a").collections
     values = np.concatenate([item.get_array().ravel() for item in cells if item.get_array() is not None])
     np.testing.assert_allclose(np.sort(values), np.sort(means["test_error"].values.ravel()))
+
+
+def test_the_figure_of_sizes_shows_the_variance_times_the_width(folder):
+    found = netcdf.read(folder / "study.nc").isel(width=[1])
+    larger = found.assign_attrs(train_samples=80).assign(output_variance=3.0 * found["output_variance"])
+    with style.style():
+        figure = drawn(figL8_training_set_size.render({"study": [larger, found]}, {}))
+        require_legible_texts(figure)
+    lines = {line.get_label(): line.get_data() for line in figure.axes[0].lines}
+    for scale in SCALES:
+        x, y = lines[f"$s={scale:g}$"]
+        mean = 12 * float(found["output_variance"].sel(scale=scale).mean())
+        np.testing.assert_allclose(x, [20, 80])
+        np.testing.assert_allclose(y, [mean, 3 * mean])
