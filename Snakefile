@@ -68,7 +68,7 @@ if CONFIG.protocols:
 
 
 # Reading a large archive takes a minute, and memory that a login node may not give.
-if all(dataset.location is None for dataset in CONFIG.datasets.values()):
+if all(resources.is_light(dataset) for dataset in CONFIG.datasets.values()):
 
     localrules:
         prepare_dataset,

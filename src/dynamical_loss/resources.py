@@ -56,6 +56,8 @@ _START_MINUTES = 10.0
 
 # Preparing a dataset, which imports no JAX and runs beside Snakemake: what any takes, ...
 _PREPARING_MB, _PREPARING_MINUTES = 500, 5.0
+# ... what a login node can spare (CIFAR-10 takes more, Fashion-MNIST less), ...
+_LIGHT_MB = 1000
 # ... arrays as large as the bytes of all images of the source (an archive, its content, images, those taken),
 # milliseconds to read an image (of a JPEG 0.15), ...
 _IMAGE_COPIES, _IMAGE_MS = 4, 0.2
@@ -111,6 +113,11 @@ def dataset(settings: DatasetSettings) -> Demand:
         operations = 2 * looked_at * features**2 + _EIGENVECTORS * features**3
         seconds += operations / _WHITENING_RATE / 1e6
     return Demand(math.ceil(megabytes), math.ceil(_PREPARING_MINUTES + _SLOWER * seconds / 60))
+
+
+def is_light(settings: DatasetSettings) -> bool:
+    """Whether a dataset may be prepared beside Snakemake, on a login node."""
+    return dataset(settings).mem_mb <= _LIGHT_MB
 
 
 def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Demand:
@@ -216,13 +223,14 @@ def lazy_block(settings: LazySettings, dataset: Sized, block: LazyBlock) -> Dema
     sample_us = network.products * cost.product + network.activations * cost.activation
     evaluation_us = shape.train_samples * sample_us * cost.double
     values = flows * (shape.validation_samples + 3 * _FLOW_RECORDS)
-    rows = shape.train_samples + settings.kernel_samples
-    working = 2 * _JACOBIAN_BYTES + _DOUBLE * (
-        3 * shape.train_samples * network.activations
-        + (rows * shape.validation_samples if settings.frozen else rows**2)
-    )
-    evaluations = min(settings.max_steps, _FLOW_EVALUATIONS)
-    return _demand(values, working, flows * evaluations * evaluation_us)
+    train, test, probed = shape.train_samples, shape.validation_samples, settings.kernel_samples
+    # Kernels on test samples, and those of frozen flows with their copies on the device.
+    entries = 3 * probed**2 + (2 * train * (train + test) if settings.frozen else 0)
+    working = 2 * _JACOBIAN_BYTES + _DOUBLE * (3 * train * network.activations + entries)
+    microseconds = flows * min(settings.max_steps, _FLOW_EVALUATIONS) * evaluation_us
+    products = 2 * probed**2 + (train * (train + test) if settings.frozen else 0)
+    microseconds += flows * 2 * products * network.parameters / _PRODUCT_RATE
+    return _demand(values, working, microseconds)
 
 
 def require_within_limits(config: Config) -> None:

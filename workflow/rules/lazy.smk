@@ -31,14 +31,13 @@ if CONFIG.lazy:
         params:
             settings=lambda wildcards: as_json(CONFIG.lazy[wildcards.lazy].run),
             block=lazy_block_options,
-            device=CONFIG.devices.training,
             surroundings=SURROUNDINGS,
             code=code.flowing().digest,
         message:
             "Following gradient flows of {wildcards.lazy}, {wildcards.block}"
         shell:
             "python -m dynamical_loss --code {params.code:q} train-lazy-block --dataset {input:q} --settings {params.settings:q}"
-            " {params.block:q} --device {params.device:q} --output {output:q} > {log:q} 2>&1"
+            " {params.block:q} --device cpu --output {output:q} > {log:q} 2>&1"
 
     rule aggregate_lazy:
         input:

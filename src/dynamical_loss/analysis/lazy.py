@@ -66,14 +66,18 @@ def crossing(scales: npt.ArrayLike, values: npt.ArrayLike, level: float = 1.0) -
 
     Args:
         scales: (scale,), ascending.
-        values: (…, scale), positive.
+        values: (…, scale); those that are not positive are no values.
         level: that is passed.
 
     Returns:
         (…), of the last passage from above; NaN where there is none.
     """
     places = np.log(np.asarray(scales, dtype=np.float64))
-    given = np.log(np.asarray(values, dtype=np.float64)) - math.log(level)
+    positive = np.asarray(values, dtype=np.float64)
+    if len(places) < 2:
+        return np.full(positive.shape[:-1], np.nan)
+    # A change of nothing at all is no place on a logarithmic axis.
+    given = np.log(np.where(positive > 0, positive, np.nan)) - math.log(level)
     falls = (given[..., :-1] >= 0) & (given[..., 1:] < 0)
     last = falls.shape[-1] - 1 - np.argmax(falls[..., ::-1], axis=-1)
 
@@ -87,15 +91,18 @@ def crossing(scales: npt.ArrayLike, values: npt.ArrayLike, level: float = 1.0) -
 
 
 def pseudo_values(whole: npt.ArrayLike, without: npt.ArrayLike) -> Floats:
-    """The jackknife's values of each seed, whose mean and scatter are those of a statistic of all seeds.
+    """One value a seed: their scatter is the jackknife's, their mean the statistic of all seeds itself.
+
+    The jackknife's own values have the statistic without its bias as their mean. For the gain of an ensemble
+    that would be the gain of an infinite one.
 
     Args:
         whole: the statistic of all n seeds, (…).
         without: the same without each seed, (…, seed).
 
     Returns:
-        n·whole − (n − 1)·without, (…, seed).
+        whole + (n − 1)·(mean of without − without), (…, seed).
     """
     left = np.asarray(without, dtype=np.float64)
-    n = left.shape[-1]
-    return np.asarray(n * np.asarray(whole, dtype=np.float64)[..., None] - (n - 1) * left)
+    scatter = (left.shape[-1] - 1) * (left.mean(axis=-1, keepdims=True) - left)
+    return np.asarray(np.asarray(whole, dtype=np.float64)[..., None] + scatter)

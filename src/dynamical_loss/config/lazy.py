@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from dynamical_loss.datasets.kind import Shape
-from dynamical_loss.grid import LazyBlock
+from dynamical_loss.grid import LONGEST_NAME, LazyBlock
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.notation import exact
 from dynamical_loss.settings import Count, Seed, Settings
@@ -19,6 +19,7 @@ Scales = Annotated[list[Positive], Field(min_length=1)]
 
 _ROUNDING = 1e3  # of F, in units of α and of the precision's rounding, as runs in float32 show it
 _MOST_JOBS = 100_000
+_MOST_ENTRIES = 50_000_000  # of frozen kernels: beyond it they take hours and gigabytes for each flow
 
 
 class TiltSettings(Settings):
@@ -57,11 +58,12 @@ class LazySettings(Settings):
     )
     max_steps: Count = Field(
         20_000,
-        description="gradient evaluations of a flow; one that needs more is kept as not converged",
+        description="gradient evaluations of a flow, those of rejected steps too; one that needs more is "
+        "kept as not converged",
     )
     precision: Literal["float32", "float64"] = Field("float64", description="floating-point precision")
     kernel_samples: Count = Field(
-        200, description="test samples on which the change of the kernel is measured, at most"
+        200, description="test samples, the first, on which the change of the kernel is measured"
     )
     frozen: bool = Field(
         False,
@@ -123,6 +125,12 @@ class LazySettings(Settings):
                 f"dataset: '{self.dataset}' has {shape.classes} classes, and labels here are ±1; name one "
                 "with `labels: parity`"
             )
+        entries = shape.train_samples * (shape.train_samples + shape.validation_samples)
+        if self.frozen and entries > _MOST_ENTRIES:
+            raise ValueError(
+                f"frozen: the kernels of '{self.dataset}' would have {entries:.0e} entries, and "
+                f"{_MOST_ENTRIES:.0e} are the most; take fewer samples, or set it to false"
+            )
         if self.kernel_samples > shape.validation_samples:
             raise ValueError(
                 f"kernel_samples: '{self.dataset}' has {shape.validation_samples} test samples; take fewer"
@@ -138,13 +146,17 @@ class LazyStudy(LazySettings):
     scales: Scales = Field([0.01, 1.0, 100.0], description="√h·α of the prediction F = α(f − f₀)")
     seeds: Count = Field(3, description="initial seeds 0 … n−1, the same for all scales")
     seeds_per_block: Count = Field(3, description="seeds in a training job")
-    scales_per_block: Count = Field(20, description="scales in a training job, at most")
+    scales_per_block: Count = Field(
+        20, description="scales in a training job, at most; a scale that is added repeats those of its job"
+    )
     data_seeds: Annotated[list[Seed], Field(min_length=1)] = Field(
         [0], description="splits of the data into training and test set, each drawn from one of these seeds"
     )
 
     @model_validator(mode="after")
     def _usable(self) -> LazyStudy:
+        if self.frozen and self.tilt is not None:
+            raise ValueError("frozen: frozen kernels are trained without a tilt; leave one of the two out")
         for name in ("widths", "scales", "data_seeds"):
             values = getattr(self, name)
             if len(set(values)) < len(values):
@@ -152,13 +164,19 @@ class LazyStudy(LazySettings):
         for width in self.widths:
             for scale in self.scales:
                 self.require_resolved(width, scale)
+        longest = max(self.blocks, key=lambda block: len(block.name))
+        if len(longest.name) > LONGEST_NAME:
+            raise ValueError(
+                f"scales_per_block: the name of a training job's file would have {len(longest.name)} "
+                f"characters, and {LONGEST_NAME} are the most; take fewer"
+            )
         if len(self.blocks) > _MOST_JOBS:
             raise ValueError(f"seeds_per_block: the study would have {len(self.blocks)} jobs; take more")
         return self
 
     @property
     def run(self) -> LazySettings:
-        """The settings that a run depends on: changing the others never repeats one."""
+        """The settings that a run depends on; the others say which runs there are, and in which jobs."""
         return LazySettings.model_validate(self.model_dump(include=set(LazySettings.model_fields)))
 
     @property

@@ -270,7 +270,7 @@ class TrainingSettings(Settings):
         if self.model.has_state:
             raise ValueError(
                 f"output_scale: a {self.model.kind} has statistics, those of batch norm, that change along "
-                "the run; take another kind of network, or null"
+                "the run; take a network of some other kind, or null"
             )
         return self
 

@@ -21,6 +21,7 @@ DECLARATION = Declaration(
     part="lazy",
     inputs={"study": lazy_panels.STUDY},
     settings={"lazy": lazy_panels.GRID},
+    check=lazy_panels.check_regimes,
     evidence={"lazy": lazy_panels.STUDY},
 )
 

@@ -28,6 +28,7 @@ DECLARATION = Declaration(
     part="lazy",
     inputs={"study": Role("aggregate_lazy", _files)},
     settings={"lazy": lazy_panels.GRID},
+    check=lazy_panels.check_regimes,
 )
 
 _REGIMES = (lazy_panels.FEATURE, lazy_panels.LAZY)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DECLARATION = Declaration(
-    part="lazy", inputs={"study": lazy_panels.STUDY}, settings={"lazy": lazy_panels.GRID}
+    part="lazy",
+    inputs={"study": lazy_panels.STUDY},
+    settings={"lazy": lazy_panels.GRID},
+    check=lazy_panels.check_regimes,
 )
 
 

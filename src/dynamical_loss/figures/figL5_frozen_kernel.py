@@ -30,6 +30,7 @@ DECLARATION = Declaration(
         )
     },
     settings={"lazy": lazy_panels.GRID},
+    check=lazy_panels.check_regimes,
 )
 
 

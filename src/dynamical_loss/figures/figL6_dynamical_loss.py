@@ -17,7 +17,7 @@ from dynamical_loss.figures import along_run, lazy_panels, requirements, style
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt, sns
 from dynamical_loss.notation import exact
-from dynamical_loss.paper.regimes import PERIOD, Regime, gain, pair, regime_of
+from dynamical_loss.paper.regimes import Regime, gain, pair, regime_of
 from dynamical_loss.results import layout, recorded
 
 if TYPE_CHECKING:
@@ -48,6 +48,16 @@ def _check(config: Configuration) -> None:
                 "output_scale and probes.ntk"
             )
         requirements.require_one_rate(config, "regimes_along", study)
+    widths = {
+        config.phase[study].model.width
+        for study in config.figures.regimes
+        if config.phase[study].model.parametrisation == "standard"
+    }
+    if len(widths) > 1:
+        raise ValueError(
+            f"figures.regimes: networks of widths {', '.join(map(str, sorted(widths)))} are no line over α; "
+            "take one width, or the parametrisation neural_tangent"
+        )
     null = config.figures.lazy_null
     if null is not None and config.lazy[null].tilt is None:
         raise ValueError(f"lazy.{null}.tilt: figures.lazy_null shows what a tilt changes; set it")
@@ -120,7 +130,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _accuracies(panels[0], usual)
     _changes(panels[1], usual)
     _gain_against_change(panels[2], usual)
-    _gains(panels[3], usual, f"$T={PERIOD}$", _DYNAMICAL)
+    _gains(panels[3], usual, "$T$ for all", _DYNAMICAL)
     _gains(panels[3], _arm(found, "longer"), r"steps, $T\sim\alpha$", _LONGER)
     _label(panels[3], r"$\alpha$", "gain")
     panels[3].legend()
@@ -129,7 +139,8 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _widths(panels[6], _arm(found, "parametrised"))
     _null(panels[7], inputs["null"][0])
     style.panel_letters(panels)
-    style.header(figure, _words(usual, inputs["null"][0]))
+    longer, parametrised = _arm(found, "longer"), _arm(found, "parametrised")
+    style.header(figure, _words(usual, longer, parametrised, inputs["null"][0]))
     return figure
 
 
@@ -143,15 +154,30 @@ def _arm(found: Studies, arm: str) -> dict[Regime, xr.Dataset]:
     return {which: item for which, item in sorted(found.items()) if which.arm == arm}
 
 
-def _words(usual: Studies, null: xr.Dataset) -> str:
-    seeds = sorted({item.sizes["seed"] for item in usual.values()})
-    count = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))) if seeds else "no"
+def _words(usual: Studies, longer: Studies, parametrised: Studies, null: xr.Dataset) -> str:
+    """What is shown, from what the files record."""
+    first = next(iter(usual.values()), None)
+    if first is None:
+        words = "(a–d) no study"
+    else:
+        settings = recorded.settings_of(first)
+        words = (
+            f"(a–d) {settings['dataset']}, width {settings['model']['width']}, "
+            f"$T={int(first['period'].values[0])}$, $A={float(first['amplitude'].max()):g}$, {_seeds(usual)}"
+        )
+    words += f", longer runs {_seeds(longer)}" if longer else ""
+    words += "; (e, f) seed 0; (g) neural-tangent parametrisation"
+    words += f", {_seeds(parametrised)}" if parametrised else ""
+    data = str(null.attrs.get("dataset_description", ""))
     return (
-        "The dynamical loss from feature to lazy training\n"
-        f"(a–d) spiral, width 100, $A=20$, {count} seeds, 95 % intervals; (e, f) seed 0; "
-        f"(g) neural-tangent parametrisation; (h) {null.attrs.get('dataset_description', '')}, "
-        f"{null.sizes['seed']} seeds"
+        f"The dynamical loss from feature to lazy training\n{words}; "
+        f"(h) {data}, {null.sizes['seed']} seeds, {lazy_panels.converged(null)}"
     )
+
+
+def _seeds(studies: Studies) -> str:
+    counts = sorted({item.sizes["seed"] for item in studies.values()})
+    return f"{'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
 
 
 def _means(studies: Studies, of: Any) -> tuple[Floats, Floats, Floats]:
@@ -233,6 +259,7 @@ def _widths(axis: Axes, studies: Studies) -> None:
 
 
 def _null(axis: Axes, null: xr.Dataset) -> None:
+    null = null.sortby("scale")
     mean, half = student_interval(
         null["static_distance"].mean(("width", "data_seed")).transpose("scale", "seed").values
     )

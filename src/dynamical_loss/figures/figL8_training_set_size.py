@@ -28,6 +28,11 @@ def _check(config: Configuration) -> None:
                 f"lazy.{name}.widths: figures.lazy_sizes compares sizes of the training set; take one width, "
                 "and the scales of the others"
             )
+        if (study.seeds, study.data_seeds) != (first.seeds, first.data_seeds):
+            raise ValueError(
+                f"lazy.{name}.data_seeds: figures.lazy_sizes compares equal runs; take the splits and seeds "
+                "of the others"
+            )
         if study.seeds < 2:
             raise ValueError(f"lazy.{name}.seeds: figures.lazy_sizes shows a variance over them; take more")
 
@@ -64,7 +69,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     sizes = np.array([float(item.attrs["train_samples"]) for item in studies])
     width = int(studies[0]["width"].values[0])
     scales = np.sort(studies[0]["scale"].values)
-    figure, axis = plt.subplots(figsize=(style.COLUMN, 2.6))
+    figure, axis = plt.subplots(figsize=(style.COLUMN, 2.8))
     for colour, scale in zip(style.CLASS_COLOURS, scales, strict=False):
         found = [lazy_panels.over_runs(item["output_variance"].sel(scale=scale)) for item in studies]
         mean, half = (width * np.array([float(each[part][0]) for each in found]) for part in (0, 1))
@@ -74,4 +79,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     axis.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
     axis.minorticks_off()
     axis.legend(title=f"$h={width}$")
+    first = studies[0]
+    count = f"{first.sizes['seed']} initial seeds × {first.sizes['data_seed']} splits"
+    axis.set_title(f"{count}, {lazy_panels.converged(*studies)}", fontsize=6)
     return figure

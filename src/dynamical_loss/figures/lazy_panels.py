@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dynamical_loss.analysis.crossed import components
 from dynamical_loss.analysis.intervals import student_interval
-from dynamical_loss.config.figures import Setting
+from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.figures.declaration import Inputs, Role
@@ -25,6 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 SCALE = r"scale $s=\sqrt{h}\,\alpha$"
 FEATURE, LAZY = "feature", "lazy"
+_FEATURE_AT_MOST, _LAZY_AT_LEAST = 0.1, 100
 
 GRID = Setting(
     str | None,
@@ -56,15 +58,13 @@ def title(grid: xr.Dataset) -> str:
     """What was trained, on what, how often, and how many flows did not come to their end."""
     settings = recorded.settings_of(grid)
     layers = settings["depth"]
-    runs = grid["converged"].values
-    lost = int(runs.size - np.nansum(runs))
     units = {"softplus": "Softplus", "relu": "ReLU"}[settings["activation"]]
     return "; ".join(
         (
             f"{layers} hidden layers, {units}",
             str(grid.attrs.get("dataset_description", "")),
             f"{grid.sizes['seed']} initial seeds × {grid.sizes['data_seed']} splits",
-            f"{lost} of {runs.size} flows did not converge" if lost else f"all {runs.size} flows converged",
+            converged(grid),
         )
     )
 
@@ -80,20 +80,33 @@ def colours(count: int) -> list[Any]:
 
 
 def over_runs(values: xr.DataArray) -> tuple[Floats, Floats]:
-    """Mean over splits and seeds, and half its 95 % interval, from the means of the splits.
+    """Mean over splits and seeds, and half its 95 % interval for new ones of both.
 
-    With one split the seeds are what is resampled.
+    With one of either, and of what belongs to all seeds together, the other alone is resampled.
 
     Args:
-        values: over (…, data_seed) and maybe (seed).
+        values: over (…, data_seed) and maybe (seed), and one dimension more at most.
 
     Returns:
-        both over the other dimensions.
+        both over the other dimension.
     """
-    resampled = "data_seed" if values.sizes["data_seed"] > 1 or "seed" not in values.dims else "seed"
-    others = [name for name in ("data_seed", "seed") if name in values.dims and name != resampled]
-    kept = values.mean(others).transpose(..., resampled)
-    return student_interval(kept.values)
+    if "seed" not in values.dims or values.sizes["seed"] == 1 or values.sizes["data_seed"] == 1:
+        resampled = "data_seed" if values.sizes["data_seed"] > 1 or "seed" not in values.dims else "seed"
+        others = [name for name in ("data_seed", "seed") if name in values.dims and name != resampled]
+        return student_interval(values.mean(others).transpose(..., resampled).values)
+    tables = values.transpose(..., "data_seed", "seed").values
+    flat = tables.reshape(-1, *tables.shape[-2:])
+    found = [_crossed(table) for table in flat]
+    mean, half = (np.reshape([each[part] for each in found], tables.shape[:-2]) for part in (0, 1))
+    return mean, half
+
+
+def _crossed(table: Floats) -> tuple[float, float]:
+    """Mean of a table (data_seed, seed), and half its interval; NaN where a run has no value."""
+    if not np.isfinite(table).all():
+        return np.nan, np.nan
+    mean = components(table).mean
+    return mean.value, mean.interval[1] - mean.value
 
 
 def curves(axis: Axes, grid: xr.Dataset, name: str, factor: Any = None, against: str = "scale") -> None:
@@ -115,11 +128,10 @@ def curves(axis: Axes, grid: xr.Dataset, name: str, factor: Any = None, against:
 
 
 def band(axis: Axes, x: Floats, mean: Floats, half: Floats, colour: Any, label: str, **look: Any) -> None:
-    """A line with dots and its 95 % interval as a band, which a logarithmic axis cuts at nothing below."""
+    """A line with dots, and its 95 % interval as a band that does not stretch the axis."""
     axis.plot(x, mean, marker="o", markersize=2.2, color=colour, label=label, **look)
     known = np.nan_to_num(half)
-    low = np.where(mean - known > 0, mean - known, 0.5 * np.abs(mean))
-    axis.fill_between(x, low, mean + known, color=colour, alpha=0.18, linewidth=0)
+    axis.fill_between(x, mean - known, mean + known, color=colour, alpha=0.18, linewidth=0)
 
 
 def power_line(axis: Axes, span: Sequence[float], at: tuple[float, float], exponent: float) -> None:
@@ -171,6 +183,30 @@ def nearest(grid: xr.Dataset, scale: float) -> float:
     """The study's scale next to one, on a logarithmic axis."""
     scales = grid["scale"].values
     return float(scales[np.argmin(np.abs(np.log(scales / scale)))])
+
+
+def check_regimes(config: Configuration) -> None:
+    """Refuse a study that has not both regimes, by `ends`.
+
+    Raises:
+        ValueError: one line that names the key.
+    """
+    study = config.figures.lazy
+    if study is None:
+        return
+    scales = config.lazy[study].scales
+    if min(scales) > _FEATURE_AT_MOST or max(scales) < _LAZY_AT_LEAST:
+        raise ValueError(
+            f"lazy.{study}.scales: figures.lazy compares feature and lazy training; take some of at most "
+            f"{_FEATURE_AT_MOST} and of at least {_LAZY_AT_LEAST}"
+        )
+
+
+def converged(*grids: xr.Dataset) -> str:
+    """How many flows of some studies came to their end, in words."""
+    runs = np.concatenate([grid["converged"].values.ravel() for grid in grids])
+    lost = int((runs != 1).sum())
+    return f"{lost} of {runs.size} flows did not converge" if lost else f"all {runs.size} flows converged"
 
 
 def ends(grid: xr.Dataset) -> tuple[float, float]:

@@ -11,10 +11,12 @@ from dynamical_loss.results import recorded
 if TYPE_CHECKING:
     import xarray as xr
 
+_ROUNDING = 1e-3  # of √h·α, which a configuration may round
+
 Arm = Literal["usual", "longer", "parametrised"]
 
-PERIOD, AMPLITUDE = 200, 20.0
-"""T and A of the dynamical loss in the usual arm; steps and T of the longer one grow together."""
+PERIOD, AMPLITUDE, STEPS = 200, 20.0, 35_000
+"""T, A and length of the runs in the usual arm; in the longer one steps and T are α times as many."""
 
 
 class Regime(NamedTuple):
@@ -45,7 +47,8 @@ def regime_of(item: xr.Dataset) -> Regime:
     """
     settings = recorded.settings_of(item)
     alpha = settings.get("output_scale")
-    if alpha is None or item.sizes["period"] != 1 or 1.0 not in item["amplitude"].values:
+    amplitudes = item["amplitude"].values
+    if alpha is None or item.sizes["period"] != 1 or len(amplitudes) != 2 or 1.0 not in amplitudes:
         raise UserError(
             "a study of regimes has an output_scale, one T, and A = 1 beside another; name others"
         )
@@ -54,6 +57,30 @@ def regime_of(item: xr.Dataset) -> Regime:
     longer = int(item["period"].values[0]) > PERIOD
     arm: Arm = "parametrised" if parametrised else "longer" if longer else "usual"
     return Regime(arm, float(alpha), int(model["width"]))
+
+
+def departure(item: xr.Dataset, narrow: int) -> str | None:
+    """How a study departs from the protocol of its arm, in words; None if it does not.
+
+    Args:
+        item: a study that `regime_of` takes.
+        narrow: the width of the arms that have one width.
+    """
+    which, settings = regime_of(item), recorded.settings_of(item)
+    times = which.alpha if which.arm == "longer" else 1.0
+    rate = which.scale if which.arm == "parametrised" else min(1.0, which.alpha)
+    found = {
+        "T": (float(item["period"].values[0]), times * PERIOD),
+        "A": (float(item["amplitude"].max()), AMPLITUDE),
+        "steps": (float(settings["steps"]), times * STEPS),
+        "learning_rate": (float(settings["learning_rate"]), rate),
+    }
+    for name, (value, wanted) in found.items():
+        if not math.isclose(value, wanted, rel_tol=_ROUNDING):
+            return f"{name} is {value:g}, in the arm '{which.arm}' {wanted:g} at α = {which.alpha:g}"
+    if which.arm != "parametrised" and which.width != narrow:
+        return f"the width is {which.width}, in the arm '{which.arm}' {narrow}"
+    return None
 
 
 def pair(item: xr.Dataset, name: str) -> tuple[xr.DataArray, xr.DataArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import xarray as xr
 
 from dynamical_loss.analysis.lazy import ensemble_error, output_variance
 from dynamical_loss.config.lazy import LazySettings, LazyStudy
-from dynamical_loss.errors import UserError
+from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.grid import LazyBlock
 from dynamical_loss.notation import exact
 from dynamical_loss.results import netcdf, recorded
@@ -50,9 +51,12 @@ def run(settings: LazyStudy, blocks: Sequence[Path], output: Path) -> None:
     _add_runs(variables, settings, cells)
     _add_records(variables, settings, cells)
     _add_ensembles(variables, settings, cells)
-    origin = recorded.of_data(*{id(cell.block): cell.block for cell in cells.values()}.values())
-    engine = {"engine": "adaptive Euler steps"}
-    record.write(variables.dataset().assign_attrs(engine | origin), output)
+    given = list({id(cell.block): cell.block for cell in cells.values()}.values())
+    attributes = {"engine": "adaptive Euler steps", **recorded.of_data(*given)}
+    if data := _data_of(given[0], blocks[0]):
+        # Of several splits the seeds are a list, as those of draws are.
+        attributes[recorded.DATASET_SETTINGS] = json.dumps({**data, "sample_seed": settings.data_seeds})
+    record.write(variables.dataset().assign_attrs(attributes), output)
 
 
 class _Cell:
@@ -71,6 +75,8 @@ _Key = tuple[int, float, int, int]
 def _cells(settings: LazyStudy, blocks: Sequence[Path], inputs: Inputs) -> Mapping[_Key, _Cell]:
     """The runs of all blocks by width, scale, seed of the split and initial seed."""
     cells: dict[_Key, _Cell] = {}
+    shared: dict[str, dict[str, Any]] = {}
+    origins: dict[int, frozenset[str] | None] = {}
     for path in blocks:
         try:
             block = LazyBlock.from_name(path.stem)
@@ -79,6 +85,13 @@ def _cells(settings: LazyStudy, blocks: Sequence[Path], inputs: Inputs) -> Mappi
         stored = inputs.read(path, _WANTED, made_by="train_lazy_block")
         if not _made_with(settings.run, block, recorded.settings_of(stored)):
             raise UserError(f"{path} was made with other settings than those given; make it anew with them")
+        # Splits differ in the seed that they were drawn from, and in nothing else.
+        data = _data_of(stored, path)
+        if data != shared.setdefault("data", data):
+            raise ResultError(f"{path} was made from other data than {blocks[0]}", path)
+        origin = inputs.origins(path)
+        if origin != origins.setdefault(block.data_seed, origin):
+            raise ResultError(f"{path} was made from another dataset than others of its split", path)
         for place, value in enumerate(block.scales):
             for at, number in enumerate(block.seeds):
                 cells[block.width, value, block.data_seed, number] = _Cell(stored, place, at)
@@ -89,6 +102,14 @@ def _cells(settings: LazyStudy, blocks: Sequence[Path], inputs: Inputs) -> Mappi
                 f"{seed}; make the file with snakemake, which names them all"
             )
     return cells
+
+
+def _data_of(block: xr.Dataset, path: Path) -> dict[str, Any]:
+    """Settings of a block's dataset, without the seed of the split; empty where it does not say."""
+    if recorded.DATASET_SETTINGS not in block.attrs:
+        return {}
+    stated = recorded.recorded(block.attrs, recorded.DATASET_SETTINGS, path)
+    return {name: value for name, value in stated.items() if name != "sample_seed"}
 
 
 def _keys(settings: LazyStudy) -> list[_Key]:

@@ -19,7 +19,7 @@ from dynamical_loss.grid import LazyBlock
 from dynamical_loss.models.network import Apply, Parameters, apply_function, initial_parameters
 from dynamical_loss.probes.ntk import gram, kernel_change
 from dynamical_loss.progress import report
-from dynamical_loss.results import netcdf
+from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import margin_flow
 from dynamical_loss.training.checkpoint import FileCheckpoint
@@ -50,7 +50,7 @@ _OF_RUNS = {
     "kernel_change": _Quantity("‖Θ(T) − Θ(0)‖/‖Θ(0)‖, on test samples", (), "Fig. 5a"),
     "weight_change": _Quantity("‖w − w₀‖/‖w₀‖ of all parameters", (), "Eq. 29, Fig. 9"),
     "layer_change": _Quantity("the same of each layer's kernel", ("layer",), "Fig. 9"),
-    "half_time": _Quantity("time at which α²𝓛 falls below 1/2", (), "Fig. 5c", "time"),
+    "half_time": _Quantity("time at which α²𝓛 first falls below half of its start", (), "Fig. 5c", "time"),
     "end_time": _Quantity("time at the end of the flow", (), "Fig. 5b", "time"),
     "steps": _Quantity("accepted steps", (), "Eq. 8, 9"),
     "evaluations": _Quantity("evaluations of the gradient", (), "Eq. 8, 9"),
@@ -119,6 +119,7 @@ def run(
     """
     inputs = Inputs()
     data = loading.load(dataset, inputs)
+    _require_split(data, block, dataset)
     try:
         settings.require_possible(data.shape)
         for scale in block.scales:
@@ -157,6 +158,22 @@ def run(
         }
         record.write(variables.dataset().assign_attrs(attributes), output)
         checkpoint.remove()
+
+
+def _require_split(data: loading.Data, block: LazyBlock, dataset: Path) -> None:
+    """Refuse a dataset that was drawn from another seed than the block is named by.
+
+    Raises:
+        UserError: if it says so.
+    """
+    if recorded.DATASET_SETTINGS not in data.attributes:
+        return
+    seed = recorded.recorded(data.attributes, recorded.DATASET_SETTINGS, dataset).get("sample_seed")
+    if seed not in (None, block.data_seed):
+        raise UserError(
+            f"{dataset} was drawn from sample_seed {seed}, and --data-seed is {block.data_seed}; name that "
+            "seed, or another file"
+        )
 
 
 def _signs(labels: Array) -> Array:
@@ -239,10 +256,14 @@ class _Block:
         )
         static = None
         if self.settings.tilt is not None:
-            static = self._followed(self.programs.static, constants, start, number, None)
+            static = self._followed(self.programs.static, constants, start, number, carried=unfinished)
             period = self.settings.tilt.period * static.half_time
             constants = constants._replace(tilt=Tilt(period, self.settings.tilt.amplitude))
-        state = self._followed(self.programs.network, constants, start, number, unfinished)
+        if static is not None and np.isnan(static.half_time):
+            # It did not get so far that a period could be told from it.
+            state = static
+        else:
+            state = self._followed(self.programs.network, constants, start, number, unfinished)
         end = state.position
         prediction = alpha * (outputs(end, self.test) - outputs(start, self.test))
         part = self.test[: self.settings.kernel_samples]
@@ -277,11 +298,20 @@ class _Block:
         constants: NetworkConstants,
         start: Parameters,
         number: int,
-        unfinished: Mapping[str, Array] | None,
+        unfinished: Mapping[str, Array] | None = None,
+        carried: Mapping[str, Array] | None = None,
     ) -> State:
         """A flow at its end or after as many evaluations as are allowed; it is kept now and then.
 
         A flow that only serves as the measure of another is done again where work goes on.
+
+        Args:
+            flow: its programs.
+            constants: of the flow.
+            start: where it begins.
+            number: of the flow in the block.
+            unfinished: what an earlier attempt has kept of it.
+            carried: what an earlier attempt has kept of the flow that this one is the measure of.
         """
         state = flow.begin(constants, start, _FIRST_STEP)
         if unfinished is not None:
@@ -292,11 +322,15 @@ class _Block:
             state = flow.advance(constants, state, min(int(state.trials) + self.stretch, most))
 
             def kept(here: State = state) -> dict[str, Array]:
-                arrays = margin_flow.states_as_arrays(here) if keeps_state else {}
+                own = margin_flow.states_as_arrays(here) if keeps_state else {}
+                others = {
+                    name: values for name, values in (carried or {}).items() if name.startswith("state_")
+                }
                 return {
                     "done": np.array(number),
                     **{f"found_{name}": values for name, values in self.found.items()},
-                    **{name: np.asarray(values) for name, values in arrays.items()},
+                    **others,
+                    **{name: np.asarray(values) for name, values in own.items()},
                 }
 
             self.checkpoint.offer(kept)

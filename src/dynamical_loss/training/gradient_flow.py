@@ -74,8 +74,8 @@ class State(NamedTuple):
         step_size: dt of the next trial, ().
         steps: accepted so far, ().
         trials: evaluations so far, ().
-        half_time: when the loss fell below the rule's level, between two steps on a straight line, (); NaN
-            until then.
+        half_time: when the loss first fell below the rule's level, between two steps on a straight line, ();
+            NaN until then.
         done: whether it has come to its end, ().
         record_count: how many records there are, ().
         record_time: (record,), NaN where there is none.
@@ -169,7 +169,7 @@ def flow(
         accepted = (squared < tolerance.velocity * norms) & (moved < tolerance.output)
         calm = (squared < 0.5 * tolerance.velocity * norms) & (moved < 0.5 * tolerance.output)
         loss = rule.loss(outputs)
-        falls = (state.loss >= rule.level) & (loss < rule.level)
+        falls = jnp.isnan(state.half_time) & (state.loss >= rule.level) & (loss < rule.level)
         share = (state.loss - rule.level) / (state.loss - loss)
         crossing = state.time + jnp.where(falls, share, 0.0) * size
 

@@ -44,6 +44,7 @@ def test_the_crossing_of_a_power_law_is_exact():
     np.testing.assert_allclose(crossing(scales, values), starred)
     np.testing.assert_allclose(crossing(scales, 7 * values, 7.0), starred)
     assert np.isnan(crossing(scales, np.full(6, 3.0)))
+    assert np.isnan(crossing([1.0, 2.0, 3.0], [2.0, 0.0, 0.0])) and np.isnan(crossing([1.0], [2.0]))
     # Values that rise again in between: the last passage counts.
     assert crossing([1.0, 2.0, 4.0, 8.0], [4.0, 0.5, 2.0, 0.5]) == pytest.approx(2**2.5)
 
@@ -52,7 +53,10 @@ def test_pseudo_values_of_a_mean_are_the_values():
     values = np.random.RandomState(2).normal(size=(4, 7))
     without = (values.sum(axis=1, keepdims=True) - values) / 6
     np.testing.assert_allclose(pseudo_values(values.mean(axis=1), without), values)
-    # Of a variance their mean is unbiased, as the variance itself is.
+    # Their mean is the statistic, and their scatter gives the jackknife's variance of it.
     spread = np.var(values, axis=1, ddof=1)
     left = np.array([[np.var(np.delete(row, at), ddof=1) for at in range(7)] for row in values])
-    np.testing.assert_allclose(pseudo_values(spread, left).mean(axis=1), spread)
+    found = pseudo_values(spread, left)
+    np.testing.assert_allclose(found.mean(axis=1), spread)
+    jackknife = 6 / 7 * ((left - left.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    np.testing.assert_allclose(found.var(axis=1, ddof=1) / 7, jackknife)

@@ -168,9 +168,12 @@ def test_a_flow_that_does_not_get_there_is_kept_and_counted(folder, tmp_path):
     assert any("6 of 6 flows did not converge" in line for line in words)
 
 
-def test_a_block_that_is_stopped_goes_on_to_the_same_bits(folder, tmp_path, monkeypatch):
+TILTED = {"loss": "mse", "closeness": 0.1, "frozen": False, "tilt": {"period": 1, "amplitude": 10}}
+
+
+@pytest.mark.parametrize("more", [{"velocity_tolerance": 1e-4}, TILTED], ids=["frozen", "tilted"])
+def test_a_block_that_is_stopped_goes_on_to_the_same_bits(folder, tmp_path, monkeypatch, more):
     whole, broken = (tmp_path / name / "h8_data1_s0.01_10_1000_seeds0-1.nc" for name in ("whole", "broken"))
-    more = {"velocity_tolerance": 1e-4}
     block(whole, folder / "data1.nc", 8, 1, **more)
     monkeypatch.setattr("dynamical_loss.stages.train_lazy_block._STRETCH", 100)
     offer, calls = FileCheckpoint.offer, []
@@ -227,10 +230,38 @@ def mistake(*arguments):
 def test_a_mistake_in_the_settings_is_one_line(folder, tmp_path, settings, words):
     said = mistake(
         "train-lazy-block", "--dataset", folder / "data1.nc", "--width", 8, "--scale", 0.01, "--scale", 1000,
+        "--data-seed", 1,
         "--settings", json.dumps({**FLOW, **settings}), "--output", tmp_path / "out.nc",
     )  # fmt: skip
     assert all(word in said for word in words) and "\n" not in said
     assert not (tmp_path / "out.nc").exists()
+
+
+def test_another_split_than_the_block_is_named_by_is_refused(folder, tmp_path):
+    said = mistake(
+        "train-lazy-block", "--dataset", folder / "data1.nc", "--width", 8, "--scale", 1, "--data-seed", 2,
+        "--settings", json.dumps(FLOW), "--output", tmp_path / "out.nc",
+    )  # fmt: skip
+    assert "sample_seed 1" in said and "--data-seed is 2" in said
+
+
+def test_blocks_of_other_data_make_no_study(folder, tmp_path):
+    settings = json.dumps({**DATA, "sample_seed": 2, "train_samples": 40})
+    command("prepare-dataset", "--settings", settings, "--output", tmp_path / "data.nc")
+    other = tmp_path / "h8_data2_s0.01_10_1000_seeds0-1.nc"
+    block(other, tmp_path / "data.nc", 8, 2)
+    study = {**FLOW, "widths": [8], "scales": SCALES, "seeds": SEEDS, "data_seeds": SPLITS}
+    said = mistake(
+        "aggregate-lazy", folder / "h8_data1_s0.01_10_1000_seeds0-1.nc", other,
+        "--settings", json.dumps(study), "--output", tmp_path / "out.nc",
+    )  # fmt: skip
+    assert "was made from other data than" in said
+
+
+def test_a_study_says_what_its_splits_share(folder):
+    found = netcdf.read(folder / "study.nc")
+    stated = json.loads(found.attrs["dataset_settings"])
+    assert stated["sample_seed"] == SPLITS and stated["train_samples"] == found.attrs["train_samples"] == 20
 
 
 def test_data_of_many_classes_are_refused(tmp_path):

@@ -217,7 +217,8 @@ def test_the_figure_of_regimes_shows_what_is_stored(folder, tmp_path):
             "static_distance": (
                 ("width", "scale", "data_seed", "seed"),
                 np.logspace(-1, -4, 6).reshape(1, 2, 1, 3),
-            )
+            ),
+            "converged": (("width", "scale", "data_seed", "seed"), np.ones((1, 2, 1, 3))),
         },
         coords={"width": [8], "scale": [0.1, 1000.0], "data_seed": [1], "seed": range(3)},
     )
@@ -226,6 +227,9 @@ def test_the_figure_of_regimes_shows_what_is_stored(folder, tmp_path):
         inputs = {"study": [*usual, other], "spectrum": [spectrum], "null": [null]}
         figure = drawn(figL6_dynamical_loss.render(inputs, {}))
         require_legible_texts(figure)
+    (legend,) = figure.legends
+    words = " ".join(text.get_text() for text in legend.get_texts()).replace("\n", " ")
+    assert "width 6, $T=20$, $A=20$, 3 seeds" in words and "all 6 flows converged" in words
     means = [item.isel(period=0).mean("seed") for item in usual]
 
     def line(letter, label):
