@@ -95,7 +95,7 @@ LAZY_FIGURES = {
     "figL5_frozen_kernel": LAZY,
     "figL6_dynamical_loss": {
         "study": [f"phase/regime_{name}.nc" for name in ("a03", "a1", "a3", "a10", "ntk_w100_s3")],
-        "spectrum": [f"spectrum/along_{name}_seed0.nc" for name in ("a03", "a1", "a3", "a10")],
+        "spectrum": [f"spectrum/along_{name}_seed0.nc" for name in ("a1", "a10")],
         "null": ["lazy/digits_null.nc"],
     },
 }
