@@ -201,7 +201,7 @@ def stretch_program(case: Case, length: int) -> tuple[Callable[..., Any], tuple[
     problem, parameters = image_training.build(case)
     run = jax.tree.map(lambda leaf: np.asarray(leaf[0]), image_training.runs(parameters, *CELLS[-1], length))
     first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), run.parameters)
-    state = (first, problem.optimiser(jnp.float32(image_training.LEARNING_RATE)).init(first), {}, ())
+    state = (first, problem.optimiser(jnp.float32(image_training.LEARNING_RATE)).init(first), {}, (), ())
     schedule = Schedule((0, length))
     stops = xla._stops(schedule, schedule.stretches(length)[0], 2)
     program = jax.jit(xla._stretch_program(problem, np.dtype("float32"), 1, length))
