@@ -178,7 +178,8 @@ def _variance_of_sizes(evidence: Evidence) -> Measurement:
     sizes = [int(item.attrs["train_samples"]) for item in items]
     if len(set(sizes)) < 3 or grids[0].sizes["seed"] < 3 or grids[0].sizes["width"] != 1:
         raise UntestedError("three sizes of the training set and initial seeds are needed, and one width")
-    runs = xr.concat(grids, "size").isel(width=0)
+    wanted = ["output_variance", "output_variance_without", "converged"]
+    runs = xr.concat([grid[wanted] for grid in grids], "size").isel(width=0)
     span = sizes[0], sizes[-1]
     whole = power(sizes, runs["output_variance"].transpose("data_seed", "size").values, *span)
     each = runs["output_variance_without"].transpose("data_seed", "seed", "size").values

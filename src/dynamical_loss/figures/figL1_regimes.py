@@ -46,6 +46,9 @@ def render(inputs: Inputs, options: Options) -> Figure:
     lazy_panels.log_axes(axes[1], r"$\alpha$", "test error", logarithmic_y=False)
     lazy_panels.curves(axes[2], grid, "test_error")
     lazy_panels.log_axes(axes[2], lazy_panels.SCALE, "test error", logarithmic_y=False)
+    low, high = axes[2].get_ylim()
+    for axis in axes[1:]:
+        axis.set_ylim(low, high + 0.2 * (high - low))  # room for the legend
     axes[2].legend(ncols=2)
     style.panel_letters(axes)
     lazy_panels.header(figure, grid)

@@ -171,10 +171,11 @@ def power_lines(axis: Axes, grid: xr.Dataset, name: str, feature: float, factor:
 
 
 def log_axes(axis: Axes, x: str, y: str, *, logarithmic_y: bool = True) -> None:
-    """Name the axes, the first one logarithmic."""
+    """Name the axes, the first one logarithmic, with labels at decades alone."""
     axis.set_xscale("log")
     if logarithmic_y:
         axis.set_yscale("log")
+    axis.tick_params(which="minor", labelleft=False, labelbottom=False)
     axis.set_xlabel(x)
     axis.set_ylabel(y)
 
