@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamical_loss.grid import Block, blocks, cell, threshold_run
+from dynamical_loss.grid import Block, LazyBlock, blocks, cell, threshold_run
 
 PERIODS = st.lists(st.integers(1, 10**6), min_size=1, max_size=5, unique=True)
 AMPLITUDES = st.lists(st.floats(1, 1e3, allow_nan=False), min_size=1, max_size=5, unique=True)
@@ -88,3 +88,20 @@ def test_a_period_goes_with_amplitudes_above_one():
 def test_run_names_show_short_numbers():
     assert threshold_run("scaling", 100, 1.0, 2) == "threshold_scaling_w100_lr1_seed2"
     assert threshold_run("scaling", 100, 0.25, 0) == "threshold_scaling_w100_lr0.25_seed0"
+
+
+@given(
+    COUNTS,
+    st.lists(st.floats(1e-8, 1e8, allow_nan=False), min_size=1, max_size=6, unique=True),
+    st.integers(0, 2**31),
+    COUNTS,
+)
+def test_a_block_of_gradient_flows_is_known_by_its_name(width, scales, data_seed, seeds):
+    block = LazyBlock(width, tuple(scales), data_seed, 3, 3 + seeds)
+    assert LazyBlock.from_name(block.name) == block
+
+
+@pytest.mark.parametrize("name", ["h8_s1_seeds0-1", "h8_data0_s_seeds0-1", "T20_A10_seeds0-1"])
+def test_other_names_are_no_blocks_of_gradient_flows(name):
+    with pytest.raises(ValueError, match="is not the name of a block of gradient flows"):
+        LazyBlock.from_name(name)

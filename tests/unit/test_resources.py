@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dynamical_loss import resources
 from dynamical_loss.config import document
+from dynamical_loss.config.lazy import LazySettings, TiltSettings
 from dynamical_loss.config.probes import BatchSettings, HessianSettings, NTKSettings, ProbeSettings
 from dynamical_loss.config.training import (
     OptimiserSettings,
@@ -23,7 +24,7 @@ from dynamical_loss.datasets.kinds.digits import DigitsSettings
 from dynamical_loss.datasets.kinds.fashion_mnist import FashionMnistSettings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.figures.registry import FIGURES
-from dynamical_loss.grid import Block
+from dynamical_loss.grid import Block, LazyBlock
 from dynamical_loss.models import native
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
@@ -411,3 +412,35 @@ def test_all_of_a_set_may_be_named_by_its_size_or_not(dataset):
     null = TrainingSettings(model=MLPSettings(width=10), steps=1000)
     named = null.model_copy(update={"batch_size": size, "evaluation_samples": 10 * size})
     assert resources.phase_block(null, dataset, BLOCK) == resources.phase_block(named, dataset, BLOCK)
+
+
+# Gradient flows ------------------------------------------------------------------------------------
+
+
+def flows(width=64, scales=(0.01, 1.0, 100.0), seeds=2, dataset="digits_parity", **settings):
+    block = LazyBlock(width, scales, 0, 0, seeds - 1)
+    return resources.lazy_block(LazySettings(**settings), CONFIG.datasets[dataset], block)
+
+
+def test_gradient_flows_ask_for_what_makes_them_longer():
+    # Of long flows, beside which starting is little.
+    usual = flows(width=1024, seeds=100).runtime
+    assert flows(width=1024, seeds=200).runtime == pytest.approx(2 * usual, rel=0.1)
+    tilt = TiltSettings(period=1, amplitude=10)
+    assert usual < flows(width=1024, seeds=100, tilt=tilt).runtime <= 2 * usual
+    assert flows(width=1024, seeds=100, depth=3).runtime > usual
+    assert flows(width=1024, seeds=100, max_steps=100).runtime < usual
+    assert flows(width=1024, seeds=100, frozen=True).runtime > usual
+    # Two kernels (train, train + test) and their copies, in double precision.
+    entries = 2 * 200 * (200 + 1540) * 8 / 1e6
+    assert flows(frozen=True).mem_mb - flows().mem_mb == pytest.approx(entries, abs=1)
+
+
+def test_a_flow_of_a_measured_length_gets_its_time():
+    """Sixty flows of h = 128 on the digits took 140 s of a loaded machine."""
+    assert 60 * flows(width=128, scales=tuple(range(1, 11)), seeds=6, frozen=True).runtime > 3 * 140
+
+
+def test_only_light_datasets_are_prepared_on_a_login_node():
+    assert all(resources.is_light(settings) for settings in CONFIG.datasets.values())
+    assert not resources.is_light(CIFAR10)
