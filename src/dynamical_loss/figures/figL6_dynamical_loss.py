@@ -105,6 +105,7 @@ DECLARATION = Declaration(
 
 _STATIC, _DYNAMICAL = style.CLASS_COLOURS[0], style.CLASS_COLOURS[1]
 _LONGER = style.CLASS_COLOURS[2]
+_SMALL: Mapping[str, Any] = {"fontsize": 5, "handlelength": 1.2}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
@@ -130,10 +131,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _accuracies(panels[0], usual)
     _changes(panels[1], usual)
     _gain_against_change(panels[2], usual)
-    _gains(panels[3], usual, "$T$ for all", _DYNAMICAL)
+    _gains(panels[3], usual, "equal steps", _DYNAMICAL)
     _gains(panels[3], _arm(found, "longer"), r"steps, $T\sim\alpha$", _LONGER)
     _label(panels[3], r"$\alpha$", "gain")
-    panels[3].legend()
+    panels[3].legend(loc="upper right", **_SMALL)
     runs = sorted(inputs["spectrum"], key=lambda item: float(_training(item)["output_scale"]))
     _along(panels[4:6], runs)
     _widths(panels[6], _arm(found, "parametrised"))
@@ -242,7 +243,9 @@ def _along(axes: Sequence[Axes], runs: Sequence[xr.Dataset]) -> None:
     for axis in axes:
         along_run.log_scale(axis)
         axis.set_xlabel("step, thousands")
-    axes[1].legend(ncols=2, fontsize=5)
+    low, high = axes[1].get_ylim()
+    axes[1].set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
+    axes[1].legend(ncols=2, **_SMALL)
 
 
 def _widths(axis: Axes, studies: Studies) -> None:
@@ -255,7 +258,7 @@ def _widths(axis: Axes, studies: Studies) -> None:
     axis.axhline(0.0, color=style.THEORY_COLOUR, linewidth=0.6)
     _label(axis, lazy_panels.SCALE, "gain")
     if widths:
-        axis.legend()
+        axis.legend(loc="upper right", **_SMALL)
 
 
 def _null(axis: Axes, null: xr.Dataset) -> None:

@@ -67,6 +67,18 @@ INPUTS = {
     ],
 }
 
+INPUTS |= {
+    "lazy": ["lazy/digits.nc"],
+    "lazy_further": ["lazy/fashion.nc"],
+    "lazy_null": ["lazy/digits_null.nc"],
+    "lazy_sizes": [f"lazy/digits_p{size}.nc" for size in (50, 100, 200, 400)],
+    "regimes": [
+        f"phase/{path.stem}.nc"
+        for pattern in ("regime_*", "longer_*")
+        for path in sorted((DATA / "phase").glob(f"{pattern}.nc"))
+    ],
+}
+
 PROTOCOLS = {
     "lecun": {"phase_narrow": ["phase/lecun_w100.nc"], **cascades("lecun")}
     | {role: INPUTS[role] for role in ("phase_wide", "threshold", "static_narrow", "static_wide")},
