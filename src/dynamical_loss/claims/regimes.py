@@ -120,7 +120,7 @@ _DIFFERENCE = "difference of accuracies"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim(
-        "regime_gain_feature",
+        "gain_in_feature_training",
         _BEYOND,
         f"where the kernel moves (α = {exact(FEATURE)}) the dynamical loss raises the validation accuracy",
         math.nan,
@@ -132,7 +132,7 @@ CLAIMS: tuple[Claim, ...] = (
         f"width {NARROW}",
     ),
     Claim(
-        "regime_no_gain_lazy",
+        "no_gain_in_lazy_training",
         _BEYOND,
         f"where it hardly moves (α = {exact(LAZY)}) the dynamical loss changes nothing",
         0.0,

@@ -246,8 +246,8 @@ def test_the_gain_lives_where_the_kernel_moves():
     ]
     found = regimes(*usual, regime(10.0, 0.02, 1.0, period=2000, steps=350_000))
     for name, value in {
-        "regime_gain_feature": 0.4,
-        "regime_no_gain_lazy": 0.0,
+        "gain_in_feature_training": 0.4,
+        "no_gain_in_lazy_training": 0.0,
         "kernel_tells_gain": 1.0,
         "time_brings_no_gain_lazy": 0.02,
     }.items():
@@ -291,7 +291,7 @@ def test_width_or_regime_is_decided_at_equal_scale(wide, verdict):
     ],
 )
 def test_other_studies_of_regimes_are_not_taken(item, words):
-    row = regimes(item)["regime_gain_feature"]
+    row = regimes(item)["gain_in_feature_training"]
     assert row.verdict is Verdict.NOT_TESTED
     assert words in row.rule
 
