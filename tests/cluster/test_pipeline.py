@@ -14,9 +14,16 @@ PROFILE = ("--profile", "workflow/profiles/slurm")
 # The cluster answers at once and its disk is this machine's, so nothing needs to be waited for.
 HASTE = ("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "5", "--jobs", "6")
 ONCE = ("--retries", "0")
-ON_CLUSTER = {"train_phase_block", "train_trajectory", "probe_spectrum", "trace_known_losses", "trace_flow"}
+ON_CLUSTER = {
+    *("train_phase_block", "train_trajectory", "train_lazy_block", "probe_spectrum"),
+    *("trace_known_losses", "trace_flow"),
+}
 # What the rules of flows declare: MB, and minutes.
-DECLARED = {"trace_known_losses": ("1500", "00:10:00"), "trace_flow": ("2000", "00:25:00")}
+DECLARED = {
+    "trace_known_losses": ("1500", "00:10:00"),
+    "trace_flow": ("2000", "00:25:00"),
+    "train_lazy_block": (r"17\d\d", "00:11:00"),
+}
 BLOCK = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
 
 pytestmark = pytest.mark.usefixtures("cluster")
