@@ -95,8 +95,8 @@ def test_an_edited_training_step_misses_the_cache(first, cache, empty):
     """The edit changes no number, so that what it makes can be compared."""
     path = empty.folder / "src/dynamical_loss/training/fused.py"
     text = path.read_text(encoding="utf-8")
-    assert text.count("parameters.copy() for") == 1
-    path.write_text(text.replace("parameters.copy() for", "1 * parameters for"), encoding="utf-8")
+    assert text.count("array.copy() for") == 1
+    path.write_text(text.replace("array.copy() for", "1 * array for"), encoding="utf-8")
     before = entries(cache)
     made(empty, cache, BLOCK)
     assert computed(empty, before) == [Path(BLOCK).name]  # the dataset comes from the cache
