@@ -657,8 +657,9 @@ def test_without_protocols_there_is_no_table_of_them(empty):
     plan = empty.plan(config=())
     assert "evaluate_protocols" not in plan.jobs
     assert "gather_draws" not in plan.jobs
-    # Those of images that belong to studies of their own are not in the default.
+    # Those that belong to studies of their own are not in the default.
     own = {"figS9_regime", "figS10_questions", "figF7_learning_rates", "figF8_power_and_cap"}
+    own |= {"figL8_training_set_size"}
     assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES - own
 
 
