@@ -10,6 +10,8 @@ from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.results import netcdf, sidecars, verify
 
 ODD = "fig's; touch x $(touch y)"
+# What needs data that have to be installed is not part of the study.
+MADE = sum(figure.in_all for figure in FIGURES.values())
 
 
 def verified(project, *folders):
@@ -24,7 +26,7 @@ def test_a_finished_study_is_sound(finished):
     assert (status, problems) == (0, [])
     figures = len(list(finished.result("figures").glob("*.pdf")))
     results = len(list((finished.folder / "results").rglob("*.nc"))) + figures + 2  # and two tables of claims
-    assert figures == len(FIGURES)
+    assert figures == MADE
     assert counts == f"{results} results: 0 damaged, 0 unreadable, 0 foreign, 0 stale, 0 unfinished"
 
 
@@ -71,7 +73,7 @@ def test_published_results_and_figures_of_them_are_sound(published):
     assert (status, problems) == (0, [])
     copies = len(list((published.folder / "paper_figures" / "data").rglob("*.nc"))) + 2  # and two tables
     figures = len(list((published.folder / "paper_figures").glob("*.pdf")))
-    assert copies > 10 and figures == len(FIGURES)
+    assert copies > 10 and figures == MADE
     assert counts.startswith(f"{copies + figures} results ({copies} published copies: content alone): ")
 
 
