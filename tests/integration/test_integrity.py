@@ -132,7 +132,10 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
         assert (
             (command is None)
             == runs_nothing
-            == (name in ("all", "spiral", "images", "flow", "protocols", "publish", "publish_protocols"))
+            == (
+                name
+                in ("all", "spiral", "images", "flow", "lazy", "protocols", "publish", "publish_protocols")
+            )
         ), name
         fields = re.findall(r"(?<!{){([^{}]*)}", command or "")
         assert all(field.endswith(":q") for field in fields), name
