@@ -138,6 +138,14 @@ _CHECKPOINT = click.option(
 )
 
 
+_FIRST_SEED, _LAST_SEED = (
+    click.option(
+        f"--{which}-seed", type=click.IntRange(min=0), default=0, show_default=True, help=f"{which.title()}."
+    )
+    for which in ("first", "last")
+)
+
+
 _DEVICE = click.option(
     "--device",
     type=click.Choice(["cpu", "gpu"]),
@@ -206,8 +214,8 @@ def download_dataset(output: Path, url: str | None) -> None:
     show_default=True,
     help="A; 1 is the static loss; repeatable.",
 )
-@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
-@click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
+@_FIRST_SEED
+@_LAST_SEED
 @_CHECKPOINT
 @_DEVICE
 @_OUTPUT
@@ -235,8 +243,7 @@ def train_phase_block(
         raise UserError("--period is missing; an amplitude above 1 needs one")
     if len(amplitudes) > 1 and (1 in amplitudes or len(set(amplitudes)) < len(amplitudes)):
         raise UserError("--amplitude: 1 stands alone, and others are given once; split the command")
-    if last_seed < first_seed:
-        raise UserError(f"--last-seed {last_seed} is before --first-seed {first_seed}")
+    _require_seeds(first_seed, last_seed)
     block = Block(None if amplitudes == (1.0,) else period, amplitudes, first_seed, last_seed)
     stage.run(settings, block, dataset, output, checkpoint_seconds)
 
@@ -375,8 +382,8 @@ def trace_flow(settings: FlowStudy, trajectories: tuple[Path, ...], dataset: Pat
     help="√h·α of the prediction; repeatable.",
 )
 @click.option("--data-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the split.")
-@click.option("--first-seed", type=click.IntRange(min=0), default=0, show_default=True, help="First.")
-@click.option("--last-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Last.")
+@_FIRST_SEED
+@_LAST_SEED
 @_CHECKPOINT
 @_DEVICE
 @_OUTPUT
@@ -401,8 +408,7 @@ def train_lazy_block(
 
     if not all(map(math.isfinite, scales)) or len(set(scales)) < len(scales):
         raise UserError("--scale: give finite numbers, each once")
-    if last_seed < first_seed:
-        raise UserError(f"--last-seed {last_seed} is before --first-seed {first_seed}")
+    _require_seeds(first_seed, last_seed)
     block = LazyBlock(width, scales, data_seed, first_seed, last_seed)
     stage.run(settings, block, dataset, output, checkpoint_seconds)
 
@@ -416,6 +422,16 @@ def aggregate_lazy(settings: LazyStudy, blocks: tuple[Path, ...], output: Path) 
     from dynamical_loss.stages import aggregate_lazy as stage
 
     stage.run(settings, blocks, output)
+
+
+def _require_seeds(first: int, last: int) -> None:
+    """Refuse seeds that are none.
+
+    Raises:
+        UserError: if the last one is before the first.
+    """
+    if last < first:
+        raise UserError(f"--last-seed {last} is before --first-seed {first}")
 
 
 def _pairs(values: Sequence[str], option: str) -> list[tuple[str, str]]:

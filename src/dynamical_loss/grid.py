@@ -30,8 +30,20 @@ LAZY_NAME = re.compile(rf"h([0-9]+)_data([0-9]+)_s({_POSITIVE}(?:_{_POSITIVE})*)
 """The names of blocks of gradient flows."""
 
 
+class _Seeds:
+    """What all blocks have: a run of initial seeds."""
+
+    first_seed: int
+    last_seed: int
+
+    @property
+    def seeds(self) -> range:
+        """The initial seeds of this block."""
+        return range(self.first_seed, self.last_seed + 1)
+
+
 @dataclass(frozen=True)
-class Block:
+class Block(_Seeds):
     """Some cells of the grid and the seeds of one job.
 
     Attributes:
@@ -51,11 +63,6 @@ class Block:
             raise ValueError("a block without a period has the amplitude 1 alone")
         if self.period is not None and (not self.amplitudes or 1.0 in self.amplitudes):
             raise ValueError("a block with a period has amplitudes above 1")
-
-    @property
-    def seeds(self) -> range:
-        """The seeds trained in this block."""
-        return range(self.first_seed, self.last_seed + 1)
 
     @property
     def name(self) -> str:
@@ -81,7 +88,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class LazyBlock:
+class LazyBlock(_Seeds):
     """Gradient flows of one job of a lazy study: one width and one split of the data.
 
     Attributes:
@@ -97,11 +104,6 @@ class LazyBlock:
     data_seed: int
     first_seed: int
     last_seed: int
-
-    @property
-    def seeds(self) -> range:
-        """The initial seeds of this block."""
-        return range(self.first_seed, self.last_seed + 1)
 
     @property
     def name(self) -> str:

@@ -437,8 +437,8 @@ def test_gradient_flows_ask_for_what_makes_them_longer():
 
 
 def test_a_flow_of_a_measured_length_gets_its_time():
-    """Sixty flows of h = 128 on the digits took 140 s of a loaded machine."""
-    assert 60 * flows(width=128, scales=tuple(range(1, 11)), seeds=6, frozen=True).runtime > 3 * 140
+    """Sixty flows of h = 128 on the digits took from 94 s to 332 s beside other work."""
+    assert 60 * flows(width=128, scales=tuple(range(1, 11)), seeds=6, frozen=True).runtime > 3 * 332
 
 
 def test_only_light_datasets_are_prepared_on_a_login_node():

@@ -18,11 +18,7 @@ _FINAL = {
     "loss": "static loss at the end, mean over samples",
 }
 
-_CHANGES = {
-    "kernel_change": "‖Θ(T) − Θ(0)‖ / ‖Θ(0)‖ of the neural tangent kernel of the first training samples",
-    "weight_change": "‖w(T) − w(0)‖ / ‖w(0)‖ over all parameters",
-}
-_REGIMES = "arXiv 1906.08034"
+_CHANGES = ("kernel_change", "weight_change")
 
 FINAL = tuple(_FINAL)
 """Names of what is kept of the end of every run, and, if the settings ask for it, along it."""
@@ -33,9 +29,9 @@ def wanted(settings: PhaseSettings) -> tuple[str, ...]:
     return (*FINAL, "diverged", "divergence_step", *_changes(settings))
 
 
-def _changes(settings: PhaseSettings) -> dict[str, str]:
-    """What is kept of how far a run went from its start, and words for it."""
-    return {} if settings.output_scale is None else _CHANGES
+def _changes(settings: PhaseSettings) -> tuple[str, ...]:
+    """What is kept of how far a run went from its start."""
+    return () if settings.output_scale is None else _CHANGES
 
 
 class PhaseDiagram:
@@ -55,6 +51,7 @@ class PhaseDiagram:
         self._curves: dict[str, npt.NDArray[np.float32]] = {}
         self._steps: npt.NDArray[Any] = np.empty(0, np.int64)
         self._places = _places(settings)
+        self._about: dict[str, dict[str, Any]] = {}
 
     def add(self, block: Block, stored: xr.Dataset) -> None:
         """Put the runs of a block into their cells.
@@ -63,6 +60,7 @@ class PhaseDiagram:
             block: what was trained.
             stored: its learning curves over (amplitude, seed, step).
         """
+        self._about = {name: stored[name].attrs for name in _changes(self._settings)}
         cells = stored.sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
         arrays = {name: cells[name].isel(step=-1, missing_dims="ignore").values for name in self._values}
         along = {}
@@ -117,8 +115,9 @@ class PhaseDiagram:
             "first recorded step with a loss that is not finite, -1 if none",
             reference="Fig. 1, 3",
         )
-        for name, words in _changes(settings).items():
-            variables.add(name, dimensions, values[name], words, reference=_REGIMES)
+        for name, about in self._about.items():
+            words, reference = about["long_name"], about["reference"]
+            variables.add(name, dimensions, values[name], words, reference=reference)
         if curves:
             variables.add("step", ("step",), steps, "minimisation steps done, t", reference="Eq. 2")
             for name, along_runs in curves.items():

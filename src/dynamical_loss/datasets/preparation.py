@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dynamical_loss.datasets.image_kind import ImageSettings
 
 
-_DISENTANGLING = "arXiv:1906.08034"
+_DISENTANGLING = "arXiv 1906.08034"
 
 # Beside sample_seed, so that no two draws are the same; digits are set apart with 2.
 _TRAIN, _VALIDATION, _POOL = 0, 1, 3

@@ -9,7 +9,7 @@ import numpy as np
 
 from dynamical_loss.analysis.lazy import crossing
 from dynamical_loss.figures import lazy_panels, style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.declaration import Inputs, Options
 from dynamical_loss.figures.deferred import plt
 
 if TYPE_CHECKING:
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DECLARATION = Declaration(
-    part="lazy",
-    inputs={"study": lazy_panels.STUDY},
-    settings={"lazy": lazy_panels.GRID},
-    check=lazy_panels.check_regimes,
-    evidence={"lazy": lazy_panels.STUDY},
-)
+DECLARATION = lazy_panels.declared(evidence={"lazy": lazy_panels.STUDY})
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
@@ -44,8 +38,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _plane(figure, axes[0], grid)
     lazy_panels.curves(axes[1], grid, "test_error", against="alpha")
     lazy_panels.log_axes(axes[1], r"$\alpha$", "test error", logarithmic_y=False)
-    lazy_panels.curves(axes[2], grid, "test_error")
-    lazy_panels.log_axes(axes[2], lazy_panels.SCALE, "test error", logarithmic_y=False)
+    lazy_panels.errors(axes[2], grid)
     low, high = axes[2].get_ylim()
     for axis in axes[1:]:
         axis.set_ylim(low, high + 0.2 * (high - low))  # room for the legend

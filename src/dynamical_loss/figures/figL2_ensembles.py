@@ -9,7 +9,7 @@ import numpy as np
 
 from dynamical_loss.config.figures import Configuration
 from dynamical_loss.figures import lazy_panels, style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.declaration import Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout
 
@@ -24,12 +24,7 @@ def _files(config: Configuration) -> list[str]:
     return [layout.lazy(study)] if study is not None and config.lazy[study].seeds > 1 else []
 
 
-DECLARATION = Declaration(
-    part="lazy",
-    inputs={"study": Role("aggregate_lazy", _files)},
-    settings={"lazy": lazy_panels.GRID},
-    check=lazy_panels.check_regimes,
-)
+DECLARATION = lazy_panels.declared(Role("aggregate_lazy", _files))
 
 _REGIMES = (lazy_panels.FEATURE, lazy_panels.LAZY)
 

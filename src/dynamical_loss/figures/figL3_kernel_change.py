@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dynamical_loss.figures import lazy_panels, style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.declaration import Inputs, Options
 from dynamical_loss.figures.deferred import plt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DECLARATION = Declaration(
-    part="lazy",
-    inputs={"study": lazy_panels.STUDY},
-    settings={"lazy": lazy_panels.GRID},
-    check=lazy_panels.check_regimes,
-)
+DECLARATION = lazy_panels.declared()
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
@@ -35,13 +30,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
         A figure as wide as the page.
     """
     grid = lazy_panels.study(inputs)
-    kernel, weights = lazy_panels.exponents(grid)
+    _, weights = lazy_panels.exponents(grid)
     widest = float(grid["width"].values[-1])
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 2.6))
-    lazy_panels.curves(axes[0], grid, "kernel_change")
-    lazy_panels.power_lines(axes[0], grid, "kernel_change", -kernel)
-    axes[0].axhline(1.0, color=style.THEORY_COLOUR, linewidth=0.6, linestyle=":")
-    lazy_panels.log_axes(axes[0], lazy_panels.SCALE, r"$\|\Delta\Theta\|\,/\,\|\Theta(0)\|$")
+    lazy_panels.kernel_changes(axes[0], grid)
     lazy_panels.curves(axes[1], grid, "weight_change", factor=np.sqrt)
     lazy_panels.power_lines(axes[1], grid, "weight_change", -weights, np.sqrt(widest))
     lazy_panels.log_axes(axes[1], lazy_panels.SCALE, r"$\sqrt{h}\,\|\Delta w\|\,/\,\|w_0\|$")

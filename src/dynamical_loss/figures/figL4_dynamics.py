@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dynamical_loss.figures import lazy_panels, style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options
+from dynamical_loss.figures.declaration import Inputs, Options
 from dynamical_loss.figures.deferred import plt, sns
 
 if TYPE_CHECKING:
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DECLARATION = Declaration(
-    part="lazy",
-    inputs={"study": lazy_panels.STUDY},
-    settings={"lazy": lazy_panels.GRID},
-    check=lazy_panels.check_regimes,
-)
+DECLARATION = lazy_panels.declared()
 
 _LOWEST = 1e-3  # of the loss: below it there is only the end of the last pattern
 
@@ -45,14 +40,12 @@ def render(inputs: Inputs, options: Options) -> Figure:
         _losses(axis, widest, rescaled)
     axes[1].sharey(axes[0])
     axes[0].legend(title="$s$", loc="center left", fontsize=5, borderpad=0)
-    ratio = grid.assign(half_ratio=grid["half_time"] / grid["scale"])
-    lazy_panels.curves(axes[2], ratio, "half_ratio")
+    lazy_panels.half_times(axes[2], grid)
     scales = grid["scale"].values
     if (scales >= 10).sum() > 1:
-        mean, _ = lazy_panels.over_runs(ratio["half_ratio"].isel(width=-1))
-        last = float(scales[-1]), 2 * float(mean[-1])
+        mean, _ = lazy_panels.over_runs(grid["half_time"].isel(width=-1))
+        last = float(scales[-1]), 2 * float(mean[-1]) / float(scales[-1])
         lazy_panels.power_line(axes[2], (10.0, last[0]), last, -1.0)
-    lazy_panels.log_axes(axes[2], lazy_panels.SCALE, r"$t_{1/2}\,/\,s$")
     axes[2].legend()
     style.panel_letters(axes)
     lazy_panels.header(figure, grid)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dynamical_loss.config.figures import Configuration
 from dynamical_loss.figures import lazy_panels, style
-from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
+from dynamical_loss.figures.declaration import Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.results import layout
 
@@ -20,17 +20,8 @@ def _files(config: Configuration) -> list[str]:
     return [layout.lazy(study)] if study is not None and config.lazy[study].frozen else []
 
 
-DECLARATION = Declaration(
-    part="lazy",
-    inputs={
-        "study": Role(
-            "aggregate_lazy",
-            _files,
-            ("frozen_start_error", "frozen_end_error", "frozen_start_distance"),
-        )
-    },
-    settings={"lazy": lazy_panels.GRID},
-    check=lazy_panels.check_regimes,
+DECLARATION = lazy_panels.declared(
+    Role("aggregate_lazy", _files, ("frozen_start_error", "frozen_end_error", "frozen_start_distance"))
 )
 
 

@@ -49,15 +49,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
         A figure as wide as the page.
     """
     grid = lazy_panels.study(inputs)
-    kernel, _ = lazy_panels.exponents(grid)
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.5))
-    lazy_panels.curves(axes[0], grid, "test_error")
-    lazy_panels.log_axes(axes[0], lazy_panels.SCALE, "test error", logarithmic_y=False)
-    lazy_panels.curves(axes[1], grid, "kernel_change")
-    lazy_panels.power_lines(axes[1], grid, "kernel_change", -kernel)
-    lazy_panels.log_axes(axes[1], lazy_panels.SCALE, r"$\|\Delta\Theta\|\,/\,\|\Theta(0)\|$")
-    lazy_panels.curves(axes[2], grid.assign(half_ratio=grid["half_time"] / grid["scale"]), "half_ratio")
-    lazy_panels.log_axes(axes[2], lazy_panels.SCALE, r"$t_{1/2}\,/\,s$")
+    lazy_panels.errors(axes[0], grid)
+    lazy_panels.kernel_changes(axes[1], grid)
+    lazy_panels.half_times(axes[2], grid)
     axes[0].legend()
     style.panel_letters(axes)
     lazy_panels.header(figure, grid)

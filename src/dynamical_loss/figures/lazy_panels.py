@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
-from dynamical_loss.figures.declaration import Inputs, Role
+from dynamical_loss.figures.declaration import Declaration, Inputs, Role
 from dynamical_loss.figures.deferred import sns
 from dynamical_loss.notation import exact
 from dynamical_loss.results import layout, recorded
@@ -41,6 +41,22 @@ STUDY = Role(
     lambda config: [] if config.figures.lazy is None else [layout.lazy(config.figures.lazy)],
 )
 """That study."""
+
+
+def declared(role: Role = STUDY, *, evidence: Mapping[str, Role] | None = None) -> Declaration:
+    """The declaration of a figure of that study.
+
+    Args:
+        role: of its file, where it must have more than every grid has.
+        evidence: see `Declaration`.
+    """
+    return Declaration(
+        part="lazy",
+        inputs={"study": role},
+        settings={"lazy": GRID},
+        check=check_regimes,
+        evidence=evidence or {},
+    )
 
 
 def study(inputs: Inputs) -> xr.Dataset:
@@ -168,6 +184,27 @@ def power_lines(axis: Axes, grid: xr.Dataset, name: str, feature: float, factor:
             x, y = scales[inside], 2.0 * factor * mean[inside]
             middle = len(x) // 2
             power_line(axis, (x[0], x[-1]), (float(x[middle]), float(y[middle])), exponent)
+
+
+def kernel_changes(axis: Axes, grid: xr.Dataset) -> None:
+    """Relative change of the kernel against the scale, with the power laws of theory."""
+    kernel, _ = exponents(grid)
+    curves(axis, grid, "kernel_change")
+    power_lines(axis, grid, "kernel_change", -kernel)
+    axis.axhline(1.0, color=style.THEORY_COLOUR, linewidth=0.6, linestyle=":")
+    log_axes(axis, SCALE, r"$\|\Delta\Theta\|\,/\,\|\Theta(0)\|$")
+
+
+def half_times(axis: Axes, grid: xr.Dataset) -> None:
+    """Time in which the loss halves over the scale, against the scale; −1 is the lazy regime's slope."""
+    curves(axis, grid.assign(half_ratio=grid["half_time"] / grid["scale"]), "half_ratio")
+    log_axes(axis, SCALE, r"$t_{1/2}\,/\,s$")
+
+
+def errors(axis: Axes, grid: xr.Dataset) -> None:
+    """Test error against the scale."""
+    curves(axis, grid, "test_error")
+    log_axes(axis, SCALE, "test error", logarithmic_y=False)
 
 
 def log_axes(axis: Axes, x: str, y: str, *, logarithmic_y: bool = True) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal
 
 import jax
 
 MarginLossName = Literal["soft_hinge", "mse"]
-MARGIN_LOSSES: tuple[str, ...] = get_args(MarginLossName)
-
-MarginLoss = Callable[[jax.Array], jax.Array]
 
 SHARPNESS = 20.0
 """β of the soft hinge (arXiv 1906.08034, section 2)."""
@@ -37,15 +34,8 @@ def squared(margin: jax.Array) -> jax.Array:
     return 0.5 * (1.0 - margin) ** 2
 
 
-_MARGIN_LOSSES: dict[str, MarginLoss] = {"soft_hinge": soft_hinge, "mse": squared}
-
-
-def margin_loss(name: MarginLossName) -> MarginLoss:
-    """The loss of that name.
-
-    Raises:
-        ValueError: for an unknown name.
-    """
-    if name not in _MARGIN_LOSSES:
-        raise ValueError(f"unknown loss '{name}'; choose one of {', '.join(MARGIN_LOSSES)}")
-    return _MARGIN_LOSSES[name]
+MARGIN_LOSSES: dict[MarginLossName, Callable[[jax.Array], jax.Array]] = {
+    "soft_hinge": soft_hinge,
+    "mse": squared,
+}
+"""By name."""

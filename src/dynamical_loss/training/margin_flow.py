@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dynamical_loss.losses.margins import MarginLoss, MarginLossName, margin_loss
+from dynamical_loss.losses.margins import MARGIN_LOSSES, MarginLossName
 from dynamical_loss.losses.weights import class_weights
 from dynamical_loss.models.network import Apply, Parameters
 from dynamical_loss.training.gradient_flow import Flow, Rule, Tolerance, flow
@@ -93,34 +93,35 @@ def _weight(labels: jax.Array, tilt: Tilt, time: jax.Array, is_tilted: bool) -> 
     return jnp.where(labels > 0, weights[1], weights[0])
 
 
-def _pull(loss: MarginLoss, outputs: jax.Array, labels: jax.Array) -> jax.Array:
+def _pull(loss: MarginLossName, outputs: jax.Array, labels: jax.Array) -> jax.Array:
     """−ℓ'(F y) y, which moves the prediction of each sample, (sample,)."""
-    slope = jax.grad(lambda margin: jnp.sum(loss(margin)))(outputs * labels)
+    slope = jax.grad(lambda margin: jnp.sum(MARGIN_LOSSES[loss](margin)))(outputs * labels)
     return jnp.asarray(-slope * labels)
 
 
-def _rule(loss: MarginLoss, name: MarginLossName, closeness: float) -> Callable[[jax.Array], Rule]:
-    def rule(labels: jax.Array) -> Rule:
-        def is_done(outputs: jax.Array) -> jax.Array:
-            margins = outputs * labels
-            if name == "soft_hinge":
-                return jnp.all(margins >= 1.0)
-            return jnp.max(jnp.abs(margins - 1.0)) <= closeness
+def _followed(
+    field: Callable[..., Any],
+    labels: jax.Array,
+    loss: MarginLossName,
+    tolerance: Tolerance,
+    closeness: float,
+    is_tilted: bool,
+) -> Flow:
+    """Programs that follow a field whose outputs are predictions; see `network_flow`."""
+    of_margin = MARGIN_LOSSES[loss]
 
-        half = 0.5 * loss(jnp.zeros((), labels.dtype))
-        return Rule(lambda outputs: jnp.mean(loss(outputs * labels)), is_done, half)
+    def is_done(outputs: jax.Array) -> jax.Array:
+        margins = outputs * labels
+        if loss == "soft_hinge":
+            return jnp.all(margins >= 1.0)
+        return jnp.max(jnp.abs(margins - 1.0)) <= closeness
 
-    return rule
+    def longest(constants: Any) -> jax.Array | float:
+        return constants.tilt.period / _STEPS_A_PERIOD if is_tilted else jnp.inf
 
-
-def _within_a_period(constants: Any) -> jax.Array:
-    """The longest step that sees all of an oscillation."""
-    return jnp.asarray(constants.tilt.period / _STEPS_A_PERIOD)
-
-
-def _unbounded(constants: Any) -> float:
-    del constants
-    return float("inf")
+    half = 0.5 * of_margin(jnp.zeros((), labels.dtype))
+    rule = Rule(lambda outputs: jnp.mean(of_margin(outputs * labels)), is_done, half)
+    return flow(field, rule, tolerance, longest)
 
 
 def network_flow(
@@ -142,7 +143,6 @@ def network_flow(
         closeness: with the squared error a flow ends when every margin is as near to 1 as this.
         is_tilted: whether the loss has class weights.
     """
-    of_margin = margin_loss(loss)
 
     def field(
         constants: NetworkConstants, parameters: Parameters, time: jax.Array
@@ -151,12 +151,11 @@ def network_flow(
         raw, back = jax.vjp(lambda point: outputs_of(apply, point, inputs), parameters)
         # The same network may be rounded otherwise in another program, and at the start the prediction is 0.
         outputs = jnp.where(time > 0.0, alpha * (raw - start), 0.0)
-        pull = _weight(given, tilt, time, is_tilted) * _pull(of_margin, outputs, given)
+        pull = _weight(given, tilt, time, is_tilted) * _pull(loss, outputs, given)
         (velocity,) = back(pull / (alpha * len(given)))
         return velocity, outputs
 
-    longest = _within_a_period if is_tilted else _unbounded
-    return flow(field, _rule(of_margin, loss, closeness)(labels), tolerance, longest)
+    return _followed(field, labels, loss, tolerance, closeness, is_tilted)
 
 
 def kernel_flow(
@@ -171,18 +170,16 @@ def kernel_flow(
 
     The position is c, (sample,), which starts at 0.
     """
-    of_margin = margin_loss(loss)
 
     def field(
         constants: KernelConstants, coefficients: jax.Array, time: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         kernel, given, tilt = constants
         outputs = kernel @ coefficients
-        pull = _weight(given, tilt, time, is_tilted) * _pull(of_margin, outputs, given)
+        pull = _weight(given, tilt, time, is_tilted) * _pull(loss, outputs, given)
         return pull / len(given), outputs
 
-    longest = _within_a_period if is_tilted else _unbounded
-    return flow(field, _rule(of_margin, loss, closeness)(labels), tolerance, longest)
+    return _followed(field, labels, loss, tolerance, closeness, is_tilted)
 
 
 def states_as_arrays(state: Any) -> dict[str, jax.Array]:
