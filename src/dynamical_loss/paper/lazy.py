@@ -7,7 +7,7 @@ import operator
 from dynamical_loss.paper.departures import Protocol, Rule, Sort, exactly
 
 VELOCITY_TOLERANCE, OUTPUT_TOLERANCE = 1e-3, 0.1
-"""The coarsest steps that count: predictions then differ by 4 thousandths from those of the finest."""
+"""The coarsest steps that count (docs/lazy.md says what finer ones change)."""
 
 CLOSENESS = 0.01
 """How near to their labels the predictions of the null have to come."""
