@@ -1,5 +1,6 @@
-# make figures · make verify · make check · make test · make test-slurm · make lint · make bench · make report
-# PYTHON: the interpreter that makes the environment (3.11 or newer).  ACCELERATOR=cuda: a GPU's packages.
+# make figures · make verify · make check · make test · make test-slurm · make lint · make docs · make bench · make report · make explorer
+# PYTHON is the interpreter that creates the environment (3.11 or newer).  ACCELERATOR=cuda installs the
+# packages for a GPU.
 PYTHON ?= python3
 CORES ?= 2
 ACCELERATOR ?= cpu
@@ -7,59 +8,80 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := envs/$(ACCELERATOR).txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# Two workers for two cores; a worker that has nothing left to do takes tests from the other.
+# In a terminal one line shows the state of the whole study; in a log Snakemake's own lines appear.
+SNAKEMAKE := snakemake --cores $(CORES) --logger dynamical-loss
+# Two workers for two cores; a worker that has finished takes tests from the other one.
 PYTEST := pytest --numprocesses 2 --dist worksteal
 
-.PHONY: figures verify check test test-slurm lint bench report config lock clean
+.PHONY: figures verify check test test-slurm lint style schemas docs bench report explorer config lock clean
 
 figures: $(VENV)/.runtime
-	snakemake --cores $(CORES)
+	$(SNAKEMAKE)
 
-# Every result against its checksums, its inputs and the present code.
+# Compare every result with its checksums, its inputs and the present code.
 verify: $(VENV)/.runtime
 	python -m dynamical_loss verify
 
-# Style, types and unit tests: no root, no Snakemake.
-check: $(VENV)/.tools
-	ruff check .
-	ruff format --check .
-	snakefmt --check Snakefile workflow
-	mypy
+# Check style and types, and run the unit tests; this needs neither root nor Snakemake.
+check: style
 	$(PYTEST) tests/unit
 
-# Everything but the cluster.
+# Run all tests except those on a cluster.
 test: $(VENV)/.tools
 	$(PYTEST) --cov=dynamical_loss --cov-report=term --cov-fail-under=90
 
-# On a SLURM cluster of one node, which it installs (Debian), starts and stops; needs root.
+# Run the tests on a SLURM cluster.  The script installs (on Debian), starts and stops a cluster of one node;
+# this needs root.
 test-slurm: $(VENV)/.tools
 	python tests/cluster/slurm.py
 	pytest tests/cluster
 
-lint: $(VENV)/.tools
+lint: style schemas
+	snakemake --lint
+
+style: $(VENV)/.tools
 	ruff check .
 	ruff format --check .
-	mypy
 	snakefmt --check Snakefile workflow
-	snakemake --lint
+	codespell
+	mypy
+
+# The citation file and the workflow of GitHub Actions against their public schemas.
+schemas: $(VENV)/.tools
+	check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	pre-commit validate-config
+
+# The documentation's site, docs/_build/index.html.  Warnings are errors.
+docs: $(VENV)/.tools
+	rm -rf docs/_build docs/api
+	sphinx-build --fail-on-warning --quiet --jobs $(CORES) -b html docs docs/_build
+	@echo "open docs/_build/index.html"
 
 bench: $(VENV)/.runtime
 	python benchmarks/run.py
 
+# The report with all figures, claims and runs: report.zip.  Unpack it and open report.html in the folder.
 report: $(VENV)/.runtime
-	snakemake --cores $(CORES)
-	snakemake --report report.html
+	$(SNAKEMAKE)
+	$(SNAKEMAKE) pages
+	snakemake --report report.zip pages
 
-# Comments of config.yaml and the JSON schema, from the typed model.
+# Pages to explore what has been computed: phase diagrams, runs and thresholds.
+explorer: $(VENV)/.runtime
+	$(SNAKEMAKE) explorer
+	@echo "open the index.html in a folder of explorer/"
+
+# Regenerate the comments of config.yaml and the JSON schema from the typed model.
 config: $(VENV)/.runtime
 	python -m dynamical_loss document-config config.yaml
 
-# The one target that looks up new package versions.
+# Look up new versions of packages and pin them; no other target does.
 lock: $(VENV)/.tools
 	cd envs && ./lock.sh
 
-# The package is found by a path relative to the environment: pip would write the whole path in the locale's
-# encoding, and where it cannot be written so, Python would not start.
+# Python finds the package by a path relative to the environment.  pip would write the absolute path in the
+# locale's encoding, and Python would not start if the path cannot be encoded.
 define LINK
 import os, pathlib, sysconfig
 packages = pathlib.Path(sysconfig.get_path("purelib"))
@@ -79,4 +101,4 @@ $(VENV)/.tools: $(VENV)/.runtime envs/dev.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) results logs .snakemake
+	rm -rf $(VENV) results logs explorer report .snakemake

@@ -5,6 +5,6 @@ compile() {
     uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
         --no-emit-index-url --no-annotate --no-header "$@"
 }
-compile requirements.in --override overrides.txt -o cpu.txt
-compile cuda.in --override overrides.txt -c cpu.txt -o cuda.txt
-compile dev.in -c cpu.txt -o dev.txt
+compile ../pyproject.toml requirements.in --extra pipeline --override overrides.txt -o cpu.txt
+compile ../pyproject.toml requirements.in --extra pipeline --extra cuda --override overrides.txt -c cpu.txt -o cuda.txt
+compile ../pyproject.toml dev.in --extra test --extra docs --override overrides.txt -c cpu.txt -o dev.txt
