@@ -1,1 +1,1 @@
-"""What the records of a run say; plain arrays in, dataclasses or arrays out, and no file is read."""
+"""Analysis of the records of runs: functions of arrays, without reading of files."""

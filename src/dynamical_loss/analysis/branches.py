@@ -1,35 +1,38 @@
-"""The two branches between which λ_max and the loss alternate in an instability."""
+"""The two branches between which λ_max and the loss alternate during an instability."""
 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from dynamical_loss.analysis.records import Floats, Integers, checked_snapshots
 
 
-def _neighbours_line(snapshot_step: Integers, values: Floats) -> Floats:
-    """Value at every interior snapshot of the line through its two neighbours; shape (n − 2,)."""
+def _neighbours_line(
+    snapshot_step: Int[Integers, " snapshot"], values: Float[Floats, " snapshot"]
+) -> Float[Floats, " snapshot-2"]:
+    """Interpolate linearly between the two neighbours of every interior snapshot, (snapshot − 2,)."""
     span = (snapshot_step[2:] - snapshot_step[:-2]).astype(np.float64)
     weight = (snapshot_step[1:-1] - snapshot_step[:-2]) / span
     return (1.0 - weight) * values[:-2] + weight * values[2:]
 
 
-def branch_gap(snapshot_step: ArrayLike, sharpness: ArrayLike) -> Floats:
-    """Distance between the two branches on which λ_max alternates, free of its slow drift.
+def branch_gap(snapshot_step: ArrayLike, sharpness: ArrayLike) -> Float[Floats, " snapshot"]:
+    """Compute the distance between the two branches on which λ_max alternates, without its slow drift.
 
-    At each snapshot, how far λ_max is from the straight line through the snapshots before and
-    after. Where λ_max hops between m + a and m − a this is 2a, the same as the paper's
-    |λ_max(t) − λ_max(t−1)|; where it only drifts, however steeply, this is near zero, while the
-    plain difference of snapshots many steps apart is not. The end points, which have one
-    neighbour, copy the value next to them.
+    The gap at a snapshot is the distance of λ_max to the straight line through the snapshots before and
+    after. If λ_max alternates between m + a and m − a, the gap is 2a, the same as the paper's |λ_max(t) −
+    λ_max(t−1)|. If λ_max only drifts, however steeply, the gap is near zero, whereas the plain difference of
+    snapshots many steps apart is not. The first and the last snapshot have only one neighbour; they get the
+    gap of that neighbour.
 
     Args:
-        snapshot_step: shape (n,), increasing.
-        sharpness: λ_max, shape (n,).
+        snapshot_step: minimisation steps of the snapshots, increasing, (snapshot,).
+        sharpness: λ_max at the snapshots, (snapshot,).
 
     Returns:
-        Shape (n,), same units as the sharpness. Zero where n < 3.
+        gaps in units of the sharpness, (snapshot,); zero if there are fewer than 3 snapshots.
 
     Raises:
         ValueError: shapes differ, steps do not increase, or a spacing is even (see
@@ -43,13 +46,22 @@ def branch_gap(snapshot_step: ArrayLike, sharpness: ArrayLike) -> Floats:
     return gap
 
 
-def branch_mean(snapshot_step: ArrayLike, sharpness: ArrayLike) -> Floats:
-    """λ_max averaged over the two branches: (line through the neighbours + own value) / 2.
+def branch_mean(snapshot_step: ArrayLike, sharpness: ArrayLike) -> Float[Floats, " snapshot"]:
+    """Average λ_max over the two branches.
 
-    Args and errors as for `branch_gap`; the end points keep their own value.
+    The mean at a snapshot is half the sum of λ_max and of the value there of the straight line through the
+    snapshots before and after. The first and the last snapshot keep their own value.
+
+    Args:
+        snapshot_step: minimisation steps of the snapshots, increasing, (snapshot,).
+        sharpness: λ_max at the snapshots, (snapshot,).
 
     Returns:
-        Shape (n,), same units as the sharpness.
+        means in units of the sharpness, (snapshot,).
+
+    Raises:
+        ValueError: shapes differ, steps do not increase, or a spacing is even (see
+            `events_from_sharpness`).
     """
     step, values = checked_snapshots(snapshot_step, sharpness)
     mean = values.copy()
@@ -58,21 +70,21 @@ def branch_mean(snapshot_step: ArrayLike, sharpness: ArrayLike) -> Floats:
     return mean
 
 
-def loss_alternation(loss: ArrayLike, *, window: int = 15) -> Floats:
-    """Signed amplitude of the period-two component of a loss recorded at every step.
+def loss_alternation(loss: ArrayLike, *, window: int = 15) -> Float[Floats, " step"]:
+    """Compute the signed amplitude of the period-two component of a loss that is recorded at every step.
 
-    A loss F(t) = f(t) + (−1)^t a(t) with slow f and a gives a(t). The fourth difference over 16
-    passes an alternation unchanged and annihilates a cubic trend (the second difference would
-    leave the curvature of f, which the steep ramps of Γ(t) make large); multiplying by (−1)^t
-    then turns a lasting alternation into a constant, and a running mean over `window` steps
-    removes what keeps no phase.
+    For a loss F(t) = f(t) + (−1)^t a(t) with slowly varying f and a, the result is a(t). The filter takes the
+    fourth difference divided by 16. This leaves an alternation unchanged and removes a cubic trend. (The
+    second difference would leave the curvature of f, which is large on the steep ramps of Γ(t).)
+    Multiplication by (−1)^t then turns a lasting alternation into a constant. A running mean over `window`
+    steps removes everything without a constant phase.
 
     Args:
-        loss: F(t), shape (n,), one value a step.
-        window: odd number of steps to average over.
+        loss: F(t) at every step, (step,).
+        window: number of steps to average over, odd.
 
     Returns:
-        Shape (n,), in the units of the loss. Zero at the ends, where the filter does not fit.
+        amplitudes in units of the loss, (step,); zero at both ends, where the filter does not fit.
 
     Raises:
         ValueError: the loss is not one-dimensional, or the window is not odd and positive.

@@ -1,7 +1,8 @@
-"""How much of a result the data decide, and how much the initial weights, where every draw meets every seed.
+"""Parts of the variance of a result that are due to the data and to the initial weights.
 
-The model is the two-way random-effects one without replication, value = mean + data + seed + rest, with
-one run in each cell.  The rest holds what only the pair decides, and all that a repetition would change.
+Every draw of the data is trained from every seed, with one run for each pair.  The model is the two-way
+random-effects model without replication, value = mean + data + seed + rest.  The rest holds the interaction
+of data and seed, and everything that would change if the run were repeated.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-_TAIL = 0.025  # on either side of a 95 % interval
+_TAIL = 0.025  # probability on either side of a 95 % interval
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval, NaNs where there is none.
+    """An estimate with its 95 % interval.
 
     Attributes:
-        value: the number.
-        interval: (lower, upper).
+        value: the estimate.
+        interval: ends of the interval, (lower, upper); NaN if there is no interval.
     """
 
     value: float
@@ -30,13 +31,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Components:
-    """A table of values over (data, seed), taken apart.
+    """Mean and variance components of a table of values over (data, seed).
 
     Attributes:
-        mean: of all values; its interval is for new data and new seeds.
-        data: variance of the part that the data decide, in squared units of the values.
-        seed: of the part that the initial seed decides.
-        rest: of what only the pair decides.
+        mean: mean of all values; its interval holds for new data and new seeds.
+        data: variance due to the draw of the data, in squared units of the values.
+        seed: variance due to the initial seed, in squared units of the values.
+        rest: variance that is due to neither alone, in squared units of the values.
     """
 
     mean: Estimate
@@ -46,22 +47,24 @@ class Components:
 
 
 def components(values: npt.ArrayLike) -> Components:
-    """Split the variance of a table of runs.
+    """Split the variance of a table of runs into its components.
 
-    The variances are those of the analysis of variance, set to 0 where they come out negative.  Their
-    intervals are the modified large-sample ones (Ting et al., J. Stat. Comput. Simul. 35, 135, 1990), that
-    of the rest is the χ² one, and that of the mean is Student's with Satterthwaite's degrees of freedom.
-    All take the parts to be normal.
+    The variances are estimated by analysis of variance; a negative estimate is set to 0.  The intervals of
+    the parts due to data and seed are modified large-sample intervals (Ting et al., J. Stat. Comput. Simul.
+    35, 135, 1990).  The interval of the rest is the χ² interval.  The interval of the mean is Student's, with
+    Satterthwaite's degrees of freedom.  All intervals assume that the parts are normally distributed.
 
     Args:
-        values: shape (data, seed), both at least 2, all finite.
+        values: table of values, (data, seed), both at least 2, all finite.
 
     Raises:
-        ValueError: if the table is no such table.
+        ValueError: if the table has another shape or a value that is not finite.
     """
     table = np.asarray(values, dtype=np.float64)
     if table.ndim != 2 or min(table.shape) < 2 or not np.isfinite(table).all():
-        raise ValueError(f"a table of finite values, at least 2 × 2, is needed, not {table.shape}")
+        raise ValueError(
+            f"values must be a table of finite values, at least 2 × 2; its shape is {table.shape}"
+        )
     rows, columns = table.shape
     mean = float(table.mean())
     by_row, by_column = table.mean(axis=1), table.mean(axis=0)
@@ -83,26 +86,28 @@ def components(values: npt.ArrayLike) -> Components:
 def _mean(
     mean: float, squares: tuple[float, float, float], freedom: tuple[int, int, int], size: int
 ) -> Estimate:
+    """Return the mean with its interval, from the mean squares of data, seed and rest."""
     from scipy import stats
 
     signs = (1.0, 1.0, -1.0)
     combined = sum(sign * square for sign, square in zip(signs, squares, strict=True))
-    # With neither part the three squares estimate one variance, and their combination may fall below it.
+    # If neither data nor seed matter, all three mean squares estimate the same variance.  Their combination
+    # may then be smaller than this variance.
     variance = max(combined, squares[2])
     if variance == 0.0:
         return Estimate(mean, (mean, mean))
     effective = variance**2 / sum(square**2 / count for square, count in zip(squares, freedom, strict=True))
-    # Fewer than one degree of freedom would come from the squares' own noise.
+    # Fewer than one degree of freedom can only be due to the noise of the mean squares.
     half = float(stats.t.ppf(1 - _TAIL, max(effective, 1.0))) * math.sqrt(variance / size)
     return Estimate(mean, (mean - half, mean + half))
 
 
 def _component(square: float, rest: float, freedom: int, freedom_of_rest: int, per_level: int) -> Estimate:
-    """(square − rest) / per_level with its modified large-sample interval."""
+    """Return the variance (square − rest) / per_level with its modified large-sample interval."""
     from scipy import stats
 
     def f(probability: float, first: float, second: float) -> float:
-        """The F quantile; a chi-square over its degrees of freedom where `second` is infinite."""
+        """Return a quantile of F, or of χ² divided by its degrees of freedom if `second` is infinite."""
         if math.isinf(second):
             return float(stats.chi2.ppf(probability, first) / first)
         return float(stats.f.ppf(probability, first, second))
@@ -124,6 +129,7 @@ def _component(square: float, rest: float, freedom: int, freedom_of_rest: int, p
 
 
 def _rest(square: float, freedom: int) -> Estimate:
+    """Return the variance of the rest with its χ² interval."""
     from scipy import stats
 
     lower, upper = (freedom * square / float(stats.chi2.ppf(p, freedom)) for p in (1 - _TAIL, _TAIL))

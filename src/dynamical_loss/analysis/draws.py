@@ -1,11 +1,14 @@
-"""Phase diagrams of several draws of the data as one, with the parts of their variance."""
+"""Phase diagrams of several draws of the data, gathered into one, with the components of their variance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
+from jaxtyping import Float
 
 from dynamical_loss.analysis.crossed import components
 from dynamical_loss.results import netcdf
@@ -14,23 +17,23 @@ DRAW = "noise_seed"
 """The dimension over draws of the data."""
 
 PARTS = ("data", "seed", "rest")
-"""Parts of the variance, see `crossed.Components`."""
+"""Components of the variance, see `crossed.Components`."""
 
 _ACCURACIES = ("train_accuracy", "validation_accuracy")
 _REFERENCE = "Fig. 3"
 
 
 def gather(diagrams: Sequence[xr.Dataset], noise_seeds: Sequence[int]) -> xr.Dataset:
-    """All runs over (noise_seed, period, amplitude, seed), and the parts of the accuracies' variance.
+    """Gather all runs over (noise_seed, period, amplitude, seed), and split the variance of the accuracies.
 
     Args:
-        diagrams: one phase diagram a draw, over (period, amplitude, seed), of equal grids.
-        noise_seeds: of the training noise, in the order of `diagrams`.
+        diagrams: one phase diagram for each draw, over (period, amplitude, seed), all with the same grid.
+        noise_seeds: seeds of the training noise, in the order of `diagrams`.
 
     Returns:
-        The variables of the diagrams with a first dimension ``noise_seed``, and for training and validation
-        accuracy ``…_variance`` over (period, amplitude, part) and ``…_variance_interval`` over (period,
-        amplitude, part, bound). These are NaN where there are fewer than two draws or two seeds.
+        the variables of the diagrams with a first dimension ``noise_seed``. For training and validation
+        accuracy also ``…_variance`` over (period, amplitude, part) and ``…_variance_interval`` over (period,
+        amplitude, part, bound), which are NaN if there are fewer than two draws or fewer than two seeds.
     """
     together, variables = _joined(diagrams, DRAW)
     variables.add(
@@ -57,16 +60,17 @@ def gather(diagrams: Sequence[xr.Dataset], noise_seeds: Sequence[int]) -> xr.Dat
 
 
 def gather_pairs(diagrams: Sequence[xr.Dataset]) -> xr.Dataset:
-    """All runs over (period, amplitude, seed) where each initial seed has a draw of its own.
+    """Gather all runs over (period, amplitude, seed) of a study with a separate draw for each initial seed.
 
     Args:
-        diagrams: one a draw and seed, over (period, amplitude, seed), of equal grids and a single seed.
+        diagrams: one phase diagram for each pair of draw and seed, over (period, amplitude, seed), all with
+            the same grid and a single seed.
     """
     return _joined(diagrams, "seed")[1].dataset()
 
 
 def _joined(diagrams: Sequence[xr.Dataset], dimension: str) -> tuple[xr.Dataset, netcdf.Variables]:
-    """Diagrams along a dimension, and their variables with what is said of each."""
+    """Concatenate diagrams along a dimension; also return their variables with their attributes."""
     together = xr.concat(
         diagrams, dim=dimension, data_vars="all", coords="minimal", join="exact", combine_attrs="override"
     )
@@ -83,8 +87,12 @@ def _joined(diagrams: Sequence[xr.Dataset], dimension: str) -> tuple[xr.Dataset,
     return together, variables
 
 
-def _split(accuracy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Parts of the variance, (period, amplitude, part), and their intervals (…, bound)."""
+def _split(
+    accuracy: Float[npt.NDArray[Any], "period amplitude draw seed"],
+) -> tuple[
+    Float[npt.NDArray[Any], "period amplitude part"], Float[npt.NDArray[Any], "period amplitude part bound"]
+]:
+    """Split the variance of each cell into parts, (period, amplitude, part), with intervals, (…, bound)."""
     values = np.full((*accuracy.shape[:2], len(PARTS)), np.nan)
     intervals = np.full((*values.shape, 2), np.nan)
     for period, amplitude in np.ndindex(accuracy.shape[:2]):

@@ -1,4 +1,4 @@
-"""What a run does at the edge of stability, in numbers per run (Fig. F5, F9)."""
+"""Behaviour of a run at the edge of stability, in numbers per run (Fig. F5, F9)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Bool, Float
 
 from dynamical_loss.analysis.records import Booleans, Floats
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from dynamical_loss.results import netcdf
 
 PREDICTORS = ("sharpness", "principal", "quadratic")
-"""What may tell whether a step raises the weighted loss: λ_max > 2/η; the rates of change by the principal
-flow, summed over the eigenvectors at hand; or the changes of the quadratic model, likewise."""
+"""Predictors of whether a step raises the weighted loss.  ``sharpness``: λ_max > 2/η.  ``principal``: the sum
+of the principal flow's rates of change over the measured eigenvectors is positive.  ``quadratic``: the sum of
+the quadratic model's changes over the measured eigenvectors is positive."""
 
 MEASURES = {
     "rise_share": "share of steps that raise the weighted loss",
@@ -30,30 +32,38 @@ MEASURES = {
     "emphasised_per_weight": "ln of what that class adds to it per unit of Γ, over what the others add per "
     "unit of theirs, mean over steps",
 }
-"""Names and words of the numbers per run."""
+"""Names and descriptions of the numbers per run."""
 
 _REFERENCE = "Fig. F5, F9"
 
 
 def stretch(spectrum: xr.Dataset) -> xr.Dataset:
-    """The snapshots of a probed run that lie one step from another.
+    """Return the snapshots of a probed run that are one step away from another snapshot.
 
     Args:
-        spectrum: of a run, probed with `alignment`.
+        spectrum: spectra of a run that was probed with `alignment`.
     """
     steps = spectrum["snapshot_step"].values
     near = np.diff(steps) == 1
     return spectrum.isel(snapshot_step=np.append(near, False) | np.append(False, near))
 
 
-def rises(spectrum: xr.Dataset) -> Booleans:
-    """Whether the step taken at a snapshot raises the weighted loss, Γ held, (snapshot_step,)."""
+def rises(spectrum: xr.Dataset) -> Bool[Booleans, " snapshot"]:
+    """Return whether the step taken at each snapshot raises the weighted loss at constant Γ, (snapshot,)."""
     found: Booleans = spectrum["step_change"].sel(step_kind="own").values > 0
     return found
 
 
-def foretold(spectrum: xr.Dataset, predictor: str) -> Booleans:
-    """Whether one of `PREDICTORS` says that the step taken at a snapshot raises it, (snapshot_step,)."""
+def foretold(spectrum: xr.Dataset, predictor: str) -> Bool[Booleans, " snapshot"]:
+    """Return whether one of `PREDICTORS` predicts that the step at each snapshot raises the weighted loss.
+
+    Args:
+        spectrum: spectra of a run that was probed with `alignment`.
+        predictor: one of `PREDICTORS`.
+
+    Returns:
+        predictions, (snapshot,).
+    """
     if predictor == "sharpness":
         multiple = spectrum["hessian_eigenvalue"].isel(mode=0) * spectrum["learning_rate"]
         found: Booleans = multiple.values > 2
@@ -63,12 +73,16 @@ def foretold(spectrum: xr.Dataset, predictor: str) -> Booleans:
     return summed
 
 
-def emphasised(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
-    """What the class with the largest Γ adds to the largest eigenvalue, and the others.
+def emphasised(spectrum: xr.Dataset) -> tuple[Float[Floats, " snapshot"], Float[Floats, " snapshot"]]:
+    """Compute the contribution of the class with the largest Γ to the largest eigenvalue.
+
+    Args:
+        spectrum: spectra of a run that was probed with `alignment`.
 
     Returns:
-        its share of the eigenvalue, and the natural logarithm of its contribution per unit of Γ over theirs,
-        each (snapshot_step,); NaN where all Γ are equal.
+        share of the class in the eigenvalue, (snapshot,), and the natural logarithm of a ratio, (snapshot,):
+        the contribution of the class per unit of Γ, divided by the contribution of all other classes per unit
+        of Γ.  Both are NaN if all Γ are equal.
     """
     weight, added = spectrum["class_weight"].values, spectrum["class_sharpness"].values
     chosen = np.eye(weight.shape[1], dtype=bool)[weight.argmax(axis=1)]
@@ -82,7 +96,7 @@ def emphasised(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def measures(spectrum: xr.Dataset) -> dict[str, float]:
-    """`MEASURES` of one run, over its stretches of consecutive steps."""
+    """Compute `MEASURES` of one run from its snapshots at consecutive steps."""
     near = _known(spectrum)
     share, per_weight = emphasised(near)
     steps = near["snapshot_step"].values
@@ -101,11 +115,11 @@ def measures(spectrum: xr.Dataset) -> dict[str, float]:
 
 
 def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None:
-    """Add `MEASURES` of each run, and how often each of `PREDICTORS` is right.
+    """Add `MEASURES` of each run, and the share of steps at which each of `PREDICTORS` is right.
 
     Args:
-        variables: of a file with the dimension ``seed``.
-        spectra: one a seed, probed with `alignment`.
+        variables: variables of a file with the dimension ``seed``.
+        spectra: spectra of one run for each seed, probed with `alignment`.
     """
     add_each(variables, MEASURES, [measures(spectrum) for spectrum in spectra], _REFERENCE)
     variables.add("predictor", ("predictor",), list(PREDICTORS), "what foretells", reference=_REFERENCE)
@@ -123,23 +137,31 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
 def add_each(
     variables: netcdf.Variables, words: dict[str, str], runs: Sequence[dict[str, float]], reference: str
 ) -> None:
-    """Add numbers per run, (seed,), whose names and words are given."""
+    """Add numbers per run as variables over the dimension ``seed``.
+
+    Args:
+        variables: variables of a file with the dimension ``seed``.
+        words: descriptions of the numbers by their names.
+        runs: numbers of each run by their names.
+        reference: the paper's section or figure that shows the numbers.
+    """
     for name, text in words.items():
         variables.add(name, ("seed",), [run[name] for run in runs], text, reference=reference)
 
 
-def of_known(near: xr.Dataset, change: Floats) -> xr.Dataset:
-    """The snapshots of which it is known what the step does: of a run that diverged it is not."""
+def of_known(near: xr.Dataset, change: Float[Floats, " snapshot"]) -> xr.Dataset:
+    """Return the snapshots at which the change of the loss is finite; in a diverged run it is not."""
     return near.isel(snapshot_step=np.isfinite(change))
 
 
 def _known(spectrum: xr.Dataset) -> xr.Dataset:
+    """Return the snapshots at consecutive steps at which the change of the loss is finite."""
     near = stretch(spectrum)
     return of_known(near, near["step_change"].sel(step_kind="own").values)
 
 
 def mean_of_known(values: npt.ArrayLike) -> float:
-    """Mean of what is known; NaN if nothing is."""
+    """Return the mean of the finite values; NaN if there are none."""
     known = np.asarray(values, dtype=np.float64)
     known = known[np.isfinite(known)]
     return float(known.mean()) if known.size else float("nan")

@@ -1,4 +1,4 @@
-"""Events as columns of a file, and back: the one place that knows how they are stored."""
+"""Conversion of events to the columns of a file and back; no other module knows how events are stored."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from dynamical_loss.results import netcdf
 
 PREFIX = "event_"
-"""What the names of the columns begin with."""
+"""Prefix of the names of the columns."""
 
 _NO_STEP = -1
 
 
 def columns(events: Sequence[Event]) -> dict[str, NDArray[np.generic]]:
-    """Events as equal-length arrays by the name of their variable, ready to be stored.
+    """Convert events to arrays of equal length, by the name of their variable.
 
     Args:
-        events: any number of events, also none.
+        events: events; there may be none.
 
     Returns:
-        One array of shape (number of events,) for each field of `Event`: integers for steps and
-        period (an unknown onset and a missing period are −1), floats for sharpness (unknown is
-        NaN), booleans, and strings for the rule.
+        one array of shape (event,) for each field of `Event`: integers for steps and period (an unknown onset
+        and a missing period are −1), floats for sharpness (unknown is NaN), booleans, and strings for the
+        rule.
     """
     types: dict[str, Any] = {"rule": np.str_, "start": np.int64, "finish": np.int64, "finished": np.bool_}
     types |= {"onset": np.int64, "period_index": np.int64}
@@ -50,9 +50,9 @@ def add(variables: netcdf.Variables, table: Mapping[str, NDArray[Any]], *, refer
     """Add columns to a file's variables, over the dimension ``event``.
 
     Args:
-        variables: of the file.
-        table: columns by the name of their variable, as `columns` or `of_run` give them.
-        reference: the paper's figure that shows them.
+        variables: variables of the file.
+        table: columns by the name of their variable, as `columns` or `of_run` return them.
+        reference: the paper's figure that shows the events.
     """
     for name, values in table.items():
         words = f"{name.removeprefix(PREFIX).replace('_', ' ')} of each instability"
@@ -60,19 +60,25 @@ def add(variables: netcdf.Variables, table: Mapping[str, NDArray[Any]], *, refer
 
 
 def of_run(table: xr.Dataset, **run: float) -> dict[str, NDArray[Any]]:
-    """The stored columns of one run, behind columns that say which run it is: ``seed=2``."""
+    """Return the stored columns of one run, preceded by columns that name the run.
+
+    Args:
+        table: stored events of one run.
+        run: values of the columns that name the run, e.g. ``seed=2``.
+    """
     of_events = {str(name): item.values for name, item in table.data_vars.items() if item.dims == ("event",)}
     which = {PREFIX + name: np.full(table.sizes["event"], value) for name, value in run.items()}
     return which | of_events
 
 
 def events_of(table: Mapping[Any, Any], rule: str | None = None, **run: float) -> list[Event]:
-    """The events that `columns` stored, in order of time.
+    """Return the events that `columns` converted, in order of time.
 
     Args:
-        table: a dataset with these variables, or anything that gives arrays by name.
-        rule: only those of that rule; None for all.
-        run: values of further columns, where a file holds the events of several runs: ``seed=2``.
+        table: dataset with the columns, or another mapping from names to arrays.
+        rule: rule whose events are returned; None returns the events of all rules.
+        run: values of further columns that select a run if the file holds the events of several runs, e.g.
+            ``seed=2``.
     """
     stored = {field.name: np.asarray(table[PREFIX + field.name]) for field in fields(Event)}
     chosen = np.full(stored["start"].shape, True)

@@ -1,13 +1,13 @@
-"""Where instabilities ("cascades of bifurcations") start and stop along a run.
+"""Start and end of the instabilities ("cascades of bifurcations") along a run.
 
-Gradient descent with learning rate η is linearly stable while the sharpness λ_max, the largest
-eigenvalue of the Hessian of the weighted loss, stays below 2/η. In the second half of a period of
-the dynamical loss λ_max rises; as it nears 2/η the iterates begin to hop between two branches, one
-minimisation step on each (a flip, or period-doubling, bifurcation), and both the loss and λ_max
+Gradient descent with learning rate η is linearly stable while the sharpness λ_max stays below 2/η. The
+sharpness is the largest eigenvalue of the Hessian of the weighted loss. In the second half of a period of the
+dynamical loss, λ_max rises. As λ_max approaches 2/η, the iterates begin to alternate between two branches,
+with one minimisation step on each (a flip, or period-doubling, bifurcation). Both the loss and λ_max then
 alternate with period two until the valley has widened again.
 
-Two rules find these events. They look at different records and fail differently, so their
-agreement is worth reporting:
+Two rules find these events. The rules use different records and fail in different ways, so their agreement is
+informative:
 
 =======================  ==========================================  ==============================
 rule                     an instability is                           precision of start and finish
@@ -18,10 +18,10 @@ rule                     an instability is                           precision o
                          step
 =======================  ==========================================  ==============================
 
-Units: steps are minimisation steps (integers), sharpness is in units of loss per squared
-parameter, so that learning rate × sharpness is dimensionless. Time in this problem scales as 1/η
-and λ_max as 1/η: a study that changes η at fixed ηT (Fig. 5a) must scale the tolerance and every
-length in steps with it. Lengths given as None are fractions of the period, which does so by itself.
+Units: steps are minimisation steps (integers). The sharpness is in units of loss per squared parameter, so
+learning rate × sharpness is dimensionless. Both time and λ_max scale as 1/η. A study that changes η at
+constant ηT (Fig. 5a) must therefore scale the tolerance and every length in steps. A length given as None
+needs no scaling, because it is a fraction of the period.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from dynamical_loss.analysis.branches import branch_gap, branch_mean, loss_alternation
@@ -57,26 +58,27 @@ class Event:
     Attributes:
         rule: `SHARPNESS_RULE` or `LOSS_RULE`.
         start: first step at which the rule sees the instability.
-        finish: first step at which it no longer does; one past the last recorded step if the
-            record ends first.
-        finished: False if the record (or its finite part, for a diverged run) ends before the
-            run has been calm for one `merge_gap`.
-        period_index: ``floor(t / period)``, 0-based, at the onset if there is one and else at the
-            start; −1 once the oscillation is off, where there is no period.
-        onset: step at which the alternation began to grow; None for `SHARPNESS_RULE`, which
-            cannot tell, and for a run that alternates from its first step. ``start - onset`` is
-            the time the alternation takes to grow until it is seen.
-        sharpness_at_start: λ_max at the last snapshot up to the start whose branches have not
-            split beyond the tolerance (the paper's reading); NaN if unknown.
-        sharpness_at_finish: λ_max at the first such snapshot from the finish on; NaN if unknown or
-            not finished.
-        branch_mean_at_onset: branch-averaged λ_max at the onset itself; NaN if unknown.
-        branch_mean_at_start: the same at the start itself. On the spiral data, at the start that
-            `LOSS_RULE` gives, this is the one that meets 2/η; `sharpness_at_start` is read
-            earlier, before the branches part, and lies 10 to 20 % lower. A burst that breaks out
-            within one snapshot spacing is read inside the burst, and too high.
-        branch_mean_at_finish: the same at the finish itself; NaN if unknown or not finished.
-        peak_sharpness: largest λ_max of the snapshots inside the event; NaN if none.
+        finish: first step at which the rule no longer sees the instability; one past the last recorded step
+            if the record ends first.
+        finished: False if the record (or its finite part, for a diverged run) ends before the run has been
+            stable for one `merge_gap`.
+        period_index: index of the period, ``floor(t / period)``, counted from 0. The time t is the onset if
+            it is known, and the start otherwise. −1 after the end of the oscillation, where there is no
+            period.
+        onset: step at which the alternation begins to grow. None for `SHARPNESS_RULE`, which cannot determine
+            the onset, and for a run that alternates from its first step. ``start - onset`` is the time that
+            the alternation takes to grow until the rule sees it.
+        sharpness_at_start: λ_max at the last snapshot, up to the start, at which the two branches differ by
+            at most the tolerance (as the paper reads λ_max); NaN if unknown.
+        sharpness_at_finish: λ_max at the first snapshot, from the finish on, at which the two branches differ
+            by at most the tolerance; NaN if unknown or not finished.
+        branch_mean_at_onset: branch-averaged λ_max at the onset; NaN if unknown.
+        branch_mean_at_start: branch-averaged λ_max at the start; NaN if unknown. On the spiral data, at the
+            start according to `LOSS_RULE`, this value agrees with 2/η. `sharpness_at_start` is read earlier,
+            before the branches separate, and is 10 to 20 % lower. If a burst begins within one snapshot
+            spacing, the value is read inside the burst and is too high.
+        branch_mean_at_finish: branch-averaged λ_max at the finish; NaN if unknown or not finished.
+        peak_sharpness: largest λ_max of the snapshots inside the event; NaN if there are none.
     """
 
     rule: str
@@ -105,44 +107,44 @@ def events_from_sharpness(
     merge_gap: float | None = None,
     read_inside: bool = False,
 ) -> tuple[Event, ...]:
-    """Instabilities by the paper's rule: λ_max jumps by more than a tolerance (Fig. 4e, 4k).
+    """Find instabilities by the paper's rule: λ_max jumps by more than a tolerance (Fig. 4e, 4k).
 
-    The paper draws its lines where |λ_max(t) − λ_max(t−1)| ~ 0.1. Taken precisely:
+    The paper draws its lines where |λ_max(t) − λ_max(t−1)| ~ 0.1. This function makes the rule precise:
 
-    1. A snapshot is flagged where the jump exceeds the tolerance. The jump is the `branch_gap`
-       (``detrend=True``) or the literal difference from the snapshot before (``detrend=False``).
-       With a snapshot at every step the two agree. With snapshots k steps apart the literal
-       difference also holds k steps of drift, which near the end of a period, where λ_max rises
-       fastest, passes 0.1 with no instability at all.
-    2. Flagged snapshots closer than `merge_gap` are one event.
-    3. An event needs `minimum_snapshots` flagged snapshots in a row. A step of λ_max (a ReLU
-       changing side) flags two at most and a corner (Γ_i at a class switch) one, so three tell an
-       instability from both.
+    1. A snapshot is flagged if the jump exceeds the tolerance. The jump is the `branch_gap` (with
+       ``detrend=True``) or the plain difference from the snapshot before (``detrend=False``). With a snapshot
+       at every step the two agree. With snapshots k steps apart, the plain difference also contains the drift
+       over k steps. Near the end of a period, where λ_max rises fastest, this drift exceeds 0.1 without any
+       instability.
+    2. Flagged snapshots closer than `merge_gap` belong to one event.
+    3. An event needs `minimum_snapshots` flagged snapshots in a row. A sudden step of λ_max (a ReLU that
+       changes its state) flags at most two snapshots, and a kink (Γ_i at a class switch) flags one. Three
+       flagged snapshots therefore distinguish an instability from both.
 
-    The event starts at its first flagged snapshot and finishes at the first snapshot after its
-    last. Its sharpness at the start and the finish is read one snapshot outside, where the
-    branches have not yet split, or have closed, to within the tolerance. With ``read_inside=True``
-    it is read at the first and the last flagged snapshot itself, where the caption of Fig. 4 draws
-    its lines; a sudden burst is then read inside the burst.
+    The event starts at its first flagged snapshot and finishes at the first snapshot after its last flagged
+    one.  The sharpness at the start and at the finish is read one snapshot outside the event. There, the
+    branches differ by at most the tolerance. With ``read_inside=True`` the sharpness is read at the first and
+    the last flagged snapshot, where the caption of Fig. 4 draws its lines. A sudden burst is then read inside
+    the burst.
 
-    Snapshots must be an odd number of steps apart. The iterates alternate with period two, so an
-    even spacing samples a single branch and sees nothing.
+    Snapshots must be an odd number of steps apart. The iterates alternate with period two, so snapshots with
+    an even spacing would all lie on the same branch and show no alternation.
 
     Args:
-        snapshot_step: steps t of the snapshots, shape (n,), increasing, odd spacings.
-        sharpness: λ_max of the weighted loss at the snapshots, shape (n,). The record ends at the
-            first value that is not finite (a diverged run).
-        period: T, in steps.
-        tolerance: smallest jump that counts, in units of sharpness. The paper's 0.1 belongs to
-            η = 1; at another learning rate pass 0.1 / η, because λ_max scales as 1/η.
-        oscillation_end: step from which Γ = 1 for good; later events belong to no period.
-        detrend: see above.
-        minimum_snapshots: fewest flagged snapshots in a row.
-        merge_gap: in steps; None is T/25, but never less than two snapshot spacings.
-        read_inside: see above.
+        snapshot_step: steps t of the snapshots, increasing, with odd spacings, (snapshot,).
+        sharpness: λ_max of the weighted loss at the snapshots, (snapshot,). The record ends at the first
+            value that is not finite (a diverged run).
+        period: period T in steps.
+        tolerance: smallest jump that counts, in units of sharpness. The paper's 0.1 holds for η = 1. At
+            another learning rate pass 0.1 / η, because λ_max scales as 1/η.
+        oscillation_end: step from which Γ stays at 1; later events belong to no period.
+        detrend: whether a jump is the `branch_gap`, and not the plain difference.
+        minimum_snapshots: smallest number of flagged snapshots in a row.
+        merge_gap: largest gap within an event, in steps; None: T/25, and at least two snapshot spacings.
+        read_inside: whether the sharpness is read at the first and the last flagged snapshot.
 
     Returns:
-        Disjoint events in order of time.
+        disjoint events in order of time.
 
     Raises:
         ValueError: shapes differ, steps do not increase, a spacing is even, or a setting is not
@@ -157,7 +159,7 @@ def events_from_sharpness(
 
     if detrend:
         jump = branch_gap(step, values)
-        # The end points borrow their neighbour's gap: they must not add to the count of flags.
+        # The first and the last jump are copies of their neighbours and must not add to the count of flags.
         jump[0] = jump[-1] = 0.0
     else:
         jump = np.concatenate([[0.0], np.abs(np.diff(values))])
@@ -171,11 +173,12 @@ def events_from_sharpness(
     for first_flag, final_flag, streak in flagged_runs(jump > tolerance, step, merge_gap):
         if streak < minimum_snapshots:
             continue
-        # A later flag would still have been merged: only calm beyond the gap is an end.
+        # The event has finished only if the record goes on for longer than the gap: a later flag within the
+        # gap would have been merged.
         finished = bool(step[final_flag] + merge_gap < step[last])
         after = final_flag + 1 if finished else last
         start = int(step[first_flag])
-        # Snapshot 0 has no jump of its own, so whether its branches have split is unknown.
+        # Snapshot 0 has no jump, so it is unknown whether its branches have split.
         before = first_flag - 1 if first_flag >= 2 else None
         opened = first_flag if read_inside else before
         closed = final_flag if read_inside else after
@@ -211,50 +214,51 @@ def events_from_loss(
     merge_gap: float | None = None,
     onset_window: int | None = None,
 ) -> tuple[Event, ...]:
-    """Instabilities from the alternation of the loss itself (Fig. 4b, 4c, 4h, 4i).
+    """Find instabilities by the alternation of the loss itself (Fig. 4b, 4c, 4h, 4i).
 
     1. The amplitude of the alternation is |`loss_alternation`|.
-    2. A step is flagged where the amplitude exceeds `relative_floor` times the spread of the loss
-       (its 10th to 90th percentile over the run). The spread does not change when a constant is
-       added to the loss, and a few spikes do not move it.
-    3. Flagged steps closer than `merge_gap` are one event; chaotic bursts slip in phase, and the
-       amplitude passes through zero when they do.
-    4. An event needs `minimum_length` flagged steps in a row. A sudden step of the loss, smeared
-       by the filter, is flagged for up to ``window + 4`` steps: longer than that, and it persists.
+    2. A step is flagged if the amplitude exceeds `relative_floor` times the spread of the loss (its 10th to
+       90th percentile over the run). The spread does not depend on a constant that is added to the loss, and
+       hardly depends on a few spikes.
+    3. Flagged steps closer than `merge_gap` belong to one event. The phase of a chaotic burst can slip, and
+       the amplitude then passes through zero.
+    4. An event needs `minimum_length` flagged steps in a row. A sudden step of the loss, smeared out by the
+       filter, is flagged for up to ``window + 4`` steps. An alternation that is flagged for longer persists.
 
-    The onset is found backwards from the start: the last step at which the amplitude, averaged
-    over `onset_window`, was not growing. It is where the multiplier of the flipping mode passes
-    −1, if the alternation is above the noise of the loss there. Otherwise (points crossing ReLU
-    corners keep up a small restless alternation) it is where the alternation leaves that noise,
-    which on the spiral data is before λ_max reaches 2/η; ``start - onset`` is then a growth time
-    and not the delay of the slow passage through the flip.
+    The onset is searched backwards from the start. The onset is the last step at which the amplitude,
+    averaged over `onset_window`, was not growing. If the alternation is above the noise of the loss there,
+    the multiplier of the flipping mode passes −1 at the onset. Otherwise the onset is the step at which the
+    alternation rises above this noise. (Points that cross the kinks of ReLUs maintain a small irregular
+    alternation.) On the spiral data that step comes before λ_max reaches 2/η. ``start - onset`` is then a
+    growth time, and not the delay of the slow passage through the flip.
 
-    The loss must alternate to first or third order in the displacement: a perfectly symmetric
-    valley takes the same value on both branches, and this rule is blind to it. Real valleys are
-    not symmetric.
+    The loss must alternate to first or third order in the displacement. In a perfectly symmetric valley the
+    loss has the same value on both branches, and this rule cannot see the alternation. Real valleys are not
+    symmetric.
 
     Args:
-        loss: weighted loss F(t) at every step, shape (n,). The record ends at the first value that
-            is not finite (a diverged run).
-        period: T, in steps.
-        step: the step of each value, shape (n,); None is 0, 1, 2, …
-        snapshot_step: steps of the λ_max snapshots, shape (m,); only for the sharpness of events.
-        sharpness: λ_max at those snapshots, shape (m,).
-        sharpness_tolerance: branches closer than this count as not split (0.1 / η, as in
+        loss: weighted loss F(t) at every step, (step,). The record ends at the first value that is not finite
+            (a diverged run).
+        period: period T in steps.
+        step: step of each value, (step,); None: 0, 1, 2, …
+        snapshot_step: steps of the snapshots of λ_max, (snapshot,). They are used only for the sharpness of
+            events.
+        sharpness: λ_max at these snapshots, (snapshot,).
+        sharpness_tolerance: distance up to which the two branches count as not split (0.1 / η, as in
             `events_from_sharpness`).
-        oscillation_end: step from which Γ = 1 for good; later events belong to no period.
+        oscillation_end: step from which Γ stays at 1; later events belong to no period.
         relative_floor: smallest visible alternation, in units of the spread of the loss.
-        window: odd number of steps that `loss_alternation` averages over.
-        minimum_length: in steps; None is ``2 * window + 10``.
-        merge_gap: in steps; None is T/25, but never less than ``2 * window``.
-        onset_window: in steps; None is T/100, but never less than ``2 * window``.
+        window: number of steps that `loss_alternation` averages over, odd.
+        minimum_length: smallest number of flagged steps in a row; None: ``2 * window + 10``.
+        merge_gap: largest gap within an event, in steps; None: T/25, and at least ``2 * window``.
+        onset_window: number of steps to average over for the onset; None: T/100, and at least ``2 * window``.
 
     Returns:
-        Disjoint events in order of time.
+        disjoint events in order of time.
 
     Raises:
-        ValueError: the loss was not recorded at every step (the alternation is invisible, or its
-            start is unknown, at any coarser spacing), shapes differ, or a setting is not positive.
+        ValueError: the loss was not recorded at every step (a coarser record does not show the alternation or
+            its start), shapes differ, or a setting is not positive.
     """
     values, steps, rounding = _loss_record(loss, step)
     if (snapshot_step is None) != (sharpness is None):
@@ -277,7 +281,7 @@ def events_from_loss(
     if values.size <= window + 5:
         return ()
     low, high = np.percentile(values, [10.0, 90.0])
-    # Without the second term a constant loss would be one long event of rounding errors.
+    # Without the second term, the rounding errors of a constant loss would form one long event.
     floor = relative_floor * (high - low) + 8.0 * rounding * float(np.max(np.abs(values)))
     amplitude = np.abs(alternation)
 
@@ -299,7 +303,7 @@ def events_from_loss(
                 start=start,
                 finish=int(steps[0]) + finish,
                 finished=finished,
-                # The burst may break out just after a class switch; it belongs to the rise before.
+                # A burst that starts just after a class switch belongs to the rise in the period before.
                 period_index=_period_index(start if onset is None else onset, period, oscillation_end),
                 onset=onset,
             )
@@ -310,44 +314,47 @@ def events_from_loss(
     return _with_sharpness(events, snapshot_step, sharpness, sharpness_tolerance)
 
 
-def _loss_record(loss: ArrayLike, step: ArrayLike | None) -> tuple[Floats, Integers, float]:
-    """Checked loss and steps, both of shape (n,), and the relative rounding the loss carries."""
+def _loss_record(
+    loss: ArrayLike, step: ArrayLike | None
+) -> tuple[Float[Floats, " step"], Int[Integers, " step"], float]:
+    """Check loss and steps, and return them with the relative rounding error of the loss."""
     given = np.asarray(loss)
     if given.ndim != 1:
         raise ValueError(f"loss must have shape (n,), not {given.shape}")
-    # A loss stored in single precision carries the rounding of single precision.
+    # A loss that was stored in single precision has the rounding errors of single precision.
     rounding = float(np.finfo(given.dtype if given.dtype.kind == "f" else np.float64).eps)
     steps = np.arange(given.size) if step is None else whole_steps(step, "step")
     if steps.shape != given.shape:
         raise ValueError(f"step {steps.shape} and loss {given.shape} differ in shape")
     if np.any(np.diff(steps) != 1):
         raise ValueError(
-            "the loss must be recorded at every step: it alternates with period two, which a "
-            "record every k steps cannot show or cannot date; use events_from_sharpness"
+            "the loss must be recorded at every step, because it alternates with period two and a "
+            "coarser record does not show when; use events_from_sharpness"
         )
     return given.astype(np.float64), steps, rounding
 
 
-def _onset(amplitude: Floats, earliest: int, start: int, onset_window: int) -> int:
-    """Last index in [earliest, start] at which the averaged log-amplitude was not growing."""
+def _onset(amplitude: Float[Floats, " step"], earliest: int, start: int, onset_window: int) -> int:
+    """Return the last index in [earliest, start] at which the averaged amplitude was not growing."""
     half = max(onset_window // 2, 1)
     begin = max(earliest - half, 0)
     stretch = amplitude[begin : start + 1]
     if stretch.size <= 2 * half:
         return max(earliest, 0)
-    # The mean of squares, not of logarithms: the amplitude of noise passes through zero.
+    # Squares are averaged and not logarithms, because the amplitude of noise passes through zero.
     power = np.convolve(np.square(stretch), np.full(half, 1.0 / half), mode="valid")
     not_growing = np.flatnonzero(power[half:] <= power[:-half])
     if not_growing.size == 0:
         return max(earliest, 0)
-    # power[i] averages begin + i … begin + i + half − 1; the two windows compared meet at:
+    # power[i] averages the indices begin + i … begin + i + half − 1.  The two windows that were compared meet
+    # at this index:
     return max(begin + int(not_growing[-1]) + half, earliest)
 
 
 def _with_sharpness(
     events: Iterable[Event], snapshot_step: ArrayLike, sharpness: ArrayLike, tolerance: float
 ) -> tuple[Event, ...]:
-    """The events with their sharpness filled in from snapshots."""
+    """Fill in the sharpness of events from snapshots."""
     step, values = checked_snapshots(snapshot_step, sharpness)
     finite = finite_length(values)
     step, values = step[:finite], values[:finite]
@@ -374,34 +381,34 @@ def _with_sharpness(
 
 
 def oscillating_periods(oscillation_end: float, period: float, amplitude: float) -> int:
-    """How many whole periods oscillate: those before Γ = 1 for good, and none with the static loss.
+    """Return the number of whole periods before the end of the oscillation; 0 for the static loss.
 
     Args:
-        oscillation_end: step from which Γ = 1.
-        period: T, in steps.
-        amplitude: A.
+        oscillation_end: step from which Γ stays at 1.
+        period: period T in steps.
+        amplitude: amplitude A; 1 is the static loss.
     """
     return int(oscillation_end // period) if amplitude > 1 else 0
 
 
 def unstable_periods(
     events: Sequence[Event], number_of_periods: int, *, period: float | None = None
-) -> Booleans:
-    """Which periods of the oscillation had an instability (paper, Sec. III.3: about the first ten).
+) -> Bool[Booleans, " {number_of_periods}"]:
+    """Return which periods of the oscillation had an instability (paper, Sec. III.3: about the first ten).
 
-    A period is unstable if an event starts in it. With `period` given it is so too if an event
-    that started earlier is still on at its middle: an event that merely dies out after the switch
-    to the next class does not make that next period unstable, one that never stops does.
+    A period is unstable if an event starts in it. If `period` is given, a period is also unstable if an
+    earlier event is still going on in its middle. An event that dies out soon after the switch to the next
+    class therefore does not make the next period unstable, but an event that never stops does.
 
-    The count is ``unstable.sum()``; the last unstable period ``np.flatnonzero(unstable)[-1]``.
+    The number of unstable periods is ``unstable.sum()``; the last one is ``np.flatnonzero(unstable)[-1]``.
 
     Args:
         events: events of one run.
-        number_of_periods: periods to report on; events in later ones, or in none, are left out.
-        period: T, in steps.
+        number_of_periods: number of periods in the result; events in later periods, or in none, are ignored.
+        period: period T in steps; None counts only the periods in which an event starts.
 
     Returns:
-        Shape (number_of_periods,).
+        whether each period is unstable, (period,).
 
     Raises:
         ValueError: the number of periods is negative, or the period is not positive.
@@ -421,10 +428,19 @@ def unstable_periods(
     return unstable
 
 
-def flagged_runs(flags: Booleans, step: Integers, merge_gap: float) -> list[tuple[int, int, int]]:
-    """Runs of flags, merged across gaps in steps up to `merge_gap`.
+def flagged_runs(
+    flags: Bool[Booleans, " record"], step: Int[Integers, " record"], merge_gap: float
+) -> list[tuple[int, int, int]]:
+    """Find runs of flags; runs are merged if the gap between them is at most `merge_gap`.
 
-    Each run is (index of the first flag, index of the last, longest unbroken row of flags).
+    Args:
+        flags: whether each record is flagged, (record,).
+        step: step of each record, (record,).
+        merge_gap: largest gap within a run, in steps.
+
+    Returns:
+        for each run, the index of its first flag, the index of its last flag, and the length of its longest
+        unbroken row of flags.
     """
     edges = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
     firsts = np.flatnonzero(edges == 1)
@@ -441,11 +457,12 @@ def flagged_runs(flags: Booleans, step: Integers, merge_gap: float) -> list[tupl
 
 
 def _period_index(start: int, period: float, oscillation_end: float) -> int:
+    """Return the index of the period that holds a step; −1 after the end of the oscillation."""
     return _NO_PERIOD if start >= oscillation_end else math.floor(start / period)
 
 
-def _at(when: int | None, step: Integers, values: Floats) -> float:
-    """Value interpolated at a step; NaN outside the record or where there is no such step."""
+def _at(when: int | None, step: Int[Integers, " snapshot"], values: Float[Floats, " snapshot"]) -> float:
+    """Interpolate a value at a step; NaN if the step is None or outside the record."""
     if when is None or step.size == 0 or not step[0] <= when <= step[-1]:
         return math.nan
     return float(np.interp(when, step, values))

@@ -1,4 +1,4 @@
-"""95 % intervals that hold for the few seeds that a study can afford: Student's and the bootstrap's."""
+"""95 % intervals that are valid for the few seeds that a study can afford: Student's and the bootstrap's."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float
 
 Floats = npt.NDArray[np.float64]
 
-# SciPy is imported where it is used: it takes long to import, and declaring a figure needs no interval.
+# SciPy takes long to import.  It is imported where it is used, because declaring a figure needs no interval.
 
 
-def student_interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Mean along the last axis and half its 95 % interval by Student's t.
+def student_interval(values: npt.ArrayLike) -> tuple[Float[Floats, "*batch"], Float[Floats, "*batch"]]:
+    """Compute the mean along the last axis, and half the width of its 95 % interval by Student's t.
 
-    Values that are not finite are left out, each from its own mean alone.
+    Values that are not finite are ignored.
 
     Args:
-        values: shape (…, n), one independent value a seed.
+        values: independent values, one for each seed, (…, seed).
 
     Returns:
-        (mean, half the interval), both of shape (…); NaN where no value is known, and for the interval
-        also where only one is.
+        the mean, and half the width of the interval, both of shape (…). The mean is NaN if no value is
+        finite.  The half width is NaN if fewer than two values are finite.
+
+    Examples:
+        >>> mean, half_width = student_interval([0.90, 0.92, 0.94])
+        >>> round(float(mean), 3), round(float(half_width), 3)
+        (0.92, 0.05)
     """
     from scipy import stats
 
@@ -34,20 +40,20 @@ def student_interval(values: npt.ArrayLike) -> tuple[Floats, Floats]:
     freedom = np.where(n > 1, n - 1, math.nan)
     squares = np.where(known, given - mean[..., None], 0.0) ** 2
     error = np.sqrt(squares.sum(axis=-1) / freedom / np.where(n > 1, n, math.nan))
-    return mean, np.asarray(stats.t.ppf(0.975, freedom) * error)
+    return np.asarray(mean), np.asarray(stats.t.ppf(0.975, freedom) * error)
 
 
 def widening(n: int, freedom: int) -> float:
-    """What deviations of resampled values from their mean are multiplied with, for small n.
+    """Return the factor that widens the deviations of resampled means for small n.
 
-    Resampling n values understates the variance of their mean by (n − 1)/n and knows nothing of the
-    error of that variance.  Both are mended as in Hesterberg's expanded percentile interval
-    (The American Statistician 69, 371, 2015): by √(n/(n−1)) and by the ratio of Student's to the
-    normal quantile.  With 3 values this is a factor 2.7, with 50 it is 1.04.
+    Resampling of n values underestimates the variance of their mean by the factor (n − 1)/n, and it ignores
+    the error of this variance.  Hesterberg's expanded percentile interval (The American Statistician 69, 371,
+    2015) corrects both: by the factor √(n/(n−1)), and by the ratio of Student's quantile to the normal
+    quantile.  The product is 2.7 for 3 values and 1.04 for 50.
 
     Args:
-        n: values that are resampled, at least 2.
-        freedom: degrees of freedom of their variance: n − 1, or more where it is pooled.
+        n: number of values that are resampled, at least 2.
+        freedom: degrees of freedom of the variance of the values: n − 1, or more if the variance is pooled.
     """
     from scipy import stats
 
@@ -56,22 +62,28 @@ def widening(n: int, freedom: int) -> float:
 
 
 def student_factor(n: int) -> float:
-    """Half the 95 % interval of the mean of n values, over their standard deviation; n at least 2."""
+    """Return half the width of the 95 % interval of a mean, in units of the standard deviation of the values.
+
+    Args:
+        n: number of values, at least 2.
+    """
     from scipy import stats
 
     return float(stats.t.ppf(0.975, n - 1)) / math.sqrt(n)
 
 
-def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence[int]) -> Floats:
-    """Deviations of resampled means from the mean, widened for small n; see `widening`.
+def bootstrap_deviations(
+    values: Float[Floats, " value"], *, resamples: int, seed: int | Sequence[int]
+) -> Float[Floats, " {resamples}"]:
+    """Compute the deviations of resampled means from the mean, widened for small n; see `widening`.
 
     Args:
-        values: shape (n,), n at least 2, all finite.
+        values: independent values, at least 2, all finite, (value,).
         resamples: number of resamples.
         seed: seed of the resampling.
 
     Returns:
-        shape (resamples,), in the units of `values`.
+        deviations in the units of `values`, (resample,).
     """
     n = values.size
     draws = np.random.default_rng(seed).choice(values, (resamples, n)).mean(axis=1)
@@ -81,15 +93,15 @@ def bootstrap_deviations(values: Floats, *, resamples: int, seed: int | Sequence
 def bootstrap_interval(
     values: npt.ArrayLike, *, resamples: int = 2000, seed: int | Sequence[int] = 0
 ) -> tuple[float, float]:
-    """95 % interval of the mean, values that are not finite left out.
+    """Compute the bootstrap's 95 % interval of the mean; values that are not finite are ignored.
 
     Args:
-        values: one independent value a seed or run, any shape.
+        values: independent values, one for each seed or run, any shape.
         resamples: number of resamples.
         seed: seed of the resampling.
 
     Returns:
-        (lower, upper); NaNs if fewer than two values are known.
+        (lower, upper); both are NaN if fewer than two values are finite.
     """
     known = np.asarray(values, dtype=np.float64).ravel()
     known = known[np.isfinite(known)]

@@ -1,4 +1,4 @@
-"""The neural tangent kernel before, in and after instabilities (Fig. 4f)."""
+"""Change of the neural tangent kernel before and during instabilities (Fig. 4f)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from dynamical_loss.analysis.branches import branch_mean
@@ -16,18 +17,19 @@ from dynamical_loss.analysis.records import Floats, checked_snapshots, finite_le
 
 @dataclass(frozen=True)
 class NtkChange:
-    """Relative change of the NTK's λ_max around each event (Fig. 4f); arrays of shape (events,).
+    """Relative change of the NTK's λ_max around each event (Fig. 4f).
+
+    A change is NaN if the record has no snapshots to compare.
 
     Attributes:
-        before: from the beginning of the event's period (or the finish of the event before, if
-            later) to its start; positive where the eigenvalue grew.
-        during: from its start to its finish; negative where it dropped.
-
-    NaN where the record has no snapshot to compare.
+        before: relative change from the beginning of the event's period to the start of the event, (event,).
+            If the event before finishes later than the beginning of the period, the change is measured from
+            that finish.
+        during: relative change from the start of the event to its finish, (event,).
     """
 
-    before: Floats
-    during: Floats
+    before: Float[Floats, " event"]
+    during: Float[Floats, " event"]
 
 
 def ntk_change(
@@ -37,20 +39,21 @@ def ntk_change(
     *,
     period: float,
 ) -> NtkChange:
-    """Whether the NTK's λ_max grows up to each cascade and drops in it (paper, Fig. 4f).
+    """Measure by how much the NTK's λ_max grows before each cascade and drops during it (paper, Fig. 4f).
 
-    Each value is read at the last snapshot at or before a start and the first at or after a
-    beginning or a finish, averaged over the two branches.
+    λ_max is averaged over the two branches. At the start of an event it is read at the last snapshot that is
+    not later than the start. At the beginning of a period and at a finish it is read at the first snapshot
+    that is not earlier.
 
     Args:
-        snapshot_step: shape (n,), increasing, odd spacings.
-        ntk_eigenvalue: largest eigenvalue of the NTK, shape (n,). Values that are not finite end
-            the record.
-        events: of one run, in order of time.
-        period: T, in steps.
+        snapshot_step: steps of the snapshots, increasing, with odd spacings, (snapshot,).
+        ntk_eigenvalue: largest eigenvalue of the NTK, (snapshot,). The record ends at the first value that is
+            not finite.
+        events: events of one run, in order of time.
+        period: period T in steps.
 
     Returns:
-        Relative changes, (new − old) / old.
+        relative changes, (new − old) / old.
 
     Raises:
         ValueError: shapes differ, steps do not increase, a spacing is even, events are not in

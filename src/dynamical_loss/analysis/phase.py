@@ -1,4 +1,4 @@
-"""The blocks of a phase study, gathered into one grid over (period, amplitude, seed) (Fig. 1, 3)."""
+"""Blocks of a phase study, gathered into one grid over (period, amplitude, seed) (Fig. 1, 3)."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ _FINAL = {
 _CHANGES = ("kernel_change", "weight_change")
 
 FINAL = tuple(_FINAL)
-"""Names of what is kept of the end of every run, and, if the settings ask for it, along it."""
+"""Names of the variables that are kept of the end of every run and, if the settings ask for learning curves,
+along the run."""
 
 
 def wanted(settings: PhaseSettings) -> tuple[str, ...]:
-    """Variables that a block of a study must have, and that its phase diagram has."""
+    """Return the variables that every block of a study must have, and that its phase diagram has."""
     return (*FINAL, "diverged", "divergence_step", *_changes(settings))
 
 
 def _changes(settings: PhaseSettings) -> tuple[str, ...]:
-    """What is kept of how far a run went from its start."""
+    """Return the variables for the distance of a run from its start; none if the output is not scaled."""
     return () if settings.output_scale is None else _CHANGES
 
 
 class PhaseDiagram:
-    """Collects blocks; static cells are the same runs at every period."""
+    """A phase diagram that is filled with blocks; the static runs appear at every period."""
 
     def __init__(self, settings: PhaseSettings) -> None:
-        """An empty grid of the settings' periods, amplitudes and seeds."""
+        """Create an empty grid over the settings' periods, amplitudes and seeds."""
         self._settings = settings
         self._shape = (len(settings.periods), len(settings.amplitudes), settings.seeds)
         self._given = np.zeros(self._shape, dtype=bool)
@@ -54,11 +55,11 @@ class PhaseDiagram:
         self._about: dict[str, dict[str, Any]] = {}
 
     def add(self, block: Block, stored: xr.Dataset) -> None:
-        """Put the runs of a block into their cells.
+        """Add the runs of a block to their cells.
 
         Args:
-            block: what was trained.
-            stored: its learning curves over (amplitude, seed, step).
+            block: block of runs that was trained.
+            stored: learning curves of the block, over (amplitude, seed, step).
         """
         self._about = {name: stored[name].attrs for name in _changes(self._settings)}
         cells = stored.sel(amplitude=list(block.amplitudes), seed=list(block.seeds))
@@ -69,7 +70,7 @@ class PhaseDiagram:
             along = {name: cells[name].values for name in _FINAL}
             for name in _FINAL:
                 self._curves.setdefault(name, np.full((*self._shape, len(self._steps)), np.nan, np.float32))
-        # Cell by cell and not run by run: a large study has half a million runs.
+        # Whole cells are copied and not single runs, because a large study has half a million runs.
         begin = block.first_seed - self._settings.first_seed
         seeds = slice(begin, begin + len(block.seeds))
         for index, amplitude in enumerate(block.amplitudes):
@@ -81,7 +82,7 @@ class PhaseDiagram:
                         wanted[:] = found[name][index, : len(wanted)]
 
     def missing(self) -> tuple[int, float, int] | None:
-        """Period, amplitude and seed of the first run that no block held; None if there is none."""
+        """Return period, amplitude and seed of the first missing run; None if no run is missing."""
         if self._given.all():
             return None
         period, amplitude, seed = (int(index) for index in np.argwhere(~self._given)[0])
@@ -89,7 +90,7 @@ class PhaseDiagram:
         return settings.periods[period], settings.amplitudes[amplitude], settings.all_seeds[seed]
 
     def dataset(self) -> xr.Dataset:
-        """All runs as the variables of a phase diagram's file."""
+        """Return all runs as the variables of a phase diagram's file."""
         settings, values, curves, steps = self._settings, self._values, self._curves, self._steps
         variables = netcdf.Variables()
         dimensions = ("period", "amplitude", "seed")
@@ -129,7 +130,7 @@ class PhaseDiagram:
 
 
 def _places(settings: PhaseSettings) -> dict[tuple[int | None, float], list[tuple[int, int]]]:
-    """Indices of (period, amplitude) that show a trained cell: many for the static one."""
+    """Return the indices (period, amplitude) of each trained cell; the static cell has many."""
     places: dict[tuple[int | None, float], list[tuple[int, int]]] = {}
     for first, period in enumerate(settings.periods):
         for second, amplitude in enumerate(settings.amplitudes):

@@ -1,10 +1,11 @@
-"""Records along a run, checked: steps increase, and snapshots see both branches."""
+"""Checks of records along a run: steps must increase, and snapshots must show both branches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
@@ -12,8 +13,16 @@ Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
 
-def whole_steps(step: ArrayLike, name: str) -> Integers:
-    """Steps as integers, shape (n,); ValueError unless they are whole numbers and increase."""
+def whole_steps(step: ArrayLike, name: str) -> Int[Integers, " step"]:
+    """Convert steps to integers, (step,).
+
+    Args:
+        step: steps.
+        name: name of the argument, for the error message.
+
+    Raises:
+        ValueError: if the steps are not one-dimensional, are not whole numbers, or do not increase.
+    """
     given = np.asarray(step)
     if given.ndim != 1:
         raise ValueError(f"{name} must have shape (n,), not {given.shape}")
@@ -25,36 +34,42 @@ def whole_steps(step: ArrayLike, name: str) -> Integers:
     return steps
 
 
-def checked_snapshots(snapshot_step: ArrayLike, values: ArrayLike) -> tuple[Integers, Floats]:
-    """Checked snapshot steps and values, both of shape (n,)."""
+def checked_snapshots(
+    snapshot_step: ArrayLike, values: ArrayLike
+) -> tuple[Int[Integers, " snapshot"], Float[Floats, " snapshot"]]:
+    """Check the steps of snapshots and the values at the snapshots, and return both as arrays.
+
+    Raises:
+        ValueError: if the shapes differ, the steps do not increase, or a spacing is even.
+    """
     step = whole_steps(snapshot_step, "snapshot_step")
     array = np.asarray(values, dtype=np.float64)
     if array.shape != step.shape:
         raise ValueError(f"snapshot_step {step.shape} and the values at them {array.shape} differ in shape")
     if np.any(np.diff(step) % 2 == 0):
         raise ValueError(
-            "snapshots must be an odd number of steps apart: an even spacing samples one branch "
-            "of a period-two alternation and cannot see it"
+            "snapshots must be an odd number of steps apart: with an even spacing, all snapshots lie on "
+            "the same branch of a period-two alternation and do not show it"
         )
     return step, array
 
 
-def finite_length(values: Floats) -> int:
-    """How many values come before the first that is not finite."""
+def finite_length(values: Float[Floats, " record"]) -> int:
+    """Return the number of values before the first value that is not finite."""
     broken = np.flatnonzero(~np.isfinite(values))
     return int(broken[0]) if broken.size else int(values.size)
 
 
-def column(values: Iterable[float]) -> Floats:
-    """Numbers as an array, shape (n,)."""
+def column(values: Iterable[float]) -> Float[Floats, " value"]:
+    """Return numbers as an array, (value,)."""
     return np.array(list(values), dtype=np.float64)
 
 
 def require_positive(**settings: float) -> None:
-    """Refuse a setting that is not positive.
+    """Check that every setting is positive.
 
     Raises:
-        ValueError: naming it.
+        ValueError: if a setting is not positive; the message names the setting.
     """
     for name, value in settings.items():
         if not value > 0:

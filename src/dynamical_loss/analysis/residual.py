@@ -1,4 +1,4 @@
-"""How the residual of the squared error moves along a run, in numbers per run (section III.4, Fig. F10)."""
+"""Change of the residual of the squared error along a run, in numbers per run (section III.4, Fig. F10)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from dynamical_loss.analysis.edge import add_each, mean_of_known, of_known, stretch
 from dynamical_loss.analysis.records import Booleans, Floats
@@ -24,42 +25,45 @@ MEASURES = {
     "kernel_raising_share": "share of steps that would raise the loss if the kernel stayed during the step",
     "instability_agreement": "share of steps that raise the loss if, and only if, a mode is unstable",
 }
-"""Names and words of the numbers per run."""
+"""Names and descriptions of the numbers per run."""
 
 _REFERENCE = "section III.4, Fig. F10"
 
 
-def counts(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
-    """How many modes alternate, 1 < x < 2, and how many are unstable, x > 2, each (snapshot_step,).
-
-    NaN where all modes that were measured have x > 1: there may be more.
+def counts(spectrum: xr.Dataset) -> tuple[Float[Floats, " snapshot"], Float[Floats, " snapshot"]]:
+    """Count the modes that alternate (1 < x ≤ 2) and the modes that are unstable (x > 2) at each snapshot.
 
     Args:
-        spectrum: of a run, probed with `residual`.
+        spectrum: spectra of a run that was probed with `residual`.
+
+    Returns:
+        numbers of alternating and of unstable modes, each (snapshot,). Both are NaN if all measured modes
+        have x > 1, because further modes that were not measured may have x > 1 too.
     """
     multiple = spectrum["kernel_multiple"].transpose("snapshot_step", "mode").values
-    # Beyond the kernel's modes the file is filled up with NaN.
+    # The file pads the modes of the kernel with NaN.
     known = np.nanmin(np.where(np.isfinite(multiple), multiple, np.inf), axis=1) < 1
     alternating = ((multiple > 1) & (multiple <= 2)).sum(axis=1)
     unstable = (multiple > 2).sum(axis=1)
     return np.where(known, alternating, np.nan), np.where(known, unstable, np.nan)
 
 
-def agrees(spectrum: xr.Dataset) -> Booleans:
-    """Whether the step taken at a snapshot raises the loss if, and only if, a mode is unstable there."""
+def agrees(spectrum: xr.Dataset) -> Bool[Booleans, " snapshot"]:
+    """Return whether the step at each snapshot raises the loss if, and only if, a mode is unstable there."""
     unstable = spectrum["kernel_multiple"].isel(mode=0).values > 2
     found: Booleans = unstable == (spectrum["residual_change"].values > 0)
     return found
 
 
-def errors_by_age(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
-    """Errors of the residual that kernels lead to, after 1, 2, … steps.
+def errors_by_age(spectrum: xr.Dataset) -> tuple[Float[Floats, " age"], Float[Floats, "age kernel"]]:
+    """Average the errors of the residuals that the kernels predict, after 1, 2, … steps.
 
     Args:
-        spectrum: of a run, probed with `residual`.
+        spectrum: spectra of a run that was probed with `residual`.
 
     Returns:
-        steps, (age,), and the geometric mean over all starts, (age, kernel).
+        number of steps since the restart of the prediction, (age,), and the geometric mean of the errors over
+        all restarts, (age, kernel).
     """
     near = _known(spectrum)
     age = near["kernel_age"].values
@@ -71,17 +75,17 @@ def errors_by_age(spectrum: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None:
-    """Add `MEASURES` of each run, and how far kernels lead the residual astray.
+    """Add `MEASURES` of each run, and the errors of the residuals that the kernels predict.
 
     Args:
-        variables: of a file with the dimension ``seed``.
-        spectra: one a seed, probed with `residual`.
+        variables: variables of a file with the dimension ``seed``.
+        spectra: spectra of one run for each seed, probed with `residual`.
     """
     add_each(variables, MEASURES, [_measures(spectrum) for spectrum in spectra], _REFERENCE)
     kernels = spectra[0]["kernel"].values.tolist()
     variables.add("kernel", ("kernel",), kernels, "kernel that the residual is led by", reference=_REFERENCE)
     each = [errors_by_age(spectrum) for spectrum in spectra]
-    # A run that diverged is known for fewer steps.
+    # A run that diverged has finite values for fewer steps.
     ages = max((found[0] for found in each), key=len)
     variables.add(
         "kernel_age",
@@ -103,12 +107,13 @@ def add_measures(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> 
     )
 
 
-def _geometric_mean(values: Floats) -> float:
-    """Of what is known: a residual that did not move has no error."""
+def _geometric_mean(values: Float[Floats, " restart"]) -> float:
+    """Return the geometric mean of the finite values; a residual that did not move has no error."""
     return float(np.exp(mean_of_known(np.log(values))))
 
 
 def _measures(spectrum: xr.Dataset) -> dict[str, float]:
+    """Compute `MEASURES` of one run from its snapshots at consecutive steps."""
     near = _known(spectrum)
     alternating, unstable = counts(near)
     found = {
@@ -124,5 +129,6 @@ def _measures(spectrum: xr.Dataset) -> dict[str, float]:
 
 
 def _known(spectrum: xr.Dataset) -> xr.Dataset:
+    """Return the snapshots at consecutive steps at which the change of the loss is finite."""
     near = stretch(spectrum)
     return of_known(near, near["residual_change"].values)

@@ -1,4 +1,4 @@
-"""Ritz values, and which of them are eigenvalues."""
+"""Ritz values, and whether they have converged to eigenvalues."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from dynamical_loss.analysis.records import Floats
@@ -14,22 +15,24 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SHARPNESS, RESIDUAL = "sharpness", "sharpness_residual"
-"""In files of gathered runs: λ_max of the weighted loss, and how far it is from an eigenvalue."""
+"""Variables in files of gathered runs: λ_max of the weighted loss, and the bound of its distance to an
+eigenvalue."""
 
-_TOLERANCE = 0.01  # of an eigenvalue, relative
+_TOLERANCE = 0.01  # largest residual of a converged Ritz value, relative to the Ritz value
 
 
-def converged(values: ArrayLike, residuals: ArrayLike) -> Floats:
-    """Ritz values that are eigenvalues to a per cent, NaN elsewhere.
+def converged(values: ArrayLike, residuals: ArrayLike) -> Float[Floats, " ..."]:
+    """Return the Ritz values that agree with an eigenvalue to one per cent; all others are replaced by NaN.
 
     Args:
-        values: any shape.
-        residuals: |Hv − θv| of each, same shape; an eigenvalue lies within it of the Ritz value θ.
+        values: Ritz values θ, any shape.
+        residuals: residual |Hv − θv| of each Ritz value, of the same shape; an eigenvalue lies within this
+            distance of θ.
     """
     array = np.asarray(values, dtype=float)
     return np.where(np.asarray(residuals) <= _TOLERANCE * np.abs(array), array, math.nan)
 
 
 def sharpness(item: xr.Dataset) -> xr.DataArray:
-    """λ_max of gathered runs over (seed, snapshot_step); NaN where Lanczos has not converged."""
+    """Return λ_max of gathered runs over (seed, snapshot_step); NaN if Lanczos has not converged."""
     return item[SHARPNESS].copy(data=converged(item[SHARPNESS], item[RESIDUAL]))

@@ -12,26 +12,26 @@ from dynamical_loss.analysis.ritz import RESIDUAL, SHARPNESS
 from dynamical_loss.results import netcdf
 
 ALONG = ("weighted_loss", "loss", "train_accuracy", "validation_accuracy")
-"""Variables of a trajectory that are kept, at its snapshots."""
+"""Variables of a trajectory that are kept at the snapshots."""
 
 _REFERENCE = "arXiv 2410.10690, Fig. S8"
 
 
 def gather(trajectories: Sequence[xr.Dataset], spectra: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Losses, accuracies and λ_max over (seed, snapshot_step).
+    """Gather losses, accuracies and λ_max over (seed, snapshot_step).
 
     Args:
-        trajectories: one a seed, 0 … n-1, with equal snapshots.
-        spectra: of the same runs, in the same order.
+        trajectories: one trajectory for each seed 0 … n-1, all with the same snapshots.
+        spectra: spectra of the same runs, in the same order.
 
     Returns:
         `ALONG`, `ritz.SHARPNESS` and `ritz.RESIDUAL`, each of shape (seed, snapshot_step), as float32;
-        ``diverged``, (seed,); ``oscillation_end``, ().  Of runs probed with `alignment` also what
-        `edge.add_measures` adds, and of those probed with `residual` and `small_steps` what
-        `residual.add_measures` and `small_steps.add_runs` do.
+        ``diverged``, (seed,); ``oscillation_end``, ().  If the runs were probed with `alignment`, `residual`
+        or `small_steps`, also the variables of `edge.add_measures`, `residual.add_measures` or
+        `small_steps.add_runs`.
 
     Raises:
-        ValueError: if two runs have unlike snapshots.
+        ValueError: if two runs have different snapshots.
     """
     steps = trajectories[0]["snapshot_step"].values
     for item in (*trajectories, *spectra):
@@ -48,7 +48,7 @@ def gather(trajectories: Sequence[xr.Dataset], spectra: Sequence[xr.Dataset]) ->
         reference=_REFERENCE,
     )
     for name in ALONG:
-        # Every snapshot is a record too.
+        # Every snapshot is also a step at which the losses are recorded.
         values = [item[name].sel(step=steps).values for item in trajectories]
         words = trajectories[0][name].attrs["long_name"]
         variables.add(name, runs, np.asarray(values, np.float32), words, reference=_REFERENCE)

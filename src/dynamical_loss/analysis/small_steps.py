@@ -1,4 +1,4 @@
-"""What a stretch of a run gained and lost by its instabilities (Fig. F11)."""
+"""Effect of its instabilities on a stretch of a run (Fig. F11)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
 from dynamical_loss.analysis.records import Floats
 from dynamical_loss.analysis.ritz import converged
@@ -16,20 +17,20 @@ if TYPE_CHECKING:
     from dynamical_loss.results import netcdf
 
 ALONG = ("again_class_loss", "again_sharpness", "again_static_sharpness", "again_residual")
-"""What is kept of each run."""
+"""Variables that are kept of each run."""
 
 LAST_STEPS = 200
-"""At the end of the stretch, over which `at_the_end` takes the mean."""
+"""Number of steps at the end of the stretch over which `at_the_end` averages."""
 
 _REFERENCE = "Fig. F11"
 
 
 def add_runs(variables: netcdf.Variables, spectra: Sequence[xr.Dataset]) -> None:
-    """Add `ALONG` of each run, with Γ along the stretch.
+    """Add `ALONG` of each run, and Γ along the stretch.
 
     Args:
-        variables: of a file with the dimension ``seed``.
-        spectra: one a seed, probed with `small_steps`.
+        variables: variables of a file with the dimension ``seed``.
+        spectra: spectra of one run for each seed, probed with `small_steps`.
     """
     first = spectra[0]
     for name in ("descent", "again_step", "again_class_weight", "again_class_share"):
@@ -46,18 +47,20 @@ def _dimensions(variable: xr.DataArray) -> tuple[str, ...]:
 
 
 def by_class(runs: xr.Dataset) -> xr.Dataset:
-    """Static losses along the stretch.
+    """Compute static losses along the stretch.
 
     Args:
-        runs: gathered, with what `add_runs` adds.
+        runs: gathered runs, with the variables of `add_runs`.
 
     Returns:
-        ``emphasised`` and ``others``, the mean static loss of the samples of the class with the largest Γ in
-        the stretch and of those of the others, each (seed, descent, again_step).
+        ``emphasised``, the mean static loss of the samples of the class with the largest Γ in the stretch,
+        and ``others``, the mean static loss of the samples of all other classes, each (seed, descent,
+        again_step).
     """
     weight = runs["again_class_weight"].mean("again_step").values
     chosen = int(weight.argmax())
-    # Each class's part is of the mean over all samples.
+    # The part of a class is its contribution to the mean over all samples; divided by its share of the
+    # samples it is the mean over the samples of the class.
     part, share = runs["again_class_loss"], runs["again_class_share"]
     emphasised = (part / share).isel(class_index=chosen, drop=True)
     part, share = (item.drop_isel(class_index=chosen).sum("class_index") for item in (part, share))
@@ -66,14 +69,14 @@ def by_class(runs: xr.Dataset) -> xr.Dataset:
 
 
 def at_the_end(runs: xr.Dataset) -> xr.Dataset:
-    """Means over the last `LAST_STEPS` steps of the stretch, at places of both parities.
+    """Average over the last `LAST_STEPS` steps of the stretch, with even and odd steps.
 
     Args:
-        runs: gathered, with what `add_runs` adds.
+        runs: gathered runs, with the variables of `add_runs`.
 
     Returns:
-        ``emphasised`` and ``others``, the mean static loss of the samples of the class with the largest Γ in
-        the stretch and of those of the others; ``static_sharpness``, a geometric mean; each (seed, descent).
+        ``emphasised`` and ``others``, the means of the losses that `by_class` returns, and
+        ``static_sharpness``, the geometric mean of λ_max of the static loss, each (seed, descent).
     """
     steps = runs["again_step"].values
     late = steps > steps[-1] - LAST_STEPS
@@ -84,8 +87,16 @@ def at_the_end(runs: xr.Dataset) -> xr.Dataset:
     return losses.assign(static_sharpness=sharpness.copy(data=np.exp(sharpness.values)))
 
 
-def differences(runs: xr.Dataset) -> dict[str, Floats]:
-    """Own steps less small ones, (seed,): the losses, and ln λ_max of the static loss."""
+def differences(runs: xr.Dataset) -> dict[str, Float[Floats, " seed"]]:
+    """Subtract the results of the small steps from those of the run's own steps.
+
+    Args:
+        runs: gathered runs, with the variables of `add_runs`.
+
+    Returns:
+        differences, (seed,), of the losses ``emphasised`` and ``others``, and of ln λ_max of the static loss
+        (``sharpness``).
+    """
     found = at_the_end(runs)
     own, small = (found.sel(descent=name) for name in ("own", "small"))
     return {

@@ -1,4 +1,4 @@
-"""The threshold of instability, its power law in the learning rate, and runs above or below it (Fig. 5)."""
+"""Threshold of instability, its power law in the learning rate, and runs above or below it (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from dynamical_loss.analysis.branches import branch_mean
@@ -26,9 +27,9 @@ class Summary:
     """Mean and median of some values.
 
     Attributes:
-        mean: NaN if n = 0.
-        median: NaN if n = 0.
-        n: how many values.
+        mean: mean of the values; NaN if n = 0.
+        median: median of the values; NaN if n = 0.
+        n: number of values.
     """
 
     mean: float
@@ -37,7 +38,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: ArrayLike) -> Summary:
-        """Summary of the values that are not NaN; `values` has shape (m,)."""
+        """Summarise the values that are not NaN, (value,)."""
         known = np.asarray(values, dtype=np.float64)
         known = known[~np.isnan(known)]
         if known.size == 0:
@@ -47,19 +48,18 @@ class Summary:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The sharpness at which instabilities start and finish (Fig. 4e, horizontal dashed line).
+    """Sharpness at which instabilities start and finish (Fig. 4e, horizontal dashed line).
+
+    Successive events of one run are not independent, so an uncertainty needs several seeds.
 
     Attributes:
-        all: mean over starts and finishes together, the paper's λ_th.
-        starts: mean over starts alone.
-        finishes: mean over finishes alone.
-        branch_mean_onsets: mean over onsets of the branch-averaged sharpness, which only
-            `LOSS_RULE` gives.
-        branch_mean_starts: mean over starts of the branch-averaged sharpness; with `LOSS_RULE`,
-            the one to hold against 2/η. Prefer its median: sudden bursts are read too high.
-        branch_mean_finishes: mean over finishes of the branch-averaged sharpness.
-
-    Events of one run follow each other and are not independent: an uncertainty needs several seeds.
+        all: sharpness at starts and finishes together; its mean is the paper's λ_th.
+        starts: sharpness at starts alone.
+        finishes: sharpness at finishes alone.
+        branch_mean_onsets: branch-averaged sharpness at onsets, which are known only for `LOSS_RULE`.
+        branch_mean_starts: branch-averaged sharpness at starts. With `LOSS_RULE` it can be compared with 2/η;
+            prefer the median, because the sharpness of sudden bursts is read too high.
+        branch_mean_finishes: branch-averaged sharpness at finishes.
     """
 
     all: Summary
@@ -71,14 +71,14 @@ class Threshold:
 
 
 def threshold(events: Sequence[Event]) -> Threshold:
-    """Instability threshold λ_th: the mean sharpness when events start and finish (Fig. 4e, 5a).
+    """Compute the threshold λ_th, the mean sharpness at starts and finishes of events (Fig. 4e, 5a).
 
     Args:
-        events: events of one run, or of several runs at one learning rate. Unknown sharpness (NaN,
-            as at the finish of an event that did not finish) is left out.
+        events: events of one run, or of several runs at one learning rate. Unknown sharpness is ignored; it
+            is NaN, for example at the finish of an event that did not finish.
 
     Returns:
-        Means in units of sharpness; NaN with n = 0 where nothing is known.
+        `Threshold`, in units of sharpness; means and medians of no values are NaN, with n = 0.
     """
     starts = column(event.sharpness_at_start for event in events)
     finishes = column(event.sharpness_at_finish for event in events)
@@ -97,11 +97,11 @@ class PowerLaw:
     """λ_th = prefactor · η^exponent (Fig. 5a).
 
     Attributes:
-        exponent: p; −1 in theory, −0.9 in the paper.
-        exponent_interval: 95 % interval, NaNs where it cannot be had.
-        prefactor: c; 2 in theory.
-        prefactor_interval: 95 % interval, NaNs where it cannot be had.
-        n: points used.
+        exponent: exponent; −1 in theory, −0.9 in the paper.
+        exponent_interval: 95 % interval of the exponent, (lower, upper); NaN if it cannot be computed.
+        prefactor: prefactor; 2 in theory.
+        prefactor_interval: 95 % interval of the prefactor, (lower, upper); NaN if it cannot be computed.
+        n: number of points in the fit.
     """
 
     exponent: float
@@ -118,26 +118,32 @@ def fit_power_law(
     rng: np.random.Generator,
     resamples: int = 2000,
 ) -> PowerLaw:
-    """Least-squares line through log λ_th against log η, with a bootstrap interval (Fig. 5a).
+    """Fit a line to log λ_th against log η by least squares, with a bootstrap interval (Fig. 5a).
 
-    The bootstrap resamples seeds within each learning rate, because the learning rates were
-    chosen and the seeds were drawn. Deviations from the mean of a learning rate are widened as
-    `intervals.widening` says. A learning rate with a single seed contributes no scatter; if all have one,
-    there is no interval. The interval tells of scatter between seeds, not of whether a power law
-    is the right curve.
+    The bootstrap resamples seeds within each learning rate, because the learning rates were chosen and the
+    seeds were drawn. Deviations from the mean of a learning rate are widened by `intervals.widening`. A
+    learning rate with a single seed contributes no scatter. If every learning rate has a single seed, there
+    is no interval. The interval describes the scatter between seeds, and not whether a power law is the right
+    curve.
 
     Args:
-        learning_rate: η of each (η, seed) point, shape (n,), positive.
-        threshold: λ_th of each point, shape (n,). NaN (a run without instabilities) is left out.
-        rng: source of the resampling.
-        resamples: bootstrap resamples.
+        learning_rate: positive learning rate η of each (η, seed) point, (point,).
+        threshold: λ_th of each point, (point,). NaN (a run without instabilities) is ignored.
+        rng: random generator of the resampling.
+        resamples: number of bootstrap resamples.
 
     Returns:
-        The fit; NaN throughout with fewer than two distinct learning rates.
+        the fit; all its numbers are NaN if there are fewer than two distinct learning rates.
 
     Raises:
         ValueError: shapes differ, a learning rate or threshold is not positive and finite, or
             `resamples` is not positive.
+
+    Examples:
+        >>> rate = np.array([0.5, 1.0, 2.0, 4.0])
+        >>> fit = fit_power_law(rate, 2 / rate, rng=np.random.default_rng(0))
+        >>> round(fit.exponent, 6), round(fit.prefactor, 6)
+        (-1.0, 2.0)
     """
     rates = np.asarray(learning_rate, dtype=np.float64)
     values = np.asarray(threshold, dtype=np.float64)
@@ -171,7 +177,8 @@ def fit_power_law(
         for group in groups:
             centre = y[group].mean()
             drawn = y[rng.choice(group, size=(resamples, group.size))]
-            # Few seeds know their own scatter badly, all learning rates together know it better.
+            # The scatter of few seeds is uncertain.  The degrees of freedom are pooled over all learning
+            # rates.
             wider = widening(group.size, freedom) if group.size > 1 else 1.0
             resampled[:, group] = centre + wider * (drawn - centre)
         slopes = resampled @ slope_of
@@ -189,13 +196,14 @@ def fit_power_law(
 
 @dataclass(frozen=True)
 class AboveThreshold:
-    """Where λ_max sits relative to a threshold, after a transient (Fig. 5b, 5c).
+    """Position of λ_max relative to a threshold, after a transient (Fig. 5b, 5c).
 
     Attributes:
-        fraction: of snapshots, with λ_max above the threshold. Near 1: above it; near 0: below.
-        fraction_of_branch_mean: the same for the average of the two branches. Where λ_max
-            alternates across the threshold, `fraction` is near one half and this one tells on
-            which side the run sits.
+        fraction: fraction of snapshots with λ_max above the threshold; near 1 for a run above the threshold,
+            near 0 for a run below it.
+        fraction_of_branch_mean: fraction of snapshots with the average of the two branches above the
+            threshold. If λ_max alternates across the threshold, `fraction` is near one half, and this
+            fraction tells on which side of the threshold the run is.
     """
 
     fraction: float
@@ -203,16 +211,17 @@ class AboveThreshold:
 
 
 def fraction_above(snapshot_step: ArrayLike, sharpness: ArrayLike, threshold: float) -> AboveThreshold:
-    """How much of the second half of a run λ_max spends above a threshold (Fig. 5b, 5c).
+    """Compute the fraction of the second half of a run that λ_max spends above a threshold (Fig. 5b, 5c).
 
     Args:
-        snapshot_step: shape (n,), increasing, odd spacings.
-        sharpness: λ_max, shape (n,). Values that are not finite, as in a diverged run, end the
-            record.
-        threshold: in units of sharpness; 2/η, or what `threshold` measured.
+        snapshot_step: steps of the snapshots, increasing, with odd spacings, (snapshot,).
+        sharpness: λ_max at the snapshots, (snapshot,). The record ends at the first value that is not finite
+            (a diverged run).
+        threshold: threshold in units of sharpness: 2/η, or the result of the function `threshold`.
 
     Returns:
-        Fractions of the snapshots from the middle of the recorded steps on; NaN if there are none.
+        fractions of the snapshots from the middle of the recorded steps on; NaN if there are no such
+        snapshots.
 
     Raises:
         ValueError: shapes differ, steps do not increase, or a spacing is even.
@@ -230,6 +239,7 @@ def fraction_above(snapshot_step: ArrayLike, sharpness: ArrayLike, threshold: fl
     )
 
 
-def _interval95(samples: Floats) -> tuple[float, float]:
+def _interval95(samples: Float[Floats, " resample"]) -> tuple[float, float]:
+    """Return the 2.5 % and 97.5 % quantiles."""
     low, high = np.percentile(samples, [2.5, 97.5])
     return float(low), float(high)

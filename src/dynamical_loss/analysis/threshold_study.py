@@ -1,4 +1,4 @@
-"""The thresholds of all runs of Fig. 5a, gathered by learning rate, width and seed, with their power laws."""
+"""Thresholds of all runs of Fig. 5a, gathered by learning rate, width and seed, with their power laws."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from jaxtyping import Bool, Float, Int, Shaped
 
 from dynamical_loss.analysis import event_table
 from dynamical_loss.analysis.events import LOSS_RULE, SHARPNESS_RULE
@@ -32,41 +33,42 @@ class ThresholdStudy:
     """Thresholds over (learning_rate, width, seed).
 
     Attributes:
-        learning_rates: η, ascending.
-        widths: hidden units, ascending.
-        seeds: ascending.
-        threshold: λ_th by definition, each (learning_rate, width, seed); NaN where there is none.
-        tested: where a run was made, (learning_rate, width, seed) booleans.
-        unstable_periods: periods with an instability by rule, (rule, learning_rate, width, seed); −1 where
+        learning_rates: learning rates η, ascending.
+        widths: numbers of hidden units, ascending.
+        seeds: initial seeds, ascending.
+        threshold: λ_th for each definition, by its name, each (learning_rate, width, seed); NaN if a run has
+            no instability or there is no run.
+        tested: whether there is a run, (learning_rate, width, seed).
+        unstable_periods: number of periods with an instability, (rule, learning_rate, width, seed); −1 if
             there is no run.
-        fits: power law by (definition, width).
-        events: columns over all runs' events, by the name of their variable, each (event,).
+        fits: power law for each (definition, width).
+        events: columns of the events of all runs, by the name of their variable, each (event,).
     """
 
     learning_rates: list[float]
     widths: list[int]
     seeds: list[int]
-    threshold: dict[str, npt.NDArray[np.float64]]
-    tested: npt.NDArray[np.bool_]
-    unstable_periods: npt.NDArray[np.int64]
+    threshold: dict[str, Float[npt.NDArray[np.float64], "learning_rate width seed"]]
+    tested: Bool[npt.NDArray[np.bool_], "learning_rate width seed"]
+    unstable_periods: Int[npt.NDArray[np.int64], "rule learning_rate width seed"]
     fits: dict[tuple[str, int], PowerLaw]
-    events: dict[str, npt.NDArray[Any]]
+    events: dict[str, Shaped[npt.NDArray[Any], " event"]]
 
 
 def gather(
     analyses: Sequence[xr.Dataset], origins: Sequence[Mapping[str, Any]], *, resamples: int, seed: int
 ) -> ThresholdStudy:
-    """Put the analyses of single runs into one grid, and fit a power law to each width and definition.
+    """Gather the analyses of single runs into one grid, and fit a power law to each width and definition.
 
     Args:
-        analyses: of one run each, as `find-instabilities` writes them.
-        origins: the training settings of each run, with its seed.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        analyses: analyses of single runs, as written by `find-instabilities`.
+        origins: training settings of each run, with its seed.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Raises:
-        ValueError: if two analyses are of the same width, learning rate and seed; its argument is the
-            number of the second.
+        ValueError: if two analyses have the same width, learning rate and seed; the argument of the error is
+            the index of the second analysis.
     """
     rates = sorted({origin["learning_rate"] for origin in origins})
     widths = sorted({origin["model"]["width"] for origin in origins})
@@ -111,7 +113,7 @@ def gather(
 
 
 def dataset(study: ThresholdStudy) -> xr.Dataset:
-    """The study as the variables of its file."""
+    """Return the study as the variables of its file."""
     variables = netcdf.Variables()
     figure = "Fig. 5a"
     for name, coordinate, words in (

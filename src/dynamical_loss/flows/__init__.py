@@ -1,1 +1,1 @@
-"""Flows in continuous time that follow gradient descent: gradient flow and its corrections."""
+"""Flows in continuous time that approximate gradient descent: gradient flow and its corrections."""

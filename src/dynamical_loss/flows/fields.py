@@ -1,8 +1,9 @@
-"""Vector fields dθ/dt of the flows, of which a time h is one step of gradient descent (arXiv 2302.01952).
+"""Vector fields dθ/dt of the flows (arXiv 2302.01952).
 
-They are functions of complex parameters: where hλ > 1 the principal flow leaves the real numbers within a
-step, and comes back to them at its end.  A loss is therefore a holomorphic function, without a maximum, an
-absolute value or a ReLU; of those with ReLU, `field_of_pieces` takes the part that is left of it.
+The time h of a flow corresponds to one step of gradient descent with learning rate h.  The fields are
+functions of complex parameters: if hλ > 1, the principal flow leaves the real numbers within a step, and at
+the end of the step it returns to them.  A loss must therefore be a holomorphic function, without a maximum,
+an absolute value or a ReLU.  For losses with ReLU there is `field_of_pieces`.
 """
 
 from __future__ import annotations
@@ -10,32 +11,34 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+from jaxtyping import Array, Complex, Float, Inexact
 
 from dynamical_loss.flows import coefficients
 from dynamical_loss.flows.krylov import MatVec, function_times_vector
 from dynamical_loss.flows.names import KINDS_OF_PIECES, Kind
 
-Loss = Callable[[jax.Array], jax.Array]
-"""(parameter,) → (), complex to complex and real on real parameters."""
+Loss = Callable[[Inexact[Array, " parameter"]], Inexact[Array, ""]]
+"""(parameter,) → (): a loss that is complex for complex parameters and real for real ones."""
 
-Field = Callable[[jax.Array], jax.Array]
-"""(parameter,) → (parameter,), complex."""
+Field = Callable[[Complex[Array, " parameter"]], Complex[Array, " parameter"]]
+"""(parameter,) → (parameter,): a complex vector field."""
 
 
-def field(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
-    """The vector field of a flow.
+def field(kind: Kind, loss: Loss, step: float | Float[Array, ""], order: int) -> Field:
+    """Return the vector field of a flow.
 
-    Local errors against a step h of gradient descent: gradient flow O(h²), IGR O(h³), third order O(h⁴),
-    principal flow O(h³) and 0 on quadratics, with the next term O(h⁴).
+    After a time h, a flow differs from a step of gradient descent by a local error.  The local error is O(h²)
+    for gradient flow, O(h³) for IGR and O(h⁴) for the third-order flow.  For the principal flow it is O(h³),
+    and 0 on quadratics.  For the principal flow with the next term it is O(h⁴).
 
     Args:
-        kind: which flow.
-        loss: E.
-        step: h, the learning rate.
-        order: Arnoldi steps of the principal flow.
+        kind: kind of flow.
+        loss: loss E, holomorphic in the parameters.
+        step: learning rate h.
+        order: number of Arnoldi steps of the principal flow.
     """
 
-    def at(parameters: jax.Array) -> jax.Array:
+    def at(parameters: Complex[Array, " parameter"]) -> Complex[Array, " parameter"]:
         gradient: jax.Array
         product: MatVec
         gradient, product = jax.linearize(jax.grad(loss, holomorphic=True), parameters)
@@ -56,25 +59,26 @@ def field(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
     return at
 
 
-def field_of_pieces(kind: Kind, loss: Loss, step: float | jax.Array, order: int) -> Field:
-    """The vector field of a flow on a loss with ReLU.
+def field_of_pieces(kind: Kind, loss: Loss, step: float | Float[Array, ""], order: int) -> Field:
+    """Return the vector field of a flow on a loss with ReLU.
 
-    The gradient flow and IGR stay real. The principal flow is continued to complex parameters to first order:
-    at θ = a + ib it takes the Hessian at a, and g(a) + iH(a)b for the gradient, which is exact on quadratics,
-    and close while b is small.  Without the second part it would lose the sign of 1 − hλ where hλ > 1.
+    Gradient flow and IGR stay real.  The principal flow is continued to complex parameters to first order: at
+    θ = a + ib it uses the Hessian H(a), and the gradient g(a) + iH(a)b.  This is exact on quadratics and
+    accurate while b is small.  Without the imaginary part of the gradient, the flow would lose the sign of
+    1 − hλ if hλ > 1.
 
     Args:
-        kind: one of `KINDS_OF_PIECES`; the others need derivatives that a ReLU does not have.
-        loss: E, of real parameters, twice differentiable but for kinks.
-        step: h.
-        order: Arnoldi steps of the principal flow.
+        kind: one of `KINDS_OF_PIECES`; the other flows need derivatives that a ReLU does not have.
+        loss: loss E of real parameters, twice differentiable except at kinks.
+        step: learning rate h.
+        order: number of Arnoldi steps of the principal flow.
     """
     assert kind in KINDS_OF_PIECES
 
-    def at(parameters: jax.Array) -> jax.Array:
+    def at(parameters: Complex[Array, " parameter"]) -> Complex[Array, " parameter"]:
         gradient, real_product = jax.linearize(jax.grad(loss), parameters.real)
 
-        def product(vector: jax.Array) -> jax.Array:
+        def product(vector: Complex[Array, " parameter"]) -> Complex[Array, " parameter"]:
             found: jax.Array = real_product(vector.real) + 1j * real_product(vector.imag)
             return found
 
@@ -86,10 +90,20 @@ def field_of_pieces(kind: Kind, loss: Loss, step: float | jax.Array, order: int)
     return at
 
 
-def third_derivative(loss: Loss, parameters: jax.Array, vector: jax.Array) -> jax.Array:
-    """D(v) = ∇³E[v, v, ·], the gradient of vᵀHv with v held; along an eigenvector the gradient of its λ."""
+def third_derivative(
+    loss: Loss, parameters: Complex[Array, " parameter"], vector: Complex[Array, " parameter"]
+) -> Complex[Array, " parameter"]:
+    """Return D(v) = ∇³E[v, v, ·], the gradient of vᵀHv at constant v.
 
-    def product(place: jax.Array) -> jax.Array:
+    If v is a normalised eigenvector of the Hessian H, D(v) is the gradient of its eigenvalue.
+
+    Args:
+        loss: loss E, holomorphic in the parameters.
+        parameters: place at which the derivative is taken, (parameter,).
+        vector: v, (parameter,).
+    """
+
+    def product(place: Complex[Array, " parameter"]) -> Complex[Array, " parameter"]:
         found: jax.Array = jax.jvp(jax.grad(loss, holomorphic=True), (place,), (vector,))[1]
         return found
 
@@ -97,7 +111,10 @@ def third_derivative(loss: Loss, parameters: jax.Array, vector: jax.Array) -> ja
     return changed
 
 
-def _principal(product: MatVec, gradient: jax.Array, step: float | jax.Array, order: int) -> jax.Array:
+def _principal(
+    product: MatVec, gradient: Complex[Array, " parameter"], step: float | Float[Array, ""], order: int
+) -> Complex[Array, " parameter"]:
+    """Return the field of the principal flow, α(hH)g."""
     return function_times_vector(
         lambda values: coefficients.principal(step * values), product, gradient, order
     )

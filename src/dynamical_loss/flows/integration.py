@@ -1,4 +1,4 @@
-"""Flows integrated over steps of gradient descent, and how far they end from it."""
+"""Integration of flows over steps of gradient descent, and gradient descent itself."""
 
 from __future__ import annotations
 
@@ -10,50 +10,60 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Array, Bool, Complex, Float, Inexact, Int
 
 from dynamical_loss.flows.fields import Field
 
-Array = npt.NDArray[Any]
+Numbers = npt.NDArray[Any]
 
-_STAGES = 14  # evaluations of the field in a step of Dormand and Prince's method of order 8
+_STAGES = 14  # evaluations of the field in one step of Dormand and Prince's method of order 8
 
 
 class Followed(NamedTuple):
-    """What an integration leaves.
+    """Result of an integration, at the start and after each step of gradient descent.
 
     Attributes:
-        parameters: after each step, complex, (step + 1, parameter); NaN from where it was stuck.
-        evaluations: of the field up to there, (step + 1,), at most: some stages serve two steps.
-        stuck: whether a step could not be integrated within its evaluations, (step + 1,): near a pole of the
-            continued loss they become many, and at the cut of the principal flow's logarithm.
+        parameters: complex parameters, (step + 1, parameter); NaN from the first step that is stuck.
+        evaluations: upper bound of the number of evaluations of the field so far, (step + 1,); the true
+            number is smaller, because some stages serve two steps of the integrator.
+        stuck: whether this step or an earlier one could not be integrated within its evaluations,
+            (step + 1,).  Many evaluations are needed near a pole of the continued loss, and at the branch cut
+            of the principal flow's logarithm.
     """
 
-    parameters: Array
-    evaluations: Array
-    stuck: Array
+    parameters: Complex[Numbers, "step+1 parameter"]
+    evaluations: Int[Numbers, " step+1"]
+    stuck: Bool[Numbers, " step+1"]
 
 
 def follower(
-    fields: Callable[[Any, jax.Array], Field], *, tolerance: float, evaluations: int
-) -> Callable[[Iterable[Any], Array, float], Followed]:
-    """What integrates a flow over one step of gradient descent after the other, compiled once.
+    fields: Callable[[Any, Float[Array, ""]], Field], *, tolerance: float, evaluations: int
+) -> Callable[[Iterable[Any], Inexact[Numbers, " parameter"], float], Followed]:
+    """Return a function that integrates a flow over one step of gradient descent after another.
+
+    The integration of a step is compiled once.
 
     Args:
-        fields: the field of what tells losses apart, such as the class weights Γ of a step, a pytree of
-            arrays, and of the step h.
-        tolerance: relative and absolute, of the adaptive integrator.
-        evaluations: of the field in a step, at most.
+        fields: function that returns the field of a step.  Its arguments are the data that define the loss of
+            the step, such as the class weights Γ (a pytree of arrays), and the learning rate h.
+        tolerance: relative and absolute tolerance of the adaptive integrator.
+        evaluations: largest number of evaluations of the field in a step of gradient descent.
 
     Returns:
-        a function of the losses, one a step, as gradient descent holds its class weights over a step; of the
-        start, real or complex, (parameter,); and of h.
+        a function of three arguments: the data that define the loss, one item for each step, because gradient
+        descent keeps its class weights constant during a step; the start, real or complex, (parameter,);
+        and h.
     """
 
     @jax.jit
-    def advance(place: jax.Array, loss: Any, step: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def advance(
+        place: Float[Array, " real_and_imaginary"], loss: Any, step: Float[Array, ""]
+    ) -> tuple[Float[Array, " real_and_imaginary"], Int[Array, ""], Bool[Array, ""]]:
         field, size = fields(loss, step), place.size // 2
 
-        def velocity(time: Any, split: jax.Array, arguments: Any) -> jax.Array:
+        def velocity(
+            time: Any, split: Float[Array, " real_and_imaginary"], arguments: Any
+        ) -> Float[Array, " real_and_imaginary"]:
             found = field(split[:size] + 1j * split[size:])
             return jnp.concatenate([found.real, found.imag])
 
@@ -74,7 +84,7 @@ def follower(
         end = jnp.where(ended, solution.ys[-1], jnp.nan)
         return end, solution.stats["num_steps"], ~ended
 
-    def follow(losses: Iterable[Any], start: Array, step: float) -> Followed:
+    def follow(losses: Iterable[Any], start: Inexact[Numbers, " parameter"], step: float) -> Followed:
         size = len(start)
         place = jnp.concatenate([jnp.asarray(start).real, jnp.asarray(start).imag])
         places, counts, stuck = [np.asarray(place)], [0], [False]
@@ -95,15 +105,21 @@ def follower(
 
 
 def descend(
-    gradient: Callable[[jax.Array, Any], jax.Array], losses: Iterable[Any], start: Array, step: float
-) -> Array:
-    """Gradient descent itself, (step + 1, parameter).
+    gradient: Callable[[Float[Array, " parameter"], Any], Float[Array, " parameter"]],
+    losses: Iterable[Any],
+    start: Float[Numbers, " parameter"],
+    step: float,
+) -> Float[Numbers, "states parameter"]:
+    """Run gradient descent.
 
     Args:
-        gradient: of the loss, of real parameters and what tells the losses apart.
-        losses: that of each step.
-        start: (parameter,).
-        step: h.
+        gradient: gradient of the loss, a function of real parameters and of the data that define the loss.
+        losses: data that define the loss, one item for each step.
+        start: parameters at the start, (parameter,).
+        step: learning rate h.
+
+    Returns:
+        parameters at the start and after each step, (step + 1, parameter).
     """
     advance = jax.jit(lambda place, loss: place - step * gradient(place, loss))
     places = [np.asarray(start)]

@@ -1,4 +1,4 @@
-"""Which flows there are, known without importing what integrates them."""
+"""Names of the flows, in a module that imports neither JAX nor the integrator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS: dict[Kind, str] = {
     "principal": "principal flow",
     "principal_and_next": "principal flow and next term",
 }
-"""The flows by name, as readers know them."""
+"""Names of the flows in figures, by their names in files."""
 
 KINDS_OF_PIECES: tuple[Kind, ...] = ("gradient", "regularised", "principal")
-"""Those that a network with ReLU has too."""
+"""Flows that are also defined for a network with ReLU."""

@@ -1,4 +1,4 @@
-"""Losses of a prediction F on labels y = ±1, as functions of the margin u = F·y."""
+"""Losses of a prediction F on labels y = ±1, as functions of the margin u = F·y (arXiv 1906.08034)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import jax
+from jaxtyping import Array, Float
 
 MarginLossName = Literal["soft_hinge", "mse"]
 
@@ -13,23 +14,22 @@ SHARPNESS = 20.0
 """β of the soft hinge (arXiv 1906.08034, section 2)."""
 
 
-def soft_hinge(margin: jax.Array) -> jax.Array:
-    """ln(1 + e^{β(1−u)})/β with β = `SHARPNESS`: close to max(0, 1 − u).
+def soft_hinge(margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return the soft hinge ln(1 + e^{β(1−u)})/β with β = `SHARPNESS`, which is close to max(0, 1 − u).
+
+    At u = 0 its value is 1 + 1.0e-10.
 
     Args:
-        margin: u, any shape, dimensionless.
-
-    Returns:
-        the same shape; 1 + 1.0e-10 at u = 0.
+        margin: margin u, dimensionless.
     """
     return jax.nn.softplus(SHARPNESS * (1.0 - margin)) / SHARPNESS
 
 
-def squared(margin: jax.Array) -> jax.Array:
-    """(1 − u)²/2, which is (F − y)²/2 for y = ±1.
+def squared(margin: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return (1 − u)²/2, which equals (F − y)²/2 for y = ±1.
 
     Args:
-        margin: u, any shape, dimensionless.
+        margin: margin u, dimensionless.
     """
     return 0.5 * (1.0 - margin) ** 2
 
@@ -38,4 +38,4 @@ MARGIN_LOSSES: dict[MarginLossName, Callable[[jax.Array], jax.Array]] = {
     "soft_hinge": soft_hinge,
     "mse": squared,
 }
-"""By name."""
+"""Losses by name."""

@@ -1,1 +1,1 @@
-"""Networks: what each kind says of itself, and how the training engine sees it."""
+"""Networks: the settings of each kind, and the functions that the training engine calls."""

@@ -1,11 +1,12 @@
-"""What convolutional networks are built of; images are laid out (sample, row, column, channel).
+"""Building blocks of convolutional networks.  Images are laid out (sample, row, column, channel).
 
-Products may be taken at lower precision than parameters are kept in, which an accelerator does much faster.
+Products may have a lower precision than the parameters, which makes them much faster on an accelerator.
 
-On a CPU convolutions and the gradients of their kernels are primitives of their own, whose derivatives are
-such primitives again.  XLA's own derivatives swap dimensions, and XLA knows a fast loop for these in the
-outermost computation only: within a loop over steps or Lanczos vectors they take thirty to a hundred times as
-long.  Where there is a C compiler, the primitives are computed in C (`native`).
+On a CPU, the convolution and the gradient with respect to its kernel are JAX primitives that this module
+defines.  The derivatives of these primitives are again these primitives.  XLA's own derivatives swap
+dimensions, and XLA has a fast loop for swapped dimensions only in the outermost computation: within a loop
+over steps or Lanczos vectors they take thirty to a hundred times as long.  If there is a C compiler, C code
+computes the primitives (`native`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.lax import Precision
+from jaxtyping import Array, Float
 
+from dynamical_loss.arrays import AnyArray
 from dynamical_loss.models import native
 from dynamical_loss.models.kind import Arithmetic
 
@@ -29,7 +32,7 @@ _PRECISION = {"full": Precision.HIGHEST, "tf32": Precision.HIGH, "bfloat16": Pre
 
 
 def _plain(images: jax.Array, kernel: jax.Array, *, padding: int) -> jax.Array:
-    """What the first primitive computes; see `convolve`."""
+    """Compute the convolution with XLA; see `convolve`."""
     return jax.lax.conv_general_dilated(
         images,
         kernel,
@@ -41,39 +44,48 @@ def _plain(images: jax.Array, kernel: jax.Array, *, padding: int) -> jax.Array:
 
 
 def _plain_gradient(images: jax.Array, cotangent: jax.Array, *, padding: int) -> jax.Array:
-    """What the second primitive computes; see `kernel_gradient`."""
-    # Channels in the place of samples, samples in the place of channels.
+    """Compute the gradient of the kernel with XLA; see `kernel_gradient`."""
+    # The gradient is a convolution in which samples and channels swap their places.
     found = _plain(images.transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3), padding=padding)
     return found.transpose(1, 2, 0, 3)
 
 
-def convolve(images: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Convolution in the sense of neural networks, without a flip, at the precision of its arguments.
+def convolve(
+    images: Float[AnyArray, "sample row column channel_in"],
+    kernel: Float[AnyArray, "side_row side_column channel_in channel_out"],
+    padding: int,
+) -> Float[Array, "sample result_row result_column channel_out"]:
+    """Convolve images with a kernel, as neural networks do: without flipping the kernel.
 
-    It can be differentiated in either mode and as often as one likes, and is fast within loops on a CPU.
+    The result has the precision of the arguments.  The function can be differentiated any number of times, in
+    forward and in reverse mode, and it is fast within loops on a CPU.
 
     Args:
         images: (sample, row, column, channel_in).
-        kernel: square, (side, side, channel_in, channel_out).
-        padding: rows and columns of zeros on each edge.
+        kernel: square kernel, (side, side, channel_in, channel_out).
+        padding: number of rows and columns of zeros at each edge of an image.
 
     Returns:
-        (sample, row, column, channel_out), with 2·padding + 1 − side rows more.
+        Images (sample, row, column, channel_out) that have 2·padding + 1 − side more rows and columns.
     """
     found: jax.Array = _convolution.bind(images, kernel, padding=padding)
     return found
 
 
-def kernel_gradient(images: jax.Array, cotangent: jax.Array, padding: int) -> jax.Array:
-    """The gradient of a convolution's kernel, bilinear as the convolution itself.
+def kernel_gradient(
+    images: Float[AnyArray, "sample row column channel_in"],
+    cotangent: Float[AnyArray, "sample result_row result_column channel_out"],
+    padding: int,
+) -> Float[Array, "side_row side_column channel_in channel_out"]:
+    """Compute the gradient with respect to the kernel of a convolution.  It is bilinear in its arguments.
 
     Args:
-        images: (sample, row, column, channel_in), that were convolved.
-        cotangent: (sample, row, column, channel_out), of the result.
-        padding: of the convolution.
+        images: images that were convolved, (sample, row, column, channel_in).
+        cotangent: cotangent of the result of the convolution, (sample, row, column, channel_out).
+        padding: padding of the convolution.
 
     Returns:
-        (side, side, channel_in, channel_out).
+        Gradient of the kernel, (side, side, channel_in, channel_out).
     """
     found: jax.Array = _kernel_gradient.bind(images, cotangent, padding=padding)
     return found
@@ -85,7 +97,7 @@ def _image_gradient(cotangent: jax.Array, kernel: jax.Array, padding: int) -> ja
 
 
 def _primitive(name: str, plain: Callable[..., jax.Array]) -> Any:
-    """A primitive of two arrays and a padding, computed in C where that is possible, else as `plain` says."""
+    """Define a primitive of two arrays and a padding.  C code computes it if possible, otherwise `plain`."""
     primitive: Any = Primitive(name)
 
     def abstract(left: Any, right: Any, *, padding: int) -> Any:
@@ -93,7 +105,7 @@ def _primitive(name: str, plain: Callable[..., jax.Array]) -> Any:
         return jax.core.ShapedArray(found.shape, left.dtype)
 
     def batched(arguments: Any, dimensions: Any, *, padding: int) -> tuple[jax.Array, int]:
-        # One after the other: side by side they would become one slow convolution of many groups.
+        # One convolution after another: a batched convolution would become one slow grouped convolution.
         size = next(
             array.shape[axis] for array, axis in zip(arguments, dimensions, strict=True) if axis is not None
         )
@@ -108,7 +120,8 @@ def _primitive(name: str, plain: Callable[..., jax.Array]) -> Any:
     def on_cpu(context: Any, left: Any, right: Any, *, padding: int) -> Any:
         shapes = [array.shape for array in (*context.avals_in, *context.avals_out)]
         kernel = shapes[1] if name == native.CONVOLUTION else shapes[2]
-        # The derivative of a convolution whose padding is wider than its kernel cuts edges off.
+        # The derivative of a convolution whose padding exceeds its kernel has a negative padding: it cuts off
+        # the edges of the images, which the C code cannot do.
         if padding < 0 or kernel[0] != kernel[1] or not native.serves(context.avals_in[0].dtype):
             return by_xla(context, left, right, padding=padding)
         return jax.ffi.ffi_lowering(name)(context, left, right, padding=np.int64(padding))
@@ -137,23 +150,23 @@ ad.defbilinear(  # type: ignore[no-untyped-call]
 
 
 def computed_by(arithmetic: Arithmetic, precision: str) -> str:
-    """What computes convolutions on this machine's CPU.
+    """Name the library that computes convolutions on this CPU.
 
     Args:
-        arithmetic: of their products.
-        precision: of the parameters.
+        arithmetic: precision of the products.
+        precision: precision of the parameters.
     """
     return f"convolutions by {native.computed_by(jnp.bfloat16 if arithmetic == 'bfloat16' else precision)}"
 
 
 class Convolution(nn.Module):
-    """Zero-padded convolution without bias; a kernel is N(0, 2/fan_in), as W_std = √2.
+    """Zero-padded convolution without bias.  The kernel starts as N(0, 2/fan_in), which is W_std = √2.
 
     Attributes:
-        channels: number of outputs.
-        size: of the square kernel, odd.
-        stride: pixels between outputs.
-        arithmetic: of the products.
+        channels: number of output channels.
+        size: side of the square kernel in pixels, an odd number.
+        stride: distance between outputs, in pixels.
+        arithmetic: precision of the products.
     """
 
     channels: int
@@ -162,8 +175,10 @@ class Convolution(nn.Module):
     arithmetic: Arithmetic = "full"
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(sample, row, column, channel_in) to (sample, row / stride, column / stride, channel_out)."""
+    def __call__(
+        self, inputs: Float[Array, "sample row column channel_in"]
+    ) -> Float[Array, "sample result_row result_column channel_out"]:
+        """Map (sample, row, column, channel_in) to (sample, row / stride, column / stride, channel_out)."""
         shape = (self.size, self.size, inputs.shape[-1], self.channels)
         kernel = self.param("kernel", nn.initializers.variance_scaling(2.0, "fan_in", "normal"), shape)
         if self.arithmetic == "bfloat16":
@@ -181,12 +196,17 @@ class Convolution(nn.Module):
         )
 
 
-def average_pool(images: jax.Array) -> jax.Array:
-    """Means of 2×2 pixels, added in float32 at least; a last odd row or column is left out."""
+def average_pool(
+    images: Float[Array, "sample row column channel"],
+) -> Float[Array, "sample row//2 column//2 channel"]:
+    """Return the means over blocks of 2×2 pixels, summed in at least float32.
+
+    If the number of rows or columns is odd, the last row or column is dropped.
+    """
     count, rows, columns, channels = images.shape
     even = images[:, : rows // 2 * 2, : columns // 2 * 2]
-    # Neighbours side by side in memory are halves of one axis: a CPU adds them several times as fast as it
-    # takes a mean over two axes.
+    # Horizontal neighbours lie next to each other in memory, as the two halves of one axis.  A CPU adds these
+    # halves several times as fast as it takes a mean over two axes.
     wide = even.astype(jnp.promote_types(images.dtype, jnp.float32)).reshape(
         count, rows // 2, 2, columns // 2, 2 * channels
     )

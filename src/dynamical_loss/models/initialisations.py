@@ -1,6 +1,6 @@
-"""How networks may start: the presets that the paper, its notebooks and their sources leave open.
+"""Distributions of the initial weights: presets for the choices that the paper and its notebooks leave open.
 
-Nothing here draws a number or imports JAX: settings read it before JAX is ever imported.
+This module draws no numbers and does not import JAX, because the settings use it before JAX is imported.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ import math
 from typing import Literal, NamedTuple
 
 Distribution = Literal["normal", "truncated_normal", "uniform"]
-"""Of the entries of a kernel; a truncated one has none beyond two standard deviations of the full one."""
+"""Distribution of the entries of a kernel.
+
+``truncated_normal`` is cut at two standard deviations of the full normal distribution.
+"""
 
 Preset = Literal[
     "lecun", "glorot_zero", "glorot_truncated", "glorot", "glorot_uniform_zero", "he", "karpathy", "no_bias"
@@ -18,16 +21,17 @@ Preset = Literal[
 
 
 class Initialisation(NamedTuple):
-    """How the layers of a network start.
+    """Distribution of the initial kernels and biases of a network.
 
     Attributes:
-        fan: what the variance of a kernel is divided by: ``in``, ``average`` (of inputs and outputs), or
-            ``none``.
-        variance: of a kernel's entries, before it is divided.
-        distribution: of a kernel's entries.
-        bias: standard deviation of the biases, which are trained; None: there are no biases at all.
-        first_factor: of the standard deviation of the first kernel.
-        further_factor: of the standard deviation of all kernels after it.
+        fan: number that divides the variance of a kernel: ``in`` (number of inputs), ``average`` (mean of the
+            numbers of inputs and outputs), or ``none`` (1).
+        variance: variance of a kernel's entries before the division.
+        distribution: distribution of a kernel's entries.
+        bias: standard deviation of the initial biases, which are trained; None means that the network has no
+            biases.
+        first_factor: factor of the standard deviation of the first kernel.
+        further_factor: factor of the standard deviation of all kernels after the first.
     """
 
     fan: Literal["in", "average", "none"]
@@ -38,26 +42,34 @@ class Initialisation(NamedTuple):
     further_factor: float = 1.0
 
     def standard_deviation(self, inputs: int, outputs: int, first: bool) -> float:
-        """Of the entries of a kernel with so many inputs and outputs."""
+        """Return the standard deviation of the entries of a kernel.
+
+        Args:
+            inputs: number of inputs of the layer.
+            outputs: number of outputs of the layer.
+            first: whether the kernel is the first of the network.
+        """
         units = {"in": inputs, "average": (inputs + outputs) / 2, "none": 1}[self.fan]
         return (self.first_factor if first else self.further_factor) * math.sqrt(self.variance / units)
 
 
 PRESETS: dict[Preset, Initialisation] = {
-    # The library of the paper's time (neural-tangents up to 0.3.8); the original notebook, by its numbers.
+    # The default of neural-tangents up to 0.3.8, the versions of the paper's time.  The numbers of the
+    # original notebook show that it used this preset.
     "lecun": Initialisation("in", 1.0),
-    # The updated notebook's kernels without the cut, and biases that start at 0.
+    # The kernels of the updated notebook without truncation, and biases that start at 0.
     "glorot_zero": Initialisation("average", 1.0),
-    # `jax.example_libraries.stax`: the updated notebook, by its numbers.
+    # The default of `jax.example_libraries.stax`.  The numbers of the updated notebook show that it used this
+    # preset.
     "glorot_truncated": Initialisation("average", 1.0, "truncated_normal", 0.01),
-    # What was taken for the updated notebook before its numbers were compared.
+    # An earlier guess at the updated notebook, made before its numbers were compared.
     "glorot": Initialisation("average", 1.0, "normal", 0.01),
     # The default of many libraries.
     "glorot_uniform_zero": Initialisation("average", 1.0, "uniform"),
     "he": Initialisation("in", 2.0),
-    # The course notes that the spiral is adapted from: 0.01·N(0, 1).
+    # 0.01·N(0, 1), from the course notes from which the spiral dataset is adapted.
     "karpathy": Initialisation("none", 1e-4),
-    # What the original notebook became when neural-tangents changed a default (0.3.9).
+    # The preset of the original notebook with neural-tangents 0.3.9, which changed the default of the biases.
     "no_bias": Initialisation("in", 1.0, bias=None),
 }
-"""By name."""
+"""Presets by name."""

@@ -1,8 +1,8 @@
-"""What every kind of network says of itself.
+"""The interface of a kind of network.
 
-A kind is one module of `models/kinds`: its settings, its size for data of some shape, what builds it, its
-name for readers and its measured cost.  Nothing here builds a network or imports JAX: a scheduler is told of
-a job's size before JAX is ever imported.
+A kind is one module of `models/kinds`.  It defines the kind's settings, its size for data of a given shape,
+the function that builds the network, its label in figures, and its measured cost.  This module builds no
+network and does not import JAX, because the size of a job is computed before JAX is imported.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     import flax.linen as nn
 
 Arithmetic = Literal["full", "tf32", "bfloat16"]
-"""Of a convolution's products: at the precision of the parameters, with 10 or with 7 bits of fraction."""
+"""Precision of the products in a convolution.
+
+``full`` is the precision of the parameters, ``tf32`` has 10 bits of fraction, and ``bfloat16`` has 7.
+"""
 
 
 class NetworkSize(NamedTuple):
-    """Sizes of a network, those of a sample for its forward pass.
+    """Sizes of a network, and of a forward pass on one sample.
 
     Attributes:
-        parameters: all that are trained; statistics of batch norm are not.
-        products: multiplications with an addition each, two floating-point operations; zeros of the padding
-            count too, additions of biases as one each.
-        activations: outputs of all layers, numbers.
-        widest: outputs of the layer that has the most, numbers.
+        parameters: number of trained parameters; the statistics of batch norm are not counted.
+        products: number of multiply-adds of a forward pass on one sample; each is two floating-point
+            operations.  Products with the zeros of the padding are counted.  Adding a bias counts as one.
+        activations: number of outputs of all layers together, for one sample.
+        widest: number of outputs of the layer with the most outputs, for one sample.
     """
 
     parameters: int
@@ -49,7 +52,7 @@ class Layer(NamedTuple):
 
 
 def size_of(layers: Sequence[Layer]) -> NetworkSize:
-    """The size of a network of these layers."""
+    """Return the size of a network that consists of these layers."""
     return NetworkSize(
         parameters=sum(layer.parameters for layer in layers),
         products=sum(layer.products for layer in layers),
@@ -59,26 +62,34 @@ def size_of(layers: Sequence[Layer]) -> NetworkSize:
 
 
 def dense(before: int, after: int, bias: bool) -> Layer:
-    """A matrix product with so many numbers before and after."""
+    """Return the sizes of a dense layer with `before` inputs and `after` outputs."""
     weights = (before + bias) * after
     return Layer(weights, weights, after)
 
 
 def convolution(before: int, after: int, pixels: int, size: int = 3) -> Layer:
-    """A square kernel without bias, for so many channels before and after, and pixels of the output."""
+    """Return the sizes of a convolution without bias.
+
+    Args:
+        before: number of input channels.
+        after: number of output channels.
+        pixels: number of pixels of the output.
+        size: side of the square kernel, in pixels.
+    """
     weights = size**2 * before * after
     return Layer(weights, weights * pixels, after * pixels)
 
 
 class Cost(NamedTuple):
-    """What computing with a kind of network costs on one core, of single precision and one sample.
+    """Time that one sample costs a kind of network on one core, in single precision.
 
     Attributes:
-        product: training, µs for each product of the forward pass.
-        activation: training, µs for each activation.
-        double: how much more a step costs in double precision.
-        record: evaluating a sample, in training steps of that sample.
-        probe: a product with the Hessian or the NTK, in training steps, by precision.
+        product: time of a training step, in µs per product of the forward pass.
+        activation: time of a training step, in µs per activation.
+        double: factor by which a training step takes longer in double precision.
+        record: time to evaluate a sample, in units of a training step on that sample.
+        probe: time of a product with the Hessian or the neural tangent kernel, in units of a training step,
+            by precision.
     """
 
     product: float
@@ -91,18 +102,18 @@ class Cost(NamedTuple):
 MEASURED: dict[str, dict[str, float]] = json.loads(
     Path(__file__).with_name("costs.json").read_text(encoding="utf-8")
 )
-"""Fields of `Cost` by the kind of layer, which ``python benchmarks/table.py`` takes from stored results."""
+"""Fields of `Cost` by kind of layer; ``python benchmarks/table.py`` derives them from stored results."""
 
-# A product with the Hessian took 3.8 training steps.
+# A product with the Hessian was measured to take as long as 3.8 training steps; `probe` rounds this up.
 CONVOLUTIONS = Cost(**MEASURED["convolutional"], record=1 / 3, probe={"float32": 4.0, "float64": 4.0})
-"""Of networks of convolutions."""
+"""Cost of convolutional networks."""
 
 
 class HiddenLayer(NamedTuple):
     """A perceptron with one hidden ReLU layer, which the fused loop can train.
 
     Attributes:
-        width: hidden units.
+        width: number of hidden units.
         bias: whether the layers have biases.
     """
 
@@ -111,17 +122,19 @@ class HiddenLayer(NamedTuple):
 
 
 class ModelSettings(Settings):
-    """Settings of one network, and what all others ask of its kind.
+    """Settings of one network, and the interface of its kind.
 
-    A kind that computes nothing unusual gives a field `kind`, `size`, `build`, `label` and a `cost`.
+    A kind must define the field `kind`, the methods `size` and `build`, the property `label` and the
+    attribute `cost`.  All other members have defaults.
 
     Attributes:
-        convolutional: whether it takes images (row, column, channel) and has products that may be rounded.
-            It is then trained one run after the other even on an accelerator, where runs side by side would
-            become slow grouped convolutions.
-        has_state: whether it collects statistics while it trains: its module is then called with `training`
-            and `present` too (`models.network`), and its variables other than parameters are that state.
-        cost: what computing with it costs.
+        convolutional: whether the network takes images (row, column, channel) and supports a reduced
+            `Arithmetic`.  The runs of such a network are trained one after another, even on an accelerator:
+            runs that are batched would become slow grouped convolutions.
+        has_state: whether the network collects statistics during training, such as those of batch norm.  Its
+            module is then also called with the arguments `training` and `present` (`models.network`), and all
+            its variables other than the parameters are its state.
+        cost: measured cost of training and evaluating the network.
     """
 
     convolutional: ClassVar[bool] = False
@@ -132,50 +145,54 @@ class ModelSettings(Settings):
 
     @abstractmethod
     def size(self, shape: Shape) -> NetworkSize:
-        """How large it is and how much it computes, for data of that shape."""
+        """Return the number of parameters and of operations of the network, for data of this shape."""
 
     @abstractmethod
     def build(self, classes: int, arithmetic: Arithmetic = "full") -> nn.Module:
-        """The network as a flax module.
+        """Build the network as a flax module.
 
         Args:
             classes: C, number of outputs.
-            arithmetic: of the products of convolutions; others take the full precision.
+            arithmetic: precision of the products in convolutions; all other products have full precision.
         """
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """Its name and size, for the readers of a figure."""
+        """Name and size of the network, as figures show them."""
 
     def computed_by(self, arithmetic: Arithmetic, precision: str) -> str:
-        """What computes its products on this machine's CPU; empty where that is the training engine itself.
+        """Name the library that computes the network's products on this CPU.
 
         Args:
-            arithmetic: as `build` takes it.
-            precision: of the parameters.
+            arithmetic: see `build`.
+            precision: precision of the parameters.
+
+        Returns:
+            The name, or an empty string if the training engine itself computes the products.
         """
         del arithmetic, precision
         return ""
 
     @property
     def hidden_layer(self) -> HiddenLayer | None:
-        """What the fused loop needs to know of it; None for a network that is one for XLA alone."""
+        """Description of the network for the fused loop; None if only XLA can train the network."""
         return None
 
     @property
     def analytic(self) -> bool:
-        """Whether its outputs are analytic functions of its parameters, which may then be complex."""
+        """Whether the outputs are analytic functions of the parameters, which may then be complex."""
         return False
 
     def unit_of(self, parameters: Any) -> Any:
-        """Which hidden unit each parameter belongs to; None for a network whose units share parameters.
+        """Assign each parameter to the hidden unit that it belongs to.
 
         Args:
-            parameters: of the network, a pytree of arrays.
+            parameters: parameters of the network, a pytree of arrays.
 
         Returns:
-            a pytree of the same structure and shapes, of whole numbers from 0; −1 where there is no unit.
+            A pytree of the same structure and shapes that holds the index of the unit, counted from 0, or −1
+            for a parameter that belongs to no unit.  None if the units of the network share parameters.
         """
         del parameters
         return None

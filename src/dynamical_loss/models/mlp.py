@@ -1,4 +1,4 @@
-"""Multilayer perceptron, in the usual and in the neural-tangent parametrisation."""
+"""Multilayer perceptron, in the standard and in the neural-tangent parametrisation."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Num
 
 from dynamical_loss.models.initialisations import PRESETS, Initialisation
 
@@ -14,13 +15,14 @@ _BETA = 5.0
 _SOFTPLUS_FACTOR = 1.4043833476318723  # E[softplus_β(z)²]^(−1/2) over z ~ N(0, 1), by quadrature
 
 
-def softplus(values: jax.Array) -> jax.Array:
-    """c·ln(1 + e^{βz})/β with β = 5, and c such that its mean square is 1 over z ~ N(0, 1).
+def softplus(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return σ(z) = c·ln(1 + e^{βz})/β with β = 5 and c such that E[σ(z)²] = 1 over z ~ N(0, 1).
 
-    The activation of arXiv 1906.08034, whose authors estimate c from random numbers.
+    This is the activation function of arXiv 1906.08034.  Its authors estimate c from random numbers; here c
+    is computed by quadrature.
     """
     scaled = _BETA * values
-    # So written it is up to 1.7 times as fast on a CPU as flax's, which looks for what is not a number.
+    # On a CPU this form is up to 1.7 times as fast as flax's softplus, which also checks for NaN.
     return _SOFTPLUS_FACTOR / _BETA * (jnp.maximum(scaled, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(scaled))))
 
 
@@ -32,15 +34,15 @@ _FANS: dict[str, Literal["fan_in", "fan_avg"]] = {"in": "fan_in", "average": "fa
 class Dense(nn.Module):
     """Affine layer on activations laid out (feature, sample).
 
-    With samples along the fast axis one run's activations stay in cache and the bias joins the kernel
-    in one matrix product; for width 100 on a CPU a training step costs about half of what it costs in
-    the usual (sample, feature) layout.
+    With the samples along the fast axis, the activations of a run stay in cache, and the bias and the kernel
+    share one matrix product.  For width 100 on a CPU, a training step takes about half the time that it takes
+    in the usual layout (sample, feature).
 
     Attributes:
         features: number of outputs.
         kernel_init: initialiser of the kernel (feature_in, feature_out).
-        bias_init: initialiser of the bias (feature_out,), or None for a layer without one.
-        scale: what the stored kernel is multiplied by; 1 in the usual parametrisation.
+        bias_init: initialiser of the bias (feature_out,); None for a layer without bias.
+        scale: factor that multiplies the stored kernel; 1 in the standard parametrisation.
     """
 
     features: int
@@ -49,8 +51,8 @@ class Dense(nn.Module):
     scale: float = 1.0
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(feature_in, sample) to (feature_out, sample)."""
+    def __call__(self, inputs: Num[Array, "feature_in sample"]) -> Num[Array, "feature_out sample"]:
+        """Map activations (feature_in, sample) to (feature_out, sample)."""
         shape = (inputs.shape[0], self.features)
         dtype = inputs.dtype
         kernel = self.param("kernel", self.kernel_init, shape, dtype)
@@ -68,17 +70,18 @@ class Dense(nn.Module):
 class MLP(nn.Module):
     """Fully connected network.
 
-    In the neural-tangent parametrisation a kernel is stored with standard deviation 1 and multiplied by its
-    own standard deviation s whenever it is used.  The network starts as the same function, and gradient
-    descent moves its kernels s² times as far.  Biases are as usual.
+    In the neural-tangent parametrisation, a kernel is stored with an initial standard deviation of 1, and the
+    layer multiplies it by the intended standard deviation s.  The initial function of the network is the
+    same as in the standard parametrisation, but gradient descent moves the kernels s² times as far.  Biases
+    are stored in the same way in both parametrisations.
 
     Attributes:
-        width: hidden units of each hidden layer.
+        width: number of units in each hidden layer.
         classes: number of outputs.
-        depth: number of hidden layers; the paper's network has one.
-        initialisation: how the layers start.
-        neural_tangent: whether kernels are stored with standard deviation 1.
-        activation: of the hidden units, ``relu``, ``tanh`` or ``softplus``.
+        depth: number of hidden layers; the paper uses 1.
+        initialisation: distribution of the initial kernels and biases.
+        neural_tangent: whether kernels are stored with an initial standard deviation of 1.
+        activation: activation function of the hidden units, ``relu``, ``tanh`` or ``softplus``.
     """
 
     width: int
@@ -89,8 +92,8 @@ class MLP(nn.Module):
     activation: str = "relu"
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Inputs (sample, …) to logits (sample, class_index); images are taken as rows of numbers."""
+    def __call__(self, inputs: Float[Array, "sample ..."]) -> Num[Array, "sample class_index"]:
+        """Map inputs (sample, …) to logits (sample, class_index).  Images are flattened."""
         hidden = inputs.reshape(len(inputs), -1).T
         for index in range(self.depth):
             layer = self._layer(f"hidden_{index}", hidden, self.width, first=index == 0)
@@ -107,7 +110,7 @@ class MLP(nn.Module):
 
 
 def _kernel(start: Initialisation, first: bool, scale: float) -> nn.initializers.Initializer:
-    """Initialiser of a kernel that is multiplied by `scale` afterwards."""
+    """Return the initialiser of a kernel that its layer multiplies by `scale`."""
     factor = start.first_factor if first else start.further_factor
     if start.fan == "none":
         draw = nn.initializers.normal(start.variance**0.5)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from dynamical_loss.models.convolution import Convolution, average_pool
 from dynamical_loss.models.kind import Arithmetic
 
 
 class Myrtle5(nn.Module):
-    """Two 3×3 convolutions, pooling, one, pooling, one, the mean over all pixels, and a readout.
+    """Four 3×3 convolutions, the mean over all pixels, and a linear readout.
 
-    ReLU after each convolution, zero padding, stride 1, the same number of channels throughout, no biases;
-    all kernels are N(0, 2/fan_in).  112 960 parameters at 64 channels on 32×32 colour images.
+    Average pooling follows the second and the third convolution.  Each convolution has zero padding, stride 1
+    and the same number of channels, and is followed by a ReLU.  There are no biases, and all kernels start as
+    N(0, 2/fan_in).  With 64 channels on 32×32 colour images, the network has 112 960 parameters.
 
     Attributes:
-        channels: of each convolution.
+        channels: number of channels of each convolution.
         classes: number of outputs.
-        arithmetic: of the products; the logits are of the precision of the parameters.
+        arithmetic: precision of the products; the logits have the precision of the parameters.
     """
 
     channels: int
@@ -27,8 +28,10 @@ class Myrtle5(nn.Module):
     arithmetic: Arithmetic = "full"
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Images (sample, row, column, channel) to logits (sample, class_index)."""
+    def __call__(
+        self, inputs: Float[Array, "sample row column channel"]
+    ) -> Float[Array, "sample class_index"]:
+        """Map images (sample, row, column, channel) to logits (sample, class_index)."""
         hidden = inputs
         for index, pooled in enumerate((False, True, True, False)):
             convolution = Convolution(self.channels, arithmetic=self.arithmetic, name=f"convolution_{index}")

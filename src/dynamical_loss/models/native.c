@@ -1,13 +1,16 @@
-// Convolutions of images, laid out (sample, row, column, channel), and the gradients of their kernels, for one core.
-// XLA calls them through its foreign function interface; native.py compiles this file and registers them.
+// Convolutions of images and the gradients of their kernels, for one core.  Images are laid out
+// (sample, row, column, channel).  XLA calls the functions through its foreign function interface; native.py compiles
+// this file and registers the functions.
 //
-// Both are sums of outer products.  A tile of the result, some rows and one or two vectors of channels, stays in
-// registers while numbers of the left operand are multiplied, one by one, with vectors of the right one:
-//   convolution      rows are the pixels of a row of the image; the sum is over the kernel's pixels and inputs;
-//   kernel gradient  rows are the kernel's columns and inputs; the sum is over the pixels of an image.
-// An image is first copied into a frame of zeros, so that no tile has to ask where the image ends.
+// Both functions are sums of outer products.  A tile of the result consists of some rows and one or two vectors of
+// channels.  It stays in registers while single numbers of the left operand are multiplied with vectors of the right
+// operand:
+//   convolution      a row of a tile is a pixel in one row of an image; the sum is over the kernel's pixels and inputs;
+//   kernel gradient  a row of a tile is a column and an input of the kernel; the sum is over the pixels of an image.
+// An image is first copied into a frame of zeros (the padding), so that its edge needs no special case.
 //
-// In bfloat16, on processors that multiply pairs, two neighbours of the sum are taken at once and added in float32.
+// In bfloat16, on processors with instructions for pairs (AVX512-BF16), two neighbouring terms of the sum are
+// multiplied at once and added in float32.
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -25,8 +28,8 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef uint16_t bfloat16;
-// The widest vectors of the processor, and how many of its registers hold sums: the others hold operands.  A tile that
-// needs more of them is kept in memory, which is several times slower.
+// Number of floats in the widest vector of the processor, and the rows of a tile.  The sums of a tile must leave some
+// registers free for the operands: a tile that needs more registers is kept in memory, which is several times slower.
 #if defined(__AVX512F__)
 #define VECTOR_LANES 16
 #elif defined(__AVX__)
@@ -46,13 +49,16 @@ typedef float vector __attribute__((vector_size(4 * VECTOR_LANES), aligned(4)));
 typedef float v16 __attribute__((vector_size(64), aligned(4)));
 typedef float v4 __attribute__((vector_size(16), aligned(4)));
 
-// How the operands of a sum lie: `outer` times `inner` terms, and how far apart the rows of a tile are.
+// Memory layout of the operands of a sum.  The sum has `outer` times `inner` terms; the other fields are the distances,
+// in numbers, between consecutive terms and between the rows of a tile.
 typedef struct {
   long outer, inner, left_outer, left_inner, left_row, right_outer, right_inner;
 } Sum;
 
-// A tile and, below, a strip: all rows of some channels, in tiles as large as the registers allow.  LEFT and RIGHT are
-// types of the operands, TERM is what is added to a vector of the sum; `lanes` channels lie in a vector.
+// TILE defines a function that computes one tile.  STRIP, below, defines a function that computes all rows for some
+// channels, in tiles as large as the registers allow.  LEFT and RIGHT are the types of the operands.  LOAD reads a
+// number (or a pair) of the left operand, and TERM adds its product with a vector of the right operand to the sum.  A
+// vector holds LANES channels, and WIDTH terms of the sum are multiplied at once.
 #define TILE(NAME, LEFT, RIGHT, VECTOR, LANES, WIDTH, LOAD, TERM, ROWS, BLOCKS)                                      \
   INLINE void NAME(const LEFT *left, const RIGHT *right, float *result, long channels, Sum s, int add) {             \
     VECTOR sum[ROWS][BLOCKS];                                                                                        \
@@ -100,9 +106,9 @@ STRIP(strip4, float, float, v4, 4, 1, NUMBER, TERM_V4, ROWS_OF_ONE, 1)
 STRIP(strip1, float, float, float, 1, 1, NUMBER, TERM_ONE, ROWS_OF_ONE, 1)
 
 typedef struct {
-  long samples, rows, columns, inputs, outputs, side, padding;  // of the images and the kernel
-  long frame_columns, frame_row, frame_size;                    // of an image with its padding, in numbers
-  long result_rows, result_columns;                             // of what a convolution gives
+  long samples, rows, columns, inputs, outputs, side, padding;  // sizes of the images and the kernel
+  long frame_columns, frame_row, frame_size;                    // sizes of an image with its padding, in numbers
+  long result_rows, result_columns;                             // sizes of the convolution's result
 } Shape;
 
 static void frame_of(float *frame, const float *image, Shape s) {
@@ -171,11 +177,11 @@ STRIP(pairs4, bfloat16, bfloat16, v4, 4, 2, pair_at, add_pairs4, 16, 1)
 INLINE bfloat16 rounded(float value) {
   uint32_t bits;
   memcpy(&bits, &value, sizeof bits);
-  // To the nearest, halves to even; a NaN stays one.
+  // Round to nearest, ties to even; a NaN stays a NaN.
   return value != value ? (bits >> 16) | 0x40 : (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
 }
 
-// Two rows of numbers as pairs, filled up with zeros to `width` pairs.
+// Interleave two rows of numbers into pairs, and fill up with zeros to `width` pairs.
 static void interleave(bfloat16 *pairs, const bfloat16 *first, const bfloat16 *second, long count, long width) {
   for (long c = 0; c < count; c++) {
     pairs[2 * c] = first[c];
@@ -184,7 +190,7 @@ static void interleave(bfloat16 *pairs, const bfloat16 *first, const bfloat16 *s
   memset(pairs + 2 * count, 0, 2 * (width - count) * sizeof(bfloat16));
 }
 
-// Each pixel of the frame has room for `depth` numbers, of which the image fills the first.
+// Copy an image into a frame whose pixels have room for `depth` numbers.  The image fills the first `inputs` of them.
 static void frame_of_pairs(bfloat16 *frame, const bfloat16 *image, long depth, Shape s) {
   for (long y = 0; y < s.rows; y++) {
     bfloat16 *row = frame + ((y + s.padding) * s.frame_columns + s.padding) * depth;
@@ -204,7 +210,7 @@ static void frame_of_pairs(bfloat16 *frame, const bfloat16 *image, long depth, S
                  (Sum){s.side, pairs, row, 2, depth, pairs * 2 * width, 2 * width}, 0);
 
 static int convolve_pairs(const bfloat16 *images, const bfloat16 *kernel, bfloat16 *result, Shape s) {
-  // An even number of inputs, so that no pair reaches into the next pixel: zero times infinity is none.
+  // The number of inputs is made even, so that no pair reaches into the next pixel: zero times infinity would be NaN.
   long width = (s.outputs + 3) / 4 * 4, depth = (s.inputs + 1) / 2 * 2, row = s.frame_columns * depth;
   long pairs = s.side * depth / 2, pixels = s.result_rows * s.result_columns;
   bfloat16 *frame = calloc((s.rows + 2 * s.padding) * row, sizeof(bfloat16));
@@ -238,7 +244,8 @@ static int convolve_pairs(const bfloat16 *images, const bfloat16 *kernel, bfloat
 
 static int kernel_gradient_pairs(const bfloat16 *images, const bfloat16 *cotangent, bfloat16 *gradient, Shape s) {
   long width = (s.outputs + 3) / 4 * 4, run = s.side * s.inputs, pairs = (s.result_columns + 1) / 2;
-  // One pixel more, for the last one and, where columns are odd, for a pair that is multiplied by zero.
+  // One extra pixel, because the last pixel also forms a pair.  If the number of columns is odd, the second pixel of
+  // the last pair is multiplied by zero.
   bfloat16 *frame = calloc(s.frame_size + s.inputs, sizeof(bfloat16));
   bfloat16 *left = calloc(2 * (s.frame_size + s.inputs), sizeof(bfloat16));
   bfloat16 *right = malloc(s.result_rows * pairs * 2 * width * sizeof(bfloat16));
@@ -246,8 +253,9 @@ static int kernel_gradient_pairs(const bfloat16 *images, const bfloat16 *cotange
   int done = frame && left && right && sums;
   for (long n = 0; done && n < s.samples; n++, cotangent += s.result_rows * s.result_columns * s.outputs) {
     frame_of_pairs(frame, images + n * s.rows * s.columns * s.inputs, s.inputs, s);
-    // Every pixel beside the one after it: a column of the kernel may begin at any pixel.  Where columns are odd in
-    // number, the last pair's second pixel is multiplied by zero, so that an infinite one makes NaN of it.
+    // Pair every pixel with the next one, because a column of the kernel may begin at any pixel.  If the number of
+    // columns is odd, the second pixel of the last pair is multiplied by zero, which gives NaN if the pixel is
+    // infinite.
     interleave(left, frame, frame + s.inputs, s.frame_size, s.frame_size);
     for (long y = 0; y < s.result_rows; y++)
       for (long p = 0; p < pairs; p++) {
@@ -266,7 +274,7 @@ static int kernel_gradient_pairs(const bfloat16 *images, const bfloat16 *cotange
 
 #endif
 
-// What XLA calls ----------------------------------------------------------------------------------------------------
+// Interface to XLA --------------------------------------------------------------------------------------------------
 
 int multiplies_pairs(void) { return PAIRS; }
 
@@ -275,7 +283,8 @@ static XLA_FFI_Error *failure(const XLA_FFI_Api *api, XLA_FFI_Error_Code code, c
   return api->XLA_FFI_Error_Create(&arguments);
 }
 
-// XLA asks for the version first, and then calls at each stage of which only the last is of interest.
+// Answer XLA's query for the version, and return 1 for calls that compute nothing.  XLA calls a function at several
+// stages; only the last stage executes it.
 static int only_asked(XLA_FFI_CallFrame *call) {
   XLA_FFI_Extension_Base *extension = call->extension_start;
   if (extension && extension->type == XLA_FFI_Extension_Metadata) {
@@ -304,7 +313,7 @@ static XLA_FFI_Error *handle(XLA_FFI_CallFrame *call, int is_gradient) {
   const Shape s = shape_of(left->dims, is_gradient ? result->dims : right->dims, padding);
   const int64_t *kernel = is_gradient ? result->dims : right->dims, *image = is_gradient ? right->dims : result->dims;
   if (kernel[0] != kernel[1] || image[1] != s.result_rows || image[2] != s.result_columns || padding < 0)
-    return failure(call->api, XLA_FFI_Error_Code_INVALID_ARGUMENT, "convolutions in C take square kernels");
+    return failure(call->api, XLA_FFI_Error_Code_INVALID_ARGUMENT, "convolutions in C take square kernels only");
   int done = 0;
   if (left->dtype == XLA_FFI_DataType_F32) {
     float *frame = calloc(s.frame_size, sizeof(float));
@@ -316,9 +325,9 @@ static XLA_FFI_Error *handle(XLA_FFI_CallFrame *call, int is_gradient) {
     done = (is_gradient ? kernel_gradient_pairs : convolve_pairs)(left->data, right->data, result->data, s);
 #endif
   } else {
-    return failure(call->api, XLA_FFI_Error_Code_UNIMPLEMENTED, "convolutions in C know no such numbers");
+    return failure(call->api, XLA_FFI_Error_Code_UNIMPLEMENTED, "convolutions in C do not support this number type");
   }
-  return done ? NULL : failure(call->api, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, "no memory for a convolution");
+  return done ? NULL : failure(call->api, XLA_FFI_Error_Code_RESOURCE_EXHAUSTED, "out of memory for a convolution");
 }
 
 XLA_FFI_Error *convolution(XLA_FFI_CallFrame *call) { return handle(call, 0); }

@@ -1,7 +1,7 @@
-"""Convolutions on one core of a CPU, from C: `native.c`, compiled where there is a C compiler.
+"""Convolutions in C for one core of a CPU.  The code is `native.c`; it is compiled if there is a C compiler.
 
-XLA's own convolutions are the reference.  They serve where there is no compiler, and numbers that the C code
-does not know.
+XLA's own convolutions are the reference.  They are used if there is no compiler, and for number types that
+the C code does not support.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from dynamical_loss import program_cache
 SOURCE = Path(__file__).with_suffix(".c")
 
 CONVOLUTION, KERNEL_GRADIENT = "convolution", "convolution_kernel_gradient"
-"""Functions of the C code, and the names by which XLA knows them."""
+"""Names of the functions in the C code, under which XLA also registers them."""
 
 _FLAGS = ("-O3", "-ffp-contract=fast", "-shared", "-fPIC")
-# Not every compiler knows the first on every processor.
+# Not every compiler accepts the first option on every processor; the options are tried one after another.
 _PROCESSOR = (("-march=native",), ("-mcpu=native",), ())
-_SECONDS = 120  # that a compiler may take
+_SECONDS = 120  # longest time that the compiler may take
 _loading = threading.Lock()
 _allowed: ContextVar[bool] = ContextVar("whether convolutions may be computed in C", default=True)
 
@@ -47,7 +47,7 @@ class _Library(NamedTuple):
 
 @contextmanager
 def xla_alone() -> Iterator[None]:
-    """While this lasts, what is lowered takes XLA's convolutions."""
+    """Context in which functions are lowered to XLA's convolutions instead of C code."""
     token = _allowed.set(False)
     try:
         yield
@@ -56,33 +56,33 @@ def xla_alone() -> Iterator[None]:
 
 
 def serves(dtype: DTypeLike) -> bool:
-    """Whether convolutions of such numbers are computed in C on the CPU of this machine."""
+    """Return whether convolutions of this number type are computed in C on this CPU."""
     library = _loaded() if _allowed.get() else None
     if library is None:
         return False
-    numbers = jnp.dtype(dtype)  # given by its name too
+    numbers = jnp.dtype(dtype)  # the type may be given by its name
     return numbers == np.float32 or (numbers == jnp.bfloat16 and bool(library.code.multiplies_pairs()))
 
 
 def computed_by(dtype: DTypeLike) -> str:
-    """What computes convolutions of such numbers on the CPU of this machine: XLA, or C and its compiler."""
+    """Name what computes convolutions of this number type on this CPU: XLA, or C and its compiler."""
     library = _loaded()
     return f"C, {library.compiler}" if library is not None and serves(dtype) else "XLA"
 
 
 def compiler() -> list[str]:
-    """The C compiler as the words of a command: `CC` or ``cc``."""
+    """Return the command of the C compiler as a list of words: `CC` from the environment, or ``cc``."""
     return shlex.split(os.environ.get("CC") or "cc")
 
 
 def _loaded() -> _Library | None:
-    with _loading:  # XLA takes a name once
+    with _loading:  # XLA registers a name only once, so two threads must not load the library
         return _library()
 
 
 @functools.cache
 def _library() -> _Library | None:
-    """The C code, loaded and known to XLA; None where it cannot be compiled."""
+    """Load the C code and register it with XLA; None if it cannot be compiled."""
     try:
         told = subprocess.run(
             [*compiler(), "--version"], capture_output=True, check=True, timeout=_SECONDS, text=True
@@ -98,10 +98,17 @@ def _library() -> _Library | None:
 
 
 def _compiled(version: str, library: Path) -> Path:
-    """The library as a file, compiled or from where programs are kept.
+    """Write the compiled library to a file: the cached library if there is one, otherwise a new one.
+
+    Args:
+        version: version text of the compiler; a library is reused only with the same compiler.
+        library: path of the file.
+
+    Returns:
+        The path.
 
     Raises:
-        subprocess.SubprocessError: if the compiler does not compile it.
+        subprocess.SubprocessError: if the compiler fails.
     """
     known_by = repr((SOURCE.read_bytes(), compiler(), _FLAGS, _PROCESSOR, version, jax.__version__))
     kept = program_cache.folder("native") / hashlib.sha256(known_by.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Wide residual networks (Fig. S3), with batch norm and without."""
+"""Wide residual networks (Fig. S3), with or without batch norm."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Literal
 
 import flax.linen as nn
 import jax
+from jaxtyping import Array, Bool, Float
 
 from dynamical_loss.models.convolution import Convolution
 from dynamical_loss.models.kind import Arithmetic
 
 
 class WideResNet(nn.Module):
-    """Pre-activation residual network of three stages with 16, 32 and 64 times `widening` channels.
+    """Pre-activation residual network of three stages, with 16 k, 32 k and 64 k channels.
 
-    Each stage has (depth − 4)/6 blocks of two 3×3 convolutions; the second and the third halve the image.
-    Without batch norm the branch of each of the n blocks is scaled by n^(−1/2), which keeps the variance of
-    activations and gradients of order one at any depth.
+    Each stage has n = (depth − 4)/6 blocks of two 3×3 convolutions.  The second and the third stage halve the
+    sides of the image.  Without batch norm, the residual branch of each of the N = 3 n blocks is scaled by
+    N^(−1/2), which keeps the variance of activations and gradients of order one at any depth.
 
     Attributes:
-        depth: 6 n + 4.
-        widening: k.
+        depth: number of layers, 6 n + 4.
+        widening: widening factor k.
         classes: number of outputs.
-        normalisation: ``batch`` or ``none``.
-        arithmetic: of the products; the logits are of the precision of the parameters.
+        normalisation: ``batch`` for batch norm, or ``none``.
+        arithmetic: precision of the products; the logits have the precision of the parameters.
     """
 
     depth: int
@@ -35,17 +36,21 @@ class WideResNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: jax.Array, training: bool = True, present: jax.Array | None = None
-    ) -> jax.Array:
-        """Images to logits.
+        self,
+        inputs: Float[Array, "sample row column channel"],
+        training: bool = True,
+        present: Bool[Array, " sample"] | None = None,
+    ) -> Float[Array, "sample class_index"]:
+        """Map images to logits.
 
         Args:
-            inputs: (sample, row, column, channel).
-            training: batch norm takes the statistics of this batch, and not those collected so far.
-            present: which samples count in these statistics, (sample,) booleans; None for all.
+            inputs: images, (sample, row, column, channel).
+            training: whether batch norm uses the statistics of this batch (True) or the collected statistics
+                (False).
+            present: samples that count in the statistics of the batch, (sample,) booleans; None means all.
 
         Returns:
-            (sample, class_index)
+            Logits, (sample, class_index).
         """
         mask = None if present is None else present[:, None, None, None]
 

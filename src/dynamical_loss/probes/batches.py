@@ -1,9 +1,11 @@
-"""Curvature as descent by batches meets it (Fig. S2).
+"""Curvature along the gradients of batches (Fig. S2).
 
-λ_max of the loss of all samples says when full-batch descent loses stability.  A step along the gradient of a
-batch sees the curvature along that gradient: batch sharpness is E[gᵦᵀHᵦgᵦ] / E[|gᵦ|²], with gradient and
-Hessian of the batch, and gradient-noise interaction is E[gᵦᵀHgᵦ] / |g|², with those of all samples (Andreyev
-and Beneventano, arXiv 2412.20553, from memory).  With all samples in a batch both are gᵀHg / |g|².
+λ_max of the loss of all samples determines when full-batch gradient descent loses stability.  A step along
+the gradient of a batch instead depends on the curvature along that gradient.  Two quantities measure this
+curvature (Andreyev and Beneventano, arXiv 2412.20553, from memory).  Batch sharpness is E[gᵦᵀHᵦgᵦ] /
+E[|gᵦ|²], where gᵦ and Hᵦ are gradient and Hessian of the batch's loss.  Gradient-noise interaction is
+E[gᵦᵀHgᵦ] / |g|², where g and H are gradient and Hessian of the loss of all samples.  If a batch holds all
+samples, both equal gᵀHg / |g|².
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from dynamical_loss.config.probes import BatchSettings
 from dynamical_loss.probes.hessian import Loss, hessian_vector_product
@@ -22,66 +25,71 @@ _BATCHES, _VECTORS, _START = 1, 2, 3  # purposes of a random key
 
 
 class BatchCurvature(NamedTuple):
-    """What is measured at one point, each of shape ().
+    """Curvature at one point; every attribute has the shape ().
 
     Attributes:
         batch_sharpness: E[gᵦᵀHᵦgᵦ] / E[|gᵦ|²].
         gradient_noise_interaction: E[gᵦᵀHgᵦ] / |g|².
-        one_step_change: E[F(w − ηgᵦ)] − F(w), of the loss of all samples, without momentum.
-        hessian_trace: of the loss of all samples, by random signs (Hutchinson).
-        hessian_trace_error: standard error of that.
-        gauss_newton_eigenvalue: the largest.
-        gauss_newton_residual: |Gv − λv| of it.
+        one_step_change: E[F(w − ηgᵦ)] − F(w), expected change of the loss F of all samples by one step
+            without momentum.
+        hessian_trace: trace of the Hessian of the loss of all samples, estimated with random signs
+            (Hutchinson).
+        hessian_trace_error: standard error of `hessian_trace`.
+        gauss_newton_eigenvalue: largest eigenvalue λ of the Gauss-Newton matrix G of the loss of all samples.
+        gauss_newton_residual: |Gv − λv| of this eigenvalue.
     """
 
-    batch_sharpness: jax.Array
-    gradient_noise_interaction: jax.Array
-    one_step_change: jax.Array
-    hessian_trace: jax.Array
-    hessian_trace_error: jax.Array
-    gauss_newton_eigenvalue: jax.Array
-    gauss_newton_residual: jax.Array
+    batch_sharpness: Float[Array, ""]
+    gradient_noise_interaction: Float[Array, ""]
+    one_step_change: Float[Array, ""]
+    hessian_trace: Float[Array, ""]
+    hessian_trace_error: Float[Array, ""]
+    gauss_newton_eigenvalue: Float[Array, ""]
+    gauss_newton_residual: Float[Array, ""]
 
 
 def curvature(
     whole: Loss,
-    of_some: Callable[[jax.Array, jax.Array], jax.Array],
+    of_some: Callable[[Float[Array, " parameter"], Int[Array, " batch"]], Float[Array, ""]],
     gauss_newton: MatVec,
-    parameters: jax.Array,
-    learning_rate: jax.Array,
+    parameters: Float[Array, " parameter"],
+    learning_rate: Float[Array, ""],
     *,
     settings: BatchSettings,
     samples: int,
     size: int,
-    key: jax.Array,
+    key: PRNGKeyArray,
 ) -> BatchCurvature:
-    """Curvature along gradients of batches, which are drawn without replacement.
+    """Measure the curvature along gradients of batches, which are drawn without replacement.
 
     Args:
         whole: loss of all samples, (parameter,) -> ().
-        of_some: (parameters, indices of samples) to the loss of these.
+        of_some: (parameters, indices of samples) -> loss of these samples, ().
         gauss_newton: product with the Gauss-Newton matrix, see `gauss_newton_product`.
-        parameters: where to look, (parameter,).
+        parameters: place at which everything is measured, (parameter,).
         learning_rate: η, ().
-        settings: how many batches, random vectors and Lanczos steps.
-        samples: how many there are.
-        size: of a batch.
+        settings: number of batches, of random vectors and of Lanczos steps.
+        samples: number of samples in the training set.
+        size: number of samples in a batch.
         key: random key.
+
+    Returns:
+        `BatchCurvature`.
     """
     product = hessian_vector_product(whole, parameters)
     gradient = jax.grad(whole)(parameters)
 
-    def of_batch(key: jax.Array) -> tuple[jax.Array, ...]:
+    def of_batch(key: PRNGKeyArray) -> tuple[Float[Array, ""], ...]:
         chosen = jax.random.choice(key, samples, (size,), replace=False)
 
-        def loss(flat: jax.Array) -> jax.Array:
+        def loss(flat: Float[Array, " parameter"]) -> Float[Array, ""]:
             return of_some(flat, chosen)
 
         own, curved = jax.jvp(jax.grad(loss), (parameters,), (jax.grad(loss)(parameters),))
         moved = whole(parameters - learning_rate.astype(parameters.dtype) * own)
         return jnp.vdot(own, curved), jnp.vdot(own, own), jnp.vdot(own, product(own)), moved
 
-    def of_vector(key: jax.Array) -> jax.Array:
+    def of_vector(key: PRNGKeyArray) -> Float[Array, ""]:
         signs = jax.random.rademacher(key, parameters.shape, parameters.dtype)
         return jnp.vdot(signs, product(signs))
 
@@ -110,30 +118,41 @@ def curvature(
 
 
 def gauss_newton_product(
-    logits_of: Callable[[jax.Array, jax.Array], jax.Array],
-    loss_of_logits: Callable[[jax.Array, jax.Array], jax.Array],
-    parameters: jax.Array,
-    samples: tuple[jax.Array, jax.Array],
+    logits_of: Callable[
+        [Float[Array, " parameter"], Num[Array, "sample ..."]], Float[Array, "sample class_index"]
+    ],
+    loss_of_logits: Callable[
+        [Float[Array, "sample class_index"], Float[Array, "sample class_index"]], Float[Array, ""]
+    ],
+    parameters: Float[Array, " parameter"],
+    samples: tuple[Num[Array, "sample ..."], Float[Array, "sample class_index"]],
     most: int,
 ) -> MatVec:
-    """V -> G v, with G = JᵀBJ: J the derivative of the logits, B the Hessian of the loss in them.
+    """Return the product v -> G v with the Gauss-Newton matrix G = JᵀBJ.
+
+    J is the derivative of the logits with respect to the parameters.  B is the Hessian of the loss with
+    respect to the logits.
 
     Args:
-        logits_of: (parameters, inputs) to logits (sample, class_index).
-        loss_of_logits: (logits, targets) to the mean loss, ().
-        parameters: (parameter,).
+        logits_of: (parameters, inputs) -> logits, (sample, class_index).
+        loss_of_logits: (logits, targets) -> mean loss, ().
+        parameters: place at which G is taken, (parameter,).
         samples: inputs and targets, each (sample, …).
-        most: samples at a time; activations of all of them may not fit into memory.
+        most: largest number of samples that are processed at once, because the activations of all samples may
+            not fit into memory.
 
     Returns:
-        (parameter,) -> (parameter,)
+        the product, (parameter,) -> (parameter,).
     """
     count = len(samples[0])
 
-    def of_part(part: tuple[jax.Array, jax.Array], vector: jax.Array) -> jax.Array:
+    def of_part(
+        part: tuple[Num[Array, "part ..."], Float[Array, "part class_index"]],
+        vector: Float[Array, " parameter"],
+    ) -> Float[Array, " parameter"]:
         inputs, targets = part
 
-        def network(flat: jax.Array) -> jax.Array:
+        def network(flat: Float[Array, " parameter"]) -> Float[Array, "part class_index"]:
             return logits_of(flat, inputs)
 
         logits, tangent = jax.jvp(network, (parameters,), (vector,))
@@ -142,7 +161,7 @@ def gauss_newton_product(
         found: jax.Array = pull_back(curved)[0]
         return found * (len(inputs) / count)
 
-    def matvec(vector: jax.Array) -> jax.Array:
+    def matvec(vector: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
         with jax.default_matmul_precision("highest"):
             whole = count // most * most
             parts = jax.tree.map(lambda array: array[:whole].reshape(-1, most, *array.shape[1:]), samples)

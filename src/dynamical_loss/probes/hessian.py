@@ -1,7 +1,7 @@
-"""Spectrum of the Hessian of a loss, without ever forming it (Fig. 4e, Fig. 5, supplement).
+"""Spectrum of the Hessian of a loss, computed without forming the Hessian (Fig. 4e, Fig. 5, supplement).
 
-The paper follows the largest eigenvalue λ_max of the *weighted* loss, with the class weights of the
-step it is taken at.  Gradient descent with learning rate η on a quadratic loses stability at
+The paper follows the largest eigenvalue λ_max of the *weighted* loss.  The class weights are those of the
+step at which λ_max is measured.  Gradient descent with learning rate η on a quadratic loses stability at
 η λ_max = 2.
 """
 
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from dynamical_loss.probes.lanczos import (
     MatVec,
@@ -22,37 +23,39 @@ from dynamical_loss.probes.lanczos import (
     stochastic_lanczos_quadrature,
 )
 
-Loss = Callable[[jax.Array], jax.Array]
+Loss = Callable[[Float[Array, " parameter"]], Float[Array, ""]]
+"""(parameter,) → (): a loss as a function of the flat parameters."""
 
 
 class HessianSpectrum(NamedTuple):
     """The ends of a Hessian's spectrum, in units of loss over parameter squared.
 
     Attributes:
-        eigenvalue: the largest eigenvalues, descending, (modes,).  Fig. 4e shows the first, λ_max.
-        residual: |H v − λ v| of each, (modes,): the distance to a true eigenvalue is at most that.
-        min_eigenvalue: an upper bound of the smallest eigenvalue, the smallest Ritz value, ().
-        min_residual: its residual, ().
+        eigenvalue: the largest eigenvalues, descending, (mode,).  Fig. 4e shows the first, λ_max.
+        residual: |H v − λ v| of each eigenvalue, (mode,); an eigenvalue of H lies within this distance of λ.
+        min_eigenvalue: smallest Ritz value, which is an upper bound of the smallest eigenvalue, ().
+        min_residual: residual |H v − λ v| of the smallest Ritz value, ().
     """
 
-    eigenvalue: jax.Array
-    residual: jax.Array
-    min_eigenvalue: jax.Array
-    min_residual: jax.Array
+    eigenvalue: Float[Array, " mode"]
+    residual: Float[Array, " mode"]
+    min_eigenvalue: Float[Array, ""]
+    min_residual: Float[Array, ""]
 
 
-def hessian_vector_product(loss: Loss, parameters: jax.Array) -> MatVec:
-    """V -> H v, with H the Hessian of `loss` at `parameters`: forward mode over the gradient.
+def hessian_vector_product(loss: Loss, parameters: Float[Array, " ..."]) -> MatVec:
+    """Return the product v -> H v with the Hessian H of `loss` at `parameters`.
 
-    The part that does not depend on v is computed once, here, and shared by every product.  For ReLU
-    networks H is that of the linear piece the parameters lie in.
+    The product is the forward-mode derivative of the gradient.  The part that does not depend on v is
+    computed once, here, and is shared by all products.  For a ReLU network, H is the Hessian of the linear
+    piece in which the parameters lie.
 
     Args:
         loss: scalar function of the flat parameters, (parameter,) -> ().
-        parameters: (parameter,).
+        parameters: place at which the Hessian is taken, (parameter,).
 
     Returns:
-        (parameter,) -> (parameter,)
+        the product, (parameter,) -> (parameter,).
 
     Raises:
         ValueError: if `parameters` is not flat.
@@ -62,8 +65,8 @@ def hessian_vector_product(loss: Loss, parameters: jax.Array) -> MatVec:
     with jax.default_matmul_precision("highest"):
         _, product = jax.linearize(jax.grad(loss), parameters)
 
-    def matvec(vector: jax.Array) -> jax.Array:
-        # A linearised function keeps the precision it was traced with.
+    def matvec(vector: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
+        # No precision is set here: a linearised function keeps the one with which it was traced.
         image: jax.Array = product(vector)
         return image
 
@@ -71,19 +74,19 @@ def hessian_vector_product(loss: Loss, parameters: jax.Array) -> MatVec:
 
 
 def extreme_eigenvalues(
-    loss: Loss, parameters: jax.Array, *, modes: int, order: int, key: jax.Array
+    loss: Loss, parameters: Float[Array, " parameter"], *, modes: int, order: int, key: PRNGKeyArray
 ) -> HessianSpectrum:
-    """The largest eigenvalues of the Hessian and its smallest, from one Lanczos run (Fig. 4e).
+    """Compute the largest eigenvalues and the smallest one of the Hessian by one Lanczos run (Fig. 4e).
 
     Args:
-        loss: scalar function of the flat parameters, (parameter,) -> (); close over data and Γ.
-        parameters: where to take the Hessian, (parameter,); its type is that of the result.
-        modes: how many of the largest eigenvalues.
-        order: Lanczos steps, clipped to the number of parameters.  Along the paper's Fig. 4 run
-            (603 parameters), 20 steps give the three largest to rounding; 10, as in the authors'
-            notebook, give the first to 1e-8 and the third to a few percent at a class switch.  The
-            smallest sits at the edge of a dense bulk and converges slowly: at a switch to about 5 %
-            with 20 steps and to 0.5 % with 40.
+        loss: scalar function of the flat parameters, (parameter,) -> (); it closes over data and Γ.
+        parameters: place at which the Hessian is taken, (parameter,).  The result has the same precision.
+        modes: number of largest eigenvalues.
+        order: number of Lanczos steps, clipped to the number of parameters.  Along the run of the paper's
+            Fig. 4 (603 parameters), 20 steps give the three largest eigenvalues up to rounding.  The authors'
+            notebook uses 10 steps; at a class switch these give the first eigenvalue to 1e-8 and the third to
+            a few percent.  The smallest eigenvalue lies at the edge of a dense bulk and converges slowly: at
+            a class switch to about 5 % with 20 steps and to 0.5 % with 40 steps.
         key: random key of the start vector.
 
     Returns:
@@ -91,14 +94,35 @@ def extreme_eigenvalues(
 
     Raises:
         ValueError: if `parameters` is not flat, or `modes` exceeds what `order` steps can give.
+
+    Examples:
+        >>> def loss(parameters):
+        ...     return parameters @ (jnp.arange(1.0, 7.0) * parameters) / 2
+        >>> found = extreme_eigenvalues(loss, jnp.ones(6), modes=2, order=6, key=jax.random.key(0))
+        >>> [round(float(value), 3) for value in found.eigenvalue]
+        [6.0, 5.0]
     """
     return extreme_eigenpairs(loss, parameters, modes=modes, order=order, key=key)[0]
 
 
 def extreme_eigenpairs(
-    loss: Loss, parameters: jax.Array, *, modes: int, order: int, key: jax.Array
-) -> tuple[HessianSpectrum, jax.Array]:
-    """What `extreme_eigenvalues` gives, and the eigenvectors of the largest, (parameter, modes)."""
+    loss: Loss, parameters: Float[Array, " parameter"], *, modes: int, order: int, key: PRNGKeyArray
+) -> tuple[HessianSpectrum, Float[Array, "parameter {modes}"]]:
+    """Compute the same spectrum as `extreme_eigenvalues`, and the eigenvectors of the largest eigenvalues.
+
+    Args:
+        loss: scalar function of the flat parameters, (parameter,) -> ().
+        parameters: place at which the Hessian is taken, (parameter,).
+        modes: number of largest eigenvalues.
+        order: number of Lanczos steps, see `extreme_eigenvalues`.
+        key: random key of the start vector.
+
+    Returns:
+        `HessianSpectrum`, and the eigenvectors in columns, (parameter, mode).
+
+    Raises:
+        ValueError: if `parameters` is not flat, or `modes` exceeds what `order` steps can give.
+    """
     check_modes(modes, order, parameters.size)
     matvec = hessian_vector_product(loss, parameters)
     ritz = lanczos(matvec, dimension=parameters.size, order=order, key=key, dtype=parameters.dtype)
@@ -110,21 +134,21 @@ def extreme_eigenpairs(
 
 
 def spectral_density(
-    loss: Loss, parameters: jax.Array, *, order: int, probes: int, key: jax.Array
+    loss: Loss, parameters: Float[Array, " parameter"], *, order: int, probes: int, key: PRNGKeyArray
 ) -> Quadrature:
-    """The Hessian's whole spectrum by stochastic Lanczos quadrature.
+    """Estimate the density of the Hessian's whole spectrum by stochastic Lanczos quadrature.
 
-    Fig. S1 draws it as a curve.
+    Fig. S1 draws the density as a curve.
 
     Args:
         loss: scalar function of the flat parameters, (parameter,) -> ().
-        parameters: where to take the Hessian, (parameter,).
-        order: Lanczos steps a probe, clipped to the number of parameters.
+        parameters: place at which the Hessian is taken, (parameter,).
+        order: number of Lanczos steps for each probe vector, clipped to the number of parameters.
         probes: number of random probe vectors.
         key: random key of the probe vectors.
 
     Returns:
-        `Quadrature`: nodes and weights, each (probes, order).
+        `Quadrature`: nodes and weights, each (probe, order).
 
     Raises:
         ValueError: if `parameters` is not flat, or `order` or `probes` is not positive.

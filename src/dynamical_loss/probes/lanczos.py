@@ -1,8 +1,8 @@
-"""Symmetric Lanczos through matfree: Ritz pairs with their residuals, and spectral densities.
+"""Symmetric Lanczos with matfree: Ritz pairs with their residuals, and spectral densities.
 
-Operators are given by their action on a vector.  Everything is pure and can be jitted; `order`,
-`dimension` and `probes` are static.  Matrix products run at full precision whatever the caller's
-setting, because the TF32 default of some accelerators would leave three digits.
+An operator is given as a function that applies it to a vector.  All functions are pure and can be compiled
+with ``jax.jit``; `order`, `dimension` and `probes` are static.  Matrix products run at full precision,
+whatever the caller's setting, because the TF32 default of some accelerators would leave only three digits.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
 from matfree import decomp
 
-MatVec = Callable[[jax.Array], jax.Array]
+MatVec = Callable[[Float[Array, " dimension"]], Float[Array, " dimension"]]
+"""v → A v for a symmetric operator A, (dimension,) → (dimension,)."""
 
-# In units of the machine epsilon.  Full reorthogonalisation leaves a few units; past this many a
-# vector is the rounding noise of an exhausted Krylov space.
+# Loss of orthogonality in units of the machine epsilon.  Full reorthogonalisation leaves a few units.  A
+# vector that exceeds this limit is the rounding noise of an exhausted Krylov space.
 _ORTHOGONALITY_LOSS = 1e3
 
 
@@ -26,36 +28,41 @@ class Ritz(NamedTuple):
     """Eigenvalue estimates of a symmetric operator from a subspace.
 
     Attributes:
-        value: Ritz values, descending, (order,); units of the operator.
-        basis: orthonormal basis of the subspace, (dimension, order); its first column is ± the
-            start vector.
-        coefficient: orthonormal, (order, order); column k holds the k-th Ritz vector in that basis.
+        value: Ritz values, descending, in units of the operator, (order,).
+        basis: orthonormal basis of the subspace, (dimension, order); the first column is the normalised start
+            vector up to its sign.
+        coefficient: orthonormal matrix whose column k holds the coefficients of the k-th Ritz vector in that
+            basis, (order, order).
     """
 
-    value: jax.Array
-    basis: jax.Array
-    coefficient: jax.Array
+    value: Float[Array, " order"]
+    basis: Float[Array, "dimension order"]
+    coefficient: Float[Array, "order order"]
 
-    def vector(self, index: tuple[int, ...]) -> jax.Array:
-        """The Ritz vectors of those ranks (0 = largest, −1 = smallest), (dimension, len(index))."""
+    def vector(self, index: tuple[int, ...]) -> Float[Array, "dimension {len(index)}"]:
+        """Return the Ritz vectors of the given ranks in columns, (dimension, rank).
+
+        Args:
+            index: ranks of the Ritz values: 0 for the largest, −1 for the smallest.
+        """
         with jax.default_matmul_precision("highest"):
             return self.basis @ self.coefficient[:, jnp.asarray(index)]
 
 
 class Quadrature(NamedTuple):
-    """Gauss quadrature of a spectral density, one rule a probe vector.
+    """Gauss quadrature of a spectral density, with one rule for each probe vector.
 
     Attributes:
-        node: eigenvalue estimates, descending, (probe, order); units of the operator.
+        node: eigenvalue estimates, descending, in units of the operator, (probe, order).
         weight: share of the spectrum at each node, (probe, order); every row sums to 1.
     """
 
-    node: jax.Array
-    weight: jax.Array
+    node: Float[Array, "*probe order"]
+    weight: Float[Array, "*probe order"]
 
 
 def clipped_order(order: int, dimension: int) -> int:
-    """The number of Lanczos steps that make sense in that dimension: min(order, dimension).
+    """Return the number of Lanczos steps that are possible in the given dimension, min(order, dimension).
 
     Raises:
         ValueError: if either is not positive.
@@ -66,10 +73,10 @@ def clipped_order(order: int, dimension: int) -> int:
 
 
 def check_modes(modes: int, order: int, dimension: int) -> None:
-    """Check that a Lanczos run of that order can give that many modes.
+    """Check that a Lanczos run of the given order can give the given number of modes.
 
     Raises:
-        ValueError: if it cannot, or if `modes`, `order` or `dimension` is not positive.
+        ValueError: if the run gives fewer modes, or if `modes`, `order` or `dimension` is not positive.
     """
     available = clipped_order(order, dimension)
     if not 1 <= modes <= available:
@@ -78,21 +85,22 @@ def check_modes(modes: int, order: int, dimension: int) -> None:
         )
 
 
-def lanczos(matvec: MatVec, *, dimension: int, order: int, key: jax.Array, dtype: Any = None) -> Ritz:
-    """Ritz pairs of a symmetric operator from one Lanczos run with full reorthogonalisation.
+def lanczos(matvec: MatVec, *, dimension: int, order: int, key: PRNGKeyArray, dtype: Any = None) -> Ritz:
+    """Compute Ritz pairs of a symmetric operator by one Lanczos run with full reorthogonalisation.
 
-    A Krylov space holds one vector of each eigenspace at most, so a repeated eigenvalue is found once.
-    When the space is exhausted before `order` steps (a start vector in an invariant subspace, an
-    operator of low rank, zero), the basis is completed with random vectors and the operator is
-    projected on the whole of it: the values stay finite and, in a full basis, exact; between the two
-    the residuals say what they are worth.  An operator that returns NaN gives NaN.
+    A Krylov space holds at most one vector of each eigenspace, so a repeated eigenvalue is found once.  The
+    space may be exhausted before `order` steps: if the start vector lies in an invariant subspace, or if the
+    operator has a low rank or is zero.  Then the basis is completed with random vectors, and the operator is
+    projected on the completed basis.  The Ritz values stay finite, and in a full basis they are exact.  In a
+    smaller basis the residuals tell how accurate the Ritz values are.  An operator that returns NaN gives
+    NaN.
 
     Args:
         matvec: v -> A v for symmetric A, (dimension,) -> (dimension,).
-        dimension: of the operator.
+        dimension: dimension of the operator.
         order: number of Lanczos steps; clipped to `dimension`.
         key: random key of the start vector, drawn from a standard normal.
-        dtype: floating type of the vectors; JAX's default if not given.
+        dtype: floating type of the vectors; None uses JAX's default.
 
     Returns:
         `Ritz` with min(order, dimension) pairs.
@@ -105,7 +113,7 @@ def lanczos(matvec: MatVec, *, dimension: int, order: int, key: jax.Array, dtype
     dtype = jnp.result_type(float) if dtype is None else dtype
     start = jax.random.normal(start_key, (dimension,), dtype)
     with jax.default_matmul_precision("highest"):
-        # Probes are never differentiated: without the custom gradient matfree also allows jvp.
+        # Nothing differentiates a Lanczos run in reverse mode, and matfree's custom gradient forbids jvp.
         run = decomp.tridiag_sym(steps, reortho="full", materialize=True, custom_vjp=False)
         result = run(matvec, start)
         basis, projected = _completed(matvec, result.Q_tall.T, result.J_small, completion_key)
@@ -113,18 +121,21 @@ def lanczos(matvec: MatVec, *, dimension: int, order: int, key: jax.Array, dtype
     return Ritz(value[::-1], basis, coefficient[:, ::-1])
 
 
-def residual_norm(matvec: MatVec, value: jax.Array, vector: jax.Array) -> jax.Array:
-    """|A v − θ v| of given unit vectors: θ is within that distance of an eigenvalue of A.
+def residual_norm(
+    matvec: MatVec, value: Float[Array, " mode"], vector: Float[Array, "dimension mode"]
+) -> Float[Array, " mode"]:
+    """Compute the residuals |A v − θ v| of unit vectors v, bounds of the distance of θ to an eigenvalue.
 
-    Computed from the operator itself, not from the Lanczos recurrence, which would not see rounding.
+    A residual is computed from the operator itself.  The Lanczos recurrence would give a residual without
+    the effect of rounding.
 
     Args:
         matvec: v -> A v for symmetric A, (dimension,) -> (dimension,).
-        value: θ, (mode,).
-        vector: v, in columns, (dimension, mode).
+        value: Ritz values θ, (mode,).
+        vector: unit vectors v in columns, (dimension, mode).
 
     Returns:
-        (mode,), in the units of the operator.
+        residuals in the units of the operator, (mode,).
     """
     with jax.default_matmul_precision("highest"):
         image = jax.lax.map(matvec, vector.T)
@@ -133,23 +144,23 @@ def residual_norm(matvec: MatVec, value: jax.Array, vector: jax.Array) -> jax.Ar
 
 
 def stochastic_lanczos_quadrature(
-    matvec: MatVec, *, dimension: int, order: int, probes: int, key: jax.Array, dtype: Any = None
+    matvec: MatVec, *, dimension: int, order: int, probes: int, key: PRNGKeyArray, dtype: Any = None
 ) -> Quadrature:
-    """Spectral density of a symmetric operator, sampled with random probe vectors.
+    """Estimate the spectral density of a symmetric operator with random probe vectors.
 
-    Averaged over probes, Σ_k weight_k f(node_k) is an unbiased estimate of tr f(A) / dimension for
+    The average of Σ_k weight_k f(node_k) over probes is an unbiased estimate of tr f(A) / dimension for
     polynomials f of degree below 2·order.
 
     Args:
         matvec: v -> A v for symmetric A, (dimension,) -> (dimension,).
-        dimension: of the operator.
-        order: Lanczos steps a probe; clipped to `dimension`.
+        dimension: dimension of the operator.
+        order: number of Lanczos steps for each probe vector; clipped to `dimension`.
         probes: number of probe vectors.
         key: random key of the probe vectors.
-        dtype: floating type of the vectors; JAX's default if not given.
+        dtype: floating type of the vectors; None uses JAX's default.
 
     Returns:
-        `Quadrature` with arrays (probes, min(order, dimension)).
+        `Quadrature` with arrays (probe, order), where order is min(order, dimension).
 
     Raises:
         ValueError: if `order`, `dimension` or `probes` is not positive.
@@ -157,35 +168,39 @@ def stochastic_lanczos_quadrature(
     if probes < 1:
         raise ValueError(f"probes must be positive, got {probes}")
 
-    def one(probe_key: jax.Array) -> Quadrature:
+    def one(probe_key: PRNGKeyArray) -> Quadrature:
         ritz = lanczos(matvec, dimension=dimension, order=order, key=probe_key, dtype=dtype)
-        # The squared overlap of each Ritz vector with the start vector, the basis' first.
+        # The weight is the squared overlap of the Ritz vector with the start vector, the first of the basis.
         return Quadrature(ritz.value, ritz.coefficient[0] ** 2)
 
-    # One after the other: a batch would evaluate both branches of the breakdown test every time.
+    # One probe after another: `vmap` would evaluate both branches of the breakdown test for every probe.
     quadrature: Quadrature = jax.lax.map(one, jax.random.split(key, probes))
     return quadrature
 
 
 def _completed(
-    matvec: MatVec, basis: jax.Array, tridiagonal: jax.Array, key: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """An orthonormal basis and the operator projected on it, where Lanczos may have broken down.
+    matvec: MatVec,
+    basis: Float[Array, "dimension order"],
+    tridiagonal: Float[Array, "order order"],
+    key: PRNGKeyArray,
+) -> tuple[Float[Array, "dimension order"], Float[Array, "order order"]]:
+    """Return an orthonormal basis and the operator projected on it, also after a breakdown of Lanczos.
 
-    At a breakdown the next vector is 0/0 or normalised rounding noise, and nothing after it is worth
-    keeping.  The size of the off-diagonals does not tell (noise need not be orthogonal to what came
-    before), the orthonormality of the basis does, and is all the projection needs to be right.
+    At a breakdown the next vector is 0/0 or normalised rounding noise, and that vector and all later ones are
+    useless.  The size of the off-diagonal entries does not reveal a breakdown, because noise need not be
+    orthogonal to the vectors before.  The orthonormality of the basis reveals it, and the projection needs no
+    other property.
     """
     gram = basis.T @ basis
     error = jnp.max(jnp.abs(jnp.tril(gram - jnp.eye(gram.shape[0], dtype=gram.dtype))), axis=1)
-    # A comparison with NaN is false, as it should be here.
+    # A comparison with NaN is false, so vectors of NaN count as broken down.
     sound = error <= _ORTHOGONALITY_LOSS * np.finfo(gram.dtype).eps
     kept = jnp.cumprod(sound).astype(bool)
 
-    def keep() -> tuple[jax.Array, jax.Array]:
+    def keep() -> tuple[Float[Array, "dimension order"], Float[Array, "order order"]]:
         return basis, tridiagonal
 
-    def complete() -> tuple[jax.Array, jax.Array]:
+    def complete() -> tuple[Float[Array, "dimension order"], Float[Array, "order order"]]:
         random = jax.random.normal(key, basis.shape, basis.dtype)
         # Householder QR returns columns that are already orthonormal up to their sign.
         full, _ = jnp.linalg.qr(jnp.where(kept, basis, random))

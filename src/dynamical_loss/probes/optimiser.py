@@ -1,9 +1,11 @@
-"""Stability of an optimiser's own step, from what it remembers.
+"""Stability of the step of any optimiser, including the optimiser's memory.
 
-A step takes parameters and memory to new ones.  Its derivative there has eigenvalues, its multipliers: a
-direction in which one is below −1 grows from step to step with alternating sign, which is the flip that
-cascades begin with.  For plain gradient descent the smallest multiplier is 1 − ηλ_max, so that −1 is
-λ_max = 2/η; for every other optimiser it is measured here, and no formula of its bound is needed.
+A step maps parameters and memory (for example momentum) to new parameters and a new memory.  The eigenvalues
+of the derivative of this map are called multipliers.  Along a direction whose multiplier is below −1, a
+displacement grows from step to step with alternating sign.  This is the flip bifurcation with which cascades
+begin.  For plain gradient descent the smallest multiplier is 1 − ηλ_max, so it reaches −1 at λ_max = 2/η.
+For every other optimiser this module measures the smallest multiplier, so no formula for the stability bound
+is needed.
 """
 
 from __future__ import annotations
@@ -19,55 +21,57 @@ import numpy.typing as npt
 import optax
 import scipy.linalg
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
 from matfree import decomp
 
+from dynamical_loss.arrays import AnyArray
 from dynamical_loss.probes.hessian import Loss, hessian_vector_product
 from dynamical_loss.probes.lanczos import MatVec, clipped_order, lanczos
 
 ADAPTIVE = ("adam", "adamw", "rmsprop")
-"""Optimisers whose preconditioner is known."""
+"""Optimisers whose preconditioner is known (names in optax)."""
 
-_KNOWN = 0.01  # a multiplier that is less well known is none
-_NEXT_TO_NOTHING = 1e-30  # a squared gradient far below ε², and no denormal number
-_SMALLEST_UNIT = 1e-16  # of a squared gradient
+_KNOWN = 0.01  # largest error of a multiplier, relative to it or to 1, that is accepted
+_NEXT_TO_NOTHING = 1e-30  # smallest squared gradient: far below ε², and not a denormal number
+_SMALLEST_UNIT = 1e-16  # smallest unit of a squared gradient
 _START, _PRECONDITIONED = 1, 2  # purposes of a random key
 
 
 class Krylov(NamedTuple):
-    """What an Arnoldi run leaves; `flip_multipliers` makes numbers of it.
+    """Result of an Arnoldi run, from which `flip_multipliers` computes eigenvalues.
 
     Attributes:
-        projected: the operator on the Krylov space, (order, order).
-        rest: norm of what lies outside of it after the last step, ().
+        projected: the operator, projected on the Krylov space, (order, order).
+        rest: norm of the part of the last product that lies outside the Krylov space, ().
     """
 
-    projected: jax.Array
-    rest: jax.Array
+    projected: Float[AnyArray, "*snapshot order order"]
+    rest: Float[AnyArray, "*snapshot"]
 
 
 def step_product(
     loss: Loss,
     optimiser: optax.GradientTransformation,
     state: Any,
-    parameters: jax.Array,
-    unravel: Callable[[jax.Array], Any],
+    parameters: Float[Array, " parameter"],
+    unravel: Callable[[Float[Array, " parameter"]], Any],
 ) -> tuple[MatVec, int]:
-    """V -> J v, with J the derivative of a step in parameters and memory, and the dimension of both.
+    """Return the product v -> J v, where J is the derivative of a step, and the dimension of J.
 
-    Memory of squared gradients is in units of itself, so J is a similar matrix, with the same eigenvalues.
-
-    Counters of steps are kept as they are.
+    J acts on the parameters followed by the memory.  The memory of squared gradients is rescaled by its own
+    size.  The rescaled matrix is similar to the derivative, so it has the same eigenvalues.  Step counters
+    are constant and not part of J.
 
     Args:
-        loss: (parameter,) -> ().
-        optimiser: with its learning rate.
-        state: what it remembers.
-        parameters: where to take it, (parameter,).
-        unravel: flat parameters as the optimiser takes them.
+        loss: loss as a function of the flat parameters, (parameter,) -> ().
+        optimiser: the optimiser, with its learning rate.
+        state: state of the optimiser, which holds its memory.
+        parameters: place at which the derivative is taken, (parameter,).
+        unravel: function that turns flat parameters into the pytree that the optimiser expects.
     """
     squares = optax.tree_utils.tree_get(state, "nu")
     if squares is not None:
-        # The root of 0 has no derivative, and a unit that is never on has no other square.
+        # The square root has no derivative at 0, and a ReLU that is never active has squared gradients of 0.
         lifted = jax.tree.map(lambda leaf: jnp.maximum(leaf, _NEXT_TO_NOTHING), squares)
         state = optax.tree_utils.tree_set(state, nu=lifted)
     leaves, structure = jax.tree.flatten(state)
@@ -75,7 +79,7 @@ def step_product(
     memory, unravel_memory = ravel_pytree([leaves[index] for index in moving])
     memory = memory.astype(parameters.dtype)
 
-    def step(flat: jax.Array) -> jax.Array:
+    def step(flat: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         weights, remembered = flat[: parameters.size], unravel_memory(flat[parameters.size :])
         here = list(leaves)
         for index, leaf in zip(moving, remembered, strict=True):
@@ -97,7 +101,10 @@ def step_product(
 
 
 def _units(state: Any) -> Any:
-    """Of each remembered number, after a step was seen; in them J is nearer to a symmetric matrix."""
+    """Return the unit of each entry of the optimiser's state after a step.
+
+    In these units J is closer to a symmetric matrix.
+    """
     units = jax.tree.map(jnp.ones_like, state)
     squares = optax.tree_utils.tree_get(state, "nu")
     if squares is not None:
@@ -108,8 +115,16 @@ def _units(state: Any) -> Any:
     return units
 
 
-def krylov(product: MatVec, dimension: int, order: int, key: jax.Array, dtype: Any) -> Krylov:
-    """An Arnoldi run from a random vector, with full reorthogonalisation."""
+def krylov(product: MatVec, dimension: int, order: int, key: PRNGKeyArray, dtype: Any) -> Krylov:
+    """Run Arnoldi's method from a random vector, with full reorthogonalisation.
+
+    Args:
+        product: v -> J v, (dimension,) -> (dimension,).
+        dimension: dimension of J.
+        order: number of Arnoldi steps, clipped to `dimension`.
+        key: random key of the start vector.
+        dtype: floating type of the vectors.
+    """
     start = jax.random.normal(jax.random.fold_in(key, _START), (dimension,), dtype)
     run = decomp.hessenberg(clipped_order(order, dimension), reortho="full", custom_vjp=False)
     with jax.default_matmul_precision("highest"):
@@ -117,19 +132,23 @@ def krylov(product: MatVec, dimension: int, order: int, key: jax.Array, dtype: A
     return Krylov(result.J_small, jnp.linalg.norm(result.residual))
 
 
-def flip_multipliers(found: Krylov) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The multipliers with the smallest real part, where they are known to a per cent.
+def flip_multipliers(
+    found: Krylov,
+) -> tuple[Float[npt.NDArray[Any], " snapshot"], Float[npt.NDArray[Any], " snapshot"]]:
+    """Compute the smallest real part of the multipliers, if it is known to one per cent.
 
-    The derivative is not symmetric, so a small |Jv − μv| does not make μ an eigenvalue: the distance is up to
-    that over |uᴴv| to first order, u being the left eigenvector.  Right after the start of an adaptive
-    optimiser, whose squares are 0, or where some stay so, the derivative is without bounds.
+    The derivative is not symmetric, so a small residual |Jv − μv| does not imply that μ is close to an
+    eigenvalue.  To first order, the distance is at most the residual divided by |uᴴv|, where u is the left
+    eigenvector.  The derivative has no bound where the squared gradients of an adaptive optimiser are 0:
+    right after the start, or for parameters whose gradient stays 0.
 
     Args:
-        found: of several points, (snapshot, order, order) and (snapshot,).
+        found: results at several snapshots, of shapes (snapshot, order, order) and (snapshot,).
 
     Returns:
-        real part, and about how far it is from an eigenvalue at most, each of shape (snapshot,); the first is
-        NaN where that is more than 1 % of it and of 1, both where a run was not finite.
+        the real part, and an estimate of its largest distance to an eigenvalue, each of shape (snapshot,).
+        The real part is NaN if its error exceeds both 1 % of the multiplier and 0.01.  Both are NaN if a run
+        was not finite.
     """
     values = np.full(len(found.projected), np.nan)
     errors = np.full(len(values), np.nan)
@@ -139,7 +158,7 @@ def flip_multipliers(found: Krylov) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
         multipliers, left, right = scipy.linalg.eig(np.asarray(projected, np.float64), left=True)
         lowest = int(multipliers.real.argmin())
         overlap = abs(np.vdot(left[:, lowest], right[:, lowest]))
-        # Rounding of the projected matrix counts like what lies outside of it.
+        # The rounding error of the projected matrix adds to the part outside the Krylov space.
         rounding = np.finfo(np.asarray(projected).dtype).eps * np.linalg.norm(projected)
         outside = float(rest) * abs(right[-1, lowest]) + rounding
         errors[index] = outside / overlap if overlap > 0 else np.inf
@@ -148,16 +167,20 @@ def flip_multipliers(found: Krylov) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]
     return values, errors
 
 
-def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> jax.Array | None:
-    """What an adaptive optimiser divides each gradient by, (parameter,); None if it is not known to.
+def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> Float[Array, " parameter"] | None:
+    """Return the preconditioner of an adaptive optimiser: the numbers by which it divides each gradient.
 
-    As by Cohen et al. (arXiv 2207.14484): of Adam (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε), of RMSProp √(ν + ε) or
-    √ν + ε.
+    The preconditioners are those of Cohen et al. (arXiv 2207.14484): (1 − β₁ᵗ)(√(ν/(1 − β₂ᵗ)) + ε) for Adam,
+    and √(ν + ε) or √ν + ε for RMSProp, where ν is the running mean of squared gradients.
 
     Args:
         kind: name of the optimiser in optax.
-        arguments: that it was made with.
-        state: what it remembers.
+        arguments: arguments with which the optimiser was created.
+        state: state of the optimiser, which holds ν.
+
+    Returns:
+        the preconditioner, (parameter,); NaN before the first step; None if the optimiser's preconditioner is
+        not known.
     """
     if kind not in ADAPTIVE:
         return None
@@ -166,7 +189,7 @@ def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> jax.A
     }
     known = {**defaults, **arguments}
     squares, _ = ravel_pytree(optax.tree_utils.tree_get(state, "nu"))
-    # Before the first step there is nothing to divide by.
+    # Before the first step all squares are 0, and the preconditioner is undefined.
     squares = jnp.where(jnp.any(squares > 0), squares, jnp.nan)
     if kind == "rmsprop":
         if known["centered"] or known["bias_correction"]:
@@ -180,16 +203,23 @@ def preconditioner(kind: str, arguments: Mapping[str, Any], state: Any) -> jax.A
 
 
 def preconditioned_sharpness(
-    loss: Loss, parameters: jax.Array, divisor: jax.Array, order: int, key: jax.Array
-) -> jax.Array:
-    """The largest eigenvalue of P⁻¹H, with P the diagonal matrix of `divisor`, ().
+    loss: Loss,
+    parameters: Float[Array, " parameter"],
+    divisor: Float[Array, " parameter"],
+    order: int,
+    key: PRNGKeyArray,
+) -> Float[Array, ""]:
+    """Compute the largest eigenvalue of P⁻¹H, where P is the diagonal matrix of `divisor` and H the Hessian.
 
     Args:
-        loss: (parameter,) -> ().
-        parameters: where to take H, (parameter,).
-        divisor: see `preconditioner`.
-        order: Lanczos steps.
-        key: random key.
+        loss: loss as a function of the flat parameters, (parameter,) -> ().
+        parameters: place at which H is taken, (parameter,).
+        divisor: preconditioner, see `preconditioner`, (parameter,).
+        order: number of Lanczos steps.
+        key: random key of the start vector.
+
+    Returns:
+        the eigenvalue, ().
     """
     product, root = hessian_vector_product(loss, parameters), jnp.sqrt(divisor)
     ritz = lanczos(

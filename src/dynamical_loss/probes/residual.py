@@ -1,13 +1,13 @@
-"""How the residual of the squared error moves, mode by mode of its kernel (section III.4; Fig. F10).
+"""Change of the residual of the squared error, mode by mode of its kernel (section III.4; Fig. F10).
 
-The weighted squared error is F = 1/(2N) Σ w_jc (f_jc − y_jc)², over N samples j and outputs c.  While the
-neural tangent kernel Θ stays as it is, a step of gradient descent changes the residual g = f − y by
+The weighted squared error is F = 1/(2N) Σ w_jc (f_jc − y_jc)², over N samples j and outputs c.  If the neural
+tangent kernel Θ is constant, a step of gradient descent changes the residual g = f − y by
 
     g ← g − (η/N) Θ W g,
 
-with the weights w on W's diagonal.  With s = √W g this is s ← s − (η/N) K s with the symmetric kernel
-K = √W Θ √W, and so a mode of eigenvalue κ is multiplied by 1 − x in each step, x = ηκ/N: it is smooth for
-x < 1, alternates for 1 < x < 2, and is unstable for x > 2.
+where W is the diagonal matrix of the weights w.  In terms of s = √W g this is s ← s − (η/N) K s with the
+symmetric kernel K = √W Θ √W.  Each step therefore multiplies a mode with the eigenvalue κ by 1 − x, where
+x = ηκ/N.  The mode is smooth if x < 1, alternates if 1 < x < 2, and is unstable if x > 2.
 """
 
 from __future__ import annotations
@@ -17,57 +17,59 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dynamical_loss.probes.ntk import ntk_top_eigenpairs
 
-Outputs = Callable[[jax.Array], jax.Array]
+Outputs = Callable[[Float[Array, " parameter"]], Float[Array, "sample class_index"]]
 """(parameter,) → (sample, class_index): the outputs for all samples."""
 
 KERNELS = ("fixed", "moving")
-"""Kernels that the residual is followed with: that of the first step, and that of each step."""
+"""Kernels with which the residual is predicted: the kernel of the first step, and the current kernel of each
+step."""
 
 
 class ResidualModes(NamedTuple):
-    """The top of the weighted kernel's spectrum, and what a step does.
+    """The largest eigenvalues of the weighted kernel, and the change of the loss by a step.
 
     Attributes:
         multiple: x = ηκ/N of the largest eigenvalues κ, descending, (mode,).
-        error: each is at most that far from a true one, (mode,).
+        error: upper bound of the distance of each x to the x of an eigenvalue, (mode,).
         share: share of ‖s‖² along each eigenvector, (mode,).
-        unweighted: x of the largest eigenvalue of Θ itself, ().
-        step_change: change of F by a step of gradient descent, Γ held, ().
-        kernel_change: the same if the kernel stayed as it is during the step, ().
+        unweighted: x of the largest eigenvalue of the unweighted kernel Θ, ().
+        step_change: change of F by a step of gradient descent at constant Γ, ().
+        kernel_change: change of F by the same step if the kernel were constant during the step, ().
     """
 
-    multiple: jax.Array
-    error: jax.Array
-    share: jax.Array
-    unweighted: jax.Array
-    step_change: jax.Array
-    kernel_change: jax.Array
+    multiple: Float[Array, " mode"]
+    error: Float[Array, " mode"]
+    share: Float[Array, " mode"]
+    unweighted: Float[Array, ""]
+    step_change: Float[Array, ""]
+    kernel_change: Float[Array, ""]
 
 
 def residual_modes(
     outputs: Outputs,
-    targets: jax.Array,
-    weight: jax.Array,
-    parameters: jax.Array,
-    learning_rate: jax.Array,
+    targets: Float[Array, "sample class_index"],
+    weight: Float[Array, "sample class_index"],
+    parameters: Float[Array, " parameter"],
+    learning_rate: Float[Array, ""],
     *,
     modes: int,
     order: int,
-    key: jax.Array,
+    key: PRNGKeyArray,
 ) -> ResidualModes:
-    """Eigenvalues of the weighted kernel, the residual's place in them, and what a step does to F.
+    """Compute eigenvalues of the weighted kernel, the residual's shares, and the change of F by a step.
 
     Args:
-        outputs: of the network.
-        targets: (sample, class_index).
-        weight: w, of each squared error, (sample, class_index).
-        parameters: where, (parameter,).
-        learning_rate: η of the step that is taken here, ().
-        modes: how many eigenvalues.
-        order: Lanczos steps, clipped to sample · class_index.
+        outputs: outputs of the network as a function of its parameters.
+        targets: one-hot labels y, (sample, class_index).
+        weight: weight w of each squared error, (sample, class_index).
+        parameters: place at which everything is measured, (parameter,).
+        learning_rate: η of the step that starts at this place, ().
+        modes: number of eigenvalues.
+        order: number of Lanczos steps, clipped to sample · class_index.
         key: random key of the start vector.
 
     Returns:
@@ -75,11 +77,14 @@ def residual_modes(
 
     Raises:
         ValueError: if `modes` exceeds what `order` steps can give.
+        UserError: if neural-tangents is not installed.
     """
     root = jnp.sqrt(weight)
     samples = len(targets)
 
-    def scaled(flat: jax.Array, _: jax.Array) -> jax.Array:
+    def scaled(
+        flat: Float[Array, " parameter"], _: Float[Array, "sample class_index"]
+    ) -> Float[Array, "sample class_index"]:
         return root * (outputs(flat) - targets)
 
     with jax.default_matmul_precision("highest"):
@@ -104,44 +109,45 @@ def residual_modes(
 
 
 class Followed(NamedTuple):
-    """How far the residual is from where kernels lead it.
+    """Errors of the residuals that the kernels predict along a run.
 
     Attributes:
-        age: steps since the kernels' residual was that of the run, (snapshot_step,).
-        error: distance of the residual that each of `KERNELS` leads to from the run's, over the farthest that
-            the run's has been from its start since then, (snapshot_step, kernel).  At 1 a kernel is as far
-            off as if the run had rested.  NaN at age 0, and where the run's residual has not moved.
+        age: number of steps since the last restart of the prediction from the run's residual, (snapshot,).
+        error: distance between the residual that each of `KERNELS` predicts and the run's residual, divided
+            by the largest distance of the run's residual to its value at the restart, (snapshot, kernel).  An
+            error of 1 is as large as that of the prediction that the residual does not move.  NaN at age 0,
+            and while the run's residual has not moved.
     """
 
-    age: jax.Array
-    error: jax.Array
+    age: Int[Array, " snapshot"]
+    error: Float[Array, "snapshot kernel"]
 
 
 def follow(
     outputs: Outputs,
-    targets: jax.Array,
-    steps: jax.Array,
-    parameters: jax.Array,
-    weight: Callable[[jax.Array], jax.Array],
-    class_weight: jax.Array,
-    learning_rate: jax.Array,
+    targets: Float[Array, "sample class_index"],
+    steps: Int[Array, " snapshot"],
+    parameters: Float[Array, "snapshot parameter"],
+    weight: Callable[[Float[Array, " class_index"]], Float[Array, "sample class_index"]],
+    class_weight: Float[Array, "snapshot class_index"],
+    learning_rate: Float[Array, " snapshot"],
     *,
     restart: int,
 ) -> Followed:
-    """Follow the residual along a run by g ← g − (η/N) Θ W g, with the fixed and with the moving kernel.
+    """Predict the residual along a run by g ← g − (η/N) Θ W g, with the fixed and with the moving kernel.
 
-    Both start anew from the run's residual after `restart` steps, and wherever snapshots are not one step
-    apart.
+    Both predictions restart from the run's residual after `restart` steps, and at every snapshot that is not
+    one step after the snapshot before.
 
     Args:
-        outputs: of the network.
-        targets: (sample, class_index).
-        steps: of the snapshots, (snapshot_step,).
-        parameters: there, (snapshot_step, parameter).
-        weight: makes w, (sample, class_index), from Γ, (class_index,).
-        class_weight: Γ there, (snapshot_step, class_index).
-        learning_rate: η there, (snapshot_step,).
-        restart: see above.
+        outputs: outputs of the network as a function of its parameters.
+        targets: one-hot labels y, (sample, class_index).
+        steps: minimisation steps done at the snapshots, (snapshot,).
+        parameters: parameters at the snapshots, (snapshot, parameter).
+        weight: function that computes the weights w, (sample, class_index), from Γ, (class_index,).
+        class_weight: class weights Γ at the snapshots, (snapshot, class_index).
+        learning_rate: η at the snapshots, (snapshot,).
+        restart: number of steps after which the predictions restart.
 
     Returns:
         `Followed`.
@@ -155,7 +161,8 @@ def follow(
         started = _Carry(step, jnp.zeros_like(carry.age), flat, here, zero, jnp.stack([here, here]))
         kept = carry._replace(step=step)
         now: _Carry = jax.tree.map(lambda new, old: jnp.where(again, new, old), started, kept)
-        # The farthest and not the last: what alternates is back at its start in every second step.
+        # The largest distance and not the current one: an alternating residual returns to its start every
+        # second step.
         farthest = jnp.maximum(now.farthest, jnp.linalg.norm(here - now.origin))
         error = jnp.linalg.norm((now.led - here).reshape(2, -1), axis=1) / farthest
         pull = weight(gamma) * now.led
@@ -174,27 +181,29 @@ def follow(
 
 
 class _Carry(NamedTuple):
-    """Where the kernels' residuals are.
+    """State of the predictions.
 
     Attributes:
-        step: of the last snapshot, ().
-        age: steps since they started, ().
-        anchor: parameters where they started, (parameter,).
-        origin: the residual there, (sample, class_index).
-        farthest: distance that the run's residual has had from it, ().
-        led: the residual that each kernel leads to, (kernel, sample, class_index).
+        step: step of the last snapshot, ().
+        age: number of steps since the last restart, ().
+        anchor: parameters at the last restart, (parameter,).
+        origin: residual at the last restart, (sample, class_index).
+        farthest: largest distance of the run's residual to `origin` so far, ().
+        led: residual that each kernel predicts, (kernel, sample, class_index).
     """
 
-    step: jax.Array
-    age: jax.Array
-    anchor: jax.Array
-    origin: jax.Array
-    farthest: jax.Array
-    led: jax.Array
+    step: Int[Array, ""]
+    age: Int[Array, ""]
+    anchor: Float[Array, " parameter"]
+    origin: Float[Array, "sample class_index"]
+    farthest: Float[Array, ""]
+    led: Float[Array, "kernel sample class_index"]
 
 
-def _kernel_product(outputs: Outputs, parameters: jax.Array, vector: jax.Array) -> jax.Array:
-    """Θ v = J (Jᵀ v), (sample, class_index)."""
+def _kernel_product(
+    outputs: Outputs, parameters: Float[Array, " parameter"], vector: Float[Array, "sample class_index"]
+) -> Float[Array, "sample class_index"]:
+    """Compute Θ v = J (Jᵀ v), (sample, class_index)."""
     pulled = jax.vjp(outputs, parameters)[1](vector)
     product: jax.Array = jax.jvp(outputs, (parameters,), pulled)[1]
     return product

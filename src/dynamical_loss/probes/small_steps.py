@@ -1,62 +1,66 @@
-"""What a stretch of a run would have been without its instabilities (Fig. F11).
+"""A stretch of a run, repeated without its instabilities (Fig. F11).
 
-From a snapshot on, gradient descent is done twice: with the run's own learning rate η, and with η/k and k
-times as many steps, Γ changing as it does in the run.  The bound 2/η of the second is k times as high: it
-goes down the valley in which the first one jumps about.
+Gradient descent is repeated twice from a snapshot: once with the run's learning rate η, and once with η/k and
+k times as many steps.  Γ changes as in the run.  The stability bound of the second descent is 2k/η, k times
+as high.  The second descent therefore follows the valley in which the first one oscillates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from dynamical_loss.probes.alignment import Parts
 from dynamical_loss.probes.hessian import extreme_eigenvalues
 
 DESCENTS = ("own", "small")
-"""With the run's own learning rate, and with a smaller one."""
+"""Descents: with the run's own learning rate, and with a smaller one."""
 
 
 class Descent(NamedTuple):
-    """What descent meets on its way; a place is reached after some of the run's steps.
+    """Losses and sharpness along a descent, at places that are some of the run's steps apart.
 
     Attributes:
         class_loss: each class's part of the static loss, (place, class_index).
         sharpness: λ_max of the weighted loss, (place,).
         static_sharpness: λ_max of the static loss, (place,).
-        residual: |Hv − λv| of the two, (place, 2).
+        residual: |Hv − λv| of `sharpness` and of `static_sharpness`, (place, 2).
     """
 
-    class_loss: jax.Array
-    sharpness: jax.Array
-    static_sharpness: jax.Array
-    residual: jax.Array
+    class_loss: Float[Array, "place class_index"]
+    sharpness: Float[Array, " place"]
+    static_sharpness: Float[Array, " place"]
+    residual: Float[Array, "place 2"]
 
 
 def descend(
     parts: Parts,
-    start: jax.Array,
-    class_weight: jax.Array,
-    learning_rate: jax.Array,
+    start: Float[Array, " parameter"],
+    class_weight: Float[Array, "step_and_end class_index"],
+    learning_rate: Float[Array, ""],
     *,
     divide: int,
     every: int,
     order: int,
-    key: jax.Array,
+    key: PRNGKeyArray,
 ) -> Descent:
-    """Gradient descent on the weighted loss with η/divide, `divide` steps for each of the run's.
+    """Run gradient descent on the weighted loss with the learning rate η/divide.
+
+    Each step of the run is replaced by `divide` steps.
 
     Args:
-        parts: of the static loss; the weighted loss is their sum with Γ.
-        start: parameters, (parameter,).
-        class_weight: Γ at each step of the run and where it ends, (step + 1, class_index).
+        parts: contributions of the classes to the static loss.  The weighted loss is their sum, each
+            multiplied by its class weight.
+        start: parameters at the start, (parameter,).
+        class_weight: class weights Γ at each step of the run and at the end, (step + 1, class_index).
         learning_rate: η of the run, ().
-        divide: see above; 1 for the run's own steps.
-        every: steps of the run between places; it divides their number.
-        order: Lanczos steps.
+        divide: number of steps that replace one step of the run; 1 repeats the run's own steps.
+        every: number of the run's steps between two places; must divide the number of steps.
+        order: number of Lanczos steps.
         key: random key of the Lanczos start vector.
 
     Returns:
@@ -64,21 +68,25 @@ def descend(
     """
     slope: Callable[[jax.Array, jax.Array], jax.Array] = jax.grad(lambda flat, gamma: gamma @ parts(flat))
 
-    def step(flat: jax.Array, gamma: jax.Array) -> tuple[jax.Array, None]:
-        def part(_: int, place: jax.Array) -> jax.Array:
+    def step(
+        flat: Float[Array, " parameter"], gamma: Float[Array, " class_index"]
+    ) -> tuple[Float[Array, " parameter"], None]:
+        def part(_: Any, place: Float[Array, " parameter"]) -> Float[Array, " parameter"]:
             return place - learning_rate / divide * slope(place, gamma)
 
         return jax.lax.fori_loop(0, divide, part, flat), None
 
-    def stretch(flat: jax.Array, gammas: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def stretch(
+        flat: Float[Array, " parameter"], gammas: Float[Array, "step class_index"]
+    ) -> tuple[Float[Array, " parameter"], Float[Array, " parameter"]]:
         end = jax.lax.scan(step, flat, gammas)[0]
         return end, end
 
-    def look(item: tuple[jax.Array, jax.Array]) -> Descent:
+    def look(item: tuple[Float[Array, " parameter"], Float[Array, " class_index"]]) -> Descent:
         flat, gamma = item
 
-        def largest(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-            def loss(place: jax.Array) -> jax.Array:
+        def largest(weights: Float[Array, " class_index"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+            def loss(place: Float[Array, " parameter"]) -> Float[Array, ""]:
                 return weights @ parts(place)
 
             found = extreme_eigenvalues(loss, flat, modes=1, order=order, key=key)

@@ -12,39 +12,51 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from dynamical_loss import losses, optimisers
+from dynamical_loss.arrays import AnyArray
 from dynamical_loss.config.probes import BatchSettings, ProbeSettings, SmallStepSettings
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.models.network import apply_function, initial_parameters
-from dynamical_loss.probes import alignment, batches, hessian, ntk, optimiser, residual, small_steps
+from dynamical_loss.probes import (
+    _neural_tangents,
+    alignment,
+    batches,
+    hessian,
+    ntk,
+    optimiser,
+    residual,
+    small_steps,
+)
 from dynamical_loss.results import netcdf
 
-Samples = tuple[jax.Array, ...]
-"""Inputs and targets, and where the output is scaled f₀, each (sample, …)."""
+Samples = tuple[Num[Array, "sample ..."], ...]
+"""Inputs and targets; if the output is scaled, also the initial outputs f₀; each (sample, …)."""
 
-_CHUNK = 64  # snapshots per call: long enough to amortise it, short enough for a smooth progress bar
+_CHUNK = 64  # snapshots per call: enough to amortise the call, few enough for a smooth progress bar
 _MODES = "section III.4, Fig. F10"
-_SAMPLES = 500  # at a time in a network of convolutions, whose activations would fill the memory
+_SAMPLES = 500  # at a time in a convolutional network; the activations of more samples may fill the memory
 
 
 class Snapshots(NamedTuple):
-    """Where a run is looked at.
+    """Snapshots of a run.
 
     Attributes:
-        step: minimisation steps done, (snapshot_step,).
-        parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (snapshot_step, parameter).
-        class_weight: Γ at these steps, (snapshot_step, class_index).
-        learning_rate: η at these steps, (snapshot_step,).
-        memory: what the optimiser remembers, flattened likewise, (snapshot_step, state_entry); maybe nothing.
+        step: minimisation steps done, (snapshot,).
+        parameters: parameters, flattened as by ``jax.flatten_util.ravel_pytree``, (snapshot, parameter).
+        class_weight: class weights Γ at these steps, (snapshot, class_index).
+        learning_rate: η at these steps, (snapshot,).
+        memory: state of the optimiser, flattened in the same way, (snapshot, state_entry); there may be no
+            entries.
     """
 
-    step: npt.NDArray[Any]
-    parameters: npt.NDArray[Any]
-    class_weight: npt.NDArray[Any]
-    learning_rate: npt.NDArray[Any]
-    memory: npt.NDArray[Any]
+    step: Int[npt.NDArray[Any], " snapshot"]
+    parameters: Float[npt.NDArray[Any], "snapshot parameter"]
+    class_weight: Float[npt.NDArray[Any], "snapshot class_index"]
+    learning_rate: Float[npt.NDArray[Any], " snapshot"]
+    memory: Num[npt.NDArray[Any], "snapshot state_entry"]
 
 
 def spectra(
@@ -53,19 +65,24 @@ def spectra(
     data: Data,
     snapshots: Snapshots,
     progress: Callable[[float], None],
-    again: npt.NDArray[Any] | None = None,
+    again: Float[npt.NDArray[Any], "step_and_end class_index"] | None = None,
 ) -> xr.Dataset:
     """Probe every snapshot.
 
     Args:
-        settings: what is measured.
-        training: of the run.
-        data: that it was trained on.
-        snapshots: of the run; where its output is scaled, the first is that of step 0.
-        progress: told now and then how much is done.
-        again: Γ along the stretch that is done again in smaller steps, its end included,
-            (step + 1, class_index); None if there is none.
+        settings: settings of the probes, which select what is measured.
+        training: training settings of the run.
+        data: dataset on which the run was trained.
+        snapshots: snapshots of the run.  If the output is scaled, the first snapshot must be that of step 0.
+        progress: function that is called from time to time with the fraction of the work that is done.
+        again: class weights Γ along the stretch that is repeated with smaller steps, including its end,
+            (step + 1, class_index); None repeats no stretch.
+
+    Raises:
+        UserError: if the settings ask for a neural tangent kernel and neural-tangents is not installed.
     """
+    if settings.ntk is not None or settings.residual is not None:
+        _neural_tangents.library()  # a missing package is reported before the work begins
     with jax.enable_x64(training.precision == "float64"):
         return _probe(settings, training, data, snapshots, progress, again)
 
@@ -76,8 +93,9 @@ def _probe(
     data: Data,
     snapshots: Snapshots,
     progress: Callable[[float], None],
-    again: npt.NDArray[Any] | None,
+    again: Float[npt.NDArray[Any], "step_and_end class_index"] | None,
 ) -> xr.Dataset:
+    """Probe every snapshot, see `spectra`, in the precision that is active."""
     model = training.model.build(data.classes)
     apply = apply_function(model)
     loss, by_output = losses.sample_loss(training.loss.kind), training.loss.weighting == "output"
@@ -103,32 +121,41 @@ def _probe(
         start = jnp.concatenate([outputs(first, inputs[place : place + _SAMPLES]) for place in places])
         everything = (inputs, targets, start)
 
-    def over(samples: Samples, mean: Callable[..., jax.Array]) -> Callable[[jax.Array], jax.Array]:
-        """A mean over these samples, as a function of the flat parameters, from one of logits and targets."""
+    def over(
+        samples: Samples, mean: Callable[..., jax.Array]
+    ) -> Callable[[Float[Array, " parameter"]], Float[Array, "*values"]]:
+        """Turn a mean over samples from a function of logits and targets into one of the parameters."""
 
-        def of_some(flat: jax.Array, inputs: jax.Array, targets: jax.Array, *start: jax.Array) -> jax.Array:
+        def of_some(
+            flat: Float[Array, " parameter"],
+            inputs: Num[Array, "some ..."],
+            targets: Float[Array, "some class_index"],
+            *start: Float[Array, "some class_index"],
+        ) -> Float[Array, "*values"]:
             logits = apply(unravel(flat), inputs)
             if scale is None:
                 return mean(logits, targets)
-            # As in training, of the prediction α(f − f₀) and over α².
+            # As in training, the loss is that of the prediction α(f − f₀), divided by α².
             return mean(scale * (logits - start[0]), targets) / scale**2
 
         if convolutional and len(samples[0]) > _SAMPLES:
             return lambda flat: mean_in_parts(of_some, flat, samples, _SAMPLES)
         return lambda flat: of_some(flat, *samples)
 
-    def objective(weights: jax.Array, samples: Samples) -> Callable[[jax.Array], jax.Array]:
+    def objective(weights: Float[Array, " class_index"], samples: Samples) -> hessian.Loss:
         return over(
             samples,
             lambda logits, targets: losses.weighted_loss(loss, logits, targets, weights, by_output=by_output),
         )
 
     def parts(samples: Samples) -> alignment.Parts:
-        def of_classes(logits: jax.Array, targets: jax.Array) -> jax.Array:
-            def of_one(chosen: jax.Array) -> jax.Array:
+        def of_classes(
+            logits: Float[Array, "some class_index"], targets: Float[Array, "some class_index"]
+        ) -> Float[Array, " class_index"]:
+            def of_one(chosen: Float[Array, " class_index"]) -> Float[Array, ""]:
                 return losses.weighted_loss(loss, logits, targets, chosen, by_output=by_output)
 
-            # The weighted loss is linear in the weights.
+            # The weighted loss is linear in the class weights, so unit vectors select single classes.
             return jax.vmap(of_one)(jnp.eye(data.classes, dtype=logits.dtype))
 
         return over(samples, of_classes)
@@ -137,7 +164,8 @@ def _probe(
 
     def at_snapshot(samples: Samples, item: Any) -> dict[str, Any]:
         step, flat, weights, rate, remembered = item
-        # The key depends on the step alone: probing more snapshots changes no number of the others.
+        # The key depends on the step alone, so results of a snapshot do not depend on which others are
+        # probed.
         key = jax.random.fold_in(jax.random.key(settings.seed), step)
         result: dict[str, Any] = {}
         for kind in settings.hessian.losses:
@@ -209,16 +237,25 @@ def _probe(
         return result
 
     def along_batches(
-        wanted: BatchSettings, samples: Samples, flat: Any, weights: Any, rate: Any, key: jax.Array
+        wanted: BatchSettings,
+        samples: Samples,
+        flat: Float[Array, " parameter"],
+        weights: Float[Array, " class_index"],
+        rate: Float[Array, ""],
+        key: PRNGKeyArray,
     ) -> batches.BatchCurvature:
-        def of_some(flat: jax.Array, chosen: jax.Array) -> jax.Array:
+        def of_some(flat: Float[Array, " parameter"], chosen: Int[Array, " batch"]) -> Float[Array, ""]:
             some: Samples = jax.tree.map(lambda array: array[chosen], samples)
             return objective(weights, some)(flat)
 
-        def logits_of(flat: jax.Array, inputs: jax.Array) -> jax.Array:
+        def logits_of(
+            flat: Float[Array, " parameter"], inputs: Num[Array, "some ..."]
+        ) -> Float[Array, "some class_index"]:
             return apply(unravel(flat), inputs)
 
-        def of_logits(logits: jax.Array, targets: jax.Array) -> jax.Array:
+        def of_logits(
+            logits: Float[Array, "some class_index"], targets: Float[Array, "some class_index"]
+        ) -> Float[Array, ""]:
             return losses.weighted_loss(loss, logits, targets, weights, by_output=by_output)
 
         return batches.curvature(
@@ -252,7 +289,7 @@ def _probe(
             restart=restart,
         )
 
-    # Samples are arguments of the program: as constants they would be compiled with it.
+    # The samples are arguments of the compiled program; as constants they would be compiled into it.
     @jax.jit
     def compiled(samples: Samples, items: Any) -> Any:
         return jax.lax.map(functools.partial(at_snapshot, samples), items)
@@ -260,7 +297,7 @@ def _probe(
     chunk = 1 if convolutional else _CHUNK
     chunks = []
     for first in range(0, len(steps), chunk):
-        # The last chunk is filled up with its last snapshot, so that one compilation serves all.
+        # Copies of the last snapshot fill up the last chunk, so that all chunks share one compiled program.
         index = np.minimum(np.arange(first, first + chunk), len(steps) - 1)
         items = tuple(array[index] for array in snapshots)
         result = compiled(everything, items)
@@ -270,7 +307,7 @@ def _probe(
     results = jax.tree.map(lambda *leaves: np.concatenate(leaves), *chunks)
     followed = None
     if settings.residual is not None:
-        # From one snapshot to the next, and so not in chunks.
+        # Predictions run from one snapshot to the next, so the run is not split into chunks.
         followed = jax.jit(functools.partial(follow, settings.residual.restart))(everything, snapshots[:4])
     variables = netcdf.Variables()
     variables.add(
@@ -317,19 +354,19 @@ def _probe(
 
 def mean_in_parts(
     function: Callable[..., jax.Array],
-    flat: jax.Array,
+    flat: Float[Array, " parameter"],
     samples: Samples,
     size: int,
-) -> jax.Array:
-    """The mean over samples of a function that is itself a mean, one or several, some samples at a time.
+) -> Float[Array, "*values"]:
+    """Compute one or several means over all samples part by part.
 
-    Its derivatives are in parts too: nothing but the sums outlives a part.
+    Derivatives of the result are computed part by part too: nothing except the sums is kept after a part.
 
     Args:
-        function: (parameters, *samples) to the mean over these samples.
+        function: (parameters, *samples) -> mean over these samples, or several means.
         flat: parameters, (parameter,).
         samples: arrays, each (sample, …).
-        size: samples of a part; the last may be smaller.
+        size: number of samples in a part; the last part may be smaller.
     """
     count = len(samples[0])
     whole = count // size * size
@@ -342,13 +379,16 @@ def mean_in_parts(
     return total / count
 
 
-def _by_mode(values: Any, settings: ProbeSettings) -> Any:
-    """Values (…, mode), filled up with NaN to the one `mode` dimension of the file."""
+def _by_mode(
+    values: Float[AnyArray, "*others mode"], settings: ProbeSettings
+) -> Float[npt.NDArray[Any], "*others all_modes"]:
+    """Pad values with NaN along their last dimension to the size of the file's dimension `mode`."""
     missing = _modes(settings) - values.shape[-1]
     return np.pad(values, [*[(0, 0)] * (values.ndim - 1), (0, missing)], constant_values=np.nan)
 
 
 def _modes(settings: ProbeSettings) -> int:
+    """Return the size of the file's dimension `mode`: the largest number of modes of any probe."""
     others = (probe.modes for probe in (settings.ntk, settings.residual) if probe is not None)
     return max(settings.hessian.modes, *others, 0)
 
@@ -467,14 +507,16 @@ def _descents(
     parts: Callable[[Samples], alignment.Parts],
     samples: Samples,
     snapshots: Snapshots,
-    class_weight: npt.NDArray[Any],
+    class_weight: Float[npt.NDArray[Any], "step_and_end class_index"],
 ) -> small_steps.Descent:
-    """Both descents along a stretch, each entry (descent, …)."""
+    """Run both descents along the stretch; every array of the result gets the first dimension `descent`."""
     first = int(np.flatnonzero(snapshots.step == wanted.start)[0])
     start = snapshots.parameters[first]
 
     @functools.partial(jax.jit, static_argnames="divide")
-    def descend(samples: Samples, gammas: jax.Array, *, divide: int) -> small_steps.Descent:
+    def descend(
+        samples: Samples, gammas: Float[Array, "step_and_end class_index"], *, divide: int
+    ) -> small_steps.Descent:
         return small_steps.descend(
             parts(samples),
             jnp.asarray(start),
@@ -551,7 +593,7 @@ def _add_alignment(
     variables: netcdf.Variables, results: dict[str, Any], settings: ProbeSettings, snapshots: Snapshots
 ) -> None:
     found, top = results["alignment"], results["top"]
-    # Eigenvectors have no sign of their own.
+    # The sign of an eigenvector is arbitrary, so the overlap is squared.
     overlap = np.full(len(top), np.nan, top.dtype)
     overlap[1:] = np.sum(top[1:] * top[:-1], axis=1) ** 2
     kinds, places = list(alignment.STEP_KINDS), list(alignment.PLACES)

@@ -1,1 +1,1 @@
-"""The training engine: ensembles of runs, trained by XLA or by a fused loop."""
+"""The training engine: it trains ensembles of runs, either with XLA or with a fused loop."""

@@ -1,8 +1,9 @@
-"""Unfinished training, kept in a file, so that a killed or pre-empted job goes on where it was.
+"""Checkpoint files of unfinished training, from which a killed or preempted job resumes.
 
-The file lies beside the output, hidden: ``.T200_A10_seeds0-9.checkpoint.nc``.  It is written like any other
-result, whole or not at all, and taken up only by the same code with the same settings, inputs, packages
-and C compiler on the same kind of device; then the numbers are those of an undisturbed run.
+The file is hidden and lies in the folder of the output, for example ``.T200_A10_seeds0-9.checkpoint.nc``.
+Like any other result, it is written completely or not at all.  Training resumes only with the same code,
+settings, inputs, packages and C compiler, and on the same kind of device.  The results then equal those of an
+uninterrupted run.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ _IDENTITY = (
     "device",
     "precision",
 )
-_SHARE = 50  # of the time is training for each part spent on keeping it
+_SHARE = 50  # least ratio of the time between two writes to the time that a write takes
 
 
 class FileCheckpoint:
-    """Keeps unfinished work now and then, and once more when the program is asked to stop."""
+    """Store that saves unfinished work at intervals, and once more when the program is asked to stop."""
 
     def __init__(self, output: Path, record: Provenance, interval_seconds: float) -> None:
-        """Nothing is read or written yet.
+        """Define the file and the interval; nothing is read or written yet.
 
         Args:
-            output: the file that the work will end in.
-            record: the provenance of that file; it learns of earlier attempts.
-            interval_seconds: least time between two writes; writing never takes more than about 2 % of the
-                time, however short this is.
+            output: file of the finished result.
+            record: provenance of the result; `restore` adds the time of earlier attempts to it.
+            interval_seconds: least time between two writes, in seconds.  Even with a short interval, writing
+                takes at most about 2 % of the time.
         """
         self.path = output.with_name(f".{output.stem}.checkpoint.nc")
         self._record = record
@@ -59,9 +60,9 @@ class FileCheckpoint:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """While this lasts, SIGINT and SIGTERM wait for the work to be kept, or written as a whole.
+        """Context in which SIGINT and SIGTERM take effect only after the work has been saved or completed.
 
-        Where another thread than the main one asks for it, signals stay as they are.
+        Outside the main thread, the handling of signals does not change.
         """
 
         def note(number: int, _frame: FrameType | None) -> None:
@@ -78,35 +79,36 @@ class FileCheckpoint:
                 signal.signal(number, handler)
 
     def restore(self) -> Mapping[str, npt.NDArray[Any]] | None:
-        """What was kept by an earlier attempt at the same work, or None.
+        """Return the arrays that an earlier attempt at the same work saved, or None.
 
-        A file that is damaged or belongs to other work is not taken up, with a line that says so: starting
-        anew is always right.  One that cannot be read now may be good, and is not thrown away.
+        A file that is damaged or belongs to other work is ignored, and a message says so: training from the
+        start is always correct.  A file that cannot be read at the moment may be intact, so it is not
+        ignored.
 
         Raises:
-            UnreadableError: if the system or the library cannot read it.
+            UnreadableError: if the system or the library cannot read the file.
         """
         if not self.path.is_file():
             return None
         try:
             kept = netcdf.read(self.path)
         except ResultError as error:
-            _say(f"starting anew: {str(error).partition(';')[0]}")
+            _say(f"starting from the beginning: {str(error).partition(';')[0]}")
             return None
         present = self._record.attributes(self.path.parent)
         for name in _IDENTITY:
             if kept.attrs.get(name) != present.get(name):
-                _say(f"starting anew: {self.path} was left by work with another '{name}'")
+                _say(f"starting from the beginning: {self.path} belongs to work with another '{name}'")
                 return None
         self._record.resume(kept.attrs)
-        _say(f"going on from {self.path}, after {kept.attrs['wall_seconds']:.0f} s of work")
+        _say(f"resuming from {self.path}, after {kept.attrs['wall_seconds']:.0f} s of work")
         return {str(name): variable.values for name, variable in kept.variables.items()}
 
     def offer(self, unfinished: Callable[[], Mapping[str, npt.NDArray[Any]]]) -> None:
-        """Keep what `unfinished` returns if it is time to, or if the program is asked to stop.
+        """Save the arrays that `unfinished` returns, if a write is due or the program was asked to stop.
 
         Raises:
-            Interrupted: after that, in the latter case.
+            Interrupted: after the write, if the program was asked to stop.
         """
         if self._signal is None and time.monotonic() < self._due:
             return
@@ -115,15 +117,16 @@ class FileCheckpoint:
         try:
             self._record.write(_dataset(arrays), self.path)
         except (OSError, RuntimeError, UserError) as error:
-            # Training itself needs no disk yet; a full one may be mended before it does.
-            _say(f"a checkpoint is left out: {error}")
+            # Training can continue without the checkpoint: a full disk may have space again by the next
+            # write.
+            _say(f"a checkpoint could not be written and is skipped: {error}")
         now = time.monotonic()
         self._due = now + max(self._interval, _SHARE * (now - started))
         if self._signal is not None:
             raise Interrupted(self._signal, self.path if self.path.exists() else None)
 
     def remove(self) -> None:
-        """Forget the unfinished work, once the output is there."""
+        """Delete the checkpoint file, once the output has been written."""
         self.path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""A function that numba compiles, or takes from disk if it has compiled it before."""
+"""Functions that numba compiles, with a cache on disk."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ Program = Callable[..., Any]
 
 
 class Compiled:
-    """A function, compiled for the types of its arguments when it is first called with them.
+    """A function that is compiled when it is first called with new argument types.
 
-    numba itself loads what it finds on disk without a look at it.  So it is given a private folder for every
-    compilation, with nothing in it but what has agreed with its checksum.  What it leaves there is kept as
-    one file, which appears at once: two processes that compile the same do not disturb each other.
+    numba loads the files of its cache without checking them.  Therefore each compilation uses a private
+    folder, which holds only files that agree with their checksum.  The files that numba leaves in this folder
+    are packed into one file of the shared cache.  This file is written atomically, so that two processes that
+    compile the same function do not disturb each other.
 
     Attributes:
-        name: of the function; together with its source and the types it decides what it is kept as.
+        name: name of the function.  The name of the cache file consists of it and of a digest of the source
+            code and the argument types.
     """
 
     def __init__(
         self, function: Program, options: Mapping[str, Any], modules: Sequence[ModuleType] = ()
     ) -> None:
-        """Nothing is compiled yet.
+        """Define the function; nothing is compiled yet.
 
         Args:
-            function: its name must differ from that of every other function with the same source and other
-                values in its closure.
-            options: as `numba.njit` takes them.
-            modules: that hold what is compiled into it, beside its own.
+            function: function to compile.  Two functions with the same source and different values in their
+                closures must have different names.
+            options: keyword arguments of `numba.njit`.
+            modules: other modules whose functions are compiled into the program.
         """
         self.name = function.__name__
         self._function = function
@@ -50,7 +52,7 @@ class Compiled:
         self._programs: dict[tuple[Any, ...], Program] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns."""
+        """Call the function, which is compiled first if necessary."""
         types = tuple(map(numba.typeof, arguments))
         if types not in self._programs:
             self._programs[types] = self._program(types)
@@ -60,7 +62,7 @@ class Compiled:
         try:
             with tempfile.TemporaryDirectory(prefix="dynamical-loss-") as private:
                 return self._kept(Path(private), types)
-        except (OSError, RuntimeError):  # no folder, or no space, that numba could write to
+        except (OSError, RuntimeError):  # numba has no folder to write to, or no space there
             program: Any = numba.njit(**self._options)(self._function)
             program.compile(types)
             return program  # type: ignore[no-any-return]
@@ -73,7 +75,7 @@ class Compiled:
         finally:
             config.CACHE_DIR = usual
         files = Path(program.stats.cache_path)
-        # NUMBA_CACHE_DIR, where a user has set it, says where programs are kept.
+        # If the user has set NUMBA_CACHE_DIR, the cache is in that folder.
         folder = Path(usual) if usual else program_cache.folder("numba")
         path = folder / f"{self.name}-{self._digest(types)}"
         kept = program_cache.read(path)
@@ -92,7 +94,7 @@ class Compiled:
 
 
 def _packed(folder: Path) -> bytes:
-    """All files of a folder as one."""
+    """Pack all files of a folder into one archive."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path in sorted(folder.iterdir()):

@@ -1,18 +1,20 @@
-"""The training engine: an ensemble of runs, over seeds and grid cells, in one compiled program.
+"""The training engine: it trains an ensemble of runs, over seeds and grid cells, with one compiled program.
 
-What all runs share (network, data, loss, optimiser, schedule) is closed over and compiled in; what
-differs between them (initial parameters, period, amplitude, learning rate, end of the oscillation) is
-traced.  On a CPU the runs go one after the other, so that each stays in cache, and on an accelerator
-side by side.  Either way a run's numbers do not depend on which others are in the ensemble.
+The quantities that all runs share (network, loss, optimiser, schedule) are compiled into the program.  The
+quantities that differ between runs (initial parameters, period, amplitude, learning rate, end of the
+oscillation) are traced.  On a CPU the runs are trained one after another, so that each run stays in cache.
+On an accelerator they are trained side by side.  In both cases, the numbers of a run do not depend on the
+other runs in the ensemble.
 
-A step takes the whole training set, or a batch of it: each epoch in a new random order that the seed
-alone decides, drawn on the device, where the data stay for the whole run.
+A step uses the whole training set or a batch.  The samples are randomly shuffled in each epoch; the order
+depends only on the seed and is drawn on the device, where the data stay for the whole run.
 
-The paper's own perceptrons are trained by :mod:`dynamical_loss.training.fused` on a CPU, several times
-faster; all others, and all on an accelerator, by XLA.
+On a CPU, :mod:`dynamical_loss.training.fused` trains the perceptrons of the paper, several times faster than
+XLA.  XLA trains all other networks, and all networks on an accelerator.
 
-A run is cut into stretches of steps.  Between two of them its state can be copied to the host and kept,
-and training can go on from there; that changes no number, as the cuts are always the same.
+A run is cut into stretches of steps.  Between two stretches, its state can be copied to the host and saved,
+and training can resume from this state.  Saving and resuming change no number, because the cuts are always
+the same.
 """
 
 from __future__ import annotations
@@ -54,50 +56,66 @@ def train_ensemble(
 ) -> History:
     """Train all runs for the length of the schedule.
 
-    The update from t to t + 1 follows the gradient at Γ(t); records and snapshots at t show the
+    The update from t to t + 1 follows the gradient at Γ(t).  Records and snapshots at t describe the
     parameters after t updates.
 
     Args:
-        problem: what the runs share.
-        runs: what distinguishes them.
-        schedule: what is kept; the run ends at the last step in it.
-        precision: floating-point precision of everything.
-        engine: ``xla`` for any problem on any device, ``fused`` for one with a `perceptron` by plain gradient
-            descent on all samples, on a CPU.
-        batching: of XLA; ``sequential`` is fastest on a CPU and for convolutions, ``parallel`` on an
-            accelerator; ``auto`` chooses.
-        progress: told now and then how much is done.
-        checkpoint: asked for unfinished work at the start, and offered it after every stretch.
+        problem: the part of the problem that all runs share.
+        runs: the quantities that differ between runs.
+        schedule: steps of the records and the snapshots; training ends at the last record.
+        precision: floating-point precision of parameters, data and arithmetic.
+        engine: ``xla`` trains any problem on any device.  ``fused`` trains a problem with a `perceptron` on a
+            CPU, by plain gradient descent on all samples.
+        batching: how XLA trains several runs.  ``sequential`` is fastest on a CPU and for convolutions;
+            ``parallel`` is fastest on an accelerator; ``auto`` chooses between them.
+        progress: function that is called with the completed fraction after every stretch.
+        checkpoint: store that unfinished work is restored from at the start and offered to after every
+            stretch.
 
     Returns:
-        the history; a run that diverges is part of it, with its NaNs.
+        The history of all runs.  It includes the runs that diverged; their records are NaN or infinite.
 
     Raises:
-        ValueError: if the schedule is empty, starts before 0, or snapshots are not among the records, the
-            last of them at its end; if ``fused`` is asked for where it does not apply; if a batch is larger
-            than the training set, or batches are asked for without seeds of their order; if steps are to be
-            replayed and there is no run to take them from; if the output is scaled where that is not covered.
+        ValueError: if the schedule is empty or starts before 0; if a snapshot is not also a record, or the
+            last record is not a snapshot although there are snapshots; if ``fused`` cannot train the problem;
+            if a batch is larger than the training set, or batches have no seeds; if steps are replayed
+            without leaders, or leaders are given without replay; if the output is scaled in a problem with
+            statistics, with a rule for the learning rate, or without a record at step 0.
     """
     steps = np.asarray(schedule.record_steps)
     if steps.size == 0 or steps[0] < 0 or not set(schedule.snapshot_steps) <= set(steps.tolist()):
-        raise ValueError("a schedule needs records, from step 0 on, that include its snapshots")
+        raise ValueError(
+            "schedule: needs at least one record, no record before step 0, and a record at each snapshot"
+        )
     if schedule.snapshot_steps and schedule.snapshot_steps[-1] != steps[-1]:
-        raise ValueError("the last record of a schedule must be a snapshot if any snapshot is asked for")
+        raise ValueError("schedule: the last record must also be a snapshot if there are snapshots")
     if problem.batch_size is not None:
         if not 1 <= problem.batch_size <= len(problem.train_inputs):
-            raise ValueError(f"batches of {problem.batch_size} from {len(problem.train_inputs)} samples")
+            raise ValueError(
+                f"batch_size: must be from 1 to {len(problem.train_inputs)}, the number of training samples, "
+                f"not {problem.batch_size}"
+            )
         if runs.seed is None:
-            raise ValueError("batches need seeds of their order")
+            raise ValueError(
+                "batch_size: batches are randomly shuffled and need a seed for each run; set runs.seed"
+            )
     replayed = problem.step_size is not None and problem.step_size.replayed
     if replayed != (runs.leader is not None):
-        raise ValueError("steps are replayed from leaders, and there are leaders for nothing else")
+        raise ValueError("runs.leader: give leaders if and only if the step_size rule replays their steps")
     if runs.output_scale is not None:
         if problem.step_size is not None or problem.network.statistics:
-            raise ValueError("outputs are scaled for networks without state at learning rates that are given")
+            raise ValueError(
+                "runs.output_scale: not possible with a step_size rule or a network with statistics; "
+                "set output_scale to None"
+            )
         if steps[0] != 0:
-            raise ValueError("outputs are scaled relative to those at step 0, which must be recorded")
+            raise ValueError(
+                "runs.output_scale: outputs are scaled relative to step 0; let the schedule record step 0"
+            )
     if engine == "fused" and (problem.perceptron is None or jax.default_backend() != "cpu"):
-        raise ValueError("the fused loop trains perceptrons with one hidden layer by sgd, on a CPU")
+        raise ValueError(
+            "engine: fused trains only perceptrons with one hidden layer, by sgd, on a CPU; take xla"
+        )
     if batching == "auto":
         alone = jax.default_backend() == "cpu" or problem.network.convolutional
         batching = "sequential" if alone else "parallel"
@@ -112,10 +130,12 @@ def train_ensemble(
         leader=jax.tree.map(lambda leaf: np.asarray(leaf, dtype), runs.leader),
         output_scale=None if runs.output_scale is None else np.asarray(runs.output_scale, dtype),
     )
-    # An accelerator would take products at lower precision; a network that is to says so itself.
+    # By default, accelerators multiply matrices at lower precision.  A network with lower precision sets
+    # it through its `arithmetic`.
     with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
         if engine == "fused":
-            # Each engine is imported where it is wanted, and no job depends on the one that it does not use.
+            # Each engine is imported only where it is used, so that a job does not depend on the code of the
+            # other engine.
             from dynamical_loss.training import fused
 
             chosen = fused.program(problem, ensemble, schedule, precision)
@@ -145,7 +165,7 @@ def _train(
     progress: Progress | None,
     checkpoint: Checkpoint | None,
 ) -> dict[str, Array]:
-    """Train group by group, stretch by stretch; the arrays of a history, by name."""
+    """Train group by group and stretch by stretch; return the arrays of the history by name."""
     count, records, classes = len(runs.period), len(schedule.record_steps), problem.train_targets.shape[1]
     one = jax.tree.map(lambda leaf: leaf[0], runs.parameters)
     remembered = jax.eval_shape(problem.optimiser(0.1).init, one) if problem.keeps_state else ()
@@ -154,7 +174,7 @@ def _train(
         "class_weight": np.zeros((count, records, classes), dtype),
         **{name: np.zeros((count, records), dtype) for name in RECORDS[:2]},
         **({} if problem.step_size is None else {"learning_rate": np.zeros((count, records), dtype)}),
-        # Fractions of some hundred samples: no more digits than float32 has.
+        # float32 is enough for accuracies, which are fractions of the number of samples.
         **{name: np.zeros((count, records), np.float32) for name in RECORDS[2:]},
         "parameters": np.zeros((count, len(schedule.snapshot_steps), parameters), dtype),
     }
@@ -192,6 +212,6 @@ def _train(
 
 
 def _unfinished(done: int, state: State, found: Mapping[str, Array]) -> dict[str, Array]:
-    """What `_train` needs to go on: stretches done, state of the current group, history so far."""
+    """Return what `_train` needs to resume: stretches done, state of the current group, history so far."""
     leaves = {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
     return {"done": np.asarray(done), **leaves, **found}

@@ -1,4 +1,4 @@
-"""The paper's own perceptrons on a CPU: one run after the other in the fused loop."""
+"""The fused engine: it trains the perceptrons of the paper on a CPU, one run after another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Integer
 
 from dynamical_loss.losses.weights import Oscillation
 from dynamical_loss.training import fused_loop
@@ -25,20 +26,20 @@ from dynamical_loss.training.types import (
     weights_at,
 )
 
-_STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for
+_STRETCH = 4096  # number of steps in a stretch; see the same constant in `xla`
 
 
 @functools.partial(jax.jit, static_argnames=("length", "classes", "oscillation"))
 def _weights_along(
-    start: jax.Array, length: int, run: Runs, classes: int, oscillation: Oscillation
-) -> jax.Array:
-    """Γ of one run from a step on, (step, class_index)."""
+    start: Integer[jax.Array, ""], length: int, run: Runs, classes: int, oscillation: Oscillation
+) -> Float[jax.Array, "step class_index"]:
+    """Return the class weights Γ of one run at `length` steps from the step `start`."""
     steps = start + jnp.arange(length, dtype=jnp.int32)
     return jax.vmap(lambda step: weights_at(step, run, classes, oscillation))(steps)
 
 
 def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precision) -> Program:
-    """One run after the other in the fused loop."""
+    """Return functions that train one run after another in the fused loop; see `Program`."""
     perceptron, rule, dtype = problem.perceptron, problem.step_size, np.dtype(precision)
     assert perceptron is not None
     scaled = runs.output_scale is not None
@@ -65,7 +66,7 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precisi
     classes = problem.train_targets.shape[1]
 
     def begin(runs: Runs) -> State:
-        # The leaves in their order are what ravel_pytree joins.
+        # Join the leaves in the order of ravel_pytree, which the loop and the history use.
         flat = tuple(
             np.concatenate([leaf[0].ravel() for leaf in jax.tree.leaves(tree)])
             for tree in (runs.parameters, runs.leader)
@@ -73,8 +74,9 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precisi
         )
         return *flat, *(loop.starts() if scaled else ())
 
-    def weights_of(run: Runs, stretch: Stretch) -> Array:
-        # Of one length, so that it is compiled once; the last stretch may be shorter.
+    def weights_of(run: Runs, stretch: Stretch) -> Float[Array, "step class_index"]:
+        # Always compute `_STRETCH` steps, so that the function is compiled once; the last stretch may be
+        # shorter.
         start, count = np.int32(stretch.start), len(recorded[stretch.start : stretch.start + _STRETCH])
         along = _weights_along(start, _STRETCH, run, classes, problem.oscillation)
         return np.asarray(along)[:count]
@@ -90,7 +92,8 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precisi
         state = tuple(array.copy() for array in state)
         factor = learning_rate_factor(problem, stretch.start + np.arange(len(weights)))
         scale = float(run.output_scale) if scaled else 1.0
-        # The loss of F has α times the slope of that loss as a function of f, and α² divides it.
+        # The gradient of the loss of F with respect to f has a factor α, and the loss is divided by α²: the
+        # learning rate is divided by α.
         rates = (float(run.learning_rate) * factor / scale).astype(dtype)
         if replays:
             nothing = np.zeros_like(recorded[here])

@@ -1,9 +1,10 @@
-"""The gradient and its product with the Hessian, exactly, as passes of the fused loop.
+"""The exact gradient g and its product Hg with the Hessian, as passes of the fused loop.
 
-The product Hg is the derivative of the gradient along itself (Pearlmutter's R-operator).  Units that are not
-active stay so under a small change, so it needs the same sums as the gradient does: where S are a unit's sums
-of x_k · e_c over its active samples, RS are those of x_k · (Re)_c, and what changes of the unit's gradient is
-what S gives with the changed weights and RS with the present ones.
+The product Hg is the derivative of the gradient along g (Pearlmutter's R-operator; R denotes the derivative
+along g).  Units that are not active remain so under a small change, so Hg needs the same kind of sums as the
+gradient.  Let S be the sums of x_k · e_c over the samples where a unit is active, and RS the sums of
+x_k · (Re)_c.  The change of the unit's gradient is the expression with S and the changes of the weights, plus
+the expression with RS and the present weights.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from dynamical_loss.training.fused_tuples import (
 
 @njit(inline="always")
 def unit_sums(weights, kept, buffer, errors, zeros):  # pragma: no cover
-    """Fill `kept` with the sums of each unit over its active samples, of the rows of errors and products."""
+    """Store in `kept` the sums of each unit over its active samples, of the rows of errors and products."""
     row, zero_features, _, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, _ = weights
     width, size = hidden_bias.shape[0], len(zero_sums) * len(zero_logits)
     for j in range(0, width, 2):
-        # Two units a pass, which halves the loads.
+        # Two units per pass, which halves the loads.
         other = min(j + 1, width - 1)
         unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
         other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
@@ -43,7 +44,7 @@ def unit_sums(weights, kept, buffer, errors, zeros):  # pragma: no cover
 
 @njit(inline="always")
 def gradient_square(weights, direction, kept, buffer, errors, zeros, bias):  # pragma: no cover
-    """Fill `direction` with the gradient, of which `kept` has the units' sums; |g|²."""
+    """Compute the gradient from the sums in `kept`, store it in `direction`, and return |g|²."""
     row, zero_features, zero_classes, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, to_output_bias, to_output_kernel = direction
@@ -69,7 +70,7 @@ def gradient_square(weights, direction, kept, buffer, errors, zeros, bias):  # p
 
 @njit(inline="always")
 def row_sums(buffer, first, row, zero_logits):  # pragma: no cover
-    """Sums over the samples of consecutive rows, as many as in the tuple `zero_logits`."""
+    """Return the sums over samples of consecutive rows, as many rows as items in the tuple `zero_logits`."""
     sums = zero_logits
     for s in range(row):
         sums = add_scaled(buffer.dtype.type(1), load(buffer, first + s, row, zero_logits), sums)
@@ -80,7 +81,7 @@ def row_sums(buffer, first, row, zero_logits):  # pragma: no cover
 def tangent(
     weights, direction, buffer, logits, row, zero_features, zero_classes, zero_logits
 ):  # pragma: no cover
-    """Fill the rows of R-logits: how the logits change along `direction`."""
+    """Compute the rows of R-logits, the derivatives of the logits along `direction`."""
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, to_output_bias, to_output_kernel = direction
     width, classes, zero = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
@@ -106,7 +107,7 @@ def tangent(
 def tangent_errors(
     buffer, errors, outputs, logits, row, target, weight, zero_classes, zero_logits, cross_entropy
 ):  # pragma: no cover
-    """Fill the rows of R-errors from those of outputs and R-logits; `weight` is Γ of each class."""
+    """Compute the rows of R-errors from the rows of outputs and R-logits; `weight` holds Γ."""
     zero, followed = zero_logits[0], len(zero_logits)
     for s in range(row):
         own = total = mean = zero
@@ -124,7 +125,10 @@ def tangent_errors(
 
 @njit(inline="always")
 def product_square(weights, direction, kept, changed, buffer, errors, zeros, bias):  # pragma: no cover
-    """|Hg|², from the rows of R-errors, and the units' sums of errors and, `changed`, of R-errors."""
+    """Return |Hg|² from the rows of R-errors and the sums of each unit.
+
+    `kept` holds the sums of the errors, and `changed` the sums of the R-errors.
+    """
     row, zero_features, zero_classes, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, _, to_output_kernel = direction

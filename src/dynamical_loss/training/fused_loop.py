@@ -1,21 +1,22 @@
-"""One run of gradient descent on a small perceptron as one compiled loop, for CPUs.
+"""The fused loop: gradient descent on a small perceptron as one compiled loop, for CPUs.
 
-XLA runs a training step of the paper's network as some twenty kernels, each of which reads and writes
-whole activations.  Here a step is two passes over the hidden units, each with the samples along the
-vector lanes: activations stay in registers, the hidden layer is recomputed in the backward pass
-instead of stored, and the parameters are updated in place.  Three identities shorten the passes:
+XLA runs a training step of the paper's network as some twenty kernels, each of which reads and writes all
+activations.  Here a step consists of two passes over the hidden units, with the samples along the vector
+lanes.  Activations stay in registers, the backward pass recomputes the hidden layer instead of reading it
+from memory, and the parameters are updated in place.  Three identities shorten the passes:
 
-- A unit is active or not, so all its gradients are combinations of the sums over its active samples of
-  x_k · e_c, with the inputs x_k (and 1) and the errors e_c of the logits.  These products do not depend
-  on the unit, and a pass over them is nothing but sums.
-- The cross-entropy sees differences of logits alone, so those to the last class are enough, …
-- … and its errors sum to zero over the classes, so the last one need not be followed.
+- A unit is either active or not.  All its gradients are therefore combinations of the sums of x_k · e_c over
+  the samples where it is active, with the inputs x_k (and 1) and the errors e_c of the logits.  These
+  products do not depend on the unit, so a pass over the units only adds them up.
+- The cross-entropy depends only on differences of logits, so the differences to the last class are enough.
+- The errors of the cross-entropy sum to zero over the classes, so the error of the last class is not
+  computed.
 
-numba compiles the loop for the processor at hand and for the numbers of samples, features and classes;
-:mod:`dynamical_loss.training.compiled` keeps the result on disk.
+numba compiles the loop for this processor and for the numbers of samples, features and classes.
+:mod:`dynamical_loss.training.compiled` stores the compiled loop on disk.
 
-The program that :mod:`dynamical_loss.training.xla` gives XLA is the reference: it takes any network, loss
-and optimiser, and the tests hold this loop against it.
+The reference is the program that :mod:`dynamical_loss.training.xla` builds, which supports any network, loss
+and optimiser.  The tests compare this loop with it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Bool, Float
 
 from dynamical_loss.training import fused_curvature, fused_passes, fused_tuples
 from dynamical_loss.training.compiled import Compiled
@@ -43,13 +45,20 @@ from dynamical_loss.training.types import Perceptron
 
 Array = npt.NDArray[Any]
 
-_LANES = 64  # bytes of the widest vectors; samples are filled up to whole ones
+_LANES = 64  # size of the widest vectors in bytes; rows of samples are padded to a multiple
 
 
 class _Exponential(NamedTuple):
-    """exp(x) for x <= 0 as 2^k · Σ r^n / n! with |r| <= ln 2 / 2, in a floating-point format.
+    """Constants for exp(x) = 2^k · Σ r^n / n! with x <= 0 and |r| <= ln 2 / 2, in one floating-point format.
 
-    The C library's function takes one number at a time, which would cost as much as the rest of a step.
+    The function of the C library takes one number at a time and would cost as much as the rest of a step.
+
+    Attributes:
+        smallest: smallest x; smaller arguments are replaced by it.
+        coefficients: 1/n! for n = 0, 1, …
+        integer: integer type with the size of the floating-point type.
+        mantissa_bits: number of bits of the mantissa.
+        bias: bias of the exponent.
     """
 
     smallest: Any
@@ -77,7 +86,7 @@ def _padded(samples: int, dtype: npt.DTypeLike) -> int:
 
 
 def _aligned(size: int, dtype: npt.DTypeLike) -> Array:
-    """Zeros that begin with a cache line: a vector across two of them costs twice."""
+    """Return zeros that start at a cache line: a load across two cache lines costs twice as much."""
     item = np.dtype(dtype).itemsize
     memory = np.zeros(size + _LANES // item, dtype)
     start = -memory.ctypes.data % _LANES // item
@@ -96,10 +105,10 @@ def _compiled(
     adjusted: bool,
     scaled: bool,
 ) -> Compiled:
-    """The loop for one shape of problem.
+    """Return the loop for one shape of problem, which is compiled at its first call.
 
-    All rows of samples lie in one buffer at constant distances, which lets LLVM see that they do not
-    overlap; hence the numbers of samples are compiled in.
+    All rows of samples lie in one buffer at distances that are compiled in.  So LLVM knows that the rows do
+    not overlap.
     """
     variant = f"descend_{samples}_{validation_samples}_{features}_{classes}_{loss}_{bias}_{dtype}"
     variant += ("_adjusted" if adjusted else "") + ("_scaled" if scaled else "")
@@ -155,7 +164,7 @@ def _compiled(
             forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits)
             if scaled:
                 rescale(buffer, logits, followed * row, output_scale, starts[0], begins and t == 0)
-            # The outputs that meet the targets: exponentials, not yet normalised, or the logits.
+            # The outputs that are compared with the targets: unnormalised exponentials, or the logits.
             if cross_entropy:
                 for s in range(row):
                     largest = zero
@@ -219,7 +228,7 @@ def _compiled(
             if t >= updates and not adjusted:
                 continue
             learning_rate = one if adjusted else rates[t]
-            # Errors: η times the gradient with respect to the logits, η Γ_y / N (output - target) …
+            # Errors: η times the gradient with respect to the logits, η Γ_y / N (output - target).
             for s in range(row):
                 total = weight = zero
                 for k in range(classes):
@@ -230,10 +239,11 @@ def _compiled(
                 for k in range(followed):
                     wanted = learning_rate * class_weight[t, k] * target[k * row + s]
                     buffer[products + k * row + s] = buffer[outputs + k * row + s] * scale - wanted
-            # … and their products with the inputs.
+            # Products of the errors with the inputs.
             multiply(buffer, products, features, followed, row)
             if adjusted:
-                # As with a learning rate of 1; it is worked out from these, and then the step is taken.
+                # The errors have a learning rate of 1.  The rule computes the learning rate from the gradient
+                # and Hg, and then the step is taken.
                 kept_sums, changed_sums = sums_of_units
                 unit_sums(weights, kept_sums, buffer, products, zeros)
                 square = gradient_square(weights, towards, kept_sums, buffer, products, zeros, bias)
@@ -292,37 +302,37 @@ def _compiled(
                         weights, other, other_offset, other_into, other_sums, zero_classes, zero_logits, bias
                     )
 
-    # What is kept of it on disk is told apart from other shapes by this name.
+    # The cache on disk distinguishes the shapes by this name.
     descend.__name__ = descend.__qualname__ = variant
     return Compiled(descend, OPTIONS, (fused_passes, fused_curvature, fused_tuples))
 
 
 class Loop:
-    """Gradient descent on one problem, run by run, stretch by stretch."""
+    """Gradient descent on one problem, for one run and one stretch at a time."""
 
     def __init__(
         self,
-        train_inputs: Array,
-        train_targets: Array,
-        validation_inputs: Array,
-        validation_targets: Array,
+        train_inputs: Float[Array, "sample feature"],
+        train_targets: Float[Array, "sample class_index"],
+        validation_inputs: Float[Array, "validation_sample feature"],
+        validation_targets: Float[Array, "validation_sample class_index"],
         *,
         network: Perceptron,
         precision: str,
         rule: DriftAdjusted | None = None,
         scaled: bool = False,
     ) -> None:
-        """Lay out the data; the loop is compiled, or taken from disk, when it is first called.
+        """Lay out the data in memory; the loop is compiled or loaded from disk at its first call.
 
         Args:
-            train_inputs: (sample, feature).
-            train_targets: one-hot, (sample, class_index).
-            validation_inputs: (sample, feature).
-            validation_targets: one-hot, (sample, class_index).
-            network: what is trained.
+            train_inputs: training inputs.
+            train_targets: one-hot labels of the training samples.
+            validation_inputs: validation inputs.
+            validation_targets: one-hot labels of the validation samples.
+            network: network and loss.
             precision: ``float32`` or ``float64``.
-            rule: of a learning rate that follows the curvature; None for one that is given.
-            scaled: whether the prediction is α(f − f₀) and not the output f.
+            rule: rule of a learning rate that follows the curvature; None if the learning rate is given.
+            scaled: whether the prediction is α(f − f₀) instead of the output f.
         """
         samples, features = train_inputs.shape
         classes = train_targets.shape[1]
@@ -349,7 +359,7 @@ class Loop:
         self._outputs = tuple(
             followed * _padded(len(each), precision) for each in (train_inputs, validation_inputs)
         )
-        # Inputs; logits; outputs; errors and their products with the inputs; how logits change.
+        # Rows: inputs; logits; outputs; errors and their products with the inputs; derivatives of the logits.
         self._buffer = self._rows(train_inputs, features + 2 * classes + (features + 2) * classes)
         self._validation = self._rows(validation_inputs, features + classes)
         self._power = _aligned(classes * _padded(samples, precision), self._real)
@@ -359,47 +369,49 @@ class Loop:
         self._target = self._rows(train_targets / samples, classes)
 
     def _rows(self, values: Array, count: int) -> Array:
-        """(sample, column) as `count` rows of samples, zeros where there is nothing, flat."""
+        """Copy values (sample, column) to `count` rows of samples, pad with zeros, and flatten the rows."""
         length = _padded(len(values), self._real)
         rows = _aligned(count * length, self._real).reshape(count, length)
         rows[: values.shape[1], : len(values)] = values.T
         return rows.reshape(-1)
 
     def starts(self) -> tuple[Array, Array]:
-        """Room for f₀ of the training and of the validation samples, as `advance` takes it."""
+        """Return arrays for the initial outputs f₀ of the training and validation samples; see `advance`."""
         training, validation = (np.zeros(size, self._real) for size in self._outputs)
         return training, validation
 
     def advance(
         self,
-        parameters: Array,
-        learning_rate: Array,
-        class_weight: Array,
+        parameters: Float[Array, " parameter"],
+        learning_rate: Float[Array, " step"],
+        class_weight: Float[Array, "step class_index"],
         updates: int,
-        recorded: Array,
-        kept: Array,
+        recorded: Bool[Array, " step"],
+        kept: Bool[Array, " step"],
         *,
         output_scale: float = 1.0,
         starts: tuple[Array, Array] | None = None,
         begins: bool = False,
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Float[Array, "record 4"], Float[Array, "snapshot parameter"]]:
         """Train one run over a stretch of steps, in place.
 
         Args:
-            parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (parameter,); changed.
-            learning_rate: η of each step of the stretch, (step,); with a rule what that multiplies, and then
-                changed to the product where there is an update or a record.
-            class_weight: Γ at each step of the stretch, (step, class_index).
-            updates: how many of these steps are followed by an update; the rest are only looked at.
-            recorded: the steps at which loss and accuracy are recorded, (step,) booleans.
-            kept: the steps at which the parameters are kept, (step,) booleans.
-            output_scale: α, of a loop that is `scaled`.
-            starts: of such a loop, what `starts` gave; filled where the run begins.
-            begins: whether the first step is that of the run, which must then be recorded.
+            parameters: parameters, flattened as by ``jax.flatten_util.ravel_pytree``; overwritten.
+            learning_rate: learning rate η of each step.  With a rule, it is the number that the rule's factor
+                multiplies; it is overwritten with the product at each step with an update or a record.
+            class_weight: class weights Γ at each step.
+            updates: number of steps that are followed by an update; the remaining steps are only evaluated.
+            recorded: whether losses and accuracies are recorded at each step.
+            kept: whether the parameters are stored at each step.
+            output_scale: scale α of the output, if the loop is `scaled`.
+            starts: arrays of the method `starts`, if the loop is `scaled`; they are filled at the first step
+                of the run.
+            begins: whether the stretch starts with the first step of the run.  This step must be recorded if
+                the loop is `scaled`.
 
         Returns:
-            records (recorded step, [weighted loss, static loss, training accuracy, validation
-            accuracy]) and snapshots (kept step, parameter).
+            Records, whose columns are the weighted loss, the static loss, the training accuracy and the
+            validation accuracy; and the parameters at the snapshots.
         """
         records = np.empty((int(recorded.sum()), 4), self._real)
         snapshots = np.empty((int(kept.sum()), parameters.size), self._real)
@@ -432,7 +444,7 @@ class Loop:
         return records, snapshots
 
     def _views(self, parameters: Array) -> tuple[Array, ...]:
-        """Hidden bias, hidden kernel, output bias, output kernel, in their flat order; zeros for no bias."""
+        """Return views of hidden bias, hidden kernel, output bias and output kernel; missing biases are 0."""
         views, end = [], 0
         for index, shape in enumerate(self._shapes):
             if index % 2 == 0 and not self._bias:

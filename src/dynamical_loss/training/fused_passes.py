@@ -1,4 +1,4 @@
-"""Passes over hidden units and samples that the fused loop is made of."""
+"""Passes over hidden units and samples, from which the fused loop is built."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dynamical_loss.training.fused_tuples import (
     store,
 )
 
-# Inlined before anything is optimised, so that the constant distances between rows are seen.
+# All functions are inlined before the optimisation, so that LLVM knows the constant distances between rows.
 
 
 @njit(inline="always")
 def forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits):  # pragma: no cover
-    """Fill the rows of logits from the rows of inputs that lie before them."""
+    """Compute the rows of logits from the rows of inputs, which lie before them in the buffer."""
     hidden_bias, hidden_kernel, output_bias, output_kernel = weights
     offsets = relative(load(output_bias, 0, 1, zero_classes), zero_logits)
     for s in range(row):
@@ -31,7 +31,8 @@ def forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logi
     width = hidden_bias.shape[0]
     zero = zero_logits[0]
     for j in range(0, width, 2):
-        # Two units a pass, which halves the loads; a last one without a partner is its own, with weight 0.
+        # Two units per pass, which halves the loads.  If the number of units is odd, the last unit is paired
+        # with itself, with output weights of 0.
         other = min(j + 1, width - 1)
         into = load(hidden_kernel, j, width, zero_features)
         other_into = load(hidden_kernel, other, width, zero_features)
@@ -53,7 +54,7 @@ def forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logi
 
 @njit(inline="always")
 def rescale(buffer, logits, size, scale, start, begins):  # pragma: no cover
-    """Turn rows of outputs f into those of α(f − f₀); where the run begins they are f₀ and are kept first."""
+    """Replace the outputs f by α(f − f₀); at the first step of a run, f is first stored as f₀."""
     if begins:
         for i in range(size):
             start[i] = buffer[logits + i]
@@ -63,13 +64,13 @@ def rescale(buffer, logits, size, scale, start, begins):  # pragma: no cover
 
 @njit(inline="always")
 def sums_of_two(buffer, products, row, unit, other_unit, active_rows, zero_features):  # pragma: no cover
-    """Of two units the sums over their active samples of the rows of products, (1, x_0, …) · error."""
+    """Return, for each of two units, the sums of (1, x_0, …) · error over the samples where it is active."""
     (offset, into), (other_offset, other_into) = unit, other_unit
     one = type(offset)(1)
     zero = type(offset)(0)
     sums, other_sums = active_rows, active_rows
     for s in range(row):
-        # A factor of 1 or 0, because LLVM does not vectorise this many conditional sums.
+        # Multiply by 1 or 0 instead of branching, because LLVM does not vectorise this many conditional sums.
         inputs = load(buffer, s, row, zero_features)
         active = one if offset + dot(into, inputs) > zero else zero
         other_active = one if other_offset + dot(other_into, inputs) > zero else zero
@@ -81,7 +82,7 @@ def sums_of_two(buffer, products, row, unit, other_unit, active_rows, zero_featu
 
 @njit(inline="always")
 def multiply(buffer, errors, features, followed, row):  # pragma: no cover
-    """Fill the rows behind those of errors with their products with each input."""
+    """Compute the products of the errors with each input, in the rows after the rows of errors."""
     for m in range(features):
         for k in range(followed):
             for s in range(row):
@@ -91,11 +92,12 @@ def multiply(buffer, errors, features, followed, row):  # pragma: no cover
 
 @njit(inline="always")
 def update(weights, j, offset, into, sums, zero_classes, zero_logits, bias):  # pragma: no cover
-    """Step of unit j down its gradient, from its sums of (1, x_0, …) · error over the active samples."""
+    """Update the weights of unit j, from its sums of (1, x_0, …) · error over its active samples."""
     hidden_bias, hidden_kernel, _, output_kernel = weights
     width, classes, down = hidden_bias.shape[0], len(zero_classes), type(offset)(-1)
     out = load(output_kernel, j * classes, 1, zero_classes)
-    # Where it is active, the unit puts out offset + into · x.
+    # An active unit has the output offset + into · x, so these sums also give the gradient of its output
+    # weights.
     out_gradient = complete(combine((offset, *into), sums, zero_logits), zero_classes)
     into_gradient = dots(sums, relative(out, zero_logits))
     store(hidden_kernel, j, width, add_scaled(down, into_gradient[1:], into))
@@ -106,7 +108,7 @@ def update(weights, j, offset, into, sums, zero_classes, zero_logits, bias):  # 
 
 @njit(inline="always")
 def right(buffer, logits, row, zero_classes, zero_logits, label):  # pragma: no cover
-    """How many samples have finite logits of which that of their class is the (first) largest."""
+    """Return how many samples have finite logits whose (first) largest belongs to the sample's class."""
     count = 0
     for s in range(label.shape[0]):
         best, finite = 0, True

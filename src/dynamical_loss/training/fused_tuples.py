@@ -1,4 +1,4 @@
-"""Arithmetic of short tuples that numba unrolls, for the fused loop."""
+"""Arithmetic on short tuples for the fused loop; numba unrolls it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 from numba.extending import overload
 
-# All of LLVM's liberties except those that assume finite numbers: a diverged run must show its NaNs.
+# All fast-math flags of LLVM except those that assume finite numbers: a diverged run must keep its NaNs.
 OPTIONS: Any = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
     "error_model": "numpy",
 }
 
-# What follows is unrolled when it is compiled, because the length of a tuple is part of its type.
-# numba takes the implementation from the decorated function of the same purpose.
+# Compilation unrolls the functions below, because the length of a tuple is part of its type.  Each function
+# states what is computed; numba replaces its body with the decorated implementation that follows it.
 
 
 def dot(left, right):
-    """Σ_k left_k · right_k."""
+    """Return Σ_k left_k · right_k."""
     raise NotImplementedError
 
 
@@ -29,7 +29,7 @@ def _dot_of(left, right):  # pragma: no cover
 
 
 def add_scaled(factor, vector, to):
-    """The tuple factor · vector + to."""
+    """Return the tuple factor · vector + to."""
     raise NotImplementedError
 
 
@@ -43,7 +43,7 @@ def _add_scaled_of(factor, vector, to):  # pragma: no cover
 
 
 def load(array, index, stride, like):
-    """(array[index], array[index + stride], …), as many as in the tuple `like`."""
+    """Return (array[index], array[index + stride], …), with as many items as the tuple `like`."""
     raise NotImplementedError
 
 
@@ -57,7 +57,7 @@ def _load_of(array, index, stride, like):  # pragma: no cover
 
 
 def store(array, index, stride, values):
-    """The reverse of :func:`load`."""
+    """Store the tuple `values` at array[index], array[index + stride], …: the reverse of :func:`load`."""
     raise NotImplementedError
 
 
@@ -77,7 +77,7 @@ def _store_of(array, index, stride, values):  # pragma: no cover
 
 
 def load_rows(array, index, stride, like):
-    """As :func:`load`, but a tuple of tuples."""
+    """Return consecutive values as a tuple of tuples with the lengths in `like`; see :func:`load`."""
     raise NotImplementedError
 
 
@@ -94,7 +94,7 @@ def _load_rows_of(array, index, stride, like):  # pragma: no cover
 
 
 def store_rows(array, index, stride, rows):
-    """The reverse of :func:`load_rows`."""
+    """Store a tuple of tuples: the reverse of :func:`load_rows`."""
     raise NotImplementedError
 
 
@@ -114,7 +114,7 @@ def _store_rows_of(array, index, stride, rows):  # pragma: no cover
 
 
 def add_scaled_rows(factor, rows, to):
-    """As :func:`add_scaled`, for tuples of tuples."""
+    """Return factor · rows + to for tuples of tuples."""
     raise NotImplementedError
 
 
@@ -128,7 +128,7 @@ def _add_scaled_rows_of(factor, rows, to):  # pragma: no cover
 
 
 def combine(factors, rows, to):
-    """The tuple Σ_k factors_k · rows_k + to."""
+    """Return the tuple Σ_k factors_k · rows_k + to."""
     raise NotImplementedError
 
 
@@ -140,7 +140,7 @@ def _combine_of(factors, rows, to):  # pragma: no cover
 
 
 def dots(rows, vector):
-    """(rows_0 · vector, rows_1 · vector, …)."""
+    """Return the tuple of dot products (rows_0 · vector, rows_1 · vector, …)."""
     raise NotImplementedError
 
 
@@ -152,7 +152,7 @@ def _dots_of(rows, vector):  # pragma: no cover
 
 
 def relative(values, like):
-    """`values` themselves if as many as in `like`, else all but the last, less the last."""
+    """Return `values` if they are as many as in `like`, otherwise all but the last, minus the last value."""
     raise NotImplementedError
 
 
@@ -166,7 +166,7 @@ def _relative_of(values, like):  # pragma: no cover
 
 
 def complete(gradient, like):
-    """`gradient` itself if as many as in `like`, else with the last that makes the sum zero."""
+    """Return `gradient` if it is as long as `like`, otherwise append the value that makes the sum zero."""
     raise NotImplementedError
 
 
@@ -178,7 +178,7 @@ def _complete_of(gradient, like):  # pragma: no cover
 
 
 def polynomial(x, coefficients):
-    """The sum of c_n xⁿ."""
+    """Return the polynomial Σ_n c_n xⁿ."""
     raise NotImplementedError
 
 

@@ -1,12 +1,12 @@
-"""Gradient flow by Euler steps whose size follows the flow: the adaptive rule of arXiv 1906.08034, Eq. 8-9.
+"""Gradient flow by Euler steps of adaptive size (the rule of arXiv 1906.08034, Eq. 8-9).
 
-A trial step of size dt is accepted if the velocity v and the outputs F change little by it:
-‖v' − v‖²/(‖v'‖ ‖v‖) < ε_v and max |F' − F| < ε_F.  Accepted with both below half their bounds, the next
-step is longer by a tenth.  Rejected, the step is done again from the same place with dt/10.  There is one
-evaluation a trial, as the velocity at the new place is that of the next step.
+A trial step of size dt is accepted if it changes the velocity v and the outputs F little:
+‖v' − v‖²/(‖v'‖ ‖v‖) < ε_v and max |F' − F| < ε_F.  If both changes are below half their bounds, the next step
+is longer by a tenth.  A rejected step is repeated from the same position with dt/10.  Each trial needs one
+evaluation, because the velocity at the new position is also the velocity of the next step.
 
-The loop is compiled once for all runs of one shape.  It runs in stretches, between which its whole state can
-be kept, and its numbers do not depend on how long the stretches are.
+The loop is compiled once for all runs of the same shape.  It runs in stretches, and its state can be saved
+between two stretches.  The results do not depend on the length of the stretches.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
 
 Position = Any
-"""What flows, a pytree of arrays: parameters, or the coefficients of a kernel's expansion."""
+"""Position of a flow, a pytree of arrays: parameters, or the coefficients of an expansion in a kernel."""
 
 Constants = Any
-"""What the flow takes beside its position and does not change: data, scales, kernels."""
+"""Constants of a flow, a pytree of arrays: data, scales, kernels."""
 
 Field = Callable[[Constants, Position, jax.Array], tuple[Position, jax.Array]]
-"""(constants, position, time) → velocity, and the outputs F on the training set, (sample,)."""
+"""Velocity field: (constants, position, time) → (velocity, outputs F on the training set, (sample,))."""
 
 GROWTH = 1.1
-"""What a step is multiplied with after a calm one."""
+"""Factor by which the step size grows if both changes are below half their bounds."""
 
 REDUCTION = 10.0
-"""What a rejected step is divided by."""
+"""Factor by which the size of a rejected step is divided."""
 
 _RECORDS_PER_DECADE = 20
 _RECORDS = 640  # 32 decades of time: more than float64 resolves between a first and a last step
 
 
 class Tolerance(NamedTuple):
-    """What a step may change at most.
+    """Bounds of the changes in an accepted step.
 
     Attributes:
-        velocity: ε_v, of ‖v' − v‖²/(‖v'‖ ‖v‖); the paper has 1e-4.
-        output: ε_F, of max |F' − F|; the paper has 0.1.
+        velocity: bound ε_v of ‖v' − v‖²/(‖v'‖ ‖v‖); arXiv 1906.08034 uses 1e-4.
+        output: bound ε_F of max |F' − F|; arXiv 1906.08034 uses 0.1.
     """
 
     velocity: float
@@ -49,54 +50,54 @@ class Tolerance(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What is looked at along a flow.
+    """Quantities that are monitored along a flow.
 
     Attributes:
-        loss: of the outputs, (sample,) → ().
-        is_done: whether the flow has come to its end, (sample,) → ().
-        level: the time at which the loss falls below this is kept.
+        loss: loss as a function of the outputs, (sample,) → ().
+        is_done: whether the flow has reached its end, as a function of the outputs, (sample,) → ().
+        level: level of the loss; the time at which the loss falls below it is stored as `State.half_time`.
     """
 
     loss: Callable[[jax.Array], jax.Array]
     is_done: Callable[[jax.Array], jax.Array]
-    level: jax.Array | float
+    level: Float[Array, ""] | float
 
 
 class State(NamedTuple):
-    """Where a flow is.
+    """State of a flow after its last accepted step.
 
     Attributes:
-        position: at the last accepted step.
-        velocity: there.
-        outputs: there, (sample,).
-        loss: there, ().
-        time: there, ().
-        step_size: dt of the next trial, ().
-        steps: accepted so far, ().
-        trials: evaluations so far, ().
-        half_time: when the loss first fell below the rule's level, between two steps on a straight line, ();
-            NaN until then.
-        done: whether it has come to its end, ().
-        record_count: how many records there are, ().
-        record_time: (record,), NaN where there is none.
-        record_loss: (record,).
-        record_output: root mean square of the outputs, (record,).
+        position: current position.
+        velocity: velocity at the position.
+        outputs: outputs F on the training set at the position.
+        loss: loss at the position.
+        time: current time t.
+        step_size: size dt of the next trial step.
+        steps: number of accepted steps.
+        trials: number of evaluations of the field.
+        half_time: time at which the loss first fell below the rule's level, interpolated linearly between two
+            steps; NaN until then.
+        done: whether the flow has reached its end.
+        record_count: number of records.
+        record_time: times of the records; NaN in unused places.
+        record_loss: losses at the records; NaN in unused places.
+        record_output: root mean squares of the outputs at the records; NaN in unused places.
     """
 
     position: Position
     velocity: Position
-    outputs: jax.Array
-    loss: jax.Array
-    time: jax.Array
-    step_size: jax.Array
-    steps: jax.Array
-    trials: jax.Array
-    half_time: jax.Array
-    done: jax.Array
-    record_count: jax.Array
-    record_time: jax.Array
-    record_loss: jax.Array
-    record_output: jax.Array
+    outputs: Float[Array, " sample"]
+    loss: Float[Array, ""]
+    time: Float[Array, ""]
+    step_size: Float[Array, ""]
+    steps: Int[Array, ""]
+    trials: Int[Array, ""]
+    half_time: Float[Array, ""]
+    done: Bool[Array, ""]
+    record_count: Int[Array, ""]
+    record_time: Float[Array, " record"]
+    record_loss: Float[Array, " record"]
+    record_output: Float[Array, " record"]
 
 
 class Flow(NamedTuple):
@@ -104,20 +105,21 @@ class Flow(NamedTuple):
 
     Attributes:
         begin: (constants, position, first step size) → state at time 0.
-        advance: (constants, state, trials) → state after that many evaluations in all, or at its end.
+        advance: (constants, state, trials) → state after `trials` evaluations since time 0, or at the end of
+            the flow if it comes first.
     """
 
     begin: Callable[[Constants, Position, float], State]
     advance: Callable[[Constants, State, int], State]
 
 
-def _inner(first: Position, second: Position) -> jax.Array:
+def _inner(first: Position, second: Position) -> Float[Array, ""]:
     parts = jax.tree.map(lambda one, other: jnp.vdot(one, other), first, second)
     return jnp.asarray(sum(jax.tree.leaves(parts)))
 
 
-def _change(before: Position, after: Position) -> tuple[jax.Array, jax.Array]:
-    """‖v' − v‖² and ‖v'‖ ‖v‖."""
+def _change(before: Position, after: Position) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return ‖v' − v‖² and ‖v'‖ ‖v‖ for the velocities v before and v' after a step."""
     difference = jax.tree.map(jnp.subtract, after, before)
     return _inner(difference, difference), jnp.sqrt(_inner(before, before) * _inner(after, after))
 
@@ -128,16 +130,16 @@ def flow(
     tolerance: Tolerance,
     longest: Callable[[Constants], jax.Array | float] = lambda constants: jnp.inf,
 ) -> Flow:
-    """The programs that follow a field.
+    """Compile the programs that integrate a velocity field.
 
     Args:
-        field: the velocity and the outputs.
-        rule: what is looked at along the way, and when the flow ends.
-        tolerance: of a step.
-        longest: of the constants, the length that no step exceeds.
+        field: velocity field.
+        rule: quantities that are monitored, and the condition at which the flow ends.
+        tolerance: bounds of the changes in a step.
+        longest: largest step size, as a function of the constants; defaults to no limit.
     """
 
-    def begin(constants: Constants, position: Position, step_size: float) -> State:
+    def begin(constants: Constants, position: Position, step_size: float | Float[Array, ""]) -> State:
         velocity, outputs = field(constants, position, jnp.zeros(()))
         real = outputs.dtype
         nothing = jnp.full(_RECORDS, jnp.nan, real)
@@ -165,7 +167,7 @@ def flow(
         velocity, outputs = field(constants, position, time)
         squared, norms = _change(state.velocity, velocity)
         moved = jnp.max(jnp.abs(outputs - state.outputs))
-        # Where a comparison is with what is not finite, it fails: the step is rejected.
+        # A comparison with NaN is false, so a step to values that are not finite is rejected.
         accepted = (squared < tolerance.velocity * norms) & (moved < tolerance.output)
         calm = (squared < 0.5 * tolerance.velocity * norms) & (moved < 0.5 * tolerance.output)
         loss = rule.loss(outputs)
@@ -181,7 +183,7 @@ def flow(
 
         longer = jnp.minimum(GROWTH * size, longest(constants))
 
-        def recorded(values: jax.Array, value: jax.Array) -> jax.Array:
+        def recorded(values: Float[Array, " record"], value: Float[Array, ""]) -> Float[Array, " record"]:
             return values.at[place].set(jnp.where(accepted & due, value, values[place]))
 
         def kept(after: Any, before: Any) -> Any:
@@ -204,7 +206,7 @@ def flow(
             recorded(state.record_output, root),
         )
 
-    def advance(constants: Constants, state: State, trials: int) -> State:
+    def advance(constants: Constants, state: State, trials: int | Int[Array, ""]) -> State:
         return jax.lax.while_loop(
             lambda here: (here.trials < trials) & ~here.done, lambda here: trial(constants, here), state
         )

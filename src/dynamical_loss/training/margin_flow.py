@@ -1,9 +1,11 @@
 """Gradient flow of a network, and of its frozen kernel, on labels y = ±1 (arXiv 1906.08034).
 
-The prediction is F(x) = α[f(w, x) − f(w₀, x)] and the loss 𝓛(w) = Σ_μ Γ_{y_μ}(t) ℓ(F(x_μ) y_μ)/(α² P).  The
-paper's loss has no Γ.  The kernel of f that stays as it is moves the prediction by
-Ḟ = −Θ [Γ ℓ'(F y) y]/P, which is free of α; here F = Θ c, and c follows ċ = −Γ ℓ'(F y) y/P, so that the
-prediction on other samples comes from the same c.
+The prediction is F(x) = α[f(w, x) − f(w₀, x)], and the loss is 𝓛(w) = Σ_μ Γ_{y_μ}(t) ℓ(F(x_μ) y_μ)/(α² P)
+with P samples.  The loss of that paper has no Γ.
+
+If the neural tangent kernel Θ of f is frozen, the prediction follows Ḟ = −Θ [Γ ℓ'(F y) y]/P, which does not
+depend on α.  This module writes F = Θ c and integrates ċ = −Γ ℓ'(F y) y/P.  The same coefficients c then also
+give the prediction on other samples.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from dynamical_loss.losses.margins import MARGIN_LOSSES, MarginLossName
 from dynamical_loss.losses.weights import class_weights
@@ -24,99 +27,105 @@ class Samples(NamedTuple):
     """A training set.
 
     Attributes:
-        inputs: (sample, …).
-        labels: y = ±1, (sample,).
+        inputs: inputs x of the network.
+        labels: labels y = ±1.
     """
 
-    inputs: jax.Array
-    labels: jax.Array
+    inputs: Float[Array, "sample ..."]
+    labels: Float[Array, " sample"]
 
 
 class Tilt(NamedTuple):
-    """Γ(t), in the flow's own time.
+    """Oscillation of the class weights Γ(t), where t is the time of the flow.
 
     Attributes:
-        period: T, ().
-        amplitude: A, (); 1 is the static loss.
+        period: period T, in units of the flow's time.
+        amplitude: amplitude A; 1 is the static loss.
     """
 
-    period: jax.Array | float
-    amplitude: jax.Array | float
+    period: Float[Array, ""] | float
+    amplitude: Float[Array, ""] | float
 
 
 STATIC = Tilt(1.0, 1.0)
-"""No tilt."""
+"""The static loss, Γ = 1."""
 
-_STEPS_A_PERIOD = 50
+_STEPS_A_PERIOD = 50  # least number of steps in a period
 
 
 class NetworkConstants(NamedTuple):
-    """What the flow of a network takes.
+    """Constants of the flow of a network.
 
     Attributes:
-        samples: the training set.
-        alpha: α, ().
-        start: f(w₀, x) of the training set, (sample,).
-        tilt: of the loss.
+        samples: training set.
+        alpha: scale α of the prediction.
+        start: initial outputs f(w₀, x) on the training set.
+        tilt: oscillation of the class weights.
     """
 
     samples: Samples
-    alpha: jax.Array | float
-    start: jax.Array
+    alpha: Float[Array, ""] | float
+    start: Float[Array, " sample"]
     tilt: Tilt = STATIC
 
 
 class KernelConstants(NamedTuple):
-    """What the flow of a frozen kernel takes.
+    """Constants of the flow of a frozen kernel.
 
     Attributes:
-        kernel: Θ on the training set, (sample, sample).
-        labels: y = ±1, (sample,).
-        tilt: of the loss.
+        kernel: neural tangent kernel Θ on the training set.
+        labels: labels y = ±1.
+        tilt: oscillation of the class weights.
     """
 
-    kernel: jax.Array
-    labels: jax.Array
+    kernel: Float[Array, "sample sample"]
+    labels: Float[Array, " sample"]
     tilt: Tilt = STATIC
 
 
-def outputs_of(apply: Apply, parameters: Parameters, inputs: jax.Array) -> jax.Array:
-    """The output f of a network with one output, (sample, …) to (sample,)."""
+def outputs_of(
+    apply: Apply, parameters: Parameters, inputs: Float[Array, "sample ..."]
+) -> Float[Array, " sample"]:
+    """Return the outputs f of a network that has one output per sample."""
     return apply(parameters, inputs)[:, 0]
 
 
-def _weight(labels: jax.Array, tilt: Tilt, time: jax.Array, is_tilted: bool) -> jax.Array | float:
-    """Γ of each sample, (sample,); the class of y = −1 is the first in turn."""
+def _weight(
+    labels: Float[Array, " sample"], tilt: Tilt, time: Float[Array, ""], is_tilted: bool
+) -> Float[Array, " sample"] | float:
+    """Return the class weight Γ of each sample; the class y = −1 is emphasised first."""
     if not is_tilted:
         return 1.0
     weights = class_weights(time, tilt.period, tilt.amplitude, 2)
     return jnp.where(labels > 0, weights[1], weights[0])
 
 
-def _pull(loss: MarginLossName, outputs: jax.Array, labels: jax.Array) -> jax.Array:
-    """−ℓ'(F y) y, which moves the prediction of each sample, (sample,)."""
+def _pull(
+    loss: MarginLossName, outputs: Float[Array, " sample"], labels: Float[Array, " sample"]
+) -> Float[Array, " sample"]:
+    """Return −ℓ'(F y) y for each sample, the negative derivative of its loss with respect to F."""
     slope = jax.grad(lambda margin: jnp.sum(MARGIN_LOSSES[loss](margin)))(outputs * labels)
     return jnp.asarray(-slope * labels)
 
 
 def _followed(
     field: Callable[..., Any],
-    labels: jax.Array,
+    labels: Float[Array, " sample"],
     loss: MarginLossName,
     tolerance: Tolerance,
     closeness: float,
     is_tilted: bool,
 ) -> Flow:
-    """Programs that follow a field whose outputs are predictions; see `network_flow`."""
+    """Compile the programs that integrate a field whose outputs are predictions F; see `network_flow`."""
     of_margin = MARGIN_LOSSES[loss]
 
-    def is_done(outputs: jax.Array) -> jax.Array:
+    def is_done(outputs: Float[Array, " sample"]) -> Bool[Array, ""]:
         margins = outputs * labels
         if loss == "soft_hinge":
             return jnp.all(margins >= 1.0)
         return jnp.max(jnp.abs(margins - 1.0)) <= closeness
 
-    def longest(constants: Any) -> jax.Array | float:
+    def longest(constants: Any) -> Float[Array, ""] | float:
         return constants.tilt.period / _STEPS_A_PERIOD if is_tilted else jnp.inf
 
     half = 0.5 * of_margin(jnp.zeros((), labels.dtype))
@@ -126,30 +135,35 @@ def _followed(
 
 def network_flow(
     apply: Apply,
-    labels: jax.Array,
+    labels: Float[Array, " sample"],
     loss: MarginLossName,
     tolerance: Tolerance,
     closeness: float,
     *,
     is_tilted: bool = False,
 ) -> Flow:
-    """Programs that follow the gradient flow of a network; see `NetworkConstants` and `gradient_flow.Flow`.
+    """Compile the programs that integrate the gradient flow of a network.
+
+    The programs take `NetworkConstants`; see `gradient_flow.Flow`.
 
     Args:
-        apply: (parameters, inputs) → outputs, (sample, 1).
-        labels: y = ±1 of the training set, (sample,).
-        loss: the base loss. With the soft hinge a flow ends when every margin is at least 1, as in the paper.
-        tolerance: of a step.
-        closeness: with the squared error a flow ends when every margin is as near to 1 as this.
+        apply: function of the network, (parameters, inputs) → outputs (sample, 1).
+        labels: labels y = ±1 of the training set.
+        loss: name of the base loss.  With the soft hinge, the flow ends when all margins are at least 1, as
+            in arXiv 1906.08034.
+        tolerance: bounds of the changes in a step.
+        closeness: with the squared error, the flow ends when the distance of every margin from 1 is at most
+            this.
         is_tilted: whether the loss has class weights.
     """
 
     def field(
-        constants: NetworkConstants, parameters: Parameters, time: jax.Array
-    ) -> tuple[Parameters, jax.Array]:
+        constants: NetworkConstants, parameters: Parameters, time: Float[Array, ""]
+    ) -> tuple[Parameters, Float[Array, " sample"]]:
         (inputs, given), alpha, start, tilt = constants
         raw, back = jax.vjp(lambda point: outputs_of(apply, point, inputs), parameters)
-        # The same network may be rounded otherwise in another program, and at the start the prediction is 0.
+        # Another program computed f(w₀, x) and may have rounded differently; at time 0, F must still be
+        # exactly 0.
         outputs = jnp.where(time > 0.0, alpha * (raw - start), 0.0)
         pull = _weight(given, tilt, time, is_tilted) * _pull(loss, outputs, given)
         (velocity,) = back(pull / (alpha * len(given)))
@@ -159,21 +173,22 @@ def network_flow(
 
 
 def kernel_flow(
-    labels: jax.Array,
+    labels: Float[Array, " sample"],
     loss: MarginLossName,
     tolerance: Tolerance,
     closeness: float,
     *,
     is_tilted: bool = False,
 ) -> Flow:
-    """Programs that follow the dynamics of a frozen kernel; see `KernelConstants` and `network_flow`.
+    """Compile the programs that integrate the dynamics of a frozen kernel.
 
-    The position is c, (sample,), which starts at 0.
+    The programs take `KernelConstants`; the arguments are those of `network_flow`.  The position of the flow
+    is the coefficients c, (sample,), which start at 0.
     """
 
     def field(
-        constants: KernelConstants, coefficients: jax.Array, time: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+        constants: KernelConstants, coefficients: Float[Array, " sample"], time: Float[Array, ""]
+    ) -> tuple[Float[Array, " sample"], Float[Array, " sample"]]:
         kernel, given, tilt = constants
         outputs = kernel @ coefficients
         pull = _weight(given, tilt, time, is_tilted) * _pull(loss, outputs, given)
@@ -183,12 +198,17 @@ def kernel_flow(
 
 
 def states_as_arrays(state: Any) -> dict[str, jax.Array]:
-    """The leaves of a state by name, for a checkpoint; `state_from_arrays` is the inverse."""
+    """Return the leaves of a state by name, for a checkpoint; `state_from_arrays` is the inverse."""
     return {f"state_{index}": leaf for index, leaf in enumerate(jax.tree.leaves(state))}
 
 
 def state_from_arrays(like: Any, arrays: Mapping[str, Any]) -> Any:
-    """A state of the structure of `like`, from what `states_as_arrays` made of it."""
+    """Rebuild a state from the arrays of `states_as_arrays`.
+
+    Args:
+        like: a state with the same structure.
+        arrays: leaves by name.
+    """
     leaves, structure = jax.tree.flatten(like)
     found = [jnp.asarray(arrays[f"state_{index}"], leaf.dtype) for index, leaf in enumerate(leaves)]
     return jax.tree.unflatten(structure, found)

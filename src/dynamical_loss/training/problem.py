@@ -1,4 +1,4 @@
-"""From settings and data to what the training engine takes, and its work on that."""
+"""Convert settings and data to the arguments of the training engine, and run the engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from dynamical_loss import losses
 from dynamical_loss.config import code
@@ -32,10 +33,15 @@ SettingsType = TypeVar("SettingsType", bound=TrainingSettings)
 
 
 def load(settings: SettingsType, dataset: Path, inputs: Inputs) -> tuple[SettingsType, Data]:
-    """The data, and the settings with the length of the run in steps.
+    """Load the dataset, and complete the settings with the length of the run in steps.
+
+    Args:
+        settings: settings of the training.
+        dataset: file of the dataset.
+        inputs: record of the files that the result depends on; the dataset is added.
 
     Raises:
-        UserError: if the dataset cannot be read, or does not go together with the settings.
+        UserError: if the dataset cannot be read or does not fit the settings.
     """
     data = loading.load(dataset, inputs)
     try:
@@ -45,10 +51,10 @@ def load(settings: SettingsType, dataset: Path, inputs: Inputs) -> tuple[Setting
 
 
 def code_of(stage: str, settings: TrainingSettings, data: Data) -> Code:
-    """The code of a stage that trains here; see `config.code.training`.
+    """Return the code that a training stage depends on, on this device; see `config.code.training`.
 
     Raises:
-        UserError: if the settings ask for an engine that does not cover the problem.
+        UserError: if the engine of the settings cannot train the problem.
     """
     try:
         return code.training(stage, settings, data.shape, jax.default_backend())
@@ -57,7 +63,7 @@ def code_of(stage: str, settings: TrainingSettings, data: Data) -> Code:
 
 
 def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple[Problem, Parameters]:
-    """The training problem and the initial parameters of each seed, stacked along (run,)."""
+    """Build the training problem and the initial parameters of each seed, stacked along (run,)."""
     shape = data.train_inputs.shape[1:]
     model = settings.model.build(data.classes, settings.arithmetic)
     layer = settings.model.hidden_layer
@@ -89,13 +95,13 @@ def build(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> tuple
     return problem, initial_parameters(model, shape, seeds)
 
 
-def output_scales(settings: TrainingSettings, count: int) -> Array | None:
-    """α of so many runs, (run,); None where the prediction is the network's own output."""
+def output_scales(settings: TrainingSettings, count: int) -> Float[Array, " run"] | None:
+    """Return the scale α of each of `count` runs; None if the output is not scaled."""
     return None if settings.output_scale is None else np.full(count, settings.output_scale)
 
 
 def leaders(settings: TrainingSettings, data: Data, seeds: Sequence[int]) -> Parameters | None:
-    """Initial parameters of the runs whose steps those of these seeds replay; None if they do not."""
+    """Build the initial parameters of the leaders (seeds + 1); None if the rule replays no steps."""
     if not settings.learning_rate_rule.replays:
         return None
     return build(settings, data, [seed + 1 for seed in seeds])[1]
@@ -109,10 +115,13 @@ def _step_size(rule: LearningRateRule) -> DriftAdjusted | None:
 
 
 def oscillation_end(settings: TrainingSettings, period: int, classes: int) -> int:
-    """The step from which Γ = 1: the settings' own, that of the last period, or after so many cycles.
+    """Return the first step at which the oscillation has ended and Γ stays 1.
+
+    It is the stop step of the settings, if they define one.  Otherwise it is the start of the last period, or
+    the end of the last cycle if the settings limit the number of cycles and this comes earlier.
 
     Raises:
-        UserError: if the period is too long for a static one at the end.
+        UserError: if the period is too long to leave a static period at the end of the run.
     """
     if settings.oscillation_stop_step is not None:
         return settings.oscillation_stop_step
@@ -120,7 +129,7 @@ def oscillation_end(settings: TrainingSettings, period: int, classes: int) -> in
     try:
         end = last_period_boundary(settings.steps, cycle)
     except ValueError as error:
-        raise UserError(f"period: {error}; take a shorter one or more steps") from None
+        raise UserError(f"period: {error}; take a shorter period or more steps") from None
     if settings.loss.cycles is None:
         return end
     return min(end, settings.loss.cycles * classes * cycle)
@@ -135,17 +144,26 @@ def train(
     label: str,
     checkpoint: FileCheckpoint,
 ) -> History:
-    """Train, with progress and the number of diverged runs on standard error.
+    """Train the runs, and print the progress and the number of diverged runs to standard error.
+
+    Args:
+        settings: settings of the training.
+        data: dataset.
+        problem: training problem; see `build`.
+        runs: runs to train.
+        schedule: steps of the records and the snapshots.
+        label: name of the work, for the progress report.
+        checkpoint: store for unfinished work.
 
     Raises:
-        ValueError: if the settings ask for the fused loop and it does not cover the problem.
-        Interrupted: if `checkpoint` was watching and the process was asked to stop.
+        ValueError: if the settings choose the fused loop and it cannot train the problem.
+        Interrupted: if the process receives SIGINT or SIGTERM while `checkpoint` watches for signals.
     """
     engine = settings.trained_by(data.shape, jax.default_backend())
     products = computed_by(settings.model, settings.arithmetic, settings.precision)
     if products.endswith("XLA") and settings.precision == "float32":
-        gains = "; bfloat16 gains no time" if settings.arithmetic == "bfloat16" else ""
-        print(f"{products}, as no C code serves here{gains}", file=sys.stderr)
+        gains = "; without it, bfloat16 is not faster than full" if settings.arithmetic == "bfloat16" else ""
+        print(f"{products}, because the C code is not available{gains}", file=sys.stderr)
     with report(f"training {label}") as progress:
         history = train_ensemble(
             problem,
@@ -159,12 +177,15 @@ def train(
         )
     diverged = int(history.diverged.sum())
     if diverged:
-        print(f"{diverged} of {len(history.diverged)} runs diverged and are kept as such", file=sys.stderr)
+        print(
+            f"{diverged} of {len(history.diverged)} runs diverged and are recorded as diverged",
+            file=sys.stderr,
+        )
     return history
 
 
 def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
-    """Global attributes that say what was trained, on what and by what."""
+    """Return global attributes for a result: the engine, the numbers of samples, and those of the dataset."""
     return {
         "engine": history.engine,
         "train_samples": len(data.train_inputs),

@@ -1,15 +1,16 @@
-"""What goes into training and what comes out of it."""
+"""Types of the training engine: problems, runs, schedules, histories, and the programs that train."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Bool, Float, Integer
 
 from dynamical_loss import losses
 from dynamical_loss.losses.weights import Oscillation, class_weights
@@ -22,28 +23,29 @@ Engine = Literal["xla", "fused"]
 Array = npt.NDArray[Any]
 
 State = Any
-"""Parameters and what the optimiser remembers, a pytree of arrays."""
+"""State of training between two steps (parameters, state of the optimiser, …), a pytree of arrays."""
 
 Progress = Callable[[float], None]
-"""Called now and then with the fraction of the work that is done."""
+"""Function that training calls regularly with the completed fraction of the work, from 0 to 1."""
 
 
+@runtime_checkable
 class Checkpoint(Protocol):
-    """Where unfinished work is kept."""
+    """Store for the state of unfinished work."""
 
     def restore(self) -> Mapping[str, Array] | None:
-        """What was kept last, by name; None if there is nothing to go on from."""
+        """Return the last saved arrays by name; None if there is nothing to resume from."""
 
     def offer(self, unfinished: Callable[[], Mapping[str, Array]]) -> None:
-        """Keep what `unfinished` returns if it is time to; may end the program."""
+        """Save the arrays that `unfinished` returns, if a save is due.  This may end the program."""
 
 
 class Perceptron(NamedTuple):
-    """A network and loss that the loop can train: one hidden ReLU layer, plain gradient descent.
+    """A network and a loss that the fused loop can train: one hidden ReLU layer, plain gradient descent.
 
     Attributes:
-        width: hidden units.
-        loss: the base loss.
+        width: number of hidden units.
+        loss: name of the base loss.
         bias: whether the layers have biases.
     """
 
@@ -54,39 +56,40 @@ class Perceptron(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """What all runs of an ensemble share.
+    """The part of a training problem that all runs of an ensemble share.
 
     Attributes:
-        network: what is trained.
+        network: network that is trained.
         loss: base loss of each sample.
-        oscillation: of Γ, apart from T and A.
-        optimiser: waits for its learning rate.
-        train_inputs: (sample, …).
-        train_targets: one-hot, (sample, class_index).
-        validation_inputs: (sample, …).
-        validation_targets: one-hot, (sample, class_index).
-        perceptron: says the same about network, loss and optimiser to the fused loop, if that covers them.
-        batch_size: samples a step; None for all of them.
-        learning_rate_points: (step, factor of η), at least two, with straight lines between them; None for
-            a constant learning rate.
-        step_size: the rule of a learning rate that follows the curvature; None for one that does not.
-        evaluation_samples: how many of the first training and validation samples records look at; None
-            for all of them.
-        by_output: whether Γ_c multiplies the part of the loss that belongs to output c, and not the loss of
-            the samples of class c.
-        products: multiplications of a forward pass on one sample, so that long work is cut into stretches
-            of seconds; 0 where a step is short.
-        keeps_state: whether snapshots hold what the optimiser remembers too, behind the parameters.
+        oscillation: form of the oscillation of Γ, apart from T and A.
+        optimiser: function that builds the optimiser from a learning rate.
+        train_inputs: training inputs.
+        train_targets: one-hot labels of the training samples.
+        validation_inputs: validation inputs.
+        validation_targets: one-hot labels of the validation samples.
+        perceptron: description of the network and the loss for the fused loop; None if the fused loop cannot
+            train them.
+        batch_size: number of samples in a batch; None uses all samples in each step.
+        learning_rate_points: at least two pairs (step, factor of η); the factor is interpolated linearly
+            between the pairs.  None for a constant learning rate.
+        step_size: rule by which the learning rate follows the curvature; None if it does not.
+        evaluation_samples: number of training samples and of validation samples on which losses and
+            accuracies are evaluated, the first of each set; None uses all samples.
+        by_output: whether Γ_c multiplies the part of the loss that belongs to output c, instead of the loss
+            of the samples of class c.
+        products: number of multiply-adds in a forward pass on one sample.  It limits the length of a stretch,
+            so that a stretch takes seconds.  0 means that steps are short.
+        keeps_state: whether snapshots also hold the state of the optimiser, after the parameters.
     """
 
     network: Network
     loss: losses.SampleLoss
     oscillation: Oscillation
     optimiser: OptimiserFactory
-    train_inputs: Array
-    train_targets: Array
-    validation_inputs: Array
-    validation_targets: Array
+    train_inputs: Float[Array, "sample ..."]
+    train_targets: Float[Array, "sample class_index"]
+    validation_inputs: Float[Array, "validation_sample ..."]
+    validation_targets: Float[Array, "validation_sample class_index"]
     perceptron: Perceptron | None = None
     batch_size: int | None = None
     learning_rate_points: tuple[tuple[float, float], ...] | None = None
@@ -97,34 +100,37 @@ class Problem:
     keeps_state: bool = False
 
     def kept(self, parameters: Parameters, optimiser_state: Any) -> Any:
-        """What a snapshot holds, as a pytree that is then flattened by ``jax.flatten_util.ravel_pytree``."""
+        """Return the contents of a snapshot as a pytree; ``jax.flatten_util.ravel_pytree`` flattens it."""
         return (parameters, optimiser_state) if self.keeps_state else parameters
 
 
 class Data(NamedTuple):
-    """A problem's samples on the device; see `Problem`."""
+    """The samples of a problem, on the device; see `Problem`."""
 
-    train_inputs: jax.Array
-    train_targets: jax.Array
-    validation_inputs: jax.Array
-    validation_targets: jax.Array
+    train_inputs: Float[jax.Array, "sample ..."]
+    train_targets: Float[jax.Array, "sample class_index"]
+    validation_inputs: Float[jax.Array, "validation_sample ..."]
+    validation_targets: Float[jax.Array, "validation_sample class_index"]
 
 
 class Runs(NamedTuple):
-    """What distinguishes the R runs of an ensemble.
+    """The quantities that differ between the runs of an ensemble.
+
+    Within a traced function, the fields are those of a single run and have no leading axis (run,).
 
     Attributes:
         parameters: initial parameters, a pytree with a leading axis (run,).
-        period: T in steps, (run,) integers.
-        amplitude: A, (run,).
-        learning_rate: η, (run,).
-        oscillation_end: the step from which Γ = 1, (run,) integers.
-        seed: of what is drawn along a run, (run,) integers: the order of the samples, that of the classes,
-            or which group a sample belongs to.
-        leader: initial parameters of the run whose steps each of these replays, as `parameters`; None where
-            the problem's rule replays nothing.
-        output_scale: α, (run,): the prediction is F = α(f − f₀), with f₀ the outputs at the start, and
-            gradients are those of the loss of F over α²; what is recorded is that of F.  None: F = f.
+        period: period T in steps, (run,) integers.
+        amplitude: amplitude A, (run,).
+        learning_rate: learning rate η, (run,).
+        oscillation_end: first step with constant weights Γ = 1, (run,) integers.
+        seed: seed of the random numbers drawn during training, (run,) integers.  They decide the order of the
+            samples, the order of the classes, and the group that a sample belongs to.
+        leader: initial parameters of the leaders, a pytree like `parameters`.  A leader is a second run whose
+            learning rates a run replays.  None if the problem's rule replays nothing.
+        output_scale: scale α of the output, (run,).  The prediction is F = α(f − f₀), where f₀ are the
+            initial outputs.  Gradients are those of the loss of F divided by α²; records are those of the
+            loss of F.  None means F = f.
     """
 
     parameters: Parameters
@@ -137,18 +143,19 @@ class Runs(NamedTuple):
     output_scale: Any = None
 
     def leading(self, rule: DriftAdjusted) -> Runs:
-        """The runs whose steps these replay, one each: of the next seed, with the same T and A, or A = 1."""
+        """Return the leader of each run: a run with the next seed, the same T, and the same A or A = 1."""
         amplitude = jnp.ones_like(self.amplitude) if rule.static else self.amplitude
         return self._replace(parameters=self.leader, leader=None, amplitude=amplitude, seed=self.seed + 1)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When something is kept.  Loss and accuracy are recorded at snapshots too.
+    """The steps at which losses, accuracies and parameters are stored.
 
     Attributes:
-        record_steps: steps t at which loss and accuracy are recorded, ascending.
-        snapshot_steps: steps t at which the parameters are kept, ascending, possibly empty.
+        record_steps: steps t at which losses and accuracies are recorded, ascending; they include all
+            snapshot steps.
+        snapshot_steps: steps t at which the parameters are stored, ascending; may be empty.
     """
 
     record_steps: tuple[int, ...]
@@ -162,13 +169,15 @@ class Schedule:
         snapshot_every: int | None = None,
         windows: Sequence[tuple[int, int, int]] = (),
     ) -> Schedule:
-        """Every so many steps from 0 to `steps`, both included, with denser snapshots in windows.
+        """Return a schedule with regular records and snapshots, and with extra snapshots in windows.
+
+        The first step, 0, and the last step are both included.
 
         Args:
-            steps: length of the run.
-            record_every: steps between records.
-            snapshot_every: steps between snapshots, None for none.
-            windows: (start, stop, every) of stretches with extra snapshots, stop included.
+            steps: length of the run in steps.
+            record_every: number of steps between records.
+            snapshot_every: number of steps between snapshots; None takes no snapshots.
+            windows: windows (start, stop, every) with extra snapshots every so many steps, `stop` included.
         """
         records = {*range(0, steps + 1, record_every), steps}
         snapshots: set[int] = set()
@@ -179,7 +188,7 @@ class Schedule:
         return cls(tuple(sorted(records | snapshots)), tuple(sorted(snapshots)))
 
     def stretches(self, length: int) -> list[Stretch]:
-        """The steps from 0 to the last record, cut into pieces of that length; the last may be shorter."""
+        """Cut the steps from 0 to the last record into stretches of this length; the last may be shorter."""
         last = self.record_steps[-1]
         records, snapshots = np.asarray(self.record_steps), np.asarray(self.snapshot_steps, dtype=np.int64)
         cuts = []
@@ -197,13 +206,13 @@ class Schedule:
 
 
 class Stretch(NamedTuple):
-    """Part of a schedule.
+    """Part of a schedule that is trained without interruption.
 
     Attributes:
-        start: the first step.
-        end: the step at which the next stretch starts, or the last of all.
-        records: those of the schedule's records that fall into it.
-        snapshots: those of its snapshots.
+        start: first step of the stretch.
+        end: step at which the next stretch starts; for the last stretch, the last step of the schedule.
+        records: slice of the schedule's `record_steps` that fall into the stretch.
+        snapshots: slice of the schedule's `snapshot_steps` that fall into the stretch.
     """
 
     start: int
@@ -213,51 +222,54 @@ class Stretch(NamedTuple):
 
 
 class History(NamedTuple):
-    """What an ensemble leaves, as numpy arrays.
+    """Results of training an ensemble, as numpy arrays.
 
     Attributes:
-        step: t of the records, (step,).
-        class_weight: Γ_i(t), (run, step, class_index).
-        weighted_loss: F(t) with the weights of that t (Eq. 1), (run, step).
-        loss: the static loss, Γ = 1, (run, step).
-        train_accuracy: (run, step).
-        validation_accuracy: (run, step).
-        learning_rate: η(t) of the step that follows each record, (run, step).
-        snapshot_step: t of the snapshots, (snapshot_step,).
-        parameters: flattened as by ``jax.flatten_util.ravel_pytree``, (run, snapshot_step, parameter); with
-            what the optimiser remembers behind them, if the problem `keeps_state`.
-        engine: what trained it.
+        step: steps t of the records.
+        class_weight: class weights Γ_i(t).
+        weighted_loss: dynamical loss F(t) with the weights Γ(t) (Eq. 1).
+        loss: static loss, with Γ = 1.
+        train_accuracy: fraction of training samples that are classified correctly.
+        validation_accuracy: fraction of validation samples that are classified correctly.
+        learning_rate: learning rate η(t) of the step that follows each record.
+        snapshot_step: steps t of the snapshots.
+        parameters: parameters at the snapshots, flattened by ``jax.flatten_util.ravel_pytree``.  If the
+            problem `keeps_state`, the state of the optimiser follows the parameters.
+        engine: engine that trained the ensemble.
     """
 
-    step: Array
-    class_weight: Array
-    weighted_loss: Array
-    loss: Array
-    train_accuracy: Array
-    validation_accuracy: Array
-    learning_rate: Array
-    snapshot_step: Array
-    parameters: Array
+    step: Integer[Array, " step"]
+    class_weight: Float[Array, "run step class_index"]
+    weighted_loss: Float[Array, "run step"]
+    loss: Float[Array, "run step"]
+    train_accuracy: Float[Array, "run step"]
+    validation_accuracy: Float[Array, "run step"]
+    learning_rate: Float[Array, "run step"]
+    snapshot_step: Integer[Array, " snapshot"]
+    parameters: Float[Array, "run snapshot parameter"]
     engine: Engine
 
     @property
-    def diverged(self) -> Array:
-        """Whether a run's loss ever was not a finite number, (run,) booleans."""
+    def diverged(self) -> Bool[Array, " run"]:
+        """Whether the dynamical loss of each run was not finite at some record."""
         return np.asarray(~np.isfinite(self.weighted_loss).all(axis=1))
 
     @property
-    def divergence_step(self) -> Array:
-        """First recorded step with a loss that is not finite, −1 if there is none, (run,)."""
+    def divergence_step(self) -> Integer[Array, " run"]:
+        """First recorded step of each run at which the loss is not finite; −1 if there is no such step."""
         broken = ~np.isfinite(self.weighted_loss)
         return np.where(broken.any(axis=1), self.step[broken.argmax(axis=1)], -1)
 
 
 def learning_rate_factor(problem: Problem, step: Any) -> Any:
-    """What η is multiplied with at some steps, of the same shape, numpy or traced.
+    """Return the factors that multiply η at the given steps.
 
     Args:
-        problem: with its `learning_rate_points`.
-        step: t.
+        problem: problem whose `learning_rate_points` define the factors.
+        step: steps t, a number, a numpy array or a traced array.
+
+    Returns:
+        Factors with the shape of `step`: a traced array if `step` is one, otherwise a numpy array.
     """
     if problem.learning_rate_points is None:
         return np.ones(np.shape(step))
@@ -269,15 +281,15 @@ def learning_rate_factor(problem: Problem, step: Any) -> Any:
 
 
 class Program(NamedTuple):
-    """How a group of runs is trained; all arrays have a leading axis (run,).
+    """Functions that train a group of runs; all arrays have a leading axis (run,).
 
     Attributes:
-        kind: what it is called.
-        group: how many runs advance together.
-        stretches: the schedule, cut.
+        kind: engine that the functions belong to.
+        group: number of runs that advance together.
+        stretches: stretches of the schedule.
         begin: runs → their state at step 0.
-        advance: runs, their state at the start of a stretch, the stretch → their state at its end, records
-            by name (run, record, …), snapshots (run, snapshot, parameter).
+        advance: (runs, state at the start of a stretch, stretch) → (state at the end of the stretch, records
+            by name (run, record, …), snapshots (run, snapshot, parameter)).
     """
 
     kind: Engine
@@ -288,10 +300,12 @@ class Program(NamedTuple):
 
 
 RECORDS = ("weighted_loss", "loss", "train_accuracy", "validation_accuracy")
-"""Losses and accuracies that are recorded, in the order of the fused loop's columns."""
+"""Names of the recorded losses and accuracies, in the order of the columns of the fused loop."""
 
 
-def weights_at(step: jax.Array, run: Runs, classes: int, oscillation: Oscillation) -> jax.Array:
-    """Γ of one run at one step, (class_index,)."""
+def weights_at(
+    step: Integer[jax.Array, ""], run: Runs, classes: int, oscillation: Oscillation
+) -> Float[jax.Array, " class_index"]:
+    """Return the class weights Γ of one run at one step."""
     amplitude = jnp.where(step < run.oscillation_end, run.amplitude, jnp.ones_like(run.amplitude))
     return class_weights(step, run.period, amplitude, classes, oscillation, run.seed)

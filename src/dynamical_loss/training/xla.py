@@ -1,4 +1,4 @@
-"""Any problem on any device: a group of runs as programs that XLA compiles."""
+"""The XLA engine: programs, compiled by XLA, that train a group of runs of any problem on any device."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
+from jaxtyping import Bool, Float, Integer, Num, Shaped
 
 from dynamical_loss import losses
 from dynamical_loss.models.network import Parameters
@@ -26,22 +27,37 @@ from dynamical_loss.training.types import (
     weights_at,
 )
 
-_STRETCH = 4096  # steps: enough that a look from outside costs nothing, few enough to wait for …
-# … unless they are long: as many as take about ten seconds at these rates of operations a second.
+# Number of steps in a stretch, after which training reports its progress and can save its state.  There are
+# so many steps that these interruptions cost next to no time, and so few that a stretch takes seconds.
+_STRETCH = 4096
+# If steps are long, a stretch has fewer steps: it takes about ten seconds at these rates, in operations per
+# second.
 _STRETCH_OPERATIONS = {"cpu": 2e11, "gpu": 1e14}
-_EPOCHS = 256  # at most in a stretch: the orders of all of them are kept
-_EVALUATED = 1000  # samples at a time: more would need much memory and be no faster
-_BATCH_ORDER = 1  # purpose of a random key; `models` has taken 0, the order of classes 2
-_GROUPS = 3
+_EPOCHS = 256  # largest number of epochs in a stretch; the sample orders of all of them are in memory
+_EVALUATED = 1000  # number of samples evaluated at a time; more would need more memory and be no faster
+_BATCH_ORDER = 1  # purpose of a random key; 0 is taken by `models`, 2 by the order of the classes
+_GROUPS = 3  # purpose of a random key
 
+
+Step = Integer[jax.Array, ""]
+"""A step t, traced."""
 
 Run = tuple[Parameters, Any, Any]
-"""Parameters, what the optimiser remembers, and the network's statistics."""
+"""Parameters, state of the optimiser, and statistics of the network."""
 
 
 def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[Any], group: int) -> Program:
-    """So many runs side by side, in programs that XLA compiles once for all stretches."""
-    # Arguments of the programs and not constants in them, which would be compiled and kept with them.
+    """Return programs that train `group` runs side by side; XLA compiles them once for all stretches.
+
+    Args:
+        problem: the part of the problem that all runs share.
+        runs: all runs of the ensemble.
+        schedule: steps of the records and the snapshots.
+        dtype: floating-point type of the arrays.
+        group: number of runs that are batched.
+    """
+    # The data are arguments of the programs: constants would be compiled into each program and stored with
+    # it.
     data = Data(
         *(
             jnp.asarray(array, dtype)
@@ -58,14 +74,16 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[An
     most_stops = 1 + max(stretch.records.stop - stretch.records.start for stretch in stretches)
     slots = 1 + max(stretch.snapshots.stop - stretch.snapshots.start for stretch in stretches)
     advance_one = _stretch_program(problem, dtype, slots, length)
-    # A group of one is not batched: the program of a single run is the fastest on a CPU.
+    # A group of one run is not batched, because on a CPU the program of a single run is the fastest.
     program = jax.jit(jax.vmap(advance_one, in_axes=(None, 0, 0, None)) if group > 1 else advance_one)
 
     evaluate = problem.network.evaluate
     outputs = jax.jit(jax.vmap(evaluate, in_axes=(0, None, None)) if group > 1 else evaluate)
 
-    def at_start(parameters: Parameters, inputs: jax.Array) -> jax.Array:
-        """f₀, (run, sample, class_index), some samples at a time."""
+    def at_start(
+        parameters: Parameters, inputs: Float[jax.Array, "sample ..."]
+    ) -> Float[jax.Array, "run sample class_index"]:
+        """Return the initial outputs f₀, evaluating at most `_EVALUATED` samples at a time."""
         if group == 1:
             parameters = jax.tree.map(lambda leaf: leaf[0], parameters)
         firsts = range(0, len(inputs), _EVALUATED)
@@ -97,24 +115,29 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, dtype: np.dtype[An
         else:
             alone = jax.tree.map(lambda leaf: leaf[0], (runs, state))
             state, found, kept = jax.tree.map(lambda leaf: leaf[None], program(data, *alone, items))
-        # Cut on the device: mostly there is nothing to fetch.
+        # The unused slots are cut off on the device, because most stretches have no snapshot to copy to the
+        # host.
         kept = np.asarray(kept[:, : stretch.snapshots.stop - stretch.snapshots.start])
         return state, {name: np.asarray(values)[:, :count] for name, values in found.items()}, kept
 
     return Program("xla", group, stretches, begin, advance)
 
 
-def _stops(schedule: Schedule, stretch: Stretch, count: int) -> tuple[Array, ...]:
-    """What a stretch's program does when: starts, stops, slots, whether there is a record; (stop,) each.
+def _stops(schedule: Schedule, stretch: Stretch, count: int) -> tuple[Shaped[Array, " stop"], ...]:
+    """Return the timetable of a stretch's program.
 
-    There is one stop at each record and one at the end, which may be none; what a stretch lacks of `count` is
-    filled up with stops at its end, where nothing is left to do.
+    The program stops at each record and at the end of the stretch.  If there are fewer than `count` stops,
+    the list is filled up with stops at the end of the stretch, where nothing is left to do.
+
+    Returns:
+        Four arrays: the first step before each stop, the step of each stop, the slot of the snapshot buffer
+        that each stop writes to, and whether there is a record at each stop.
     """
     stops = np.full(count, stretch.end)
     records = schedule.record_steps[stretch.records]
     stops[: len(records)] = records
-    # Each stop writes the parameters into the slot of the next snapshot to come.  The last stop to do
-    # so is the snapshot's own, so no branch is needed, and the buffer is updated in place.
+    # Each stop writes the parameters into the slot of the next snapshot.  The last stop that writes to a slot
+    # is the stop of the snapshot itself.  So no branch is needed, and the buffer is updated in place.
     slots = np.searchsorted(np.asarray(schedule.snapshot_steps[stretch.snapshots], np.int64), stops)
     starts = np.concatenate([[stretch.start], stops[:-1]])
     numbers = (array.astype(np.int32) for array in (starts, stops, slots))
@@ -122,12 +145,13 @@ def _stops(schedule: Schedule, stretch: Stretch, count: int) -> tuple[Array, ...
 
 
 def _stretch_length(problem: Problem, group: int) -> int:
-    """Steps of a stretch: `_STRETCH`, or as many as take some seconds."""
+    """Return the number of steps in a stretch: `_STRETCH`, or fewer if steps are long or epochs are short."""
     longest, samples = _STRETCH, len(problem.train_inputs)
     if problem.batch_size is not None:
         longest = min(_STRETCH, _EPOCHS * -(-samples // problem.batch_size))
         samples = problem.batch_size
-    # Forward, and backward to parameters and to activations, two operations a product.
+    # A step costs three forward passes (forward, and backward to the parameters and to the activations), with
+    # two operations for each product.
     operations = 6.0 * problem.products * samples * group
     rate = _STRETCH_OPERATIONS["cpu" if jax.default_backend() == "cpu" else "gpu"]
     return int(np.clip(rate / max(operations, 1.0), 1, longest))
@@ -136,36 +160,36 @@ def _stretch_length(problem: Problem, group: int) -> int:
 def _stretch_program(
     problem: Problem, dtype: np.dtype[Any], slots: int, length: int
 ) -> Callable[[Data, Runs, State, Any], tuple[State, dict[str, jax.Array], jax.Array]]:
-    """The traced function of one run and one stretch.
+    """Return the function that trains one run over one stretch; JAX traces it.
 
-    It takes the data, the run's share of `Runs`, its state and (starts, stops, slots, whether there is a
-    record), and returns its state, records and snapshots.
+    The function takes the data, the run's part of `Runs`, the run's state and the timetable of `_stops`.  It
+    returns the state, the records and the snapshots.
     """
     network, classes = problem.network, problem.train_targets.shape[1]
     count, size = len(problem.train_inputs), problem.batch_size or len(problem.train_inputs)
     per_epoch = -(-count // size)
 
-    def class_weight_at(step: jax.Array, run: Runs) -> jax.Array:
+    def class_weight_at(step: Step, run: Runs) -> Float[jax.Array, " class_index"]:
         return weights_at(step, run, classes, problem.oscillation)
 
-    def owners_of(run: Runs, data: Data) -> jax.Array:
-        """Which weight each training sample has, one-hot: that of its class, or of a random group."""
+    def owners_of(run: Runs, data: Data) -> Float[jax.Array, "sample class_index"]:
+        """Return the one-hot index of each training sample's weight: its class, or its random group."""
         if problem.oscillation.emphasis != "random_group":
             return data.train_targets
         key = jax.random.fold_in(jax.random.key(run.seed), _GROUPS)
         return data.train_targets[jax.random.permutation(key, count)]
 
-    def learning_rate_at(step: jax.Array, run: Runs) -> jax.Array:
+    def learning_rate_at(step: Step, run: Runs) -> Float[jax.Array, ""]:
         if problem.learning_rate_points is None:
             return jnp.asarray(run.learning_rate)
         return jnp.asarray(run.learning_rate * learning_rate_factor(problem, step))
 
-    def orders_from(start: jax.Array, run: Runs) -> jax.Array:
-        """Which sample stands where in each epoch of the stretch, (epoch, sample)."""
+    def orders_from(start: Step, run: Runs) -> Integer[jax.Array, "epoch place"]:
+        """Return the randomly shuffled samples of each epoch of the stretch, padded to full batches."""
         key = jax.random.fold_in(jax.random.key(run.seed), _BATCH_ORDER)
         samples = jnp.arange(count, dtype=jnp.int32)
 
-        def order(epoch: jax.Array) -> jax.Array:
+        def order(epoch: Integer[jax.Array, ""]) -> Integer[jax.Array, " place"]:
             shuffled = jax.random.permutation(jax.random.fold_in(key, epoch), samples)
             return jnp.pad(shuffled, (0, per_epoch * size - count))
 
@@ -174,9 +198,15 @@ def _stretch_program(
         return found
 
     def batch_at(
-        step: jax.Array, start: jax.Array, orders: jax.Array | None, arrays: Sequence[jax.Array]
-    ) -> tuple[list[jax.Array], jax.Array | None]:
-        """A step's samples of arrays, and which are there: the last batch of an epoch may be smaller."""
+        step: Step,
+        start: Step,
+        orders: Integer[jax.Array, "epoch place"] | None,
+        arrays: Sequence[Float[jax.Array, "sample ..."]],
+    ) -> tuple[list[Float[jax.Array, "batch_sample ..."]], Bool[jax.Array, " batch_sample"] | None]:
+        """Return the rows of the arrays in the batch of a step, and which of the rows are not padding.
+
+        The last batch of an epoch may be smaller and is then padded.  None marks no padding.
+        """
         if orders is None:
             return list(arrays), None
         epoch, first = step // per_epoch - start // per_epoch, step % per_epoch * size
@@ -184,11 +214,16 @@ def _stretch_program(
         present = None if count % size == 0 else first + jnp.arange(size) < count
         return [array[chosen] for array in arrays], present
 
-    def prediction(logits: jax.Array, start: Sequence[jax.Array], step: jax.Array, run: Runs) -> jax.Array:
-        """The network's output f, or α(f − f₀) if `start` holds f₀ of the same samples."""
+    def prediction(
+        logits: Float[jax.Array, "sample class_index"],
+        start: Sequence[Float[jax.Array, "sample class_index"]],
+        step: Step,
+        run: Runs,
+    ) -> Float[jax.Array, "sample class_index"]:
+        """Return the network's output f, or α(f − f₀) if `start` holds f₀ of the same samples."""
         if not start:
             return logits
-        # f₀ comes from another program, which may round otherwise, and F starts at 0 all the same.
+        # Another program computed f₀ and may have rounded differently; at step 0, F must still be exactly 0.
         before = jnp.where(step == 0, jax.lax.stop_gradient(logits), start[0])
         return jnp.asarray(run.output_scale * (logits - before))
 
@@ -196,10 +231,10 @@ def _stretch_program(
         parameters: Parameters,
         statistics: Any,
         batch: Any,
-        owners: jax.Array | None,
-        step: jax.Array,
+        owners: Float[jax.Array, "sample class_index"] | None,
+        step: Step,
         run: Runs,
-    ) -> tuple[jax.Array, Any]:
+    ) -> tuple[Float[jax.Array, ""], Any]:
         (inputs, targets, *start), present = batch
         logits, statistics = network.train(parameters, statistics, inputs, present)
         class_weight = class_weight_at(step, run)
@@ -214,13 +249,16 @@ def _stretch_program(
         )
         return weighted if run.output_scale is None else weighted / run.output_scale**2, statistics
 
-    def record(state: State, step: jax.Array, run: Runs, data: Data) -> dict[str, jax.Array]:
+    def record(state: State, step: Step, run: Runs, data: Data) -> dict[str, jax.Array]:
         class_weight = class_weight_at(step, run)
         parameters, _, statistics, _, start = state
 
         def judge(
-            inputs: jax.Array, targets: jax.Array, owners: jax.Array, *start: jax.Array
-        ) -> dict[str, jax.Array]:
+            inputs: Float[jax.Array, "sample ..."],
+            targets: Float[jax.Array, "sample class_index"],
+            owners: Float[jax.Array, "sample class_index"],
+            *start: Float[jax.Array, "sample class_index"],
+        ) -> dict[str, Shaped[jax.Array, " sample"]]:
             logits = prediction(network.evaluate(parameters, statistics, inputs), start, step, run)
             each = problem.loss(logits, targets)
             return {
@@ -253,27 +291,27 @@ def _stretch_program(
         rule = problem.step_size
 
         def with_owners(run: Runs) -> tuple[Runs, jax.Array | None]:
-            # Of a batch it is the targets, which belong to the samples that are in it.
+            # With batches, the weights belong to classes, so the targets of the batch serve as owners.
             return run, None if problem.batch_size is not None else owners_of(run, data)
 
         own = with_owners(run)
         leading = with_owners(run.leading(rule)) if rule is not None and rule.replayed else own
 
-        def slope(step: jax.Array, here: Run, its: Any) -> Callable[[Parameters], tuple[Parameters, Any]]:
-            """The gradient and the network's statistics as a function of the parameters."""
+        def slope(step: Step, here: Run, its: Any) -> Callable[[Parameters], tuple[Parameters, Any]]:
+            """Return the function: parameters → (gradient, statistics of the network)."""
             batch, (run, owners) = batch_at(step, beginning, orders, arrays), its
             return lambda parameters: jax.grad(objective, has_aux=True)(
                 parameters, here[2], batch, owners, step, run
             )
 
-        def adjusted(step: jax.Array, here: Run, its: Any) -> tuple[jax.Array, Parameters, Any]:
-            """The rule's learning rate, with the gradient and statistics on the way."""
+        def adjusted(step: Step, here: Run, its: Any) -> tuple[Float[jax.Array, ""], Parameters, Any]:
+            """Return the learning rate of the rule, the gradient, and the statistics of the network."""
             assert rule is not None
             gradient, push, statistics = jax.linearize(slope(step, here, its), here[0], has_aux=True)
             factor = rule.factor(optax.tree.norm(gradient), optax.tree.norm(push(gradient)))
             return (learning_rate_at(step, run) * factor).astype(dtype), gradient, statistics
 
-        def look(state: State, step: jax.Array) -> dict[str, jax.Array]:
+        def look(state: State, step: Step) -> dict[str, jax.Array]:
             found = record(state, step, run, data)
             if rule is not None:
                 here = state[3] if rule.replayed else state[:3]
@@ -286,12 +324,13 @@ def _stretch_program(
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, parameters)
             return optax.apply_updates(parameters, updates), optimiser_state, statistics
 
-        def stepped(here: Run, rate: jax.Array, gradient: Parameters, statistics: Any) -> Run:
-            # As in the rule's code: the optimiser gets gradients that are scaled, and no learning rate.
+        def stepped(here: Run, rate: Float[jax.Array, ""], gradient: Parameters, statistics: Any) -> Run:
+            # As in the code of the rule's authors: the gradient is scaled before the optimiser sees it, and
+            # the optimiser's own learning rate is 1.
             scaled = jax.tree.map(lambda leaf: rate * leaf, gradient)
             return descended(here, 1.0, scaled, statistics)
 
-        def update(step: jax.Array, state: State) -> State:
+        def update(step: Step, state: State) -> State:
             here, (leader, start) = state[:3], state[3:]
             if rule is not None and not rule.replayed:
                 return *stepped(here, *adjusted(step, here, own)), leader, start
@@ -308,7 +347,7 @@ def _stretch_program(
             flat, _ = ravel_pytree(problem.kept(*state[:2]))
             flat = flat.astype(dtype)
             snapshots = jax.lax.dynamic_update_index_in_dim(snapshots, flat, slot, 0)
-            # A look at all samples may cost more than all steps of a stretch.
+            # Evaluating all samples may cost more than all steps of the stretch, so only records do it.
             nothing = jax.tree.map(
                 lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(look, state, stop)
             )
@@ -323,15 +362,23 @@ def _stretch_program(
 
 
 def _mean_over_samples(
-    judge: Callable[..., dict[str, jax.Array]], *arrays: jax.Array
-) -> dict[str, jax.Array]:
-    """Means of what `judge` finds of each sample of some arrays, some samples at a time; (sample,) to ()."""
+    judge: Callable[..., dict[str, jax.Array]], *arrays: Float[jax.Array, "sample ..."]
+) -> dict[str, Float[jax.Array, ""]]:
+    """Return the means over samples of the quantities that `judge` computes for each sample.
+
+    At most `_EVALUATED` samples are evaluated at a time.
+
+    Args:
+        judge: function of the arrays → quantities by name, (sample,) each.
+        *arrays: inputs, targets and other arrays, (sample, …) each.
+    """
     count = len(arrays[0])
     if count <= _EVALUATED:
         return {name: jnp.mean(each) for name, each in judge(*arrays).items()}
 
-    def part(first: jax.Array) -> dict[str, jax.Array]:
-        # The last part reaches back into the one before, and counts only what that did not.
+    def part(first: Integer[jax.Array, ""]) -> dict[str, Num[jax.Array, ""]]:
+        # All parts have the same size, so the last part overlaps with the part before it; it counts only the
+        # samples that the other part did not count.
         start = jnp.minimum(first, count - _EVALUATED)
         here = (jax.lax.dynamic_slice_in_dim(array, start, _EVALUATED) for array in arrays)
         new = start + jnp.arange(_EVALUATED) >= first

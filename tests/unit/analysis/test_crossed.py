@@ -1,4 +1,4 @@
-"""Variance components against closed forms and against simulated tables."""
+"""Variance components, compared with closed forms and with simulated tables."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_parts_of_a_table_without_rest_are_the_variances_of_its_parts():
     assert found.data.value == pytest.approx(data.var(ddof=1))
     assert found.seed.value == pytest.approx(seed.var(ddof=1))
     assert found.rest.value == pytest.approx(0.0, abs=1e-15)
-    # Without a rest the interval of a part is that of a plain variance.
+    # If there is no rest, the interval of a component is that of an ordinary variance.
     stats = pytest.importorskip("scipy.stats")
     ends = [2 * data.var(ddof=1) / stats.chi2.ppf(p, 2) for p in (0.975, 0.025)]
     assert found.data.interval == pytest.approx(ends)
@@ -57,7 +57,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(data, seed, rest):
             held[name] += lower <= value <= upper
         for name in values:
             values[name] += getattr(found, name).value / runs
-    # Three standard errors of a share of 0.95 over so many tables; a part of 0 may be held more often.
+    # The shares may differ from 0.95 by three standard errors; the interval of a zero variance may hold more
+    # often.
     for name, count in held.items():
         assert count / runs > 0.95 - 3 * np.sqrt(0.95 * 0.05 / runs), name
         assert count / runs < 0.999 or truth[name] == 0.0 or name == "mean", name

@@ -1,4 +1,4 @@
-"""Several draws of the data, gathered."""
+"""Gathering of several draws of the data."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_runs_and_parts_of_the_variance_are_those_of_each_cell():
         assert ends.sel(part=name).values == pytest.approx(getattr(expected, name).interval)
     half = found["validation_accuracy_variance"].sel(amplitude=1.0, period=10)
     np.testing.assert_allclose(half, parts / 4)
-    # A run that broke leaves nothing to split.
+    # The variance of a cell with a run that is not finite is unknown.
     assert found["train_accuracy_variance"].sel(amplitude=5.0).isnull().all()
 
 

@@ -1,4 +1,4 @@
-"""Intervals against scipy's."""
+"""Intervals, compared with those of SciPy."""
 
 import numpy as np
 import pytest

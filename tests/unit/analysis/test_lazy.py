@@ -1,4 +1,4 @@
-"""Ensembles and power laws against closed forms."""
+"""Ensembles and power laws, compared with closed forms."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ LABELS = np.where(np.arange(40) % 2, 1.0, -1.0)
 
 
 def test_the_variance_is_the_papers_double_sum():
-    """Eq. 16: (1/(n − 1)) Σ over seeds of the mean over samples of (F − F̄)²."""
+    """Eq. 16 is (1/(n − 1)) times the sum over seeds of the mean over samples of (F − F̄)²."""
     mean = OUTPUTS.mean(axis=1, keepdims=True)
     expected = ((OUTPUTS - mean) ** 2).mean(axis=2).sum(axis=1) / 4
     np.testing.assert_allclose(output_variance(OUTPUTS), expected)
@@ -19,7 +19,8 @@ def test_the_variance_is_the_papers_double_sum():
 
 def test_the_ensemble_votes_with_its_mean():
     outputs = np.array([[3.0, -1.0, 0.5], [-1.0, -1.0, -2.0]])
-    # Means 1, −1, −0.75 against +, +, −: the second alone is wrong; one network errs 1 and 2 of 3 times.
+    # The means are 1, −1, −0.75 and the labels +, +, −, so only the second mean is wrong.  Each of the two
+    # networks is wrong for 2 of 3 samples.
     assert ensemble_error(outputs, np.array([1.0, 1.0, -1.0])) == pytest.approx(1 / 3)
     found = ensemble_error(OUTPUTS, LABELS)
     votes = np.sign(OUTPUTS.sum(axis=1))
@@ -45,7 +46,7 @@ def test_the_crossing_of_a_power_law_is_exact():
     np.testing.assert_allclose(crossing(scales, 7 * values, 7.0), starred)
     assert np.isnan(crossing(scales, np.full(6, 3.0)))
     assert np.isnan(crossing([1.0, 2.0, 3.0], [2.0, 0.0, 0.0])) and np.isnan(crossing([1.0], [2.0]))
-    # Values that rise again in between: the last passage counts.
+    # If the values rise again in between, the last crossing counts.
     assert crossing([1.0, 2.0, 4.0, 8.0], [4.0, 0.5, 2.0, 0.5]) == pytest.approx(2**2.5)
 
 
@@ -53,7 +54,7 @@ def test_pseudo_values_of_a_mean_are_the_values():
     values = np.random.RandomState(2).normal(size=(4, 7))
     without = (values.sum(axis=1, keepdims=True) - values) / 6
     np.testing.assert_allclose(pseudo_values(values.mean(axis=1), without), values)
-    # Their mean is the statistic, and their scatter gives the jackknife's variance of it.
+    # Their mean is the statistic, and their scatter gives the jackknife's estimate of its variance.
     spread = np.var(values, axis=1, ddof=1)
     left = np.array([[np.var(np.delete(row, at), ddof=1) for at in range(7)] for row in values])
     found = pseudo_values(spread, left)

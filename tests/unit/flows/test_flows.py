@@ -1,4 +1,4 @@
-"""Flows against closed forms, dense linear algebra, and another integrator."""
+"""Flows, compared with closed forms, with dense linear algebra, and with another integrator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dynamical_loss.flows.krylov import function_times_vector
 from dynamical_loss.flows.names import KINDS
 
 X = (-2.3, -0.7, 0.4, 1.6, 2.3)
-"""hλ of a quadratic: of both signs, and on both sides of the pole and of 2."""
+"""Values of hλ of a quadratic, of both signs, and on both sides of the pole at 1 and of 2."""
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def _double():
 
 
 def rotated(values, seed=0):
-    """A symmetric matrix with these eigenvalues."""
+    """A symmetric matrix with the given eigenvalues."""
     turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(values), len(values))))
     return turn @ np.diag(values) @ turn.T
 
@@ -51,7 +51,7 @@ def cosine(place):
 
 
 def perceptron(place):
-    """A small network of tanh units on fixed data, with softmax, without any maximum."""
+    """Cross-entropy of a small network of tanh units on fixed data, computed without a maximum."""
     generator = np.random.default_rng(5)
     inputs = jnp.asarray(generator.normal(size=(20, 3)))
     labels = generator.integers(2, size=20)
@@ -65,7 +65,7 @@ START = np.random.default_rng(7).normal(size=20)
 
 
 def ended(kind, loss, start, step, *, count=1, tolerance=1e-11, evaluations=20_000, order=20):
-    """Where a flow and gradient descent are after some steps."""
+    """Paths of a flow and of gradient descent over some steps."""
     follow = follower(
         lambda _, step: field(kind, loss, step, order), tolerance=tolerance, evaluations=evaluations
     )
@@ -97,14 +97,14 @@ def test_the_principal_coefficient_at_its_marked_places():
 @given(st.complex_numbers(max_magnitude=20, allow_nan=False))
 @settings(max_examples=200)
 def test_in_one_step_it_does_what_gradient_descent_does(x):
-    """exp(xα) = 1 − x, on every branch."""
+    """The condition exp(xα) = 1 − x holds on every branch."""
     found = np.exp(x * complex(coefficients.principal(jnp.asarray(x))))
     assert found == pytest.approx(1 - x, rel=1e-12, abs=1e-12)
 
 
 @given(st.floats(1.05, 10), st.floats(1e-12, 0.5))
 def test_there_is_no_jump_at_the_real_axis(x, aside):
-    """The usual branch of the logarithm jumps by 2πi between both sides."""
+    """The usual branch of the logarithm would jump by 2πi between the two sides."""
     above, below = (complex(coefficients.principal(jnp.asarray(x + sign * 1j * aside))) for sign in (1, -1))
     assert abs(above - below) <= 4 * aside / (x - 1)
 
@@ -144,7 +144,7 @@ def test_a_function_of_a_symmetric_matrix_is_that_of_dense_algebra(imaginary, si
 
 
 def test_few_steps_are_enough_for_a_smooth_function():
-    """Errors of log(1 − x)/x on a spectrum like that of a network: many small eigenvalues, few large ones."""
+    """Errors of log(1 − x)/x on a spectrum like a network's, with many small and few large eigenvalues."""
     values = np.concatenate([np.linspace(-0.05, 0.1, 200), [0.5, 1.4, 1.9]])
     matrix = jnp.asarray(rotated(values))
     vector = jnp.asarray(np.random.default_rng(1).normal(size=len(values))) + 0j
@@ -211,7 +211,7 @@ def test_the_third_derivative_along_an_eigenvector_is_the_gradient_of_its_eigenv
 
 
 def test_on_a_quadratic_only_the_principal_flow_follows_gradient_descent():
-    """Saddles and minima alike, for hλ from −2.3 to 2.3; the others are off by as much as a tenth."""
+    """This holds for saddles and minima, for hλ from −2.3 to 2.3; the other flows are off by over a tenth."""
     matrix, start = rotated(np.array(X)), np.random.default_rng(3).normal(size=5)
     found, descent = ended("principal", quadratic(matrix), start, 1.0, count=3)
     scale = np.linalg.norm(descent[-1])
@@ -246,7 +246,7 @@ def test_local_errors_have_the_order_of_the_theory(kind, order):
 @pytest.mark.parametrize(
     ("loss", "start", "step", "wanted"),
     [
-        # |θ_flow − θ_GD| of gradient flow, IGR, third order, principal flow, as an independent program found.
+        # |θ_flow − θ_GD| of gradient flow, IGR, third order and principal flow, from an independent program.
         (banana, [-0.1, 0.1], 0.0032, [1.5e-2, 6.6e-3, 3.3e-3, 5.7e-5]),
         (banana, [-0.1, 0.1], 0.006, [4.6e-2, 3.3e-2, 2.7e-2, 4.4e-4]),
         (cosine, [2.6], 0.9, [0.15, 0.076, 0.046, 0.011]),
@@ -263,7 +263,7 @@ def test_one_step_on_known_losses(loss, start, step, wanted):
 
 @pytest.mark.parametrize("kind", ["principal", "principal_and_next"])
 def test_another_integrator_finds_the_same(kind):
-    """scipy's DOP853 takes complex numbers as they are; hλ is up to 1.5 here."""
+    """SciPy's DOP853 integrates complex numbers directly; hλ is up to 1.5 here."""
     step = 1.5 / np.linalg.eigvalsh(jax.hessian(perceptron)(jnp.asarray(START)))[-1]
     velocity = jax.jit(field(kind, perceptron, step, 20))
     reference = scipy.integrate.solve_ivp(
@@ -280,7 +280,7 @@ def test_another_integrator_finds_the_same(kind):
 
 
 def test_the_field_takes_the_hessian_where_it_is():
-    """With the Hessian of the start it would be gradient descent on any loss, and say nothing of the flow."""
+    """With the Hessian of the start, the flow would equal gradient descent on any loss."""
     start, step = np.array([-0.1, 0.1]), 0.006
     matrix, gradient = jax.hessian(banana)(jnp.asarray(start)), jax.grad(banana)(jnp.asarray(start))
 
@@ -295,7 +295,7 @@ def test_the_field_takes_the_hessian_where_it_is():
 
 
 def test_pieces_of_a_relu_network_are_followed_like_smooth_losses():
-    """On a quadratic exactly; elsewhere near to the whole field while the imaginary part is small."""
+    """The field of pieces is exact on a quadratic, and accurate while the imaginary part is small."""
     matrix, start = rotated(np.array(X)), np.random.default_rng(3).normal(size=5)
     follow = follower(
         lambda _, step: field_of_pieces("principal", quadratic(matrix), step, 5),
@@ -317,7 +317,7 @@ def test_pieces_of_a_relu_network_are_followed_like_smooth_losses():
 
 
 def test_a_flow_that_cannot_be_integrated_is_recorded_as_stuck():
-    """The cosine has no pole: hλ comes to the cut of the logarithm."""
+    """The cosine has no pole, but hλ reaches the branch cut of the logarithm."""
     found, _ = ended("principal", cosine, np.array([math.pi - 0.1]), 3.0, count=4, evaluations=700)
     assert found.stuck.any()
     first = int(found.stuck.argmax())
@@ -328,7 +328,7 @@ def test_a_flow_that_cannot_be_integrated_is_recorded_as_stuck():
 
 
 def test_each_step_has_its_own_loss():
-    """As the class weights do: held over a step, changed between steps."""
+    """The loss, like its class weights, is constant during a step and changes between steps."""
     scales = np.array([0.5, 1.8])
     follow = follower(
         lambda scale, step: field("principal", lambda place: scale * place @ place / 2, step, 1),

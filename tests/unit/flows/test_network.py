@@ -1,4 +1,4 @@
-"""Flows along networks: the continued loss, and every flow's order against gradient descent."""
+"""Flows along networks: the continued loss, and the order of every flow's error."""
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def test_on_real_parameters_it_is_the_dynamical_loss(activation, loss, by_output
 
 
 def test_the_continued_loss_is_analytic():
-    """Its change along i is i times that along 1: the equations of Cauchy and Riemann, by differences."""
+    """Finite differences along 1 and along i satisfy the Cauchy-Riemann equations."""
     given, size = problem(), 1e-5
     loss, place = weighted_loss(given), jnp.asarray(start_of(given)) + 0.1j
     for direction in np.eye(len(place))[::5]:
@@ -83,7 +83,7 @@ def errors(given, kind, rate):
 
 @pytest.mark.parametrize(("kind", "order"), [("gradient", 2), ("principal", 3), ("principal_and_next", 4)])
 def test_errors_fall_with_the_step_as_the_flow_s_order_says(kind, order):
-    """Two steps, each with weights of its own: halving η halves the error so many times."""
+    """Two steps with different class weights; halving η divides the error by 2 to the power of the order."""
     assert kind in KINDS
     coarse, fine = (errors(problem(), kind, rate) for rate in (0.1, 0.05))
     assert np.log2(coarse / fine) == pytest.approx(order, abs=0.15)
@@ -91,13 +91,13 @@ def test_errors_fall_with_the_step_as_the_flow_s_order_says(kind, order):
 
 @pytest.mark.parametrize("kind", KINDS_OF_PIECES[1:])
 def test_a_relu_network_has_the_flows_of_pieces(kind):
-    """Steps so small that no sample comes to a kink: orders are those of smooth losses."""
+    """The steps are so small that no sample reaches a kink, so the orders are those of smooth losses."""
     coarse, fine = (errors(problem("relu"), kind, rate) for rate in (0.02, 0.01))
     assert np.log2(coarse / fine) == pytest.approx(3, abs=0.15)
 
 
 def test_from_parameters_that_are_not_finite_every_flow_is_stuck():
-    """So a run ends that has diverged."""
+    """A run that has diverged ends in this way."""
     given = problem("relu")
     lost = np.full(len(start_of(given)), np.nan)
     assert np.isnan(sharpness(given)(lost, GAMMA))

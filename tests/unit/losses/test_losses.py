@@ -1,4 +1,4 @@
-"""Losses against optax and closed forms."""
+"""Compare the losses with optax and with closed forms."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def test_cross_entropy_of_huge_logits_is_finite():
 
 
 def test_mse_moves_residuals_by_the_kernel():
-    """The gradient of the mean is (f − y)/N per sample, the g ← g − (η/N)Θg of section III.4."""
+    """The gradient of the mean is (f − y)/N for each sample, as in g ← g − (η/N)Θg of section III.4."""
     gradient = jax.grad(lambda f: losses.weighted_loss(losses.mse, f, TARGETS, jnp.ones(4)))(
         jnp.asarray(LOGITS)
     )

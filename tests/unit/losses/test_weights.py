@@ -1,4 +1,4 @@
-"""Γ_i(t) against the paper's own piecewise formula and its invariants."""
+"""Compare Γ_i(t) with the paper's piecewise formula, and check its invariants."""
 
 import jax
 import numpy as np
@@ -24,7 +24,7 @@ def weights(step, period, amplitude, classes, wave="triangle", *, seed=0, **osci
 
 
 def paper(t, period, amplitude, classes):
-    """Eq. 2-5 as printed, in plain Python."""
+    """Compute the weights by Eq. 2-5 as printed in the paper, in plain Python."""
     slope = 2 * (amplitude - 1) / period
     within = t % period
     raised = 1 + slope * within if within <= period / 2 else 2 * amplitude - slope * within - 1
@@ -41,7 +41,7 @@ def test_triangle_is_the_papers_formula(t, period, amplitude, classes):
 
 
 def notebook(steps, period, amplitude, classes):
-    """The authors' notebooks: once a clock has passed T it is set back, and it is the next class's turn."""
+    """Compute the weights as the authors' notebooks do: the next class follows when a clock has passed T."""
     clock, turn, found = 0, 0, []
     slope = 2 * (amplitude - 1) / period
     for _ in range(steps):
@@ -147,7 +147,8 @@ def test_normalised_over_a_cycle_the_weights_are_1_on_average_over_steps_and_cla
         3 * (period + rest), period, 9.0, 3, wave, rest=rest, emphasis=emphasis, normalisation="cycle"
     )
     assert found.mean() == pytest.approx(1.0, rel=1e-12)
-    # They are the raw weights up to one factor, which Eq. 5 changes from step to step.
+    # These weights are the raw weights times a constant factor; by Eq. 5 the factor would change with the
+    # step.
     raw = found / found.min()
     assert raw.max() <= 9.0 + 1e-9
     if wave == "triangle" and period == 10:
@@ -166,7 +167,7 @@ def test_in_random_order_every_class_has_one_turn_a_cycle():
     turns = found[period // 2 :: period].argmax(axis=1).reshape(cycles, classes)
     assert (np.sort(turns, axis=1) == np.arange(classes)).all()
     assert len({tuple(order) for order in turns.tolist()}) > 6
-    # In turn, a class has the weights that it would have in order.
+    # In its period, an emphasised class has the same weights as in the fixed order.
     in_order = along(period, period, 9.0, classes)
     np.testing.assert_allclose(found[:period, turns[0, 0]], in_order[:, 0])
     other = along(period * classes * cycles, period, 9.0, classes, emphasis="random_class", seed=4)

@@ -1,4 +1,4 @@
-"""Convolutional networks: against neural-tangents' own, against numpy, and by their moments."""
+"""Compare convolutional networks with those of neural-tangents, with numpy, and with expected moments."""
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def count(tree):
 
 
 def by_hand(images, kernel, padding):
-    """Sum over taps of shifted images times matrices."""
+    """Compute a convolution as a sum over the kernel's pixels of shifted images times matrices."""
     edges = (0, 0), (padding, padding), (padding, padding), (0, 0)
     padded = np.pad(images, edges)
     side = kernel.shape[0]
@@ -49,7 +49,7 @@ def by_hand(images, kernel, padding):
 
 @pytest.mark.parametrize(("side", "padding"), [(1, 0), (3, 1), (3, 0), (5, 2)])
 def test_convolution_and_all_its_derivatives(side, padding):
-    """Values against numpy, derivatives of first and second order in both modes against XLA's own."""
+    """Values equal those of numpy; first and second derivatives in both modes equal those of XLA."""
     generator = np.random.default_rng(side)
     images, image_direction = generator.normal(size=(2, 3, 6, 5, 2))
     kernel, kernel_direction = generator.normal(size=(2, side, side, 2, 4))
@@ -103,7 +103,7 @@ def test_number_of_parameters_of_myrtle5(channels, expected):
 
 @pytest.mark.parametrize("size", [8, 32])
 def test_myrtle5_is_the_network_of_neural_tangents(size):
-    """The same weights in the library's own layers, √2, without biases."""
+    """Our network equals one of the library's layers (W_std = √2, no biases) with the same weights."""
     stax = _neural_tangents.load_module("stax")
     channels = 5
 
@@ -131,7 +131,8 @@ def test_kernels_have_the_variance_of_a_weight_deviation_of_root_two():
     weights = parameters(myrtle5(64), (32, 32, 3))
     for name, fan_in in (("convolution_0", 27), ("convolution_1", 576), ("convolution_3", 576)):
         kernel = weights[name]["kernel"]
-        # The variance of n draws is known to √(2/n); four times that.
+        # The relative standard error of the variance of n draws is √(2/n); the tolerance is four times as
+        # large.
         assert kernel.var() == pytest.approx(2 / fan_in, rel=4 * (2 / kernel.size) ** 0.5)
     assert weights["readout"].var() == pytest.approx(2 / 64, rel=4 * (2 / 640) ** 0.5)
 
@@ -153,7 +154,7 @@ def test_images_of_an_mlp_are_rows_of_numbers():
 
 @pytest.mark.parametrize("arithmetic", ["tf32", "bfloat16"])
 def test_lower_precision_is_of_products_alone(arithmetic):
-    """Logits stay float32 and agree to the products' seven bits of fraction, or better."""
+    """Logits stay float32 and agree within the precision of the products, 7 bits of fraction or more."""
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(myrtle5(16)))
     images = IMAGES.astype(np.float32)
     full = apply_function(myrtle5(16))(weights, images)
@@ -164,11 +165,11 @@ def test_lower_precision_is_of_products_alone(arithmetic):
     if arithmetic == "bfloat16":
         assert error > 2**-24
     elif jax.default_backend() == "cpu":
-        assert error < 2**-24  # a CPU has no TF32 and computes in full
+        assert error < 2**-24  # a CPU has no TF32 and computes with full precision
 
 
 def test_number_of_parameters_of_a_wide_resnet():
-    """WRN-28-10 has 36.5 million (its authors' table); the small one is counted by hand."""
+    """WRN-28-10 has 36.5 million parameters (its authors' table); the small network is counted here."""
     model = WideResNetSettings(kind="wide_resnet", depth=28, widening=10).build(10)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
     assert count(shapes) == pytest.approx(36.5e6, rel=2e-3)
@@ -180,7 +181,7 @@ def test_number_of_parameters_of_a_wide_resnet():
 
 
 def test_batch_norm_counts_present_samples_alone():
-    """Those that fill up a batch change neither logits nor statistics."""
+    """Samples that only pad a batch change neither the logits nor the statistics."""
     model = wide_resnet()
     network = network_of(WIDE_RESNET, model, (8, 8, 3))
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
@@ -193,7 +194,7 @@ def test_batch_norm_counts_present_samples_alone():
 
 
 def test_batch_norm_collects_moving_averages():
-    """The first layer of statistics against numpy, of one batch: 0.9 of the start and 0.1 of the batch."""
+    """After one batch, the statistics are 0.9 times the initial ones plus 0.1 times those of the batch."""
     model = wide_resnet()
     network = network_of(WIDE_RESNET, model, (8, 8, 3))
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))

@@ -1,4 +1,4 @@
-"""The network: its function against plain linear algebra, its initialisations against their moments."""
+"""Compare the perceptron with plain linear algebra, and its initial weights with the expected moments."""
 
 from typing import get_args
 
@@ -53,7 +53,8 @@ def test_network_is_affine_relu_affine(initialisation, depth):
 def test_initialisation_has_its_variances(initialisation, hidden_variance, output_variance, bias_deviation):
     model = build(width=4000, initialisation=initialisation)
     parameters = initial_parameters(model, (2,), [0])
-    # 8000 and 12000 draws: the variance is known to √(2/n) ≈ 1.6 % and 1.3 %, allow four times that.
+    # With 8000 and 12000 draws, the relative standard error √(2/n) of the variance is 1.6 % and 1.3 %; the
+    # tolerance is four times the standard error.
     assert parameters["hidden_0"]["kernel"].var() == pytest.approx(hidden_variance, rel=0.065)
     assert parameters["output"]["kernel"].var() == pytest.approx(output_variance, rel=0.055)
     if bias_deviation is None:
@@ -70,7 +71,7 @@ def test_every_preset_has_a_name_that_settings_know():
 
 @pytest.mark.parametrize(
     ("distribution", "most"),
-    # Of standard deviations: the truncated one is cut at 2 and then stretched to have its variance.
+    # `most` is in standard deviations.  The truncated normal is cut at 2 and then stretched to unit variance.
     [("normal", np.inf), ("truncated_normal", 2 / 0.87962566103423978), ("uniform", 3**0.5)],
 )
 def test_parts_replace_those_of_a_preset(distribution, most):
@@ -93,7 +94,7 @@ def test_parts_replace_those_of_a_preset(distribution, most):
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_in_the_neural_tangent_parametrisation_kernels_move_by_the_square_of_their_deviation(name):
-    """The same function at the start; for the rest, the chain rule."""
+    """The initial functions are equal, and the gradients are related by the chain rule."""
     standard, tangent = (
         build(width=6, initialisation=name, parametrisation=kind) for kind in ("standard", "neural_tangent")
     )
@@ -126,7 +127,7 @@ def test_in_the_neural_tangent_parametrisation_kernels_move_by_the_square_of_the
         ({"initialisation": "no_bias", "bias_scale": 0.1}, "bias_scale: no_bias has no biases"),
         (
             {"initialisation": "karpathy", "kernel_distribution": "uniform"},
-            "kernel_distribution: the kernels",
+            "kernel_distribution: karpathy draws its weights from a normal",
         ),
     ],
 )

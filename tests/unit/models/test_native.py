@@ -1,4 +1,4 @@
-"""Convolutions in C against sums over shifted images, and their derivatives against XLA's."""
+"""Compare convolutions in C with sums over shifted images, and their derivatives with those of XLA."""
 
 import os
 import shutil
@@ -18,8 +18,9 @@ in_pairs = pytest.mark.skipif(
     not native.serves(jnp.bfloat16), reason="needs a C compiler and a processor that multiplies pairs"
 )
 
-# (inputs, outputs, rows, columns, side of the kernel, padding): each width of a vector with what it leaves
-# over, more rows than a tile has and fewer, an odd sum, an even kernel, no padding and more than it needs.
+# (inputs, outputs, rows, columns, side of the kernel, padding).  The shapes cover each vector width with a
+# remainder, more and fewer rows than a tile has, a sum with an odd number of terms, a kernel with an even
+# side, no padding, and more padding than the kernel needs.
 SHAPES = [
     (3, 16, 32, 32, 3, 1),
     (16, 36, 13, 9, 3, 1),
@@ -33,7 +34,7 @@ SHAPES = [
 
 
 def operands(inputs, outputs, rows, columns, side, padding, dtype=np.float32):
-    """Images, a kernel and a cotangent, as numbers of that kind."""
+    """Return random images, a kernel and a cotangent of the given number type."""
     generator = np.random.default_rng(inputs + outputs)
     after = [length + 2 * padding + 1 - side for length in (rows, columns)]
     shapes = (3, rows, columns, inputs), (side, side, inputs, outputs), (3, *after, outputs)
@@ -41,7 +42,7 @@ def operands(inputs, outputs, rows, columns, side, padding, dtype=np.float32):
 
 
 def by_shifts(images, kernel, cotangent, padding):
-    """The convolution and both its gradients in float64, as sums over shifted images times matrices."""
+    """Compute the convolution and both gradients in float64, as sums over shifted images times matrices."""
     images, kernel, cotangent = (np.asarray(array, np.float64) for array in (images, kernel, cotangent))
     edges = (0, 0), (padding, padding), (padding, padding), (0, 0)
     padded, side = np.pad(images, edges), len(kernel)
@@ -57,7 +58,7 @@ def by_shifts(images, kernel, cotangent, padding):
 
 
 def found_in_c(images, kernel, cotangent, padding):
-    """The same, as compiled programs, whose text must call the C code."""
+    """Compute the convolution and both gradients in a compiled program, and check that it calls C code."""
 
     def all_three(images, kernel, cotangent):
         result, pull_back = jax.vjp(lambda *pair: convolve(*pair, padding), images, kernel)
@@ -79,7 +80,7 @@ def test_single_precision(shape):
 @in_pairs
 @pytest.mark.parametrize("shape", SHAPES)
 def test_pairs_are_exact_products_that_are_rounded_once(shape):
-    """Half a unit of bfloat16's last place of each number, and what sums in float32 add to that."""
+    """The error is half a unit in the last place of bfloat16, plus the error of the sums in float32."""
     arrays = operands(*shape, dtype=jnp.bfloat16)
     for found, expected in zip(found_in_c(*arrays, shape[-1]), by_shifts(*arrays, shape[-1]), strict=True):
         assert found.dtype == jnp.bfloat16
@@ -101,7 +102,7 @@ def test_what_is_not_finite_stays_so(number, dtype):
 
 @compiled
 def test_derivatives_of_second_order_are_xla_s():
-    """In both modes, of a network of two layers, inside a loop."""
+    """Forward- and reverse-mode derivatives of a two-layer network inside a loop equal those of XLA."""
     images, kernel, direction = (
         operands(4, 4, 7, 7, 3, 1)[0],
         *(operands(4, 4, 7, 7, 3, 1)[1] * factor for factor in (1.0, 0.3)),

@@ -1,4 +1,4 @@
-"""The gradient's place in the spectrum, against dense linear algebra on sums of quadratics."""
+"""Alignment of gradient and spectrum, compared with dense linear algebra on sums of quadratics."""
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ def test_shares_are_squared_cosines(quadratics, point):
     np.testing.assert_allclose(found.gradient_share, (gradient @ vectors) ** 2 / (gradient @ gradient))
     cosines = each @ vectors / np.linalg.norm(each, axis=1)[:, None]
     np.testing.assert_allclose(found.class_gradient_share, cosines**2, rtol=1e-9)
-    # Over a whole basis they sum to 1.
+    # The shares along a complete basis sum to 1.
     np.testing.assert_allclose(found.class_gradient_share.sum(axis=1), 1.0)
 
 
@@ -83,7 +83,7 @@ def test_the_quadratic_model_of_a_quadratic_is_what_a_step_does(quadratics, poin
     np.testing.assert_allclose(found.class_change[1], without, rtol=1e-9)
     np.testing.assert_allclose(found.step_change[:2], [GAMMA @ own, GAMMA @ without], rtol=1e-9)
     assert found.quadratic_change.sum() == pytest.approx(found.step_change[0])
-    # What is left out is the first eigenvector's change.
+    # The step without its part along v₁ lacks the change along the first eigenvector.
     assert found.quadratic_change[1:].sum() == pytest.approx(found.step_change[1])
 
 
@@ -106,7 +106,7 @@ def test_the_loss_along_the_eigenvector_is_its_parabola(quadratics, point):
     start = GAMMA @ np.asarray(parts(point))
     parabola = start - places * RATE * component**2 + (places * RATE * component) ** 2 * values[0] / 2
     np.testing.assert_allclose(found.profile, parabola, rtol=1e-9)
-    # A step along one random direction of the same length: its own parabola, with its own curvature.
+    # Along a random direction the loss is another parabola, with the curvature along that direction.
     random = np.asarray(found.random_profile)
     second = np.diff(random, 2) / (np.diff(places)[0] * RATE * component) ** 2
     np.testing.assert_allclose(second, found.class_random_sharpness.sum(), rtol=1e-6)
@@ -122,13 +122,13 @@ def test_a_random_direction_has_its_share_of_every_gradient(quadratics, point):
         return alignment.alignment(parts_of(*quadratics), *arguments, key).class_random_share
 
     found = jax.jit(jax.vmap(shares))(jax.random.split(jax.random.key(0), keys))
-    # A squared cosine has the variance of a beta distribution.
+    # The squared cosine with a random direction has a beta distribution, whose variance is known.
     deviation = np.sqrt(2 * (SIZE - 1) / (SIZE**2 * (SIZE + 2)) / keys)
     np.testing.assert_allclose(found.mean(axis=0), 1 / SIZE, atol=4 * deviation)
 
 
 def test_the_turned_step_is_as_long(quadratics, point):
-    """On a plane the step without its part along v₁, and as long a one along the random direction, add up."""
+    """On a plane, the change of the turned step is the sum of the changes of its two parts."""
     found, _, _ = measured((0 * quadratics[0], quadratics[1]), point)
     start, whole = (found.random_profile[alignment.PLACES.index(place)] for place in (0.0, 1.0))
     assert found.step_change[2] == pytest.approx(found.step_change[1] + whole - start)
@@ -139,13 +139,13 @@ def test_the_turned_step_is_as_long(quadratics, point):
 def test_the_participation_ratio_counts_units(count):
     units = jnp.array([0, 1, 2, 3, 0, 1, 2, 3, -1])
     vector = np.where(np.asarray(units) < count, 1.0, 0.0)
-    vector[-1] = 5.0  # of no unit
+    vector[-1] = 5.0  # this parameter belongs to no unit
     assert alignment.effective_units(jnp.asarray(vector), units, 4) == pytest.approx(count)
 
 
 @pytest.mark.parametrize("settings", [MLPSettings(width=4), MLPSettings(width=4, initialisation="no_bias")])
 def test_a_unit_has_what_leads_into_it_and_out_of_it(settings):
-    """To double what leads into a ReLU unit and to halve what leads out of it changes no output."""
+    """Doubling the weights into a ReLU unit and halving the weights out of it changes no output."""
     model = settings.build(3)
     parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), initial_parameters(model, (2,), [1]))
     labels = settings.unit_of(parameters)

@@ -1,4 +1,4 @@
-"""Curvature along gradients of batches, against dense matrices and all batches there are."""
+"""Curvature along gradients of batches, compared with dense matrices and with all possible batches."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def _double_precision():
 
 @pytest.fixture(scope="module")
 def problem():
-    """Smooth network of one hidden layer: samples, parameters, logits, loss of logits, loss of some."""
+    """Smooth network with one hidden layer: samples, parameters, and functions for logits and losses."""
     generator = np.random.default_rng(0)
     inputs = jnp.asarray(generator.normal(size=(SAMPLES, INPUTS)))
     targets = jax.nn.one_hot(
@@ -62,7 +62,7 @@ def measured(problem, size, rate=0.3, most=2, **settings):
 
 
 def derivatives(problem, chosen):
-    """Gradient and Hessian of the loss of some samples, as numpy arrays."""
+    """Gradient and Hessian of the loss of some samples, as NumPy arrays."""
     of_some, parameters = problem[-1], problem[1]
     index = jnp.asarray(chosen)
     return (
@@ -96,7 +96,7 @@ def test_means_over_batches_are_those_of_all_that_can_be_drawn(problem, size):
         squared.append(of_batch @ of_batch)
         changes.append(float(loss(parameters - 0.3 * of_batch, everything) - loss(parameters, everything)))
     found = measured(problem, size, count=4000)
-    # 4000 draws of a handful of values: means are known to about two per cent of their spread.
+    # With 4000 draws the standard error of a mean is less than two per cent of the spread of the values.
     for value, values, unit in (
         (found.batch_sharpness, own, np.mean(squared)),
         (found.gradient_noise_interaction, through, gradient @ gradient),
@@ -109,7 +109,7 @@ def test_the_trace_is_known_to_its_error(problem):
     _, hessian = derivatives(problem, range(SAMPLES))
     found = measured(problem, SAMPLES, vectors=400)
     assert abs(float(found.hessian_trace) - np.trace(hessian)) < 4 * float(found.hessian_trace_error)
-    # The variance of a sum over random signs is that of its off-diagonal entries.
+    # Only the off-diagonal entries contribute to the variance of the estimate with random signs.
     off = hessian - np.diag(np.diag(hessian))
     assert float(found.hessian_trace_error) == pytest.approx(np.sqrt(2 * (off**2).sum() / 400), rel=0.15)
 

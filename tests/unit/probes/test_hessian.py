@@ -1,4 +1,4 @@
-"""Hessian probes against the dense Hessian of the paper's narrow network, 603 parameters."""
+"""Hessian probes, compared with the dense Hessian of the paper's narrow network with 603 parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def double_precision() -> Iterator[None]:
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:
-    """Three noisy arms of a spiral in the plane and their one-hot labels, sorted by class."""
+    """Points on three noisy arms of a spiral and their one-hot labels, sorted by class."""
     rng = np.random.default_rng(0)
     radius = np.linspace(0.0, 1.0, SAMPLES // CLASSES)
     angle = np.concatenate([4 * np.pi * radius + 2 * np.pi * j / CLASSES for j in range(CLASSES)])
@@ -60,7 +60,7 @@ class Dense(NamedTuple):
 
 @pytest.fixture(scope="module")
 def dense() -> Dense:
-    """Parameters after a few steps of gradient descent and the Hessian there, diagonalised."""
+    """Parameters after 200 steps of gradient descent, their Hessian, and its eigenvalues."""
     with jax.enable_x64(True):
         start = 0.3 * jax.random.normal(jax.random.key(0), (PARAMETERS,))
         step = jax.jit(lambda _, flat: flat - jax.grad(loss)(flat))
@@ -96,7 +96,7 @@ def test_residuals_are_honest_before_convergence(dense: Dense, order: int) -> No
     residual = np.append(found.residual, found.min_residual)
     distance = np.abs(value[:, None] - dense.eigenvalue).min(axis=1)
     assert np.all(distance <= residual + 1e-13)
-    # Not only bounds: for an isolated top eigenvalue the error is second order in the residual.
+    # For an isolated top eigenvalue the error is even of second order in the residual.
     gap = dense.eigenvalue[0] - dense.eigenvalue[1]
     assert abs(value[0] - dense.eigenvalue[0]) <= residual[0] ** 2 / gap * 2 + 1e-13
 
@@ -121,14 +121,18 @@ def test_runs_inside_a_map_over_snapshots(dense: Dense) -> None:
 
 
 def test_dead_network_leaves_the_hessian_of_the_output_biases() -> None:
-    """All ReLUs off: rank two by shift invariance of the logits, zeros otherwise, and no NaN."""
+    """If all ReLUs are inactive, the Hessian has rank two, because a shift of all logits changes no loss.
+
+    All other eigenvalues are zero, and no result is NaN.
+    """
     flat = jnp.zeros(PARAMETERS).at[2 * WIDTH : 3 * WIDTH].set(-10.0)
     found = jax.jit(lambda p: extreme_eigenvalues(loss, p, modes=5, order=20, key=KEY))(flat)
-    # At zero logits the softmax is uniform and the class weights average to 1.
+    # If all logits are zero, the softmax is uniform.  The class weights average to 1.
     biases = np.eye(CLASSES) / CLASSES - np.full((CLASSES, CLASSES), 1 / CLASSES**2)
     expected = np.append(np.linalg.eigvalsh(biases)[:0:-1], np.zeros(3))
     assert np.mean(CLASS_WEIGHT) == pytest.approx(1.0)
-    # The two are equal, and a Krylov space holds one of them: the second comes from the completion.
+    # The two eigenvalues are equal, and a Krylov space holds one of them; the second one comes from the
+    # completion.
     np.testing.assert_allclose(found.eigenvalue[0], expected[0], atol=1e-12)
     assert np.all(np.isfinite(found.eigenvalue)) and np.all(np.isfinite(found.residual))
     distance = np.abs(np.asarray(found.eigenvalue)[:, None] - expected).min(axis=1)

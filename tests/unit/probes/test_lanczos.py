@@ -1,4 +1,4 @@
-"""Lanczos against matrices whose spectrum is prescribed, and where Lanczos breaks down."""
+"""Lanczos on matrices with a prescribed spectrum, also if Lanczos breaks down."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_spectrum(eigenvalues: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def run(matrix: np.ndarray, order: int, key: jax.Array = KEY) -> tuple[Ritz, np.ndarray]:
-    """Ritz pairs of a dense matrix and the residual of every one."""
+    """Ritz pairs of a dense matrix and the residual of each pair."""
     ritz, residual = _jitted(jnp.asarray(matrix), key, order)
     return ritz, np.asarray(residual)
 
@@ -164,7 +164,7 @@ def test_sizes_that_make_no_sense_are_refused(order: int, dimension: int) -> Non
     seed=st.integers(0, 2**31 - 1),
 )
 def test_residuals_bound_the_distance_to_the_spectrum(spectrum: list[float], seed: int) -> None:
-    """Whatever the spectrum, repeated or not: Ritz values inside it, each within its residual."""
+    """For any spectrum, Ritz values lie within its range, each within its residual of an eigenvalue."""
     with jax.enable_x64(True):
         eigenvalues = np.array(spectrum)
         matrix = jnp.asarray(with_spectrum(eigenvalues, seed))
@@ -197,7 +197,7 @@ def test_quadrature_moments_match_trace_and_second_moment() -> None:
 
 
 def test_quadrature_is_exact_for_each_probe() -> None:
-    """One rule integrates polynomials below degree 2·order exactly: vᵀ Aᵏ v of its own probe."""
+    """The rule of a probe v gives vᵀ Aᵏ v exactly for all powers k below 2·order."""
     spectrum = np.linspace(-1.0, 2.0, 20)
     matrix = with_spectrum(spectrum)
     ritz, _ = run(matrix, order=4)

@@ -1,13 +1,15 @@
-"""Neural tangent kernels against the dense Jacobian, and what the shim leaves behind."""
+"""Neural tangent kernels, compared with the dense Jacobian, and the loading of neural-tangents."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +17,13 @@ import numpy as np
 import pytest
 
 import dynamical_loss
+from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.training import TrainingSettings
+from dynamical_loss.datasets.loading import Data
+from dynamical_loss.errors import UserError
 from dynamical_loss.probes import _neural_tangents as neural_tangents
 from dynamical_loss.probes.ntk import gram, kernel_change, notebook_ntk_eigenvalues, ntk_top_eigenpairs
+from dynamical_loss.probes.spectra import Snapshots, spectra
 
 WIDTH, CLASSES, SAMPLES = 100, 3, 300
 KEY = jax.random.key(11)
@@ -47,7 +54,7 @@ def points(samples: int = SAMPLES) -> jax.Array:
 
 
 def dense_jacobian(parameters: Parameters, inputs: jax.Array) -> np.ndarray:
-    """(sample, class_index, parameter)"""
+    """The Jacobian of the outputs, (sample, class_index, parameter)."""
     blocks = jax.jacobian(apply)(parameters, inputs)
     shape = (len(inputs), CLASSES, -1)
     return np.concatenate([np.asarray(block).reshape(shape) for block in blocks.values()], axis=2)
@@ -109,7 +116,7 @@ def test_one_sample_has_as_many_modes_as_classes() -> None:
 
 
 def test_catapult_model_has_the_curvature_of_its_closed_form() -> None:
-    """f = vᵀu / √n at x = 1: the kernel is the one number (|u|² + |v|²)/n."""
+    """For f = vᵀu / √n at x = 1, the kernel is the single number (|u|² + |v|²)/n."""
     u, v = (jax.random.normal(key, (16,)) for key in jax.random.split(KEY))
 
     def two_layers(parameters: tuple[jax.Array, jax.Array], inputs: jax.Array) -> jax.Array:
@@ -127,7 +134,7 @@ def test_parameters_that_are_not_finite_give_nan() -> None:
 
 
 def convolution(parameters: Parameters, inputs: jax.Array) -> jax.Array:
-    """A small convolutional network with pooling, (sample, 6, 6, 2) to (sample, class_index)."""
+    """A small convolutional network with pooling, (sample, 6, 6, 2) → (sample, class_index)."""
     hidden = jax.lax.conv_general_dilated(
         inputs, parameters["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -153,9 +160,7 @@ def test_library_kernels_are_those_of_the_dense_jacobian(kind: str) -> None:
     full = np.einsum("icp,jdp->ijcd", jacobian, jacobian)
     traced = np.einsum("ijcc->ij", full) / CLASSES
     for axes, expected in (((), full), ((-1,), traced)):
-        kernel_fn = neural_tangents.empirical_ntk_fn(
-            function, trace_axes=axes, implementation=neural_tangents.JACOBIAN_CONTRACTION
-        )
+        kernel_fn = neural_tangents.empirical_ntk_fn(function, trace_axes=axes)
         kernel = jax.jit(kernel_fn)(inputs, None, parameters)
         np.testing.assert_allclose(kernel, expected, rtol=0, atol=1e-12 * np.abs(full).max())
     vector = np.random.default_rng(9).standard_normal((6, CLASSES))
@@ -170,7 +175,7 @@ def test_library_kernels_are_those_of_the_dense_jacobian(kind: str) -> None:
 
 FRESH_IMPORT = """
 import sys
-# What the probes import from JAX by public ways, imported ahead of the comparison.
+# These are the public modules of JAX that the probes import.  They are imported before the comparison.
 import jax, jax.core, jax.extend.core, jax.interpreters.ad, jax.extend.linear_util
 import dynamical_loss.probes.lanczos
 
@@ -186,7 +191,8 @@ if {occupied!r}:
     occupant.__spec__ = PathFinder.find_spec("neural_tangents")
 
 before = found()
-from dynamical_loss.probes import ntk
+from dynamical_loss.probes import _neural_tangents, ntk
+_neural_tangents.library()
 assert found() == before, "JAX was changed"
 left = [name for name in sys.modules if name.partition(".")[0] == "neural_tangents"]
 assert left == (["neural_tangents"] if {occupied!r} else []), left
@@ -197,12 +203,11 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("occupied", [False, True])
-def test_shim_leaves_jax_and_the_modules_as_found(occupied: bool) -> None:
-    """In a process of its own: here the import has long happened.  Warnings are errors."""
+def run_alone(program: str) -> str:
+    """Run a program in a new process and return what it prints."""
     source = str(Path(dynamical_loss.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FRESH_IMPORT.format(occupied=occupied)],
+        [sys.executable, "-W", "error", "-c", program],
         env={**os.environ, "PYTHONPATH": source, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
@@ -210,6 +215,54 @@ def test_shim_leaves_jax_and_the_modules_as_found(occupied: bool) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("occupied", [False, True])
+def test_shim_leaves_jax_and_the_modules_as_found(occupied: bool) -> None:
+    """The test needs a new process, because this one may have loaded the library.  Warnings are errors."""
+    run_alone(FRESH_IMPORT.format(occupied=occupied))
+
+
+WITHOUT_PACKAGE = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name == "neural_tangents":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+import jax
+import jax.numpy as jnp
+from dynamical_loss.errors import UserError
+from dynamical_loss.probes import hessian, ntk, residual, spectra
+
+key = jax.random.key(0)
+found = hessian.extreme_eigenvalues(lambda flat: flat @ flat, jnp.ones(3), modes=1, order=3, key=key)
+assert abs(found.eigenvalue[0] - 2) < 1e-5
+try:
+    ntk.ntk_top_eigenpairs(lambda flat, x: x * flat, jnp.ones(1), jnp.ones((2, 1)), modes=1, order=2, key=key)
+except UserError as error:
+    print(error)
+"""
+
+
+def test_without_the_package_only_kernels_are_missing_and_the_message_names_the_remedy() -> None:
+    (line,) = run_alone(WITHOUT_PACKAGE).splitlines()
+    assert line == (
+        "neural-tangents is not installed, and the neural tangent kernel needs it; "
+        "run: pip install --no-deps neural-tangents==0.6.5 frozendict"
+    )
+
+
+def test_spectra_report_a_missing_package_before_the_work_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    neural_tangents.library.cache_clear()
+    settings = ProbeSettings(residual={"modes": 1})
+    with pytest.raises(UserError, match="neural-tangents is not installed"):
+        spectra(settings, *(Mock(spec=each) for each in (TrainingSettings, Data, Snapshots)), progress=print)
+    neural_tangents.library.cache_clear()
 
 
 def test_lent_names_are_taken_back_when_the_import_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,9 +282,7 @@ def test_lent_names_are_taken_back_when_the_import_fails(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("block_bytes", [1, 3 * 503 * 8 * 7, 2**28])
 def test_the_dense_kernel_is_that_of_the_library_in_blocks_of_any_size(block_bytes: int) -> None:
     parameters, first, second = network(4), points(16), points(30)[16:]
-    library = neural_tangents.empirical_ntk_fn(
-        apply, trace_axes=(), implementation=neural_tangents.JACOBIAN_CONTRACTION
-    )
+    library = neural_tangents.empirical_ntk_fn(apply, trace_axes=())
     for other in (first, second):
         found = gram(apply, parameters, first, other, block_bytes=block_bytes)
         kernel = np.asarray(library(first, other, parameters))
@@ -242,7 +293,7 @@ def test_the_dense_kernel_is_that_of_the_library_in_blocks_of_any_size(block_byt
 
 
 def test_the_kernel_of_a_scaled_network_changes_by_the_square() -> None:
-    """f is of degree 2 in the kernels of a network without biases, and so is its Jacobian's square."""
+    """Without biases f has degree 2 in the parameters, so the kernel Θ = J Jᵀ has degree 2 as well."""
     parameters = {**network(), "b1": jnp.zeros(WIDTH), "b2": jnp.zeros(CLASSES)}
     twice = {name: 2 * value for name, value in parameters.items()}
 

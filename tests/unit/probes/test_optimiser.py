@@ -1,4 +1,4 @@
-"""Multipliers of optimisers' steps, against closed forms on quadratics and dense derivatives."""
+"""Multipliers of optimisers' steps, compared with closed forms on quadratics and with dense derivatives."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def _double_precision():
 
 
 def rotated(curvatures):
-    """A quadratic with these curvatures along directions that are not the axes."""
+    """A quadratic with the given curvatures along directions that are not the axes, and its Hessian."""
     axes, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(len(curvatures), len(curvatures))))
     matrix = jnp.asarray(axes @ np.diag(curvatures) @ axes.T)
     return lambda flat: 0.5 * flat @ matrix @ flat, matrix
@@ -49,7 +49,7 @@ def test_of_plain_descent_it_is_one_minus_the_rate_times_the_sharpness():
 @pytest.mark.parametrize("nesterov", [False, True])
 @pytest.mark.parametrize("sharpness", [5.0, 8.0])
 def test_of_momentum_it_is_a_root_of_the_iteration_s_polynomial(nesterov, sharpness):
-    """X' = x − η(…): μ² − (1 + β − …)μ + … of every curvature; heavy ball and Nesterov."""
+    """Each curvature has a quadratic polynomial in μ, for heavy-ball and for Nesterov momentum."""
     curvatures = np.concatenate([[sharpness], CURVATURES[1:]])
     loss, _ = rotated(curvatures)
     beta, point = 0.8, jnp.arange(5.0)
@@ -75,7 +75,7 @@ def test_at_the_bound_of_full_batch_descent_it_is_minus_one(nesterov):
 
 
 def after_some_steps(kind, arguments):
-    """A point along a descent on a loss that is no quadratic, with what the optimiser remembers there."""
+    """A point after some steps on a loss that is not quadratic, with the state of the optimiser."""
     quadratic, _ = rotated(CURVATURES)
 
     def loss(flat):
@@ -122,12 +122,12 @@ def test_of_any_optimiser_it_is_that_of_the_dense_derivative(kind):
     ],
 )
 def test_the_preconditioner_is_what_the_optimiser_divides_by(kind, arguments):
-    """A step with the same memory and a gradient whose own square does not change it."""
+    """The test step uses a gradient whose square does not change the remembered squares."""
     loss, chosen, state, point = after_some_steps(kind, arguments)
     divisor = optimiser.preconditioner(kind, arguments, state)
     gradient = jax.grad(loss)(point)
     squares = optax.tree_utils.tree_get(state, "nu")
-    # A gradient whose square is the remembered one leaves it as it is.
+    # A gradient whose square equals the remembered square leaves the memory unchanged.
     same = jnp.sqrt(squares)
     updates, _ = chosen.update(same, optax.tree_utils.tree_set(state, nu=squares), point)
     if kind == "rmsprop":
@@ -151,7 +151,7 @@ def test_the_preconditioner_is_what_the_optimiser_divides_by(kind, arguments):
     [("adam", 0, np.float32), ("adam", 11, np.float32), ("adam", 0, np.float64), ("rmsprop", 11, np.float32)],
 )
 def test_what_is_told_of_a_network_is_within_its_error(kind, steps, dtype):
-    """ReLU units, one of them never on, and squares that are 0 at the start: J is far from symmetric."""
+    """One ReLU is never active, and all squares are 0 at the start, so J is far from symmetric."""
     generator = np.random.default_rng(1)
     inputs = jnp.asarray(generator.normal(size=(30, 2)), dtype)
     labels = jnp.asarray(generator.integers(3, size=30))

@@ -1,4 +1,4 @@
-"""How the residual of the squared error moves, against dense kernels and linear networks."""
+"""Change of the residual of the squared error, compared with dense kernels and with linear networks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PLACE = DRAW.normal(size=INPUTS * UNITS + UNITS * CLASSES) / 2
 
 
 def smooth(flat):
-    """Outputs of a network with one layer of tanh units."""
+    """Outputs of a network with one hidden layer of tanh units."""
     first = flat[: INPUTS * UNITS].reshape(INPUTS, UNITS)
     return jnp.tanh(POINTS @ first) @ flat[INPUTS * UNITS :].reshape(UNITS, CLASSES)
 
 
 def linear(flat):
-    """Outputs that are linear in the parameters: their kernel never moves."""
+    """Outputs that are linear in the parameters, so that their kernel is constant."""
     return jnp.asarray(POINTS) @ flat.reshape(INPUTS, CLASSES)
 
 
@@ -104,7 +104,7 @@ def test_with_a_kernel_that_rests_both_are_the_same():
 
 
 def descend(outputs, place, gammas, rate):
-    """Parameters from step to step of gradient descent with the weights of each step."""
+    """Parameters along gradient descent with separate class weights for each step."""
     path = [jnp.asarray(place)]
     for gamma in gammas[:-1]:
         weight = losses.squared_error_weight(jnp.asarray(TARGETS), jnp.asarray(gamma))
@@ -155,7 +155,7 @@ def test_both_start_anew_after_some_steps_and_where_snapshots_have_a_gap():
     found = followed(smooth, path, gammas, [3, 4, 5, 6, 7, 30, 31, 32, 33], restart=2)
     assert found.age.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 0]
     assert np.isnan(np.asarray(found.error)[np.asarray(found.age) == 0]).all()
-    # After one step the two kernels are one.
+    # After one step the predictions of the two kernels agree.
     first = np.asarray(found.error)[np.asarray(found.age) == 1]
     np.testing.assert_allclose(first[:, 0], first[:, 1], rtol=1e-9)
 
@@ -166,5 +166,5 @@ def test_its_error_is_of_second_order_in_the_learning_rate():
     for rate in (1e-3, 5e-4):
         path = descend(smooth, PLACE, gammas, rate)
         errors.append(float(followed(smooth, path, gammas, [0, 1], rate).error[1, 0]))
-    # Relative to the way, of first order itself.
+    # The error is relative to the distance, which is of first order in the learning rate.
     assert errors[0] / errors[1] == pytest.approx(2.0, rel=0.02)

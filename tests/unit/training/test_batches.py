@@ -1,4 +1,4 @@
-"""Training in batches: who is in them, what a step does, and what is recorded."""
+"""Training with batches: their samples, their steps, and the records."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,10 @@ from interruption import Kept
 
 
 def separate(count, size, rate_points=None, options=None):
-    """One parameter a sample, f_i = w_i and target 1: a step shows which samples it saw."""
+    """Return a problem with one parameter per sample, f_i = w_i and target 1.
+
+    A step changes only the parameters of the samples in its batch.
+    """
     inputs = np.eye(count)
     return Problem(
         network=stateless(lambda parameters, x: x @ parameters["w"]),
@@ -43,7 +46,7 @@ def separate_runs(count, seeds, rate=0.1):
 
 
 def batches(history, run=0):
-    """What each step moved, (step, sample) booleans."""
+    """Return which parameters each step changed, (step, sample) booleans."""
     return np.diff(history.parameters[run], axis=0) != 0
 
 
@@ -65,7 +68,7 @@ def test_an_epoch_sees_every_sample_once(count, data):
 
 @pytest.mark.parametrize("size", [4, 5])
 def test_a_step_follows_the_mean_over_the_samples_that_are_there(size):
-    """w ← w − η (w − 1)/n in a batch of n, also in the last and smaller one."""
+    """w ← w − η (w − 1)/n for the n samples of a batch, also in the last, smaller batch."""
     history = train_ensemble(
         separate(11, size), separate_runs(11, [0]), Schedule.regular(9, 1, 1), precision="float64"
     )
@@ -106,14 +109,15 @@ def test_runs_side_by_side_see_the_batches_of_runs_one_after_the_other():
 
 
 def test_nesterov_with_a_learning_rate_in_pieces():
-    """v ← g + β v, w ← w − η(t) (g + β v), with η(t) on straight lines between its points."""
+    """v ← g + β v, w ← w − η(t) (g + β v), with η(t) interpolated linearly between its points."""
     count, beta, rate = 6, 0.9, 0.4
     points = ((0.0, 0.0), (8.0, 1.0), (20.0, 0.1))
     p = separate(count, 3, points, {"momentum": beta, "nesterov": True})
     history = train_ensemble(
         p, separate_runs(count, [1], rate), Schedule.regular(20, 1, 1), precision="float64"
     )
-    # Momentum moves samples that are not in the batch, so who is comes from a run without it.
+    # Momentum also moves parameters of samples outside the batch, so a run without momentum shows the
+    # batches.
     plain = train_ensemble(
         separate(count, 3), separate_runs(count, [1]), Schedule.regular(20, 1, 1), precision="float64"
     )
@@ -137,7 +141,7 @@ def test_batches_of_all_samples_are_full_batch_descent():
 
 
 def test_records_of_many_samples_are_the_means_of_all(monkeypatch):
-    """In parts, the last of which reaches back into the one before, as in one piece."""
+    """Evaluation in parts, the last of which overlaps with the part before it, equals evaluation at once."""
     generator = np.random.default_rng(0)
     inputs, labels = generator.normal(size=(83, 4)), generator.integers(0, 3, size=83)
     p = Problem(
@@ -178,7 +182,7 @@ def test_records_of_many_samples_are_the_means_of_all(monkeypatch):
 
 @pytest.mark.parametrize("batching", ["sequential", "parallel"])
 def test_samples_are_looked_at_for_records_alone(monkeypatch, batching):
-    """Stretches of two steps, of which few have a record: each record is one look at each of both sets."""
+    """Few of the stretches of two steps have a record; each record evaluates each of the two sets once."""
     looks = []
 
     def loss(logits, targets):
@@ -190,18 +194,18 @@ def test_samples_are_looked_at_for_records_alone(monkeypatch, batching):
     schedule = Schedule.regular(20, 7)
     train_ensemble(p, separate_runs(12, [1, 2]), schedule, precision="float32", batching=batching)
     jax.effects_barrier()
-    # One call a step, and two for each of the records at 0, 7, 14 and 20; of runs side by side once for both.
+    # One call per step, and two per record at 0, 7, 14 and 20.  Batched runs share their calls.
     assert len(looks) == (20 + 2 * 4) * (2 if batching == "sequential" else 1)
 
 
 @pytest.mark.parametrize("size", [0, 12])
 def test_batches_that_cannot_be_are_refused(size):
-    with pytest.raises(ValueError, match=f"batches of {size} from 11"):
+    with pytest.raises(ValueError, match=f"batch_size: must be from 1 to 11, .* not {size}"):
         train_ensemble(separate(11, size), separate_runs(11, [0]), Schedule((0,)), precision="float32")
 
 
 def test_batches_need_seeds():
-    with pytest.raises(ValueError, match="seeds"):
+    with pytest.raises(ValueError, match="need a seed for each run"):
         train_ensemble(
             separate(11, 2),
             separate_runs(11, [0])._replace(seed=None),
@@ -230,7 +234,7 @@ def images(settings, **changes):
 
 @pytest.mark.parametrize("normalisation", ["batch", "none"])
 def test_an_interrupted_network_of_convolutions_ends_with_the_same_bits(monkeypatch, normalisation):
-    """Momentum and the statistics of batch norm are part of what is kept; cuts fall within epochs."""
+    """Checkpoints include momentum and the statistics of batch norm; the cuts fall within epochs."""
     monkeypatch.setattr("dynamical_loss.training.xla._STRETCH", 4)
     p, start = images(
         WideResNetSettings(kind="wide_resnet", depth=10, widening=1, normalisation=normalisation)
@@ -249,9 +253,10 @@ def test_an_interrupted_network_of_convolutions_ends_with_the_same_bits(monkeypa
 
 
 def test_a_stretch_of_long_steps_is_short(monkeypatch):
-    """A stretch is as many steps as take some seconds, by the products in one."""
-    # 9 taps · (64·1·8 + 64·8·8 + 16·8·8 + 4·8·8) products a sample forward, two operations each; with the
-    # gradients of kernels and images three times that, for a batch of 8.
+    """The length of a stretch follows from the products in a step, so that a stretch takes some seconds."""
+    # A forward pass has 9 · (64·1·8 + 64·8·8 + 16·8·8 + 4·8·8) products per sample (9 pixels of the kernel),
+    # with two operations each.  A step, with the gradients of kernels and images, has three times as many,
+    # for 8 samples.
     forward = 9 * (64 * 8 + 64 * 64 + 16 * 64 + 4 * 64)
     p, start = images(Myrtle5Settings(kind="myrtle5", channels=8), products=forward)
     offers = Kept()
@@ -265,7 +270,7 @@ def test_a_stretch_of_long_steps_is_short(monkeypatch):
 
 
 def test_myrtle5_learns_what_can_be_learnt():
-    """Classes that differ in their mean brightness, in a few epochs, under the dynamical loss."""
+    """The network learns classes that differ in mean brightness in a few epochs, with the dynamical loss."""
     generator = np.random.default_rng(3)
     labels = np.arange(60) % 3
     inputs = generator.normal(size=(60, 8, 8, 1)) + np.array([-2.0, 0.0, 2.0])[labels][:, None, None, None]

@@ -1,4 +1,4 @@
-"""Unfinished work in a file: taken up by the same work only, and never in the way."""
+"""Checkpoint files: only the same work resumes from them, and a failed write does not stop training."""
 
 import os
 import signal
@@ -49,14 +49,14 @@ def test_the_file_is_hidden_beside_the_output_and_goes_when_it_is_there(tmp_path
 
 
 def test_nothing_is_kept_before_it_is_time(tmp_path):
-    kept = checkpoint(tmp_path, interval=1000)
+    kept = checkpoint(tmp_path, interval=1000.0)
     kept.offer(lambda: pytest.fail("nobody asked"))
     assert list(tmp_path.iterdir()) == []
     assert checkpoint(tmp_path).restore() is None
 
 
 def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
-    """One second to write: the next write is due fifty seconds later, whatever was asked for."""
+    """A write takes one second here, so the next write is due fifty seconds later, whatever the interval."""
     now = 100.0
     monkeypatch.setattr("dynamical_loss.training.checkpoint.time.monotonic", lambda: now)
 
@@ -100,13 +100,13 @@ def test_a_damaged_file_starts_anew(tmp_path, capsys):
     kept.offer(lambda: ARRAYS)
     os.truncate(kept.path, kept.path.stat().st_size // 2)
     assert checkpoint(tmp_path).restore() is None
-    assert f"starting anew: {kept.path} is damaged (" in capsys.readouterr().err
+    assert f"starting from the beginning: {kept.path} is damaged (" in capsys.readouterr().err
 
 
 def test_training_goes_on_when_nothing_can_be_kept(tmp_path, capsys):
     (tmp_path / "file").touch()
     FileCheckpoint(tmp_path / "file" / "made.nc", record(), 0.0).offer(lambda: ARRAYS)
-    assert "a checkpoint is left out: " in capsys.readouterr().err
+    assert "a checkpoint could not be written and is skipped: " in capsys.readouterr().err
 
 
 def test_an_interrupt_does_not_promise_what_could_not_be_kept(tmp_path):
@@ -120,7 +120,7 @@ def test_an_interrupt_does_not_promise_what_could_not_be_kept(tmp_path):
 
 
 def test_an_edit_during_the_work_is_not_part_of_it(tmp_path, monkeypatch):
-    """The sources are those of the start: what is kept after an edit still states the code that ran."""
+    """The code digest is taken at the start: a checkpoint after an edit still states the code that ran."""
     first = checkpoint(tmp_path)
     before = digest.code_digest(STAGE)
     monkeypatch.setattr("dynamical_loss.results.digest.code_digest", lambda *_, **__: "0" * 16)
@@ -131,7 +131,7 @@ def test_an_edit_during_the_work_is_not_part_of_it(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_waits_for_the_work_to_be_kept(tmp_path, number):
-    kept = checkpoint(tmp_path, interval=1000)
+    kept = checkpoint(tmp_path, interval=1000.0)
     before = signal.getsignal(number)
     with kept.watch():
         kept.offer(lambda: pytest.fail("nobody asked"))

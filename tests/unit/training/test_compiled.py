@@ -1,4 +1,4 @@
-"""What numba has compiled: taken from disk if it is sound there, else compiled again and replaced."""
+"""Compiled programs are loaded from disk if the file is intact, otherwise recompiled and replaced."""
 
 import os
 import shutil
@@ -28,13 +28,13 @@ def power(exponent):
 
 
 def fresh(exponent=3):
-    """As in a process that has just begun."""
+    """Return a function without compiled programs in memory, as in a new process."""
     return Compiled(power(exponent), {"error_model": "numpy"})
 
 
 @pytest.fixture
 def entries(tmp_path, monkeypatch):
-    """A function that lists what is kept, in a folder that is empty at first."""
+    """Use an empty cache folder, and return a function that lists its files."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return lambda: sorted(tmp_path.glob("dynamical-loss/numba-*/*"))
 
@@ -70,14 +70,15 @@ def test_programs_are_told_apart_by_closure_and_types(entries):
 
 
 def test_what_is_loaded_is_what_was_kept(entries):
-    """The program of another exponent, put into the place of this one with a right checksum, does run."""
+    """The program of another exponent, stored under this one's name with a valid checksum, is not used."""
     fresh(2)(NUMBERS)
     (square,) = entries()
     fresh(3)(NUMBERS)
     (cube,) = set(entries()) - {square}
     kept = program_cache.read(square)
     program_cache.write(cube, kept)
-    assert fresh(3)(NUMBERS) == pytest.approx((NUMBERS**3).sum(), rel=1e-13)  # numba tells them apart too
+    # numba itself also rejects the wrong program.
+    assert fresh(3)(NUMBERS) == pytest.approx((NUMBERS**3).sum(), rel=1e-13)
     assert program_cache.read(cube) != kept
 
 
@@ -130,7 +131,7 @@ def test_a_damaged_program_is_compiled_again_and_replaced(entries):
 
 
 def test_what_is_compiled_into_a_program_counts_like_its_own_source(entries, tmp_path):
-    """Else a loop from before a change of one of its passes would be taken for the present one."""
+    """Without this, a loop compiled before a change in one of its passes would be reused."""
     part = types.ModuleType("part")
     part.__file__ = str(tmp_path / "part.py")
     for number, text in enumerate(["", "# changed"], start=1):
@@ -152,7 +153,7 @@ def test_without_a_folder_to_write_to_every_process_compiles(entries, tmp_path, 
 
 
 def trained():
-    """Parameters and records after some steps of the fused loop, compiled or loaded anew."""
+    """Return parameters and records after some steps of the fused loop, which is recompiled or reloaded."""
     fused_loop._compiled.cache_clear()
     generator = np.random.default_rng(0)
     inputs, targets = generator.normal(size=(7, 2)), np.eye(2)[generator.integers(0, 2, 7)]

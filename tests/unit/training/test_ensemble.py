@@ -1,4 +1,4 @@
-"""The training engine against closed forms and a plain loop in numpy."""
+"""Compare the training engine with closed forms and with a plain loop in numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -50,9 +50,9 @@ def runs(seeds, period=20, amplitude=8.0, learning_rate=0.7, end=10**6):
 
 
 def least_squares(apply, inputs):
-    """Half the squared output, (sample, 1), as a problem with one class.
+    """Return a problem with one class whose loss is half the squared output, (sample, 1).
 
-    Targets are one-hot, so that of the only class is 1; it is added to the output.
+    The one-hot target of the only class is 1, so 1 is added to the output.
     """
     targets = np.ones((len(inputs), 1))
     return Problem(
@@ -68,7 +68,7 @@ def least_squares(apply, inputs):
 
 
 def test_gradient_descent_is_the_plain_loop():
-    """Forward and backward pass written out in numpy, with Γ(t) from the paper's formula."""
+    """The forward and the backward pass are written out in numpy, with Γ(t) from `class_weights`."""
     p, steps, rate, period, amplitude, end = problem(), 45, 0.7, 20, 8.0, 40
     history = train_ensemble(
         p, runs([3], period, amplitude, rate, end), Schedule.regular(steps, 1, 1), precision="float64"
@@ -108,7 +108,7 @@ def test_gradient_descent_is_the_plain_loop():
 
 
 def test_catapult_map():
-    """f = n^-1/2 v·u at x = 1, y = 0: the two-variable map of Lewkowycz et al. 2020, exactly."""
+    """f = n^-1/2 v·u at x = 1, y = 0 follows the two-variable map of Lewkowycz et al. 2020 exactly."""
     width, rate, steps = 8, 0.9, 60
     generator = np.random.default_rng(5)
     u, v = 1.3 * generator.normal(size=(2, width))
@@ -123,7 +123,7 @@ def test_catapult_map():
         precision="float64",
     )
     f, curvature = u @ v / np.sqrt(width), (u @ u + v @ v) / width
-    assert rate * curvature > 2  # the catapult: above the threshold and yet not divergent
+    assert rate * curvature > 2  # the catapult regime: above the threshold, but not divergent
     assert rate * curvature < 4
     for t in range(steps + 1):
         first, second = np.split(history.parameters[0, t], 2)
@@ -133,13 +133,13 @@ def test_catapult_map():
             f * (1 - rate * curvature + rate**2 * f**2 / width),
             curvature + rate * f**2 / width * (rate * curvature - 4),
         )
-    assert rate * curvature < 2  # it came to rest in a wider valley
+    assert rate * curvature < 2  # training converged in a wider valley
 
 
 @given(st.floats(0.05, 3.95), st.integers(0, 1000))
 @settings(max_examples=15)
 def test_gradient_descent_on_a_quadratic_diverges_beyond_2_over_the_learning_rate(product, seed):
-    """ηλ_max = `product`: the top mode is multiplied by 1 − ηλ_max at every step."""
+    """With ηλ_max = `product`, each step multiplies the top mode by 1 − ηλ_max."""
     if abs(product - 2) < 0.02:
         return
     generator = np.random.default_rng(seed)
@@ -228,7 +228,7 @@ def test_progress_rises_to_one(monkeypatch):
         problem(), runs([0, 1]), Schedule.regular(50, 1), precision="float32", progress=seen.append
     )
     assert seen[-1] == 1.0
-    assert len(seen) == 2 * 13  # runs, and stretches of four of the steps 0 … 50
+    assert len(seen) == 2 * 13  # two runs; 13 stretches of four steps cover the steps 0 … 50
     assert seen == sorted(seen)
 
 
@@ -242,7 +242,7 @@ def test_progress_rises_to_one(monkeypatch):
     ],
 )
 def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_name, options, offers, cuts):
-    """Cut within a run, at its end (4 of 7), before the very last stretch."""
+    """The cuts fall within a run, at its end (4 of 7), and before the last stretch."""
     for engine in ("xla", "fused"):
         monkeypatch.setattr(f"dynamical_loss.training.{engine}._STRETCH", 8)
     p = problem(optimiser=optimiser(optimiser_name, {}), perceptron=Perceptron(7, "cross_entropy", bias=True))
@@ -256,7 +256,7 @@ def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_
             train_ensemble(*arguments, precision="float32", checkpoint=checkpoint, **options)
         resumed = Kept(kept=checkpoint.kept)
         joined = train_ensemble(*arguments, precision="float32", checkpoint=resumed, **options)
-        assert resumed.offers == counter.offers - cut  # nothing was done twice
+        assert resumed.offers == counter.offers - cut  # no stretch was trained twice
         for name, found, expected in zip(whole._fields, joined, whole, strict=True):
             np.testing.assert_array_equal(found, expected, err_msg=f"{name}, cut {cut}")
 
@@ -319,13 +319,13 @@ def test_a_schedule_ends_with_the_last_step():
 
 
 def first_step(p, seed=3, amplitude=8.0, rate=0.7):
-    """(records, parameters) of one step from the middle of a period of two steps."""
+    """Train two steps with a period of two steps, so that the second step has the largest weight."""
     given = runs([seed], 2, amplitude, rate)._replace(seed=np.array([seed]))
     return train_ensemble(p, given, Schedule.regular(2, 1, 1), precision="float64", engine="xla")
 
 
 def descended(p, weighted, before, rate):
-    """Parameters one step down the gradient of a function of (logits, targets)."""
+    """Return the parameters after one gradient step on a function of (logits, targets)."""
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], initial_parameters(MODEL, (2,), [0])))
 
     def objective(flat):

@@ -1,4 +1,4 @@
-"""The fused loop against the program that XLA compiles, its reference."""
+"""Compare the fused loop with its reference, the program that XLA compiles."""
 
 import jax
 import numpy as np
@@ -70,13 +70,13 @@ def assert_agree(ours, reference, tolerance):
     ],
 )
 def test_the_loop_is_the_reference(precision, loss, initialisation):
-    """Losses, accuracies, Γ and snapshots over 100 steps: equal to rounding, which grows slowly here."""
+    """Losses, accuracies, Γ and snapshots agree over 100 steps up to rounding, which grows slowly here."""
     rate = 0.7 if loss == "cross_entropy" else 0.2
     network, p = problem(loss=loss, initialisation=initialisation)
     schedule = Schedule.regular(100, 7, 30, [(40, 50, 3)])
     ours, reference = both(network, p, precision, schedule, learning_rate=rate)
     assert (ours.engine, reference.engine) == ("fused", "xla")
-    assert ours.loss[:, -1].max() < ours.loss[:, 0].min()  # it did learn
+    assert ours.loss[:, -1].max() < ours.loss[:, 0].min()  # training reduced the loss
     assert ours.parameters.dtype == reference.parameters.dtype == np.dtype(precision)
     assert_agree(ours, reference, PRECISION[precision])
 
@@ -104,7 +104,7 @@ def test_stretches_join_without_a_seam(monkeypatch):
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_large_logits_keep_their_loss(precision):
-    """Differences of hundreds between logits: exp underflows, and the loss must not."""
+    """If logits differ by hundreds, exp underflows, but the loss must stay correct."""
     network, p = problem()
     parameters = jax.tree.map(lambda leaf: 40 * leaf, initial_parameters(network, (2,), [0]))
     arguments = (p, Runs(parameters, [10], [5.0], [1e-3], [100]), Schedule((0, 1), (0, 1)))
@@ -155,7 +155,7 @@ def test_other_problems_are_left_to_xla(changed, sample, device):
 
 
 def test_variants_are_kept_under_names_of_their_own():
-    """Else one would be taken for the other, as they have the same source and types."""
+    """Variants have the same source and argument types, so only the name distinguishes them in the cache."""
     names = {
         fused_loop._compiled(8, 8, 2, 3, "cross_entropy", bias, "float32", adjusted, scaled).name
         for bias in (True, False)
@@ -169,5 +169,5 @@ def test_the_loop_is_refused_where_it_does_not_apply():
     assert p.perceptron is None
     schedule = Schedule.regular(5, 5)
     assert train_ensemble(p, runs(network, 2), schedule, precision="float32").engine == "xla"
-    with pytest.raises(ValueError, match="fused loop trains perceptrons"):
+    with pytest.raises(ValueError, match="engine: fused trains only perceptrons"):
         train_ensemble(p, runs(network, 2), schedule, precision="float32", engine="fused")

@@ -1,4 +1,4 @@
-"""Adaptive Euler steps against closed forms, and the flow of networks against theory (arXiv 1906.08034)."""
+"""Compare adaptive Euler steps with closed forms, and flows of networks with theory (arXiv 1906.08034)."""
 
 import functools
 
@@ -46,7 +46,7 @@ def model_of(width, depth, activation):
 
 
 def networks(seeds, width=16, depth=2, activation="softplus"):
-    """The function of a network, and initial parameters of so many seeds."""
+    """Return the function of a network, and its initial parameters for `seeds` seeds."""
     model, apply = model_of(width, depth, activation)
     starts = initial_parameters(model, (6,), range(seeds))
     return apply, [jax.tree.map(lambda leaf, at=at: jnp.asarray(leaf[at]), starts) for at in range(seeds)]
@@ -71,7 +71,7 @@ def flat(parameters):
 
 
 def test_a_decay_is_followed_by_the_rule_written_out():
-    """ẋ = −x/10, of which v = −x/10 and F = x: every step against the same rule in plain Python."""
+    """For ẋ = −x/10, with F = x, every step equals that of the same rule in plain Python."""
     rule = Rule(lambda outputs: outputs[0] ** 2, lambda outputs: outputs[0] < 0.5, 0.5)
     tolerance = Tolerance(1e-4, 0.02)
     programs = flow(lambda constants, x, time: (-constants * x, x), rule, tolerance)
@@ -93,7 +93,7 @@ def test_a_decay_is_followed_by_the_rule_written_out():
     np.testing.assert_allclose(
         [state.position[0], state.time, state.step_size, state.half_time], [x, t, dt, half], rtol=1e-12
     )
-    # The flow itself: x = e^(−t/10), to the order of a step.
+    # The exact flow is x = e^(−t/10); Euler steps follow it to first order in the step size.
     assert float(state.position[0]) == pytest.approx(np.exp(-0.1 * t), rel=0.01)
     known = int(state.record_count)
     times = np.asarray(state.record_time[:known])
@@ -127,7 +127,7 @@ def test_the_prediction_is_zero_at_the_start_and_the_loss_never_rises():
         programs = margin_flow.network_flow(apply, samples().labels, "soft_hinge", USUAL, 1e-2)
         constants = NetworkConstants(samples(), alpha, margin_flow.outputs_of(apply, start, samples().inputs))
         state, losses = programs.begin(constants, start, 1.0), [float(first.loss)]
-        # One evaluation at a time, so that no step is passed over.
+        # Advance by one evaluation at a time, so that every step is seen.
         while not bool(state.done):
             state = programs.advance(constants, state, int(state.trials) + 1)
             losses.append(float(state.loss))
@@ -172,7 +172,7 @@ def test_the_kernel_moves_half_as_much_at_twice_the_scale():
 
 
 def test_a_linear_model_has_a_kernel_that_stays_and_no_scale():
-    """No hidden layer: f = w·x/√d, and α(f − f₀) moves alike whatever α is."""
+    """Without a hidden layer, f = w·x/√d, and the motion of α(f − f₀) does not depend on α."""
     data = samples()
 
     def apply(parameters, inputs):
@@ -188,7 +188,7 @@ def test_a_linear_model_has_a_kernel_that_stays_and_no_scale():
 
 
 def test_a_frozen_kernel_with_the_squared_error_has_the_exponential_solution():
-    """F(t) = (1 − e^(−Θt/P)) y on the training set, and Θ_te,tr Θ⁻¹ of it elsewhere."""
+    """F(t) = (1 − e^(−Θt/P)) y on the training set, and Θ_test,train Θ⁻¹ F(t) on the test set."""
     apply, start = network(width=64)
     data, other = samples(), samples(seed=5).inputs
     kernel = np.asarray(gram(apply, start, data.inputs, data.inputs))
@@ -237,14 +237,14 @@ def test_any_tilt_ends_in_the_same_interpolant_where_the_kernel_stays():
 
 
 def test_the_tilt_weighs_the_classes_in_turn():
-    """Half way through a first period the class of y = −1 has the weight 2A/(A + 1), the other 2/(A + 1)."""
+    """Halfway through the first period, the class y = −1 has weight 2A/(A + 1), and y = 1 has 2/(A + 1)."""
     apply, start = network()
     data, alpha = samples(), 1.0
     programs = margin_flow.network_flow(apply, data.labels, "mse", Tolerance(0.9, 9.0), 1e-9, is_tilted=True)
     f0 = margin_flow.outputs_of(apply, start, data.inputs)
     constants = NetworkConstants(data, alpha, f0, Tilt(0.02, 9.0))
     state = programs.begin(constants, start, 1.0)
-    # No step is longer than a fiftieth of a period.
+    # The step size is limited to a fiftieth of a period.
     assert float(state.step_size) == pytest.approx(0.02 / 50)
     state = programs.advance(constants, state, 26)
     assert float(state.time) == pytest.approx(0.01)
@@ -281,7 +281,7 @@ def test_layers_of_relu_keep_the_difference_of_their_norms_but_for_the_step():
     data = samples()
 
     def drift(step):
-        # So long a step stays as it is: it is neither rejected nor calm.
+        # With these tolerances, the step is never rejected.
         state = followed(apply, start, data, 0.05, tolerance=Tolerance(1e9, 1e9), trials=2, step=step)
         norms = [
             [float(jnp.sum(point[layer]["kernel"] ** 2)) for layer in ("hidden_0", "hidden_1", "output")]
@@ -289,13 +289,14 @@ def test_layers_of_relu_keep_the_difference_of_their_norms_but_for_the_step():
         ]
         return np.diff(norms[1]) - np.diff(norms[0])
 
-    # One Euler step breaks the law by dt² times the gradients' norms: a quarter at half the step.
+    # One Euler step violates the conservation law by dt² times the norms of the gradients, so half the step
+    # size gives a quarter of the violation.
     np.testing.assert_allclose(drift(1e-4) / drift(5e-5), 4.0, rtol=1e-3)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_the_wide_kernel_has_its_closed_form_on_the_diagonal(depth):
-    """Θ∞(x, x) = Σ_k D^k with D = E[σ'²] = 0.8379387 of Softplus, and L + 1 of ReLU; E f₀² = 1."""
+    """Θ∞(x, x) = Σ_k D^k with D = E[σ'²] = 0.8379387 for softplus, and L + 1 for ReLU; E f₀² = 1."""
     inputs = samples(count=1).inputs
     for activation, slope in (("softplus", 0.8379386542), ("relu", 1.0)):
         found, outputs = [], []
@@ -310,7 +311,7 @@ def test_the_wide_kernel_has_its_closed_form_on_the_diagonal(depth):
 
 
 def test_the_wide_kernel_has_its_closed_form_between_two_samples():
-    """Of ReLU with one hidden layer, by the arc-cosine kernels; of Softplus by quadrature."""
+    """For one hidden layer: ReLU by the arc-cosine kernels, softplus by quadrature."""
     data = np.asarray(samples(count=2).inputs)
     rho = float(data[0] @ data[1] / 6)
     arc = np.arccos(rho)

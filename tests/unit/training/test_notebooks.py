@@ -1,7 +1,7 @@
-"""The authors' two notebooks, key by key: from their random numbers our engine gives their accuracies.
+"""With the random keys of the authors' two notebooks, our engine reproduces the accuracies of the notebooks.
 
 The accuracies were read off the figures that the notebooks store (Fig. 4d: training accuracy of the narrow
-network, T = 5000, A = 70, η = 1).  A reading is good to about a hundredth of the axis.
+network, T = 5000, A = 70, η = 1).  A reading is accurate to about a hundredth of the axis.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from dynamical_loss.training.problem import build
 from dynamical_loss.training.types import Runs, Schedule
 
 ORIGINAL = {2000: 0.334, 7000: 0.334, 12_000: 0.377, 17_000: 0.441, 22_000: 0.600}
-"""Of the original notebook: its axis goes from 0 to 1."""
+"""Training accuracy by step, read off the original notebook; its axis goes from 0 to 1."""
 
 UPDATED = {5400: 0.342, 6000: 0.353, 6500: 0.366, 7000: 0.373, 7500: 0.373}
-"""Of the updated notebook: its axis shows a tenth of that."""
+"""Training accuracy by step, read off the updated notebook; its axis covers a tenth of that range."""
 
 READ, READ_CLOSELY = 0.01, 0.002
 
 
 def lecun(key, shape):
-    """Kernels of neural-tangents up to 0.3.8, of which the notebook takes the default W_std = 1."""
+    """Draw kernels as neural-tangents up to 0.3.8 does, with its default W_std = 1, as in the notebook."""
     return jax.random.normal(key, shape) / jnp.sqrt(shape[0])
 
 
 def drawn_by_stax(kernel, bias):
-    """Parameters as both libraries draw them from `PRNGKey(0)`: one key a layer, split in two in each."""
-    # The random numbers of the notebooks' time.
+    """Draw parameters from `PRNGKey(0)` as both libraries do: one key per layer, which is split in two."""
+    # The random number generator that was JAX's default at the time of the notebooks.
     with jax.threefry_partitionable(False), jax.enable_x64(True):
         key, layers = jax.random.PRNGKey(0), []
         for shape in ((2, 100), None, (100, 3)):  # None: the ReLU takes a key too, and draws nothing
@@ -53,7 +53,7 @@ def no_bias(key, shape):
 
 
 def accuracies(start, steps, rest=1):
-    """Training accuracy at these steps, by the engine that trains the paper's networks."""
+    """Return the training accuracy at the given steps, from the engine that trains the paper's networks."""
     inputs, labels = spiral(classes=3, points_per_class=100, turns=2.0, noise=0.2, seed=0)
     data = Data(inputs, labels, inputs, labels, classes=3)
     problem, _ = build(TrainingSettings(loss={"rest_steps": rest}), data, [0])
@@ -80,7 +80,7 @@ def test_the_original_notebook_is_lecun_with_a_period_of_t_plus_one_steps():
     ],
 )
 def test_no_other_reading_gives_the_original_notebook_s_numbers(kernel, bias, rest):
-    """A period of T steps; biases of standard deviation 0.05; kernels √2 as wide; Glorot's kernels."""
+    """Other readings: a period of T steps; biases of std 0.05; kernels √2 times as wide; Glorot's kernels."""
     assert furthest(accuracies(drawn_by_stax(kernel, bias), ORIGINAL, rest), ORIGINAL) > 2 * READ
 
 
@@ -96,7 +96,7 @@ def test_a_glorot_normal_that_is_not_truncated_misses_the_updated_notebook():
 
 
 def test_the_presets_of_the_notebooks_draw_from_the_same_distributions():
-    """Without the old random numbers there is nothing to compare but moments and bounds."""
+    """The presets do not use the old random numbers, so only the distributions can be compared."""
     start = MLPSettings(initialisation="glorot_truncated").start
     assert (start.fan, start.variance, start.distribution, start.bias) == (
         "average",

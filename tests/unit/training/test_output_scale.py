@@ -1,4 +1,4 @@
-"""Predictions α(f − f₀), against a descent written out in full, closed forms, and the other engine."""
+"""Training with predictions α(f − f₀) equals explicit descent, closed forms, and the other engine."""
 
 import dataclasses
 
@@ -46,7 +46,7 @@ def problem(*, loss="cross_entropy", **model):
 
 
 def runs(module, alphas=ALPHAS, rate=0.3):
-    """One for each α, from seeds of their own, with learning rates that grow with α as far as 1."""
+    """Return one run for each α, with different seeds and with learning rates proportional to min(α, 1)."""
     count = len(alphas)
     start = initial_parameters(module, (2,), range(3, 3 + count))
     rates = rate * np.minimum(1, np.asarray(alphas))
@@ -58,7 +58,7 @@ def runs(module, alphas=ALPHAS, rate=0.3):
 
 
 def written_out(p, here, run, steps, batches=None):
-    """Parameters and losses of F at each step, by gradients of the loss of F over α²."""
+    """Compute parameters and losses of F at each step, with gradients of the loss of F divided by α²."""
     alpha, rate = float(here.output_scale[run]), float(here.learning_rate[run])
     one = jax.tree.map(lambda leaf: jnp.asarray(leaf[run], jnp.float64), here.parameters)
     flat, unravel = ravel_pytree(one)
@@ -98,7 +98,7 @@ def test_a_scaled_run_descends_as_it_is_written_out(engine, loss, initialisation
             places, found = written_out(p, here, run, 40)
             np.testing.assert_allclose(history.parameters[run], places, rtol=1e-8, atol=1e-9)
             np.testing.assert_allclose(history.weighted_loss[run], found, rtol=1e-7)
-            assert np.abs(places[-1] - places[0]).max() > 1e-3  # it moved
+            assert np.abs(places[-1] - places[0]).max() > 1e-3  # the run moved
     np.testing.assert_allclose(history.learning_rate[:, 0], here.learning_rate)
 
 
@@ -124,8 +124,8 @@ def test_of_a_batch_the_rows_of_the_start_are_those_of_its_samples():
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 3e-4), ("float64", 1e-11)])
 @pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 def test_both_engines_are_alike(precision, tolerance, loss):
-    # With biases: without, the sample at the origin is on every unit's kink, and the gradient that takes it
-    # off may be zero but for rounding, as all errors are alike where F = 0.
+    # Biases are needed: without them the sample at the origin lies on the kink of every unit, and its
+    # gradient may be zero up to rounding, because all errors are alike where F = 0.
     module, p = problem(loss=loss, initialisation="glorot", bias_scale=0.1)
     ours, reference = (
         train_ensemble(p, runs(module), Schedule.regular(100, 7, 30), precision=precision, engine=engine)
@@ -142,7 +142,7 @@ def test_both_engines_are_alike(precision, tolerance, loss):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_prediction_starts_at_zero_to_the_bit(engine, precision):
-    """Even at an α that would show rounding: all samples have the first class, at a loss of ln C."""
+    """At F = 0 all samples are assigned to the first class, and the loss is ln C, at any α."""
     module, p = problem()
     here = runs(module, [1e-3, 1.0, 1e6])
     history = train_ensemble(p, here, Schedule.regular(5, 1), precision=precision, engine=engine)
@@ -157,7 +157,7 @@ def test_the_prediction_starts_at_zero_to_the_bit(engine, precision):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_doubling_a_large_scale_halves_the_way(engine):
-    """In the lazy regime F(t) no longer depends on α, and the parameters move by 1/α."""
+    """In the lazy regime F(t) does not depend on α, and the parameters move in proportion to 1/α."""
     module, p = problem()
     alphas = [1e3, 2e3, 4e3]
     here = runs(module, alphas)
@@ -194,7 +194,7 @@ def test_of_a_network_linear_in_its_parameters_the_scale_is_nothing(loss):
         np.testing.assert_allclose(values, values[[1, 1, 1]], rtol=1e-9, err_msg=name)
     moved = (history.parameters[:, 1] - history.parameters[:, 0]) * alphas[:, None]
     np.testing.assert_allclose(moved, moved[[1, 1, 1]], rtol=1e-8)
-    # Without a scale it starts elsewhere, and from zero it is the same.
+    # A run without a scale has initial outputs; if its initial parameters are zero, it equals the scaled run.
     zero = here._replace(parameters={"w": np.zeros_like(start["w"])}, output_scale=None)
     plain = train_ensemble(p, zero, Schedule.regular(50, 5, 50), precision="float64")
     np.testing.assert_allclose(plain.loss, history.loss, rtol=1e-9)
@@ -206,7 +206,7 @@ def test_a_scaled_run_that_is_cut_goes_on_as_if_it_had_not_been(engine, monkeypa
     module, p = problem()
     arguments = (p, runs(module), Schedule.regular(40, 7, 20))
     whole = train_ensemble(*arguments, precision="float32", engine=engine)
-    for offers in (1, 3, 7):  # in the first run, and in the second
+    for offers in (1, 3, 7):  # the interruption falls into the first or the second run
         checkpoint = Kept(offers)
         with pytest.raises(InterruptedError):
             train_ensemble(*arguments, precision="float32", engine=engine, checkpoint=checkpoint)
@@ -231,10 +231,10 @@ def test_runs_side_by_side_and_parts_of_the_samples_change_nothing(monkeypatch):
 def test_what_an_engine_does_not_scale_is_refused():
     module, p = problem()
     here = runs(module)
-    with pytest.raises(ValueError, match="step 0, which must be recorded"):
+    with pytest.raises(ValueError, match="let the schedule record step 0"):
         train_ensemble(p, here, Schedule((3, 5)), precision="float32")
     rule = dataclasses.replace(p, step_size=DriftAdjusted(1.0, 0.3, 0.4))
-    with pytest.raises(ValueError, match="learning rates that are given"):
+    with pytest.raises(ValueError, match="not possible with a step_size rule"):
         train_ensemble(rule, here, Schedule.regular(5, 1), precision="float32")
 
 
@@ -248,7 +248,7 @@ def test_what_an_engine_does_not_scale_is_refused():
         ({"kernel_samples": 0}, "greater than or equal to 1"),
         (
             {"output_scale": 2.0, "learning_rate_rule": {"kind": "dal", "cap": 2}},
-            "output_scale: dal follows .* take a constant learning_rate_rule, or null",
+            "output_scale: dal uses .* take a constant learning_rate_rule, or null",
         ),
         (
             {"output_scale": 2.0, "model": {"kind": "wide_resnet"}},

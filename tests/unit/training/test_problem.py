@@ -1,4 +1,4 @@
-"""From settings to what the engine takes."""
+"""Conversion of settings to the arguments of the training engine."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from dynamical_loss.training.problem import build, oscillation_end
         ({}, 900),  # the last of ten periods is static
         ({"cycles": 1}, 300),
         ({"cycles": 2}, 600),
-        ({"cycles": 5}, 900),  # no later than without them
+        ({"cycles": 5}, 900),  # no later than without a limit on the cycles
         ({"cycles": 1, "rest_steps": 10}, 330),
     ],
 )
@@ -25,7 +25,7 @@ def test_the_oscillation_ends_with_the_last_cycle_that_was_asked_for(loss, end):
 
 
 def test_a_period_without_a_static_one_after_it_is_refused():
-    with pytest.raises(UserError, match="take a shorter one"):
+    with pytest.raises(UserError, match="take a shorter period"):
         oscillation_end(TrainingSettings(steps=100, loss={"cycles": 1}), 60, classes=3)
 
 

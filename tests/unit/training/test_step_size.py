@@ -1,4 +1,4 @@
-"""The drift-adjusted learning rate, against dense Hessians and closed forms."""
+"""Compare the drift-adjusted learning rate with dense Hessians and closed forms."""
 
 import dataclasses
 
@@ -45,7 +45,7 @@ def perceptron(rule, *, loss="cross_entropy", size=None, options=None, **model):
 
 
 def runs(module, seeds=(3, 8), rate=0.7, leaders=None):
-    # Three times the usual weights: at these the rule asks for less than its cap at most steps.
+    # With weights three times as large as usual, the rule stays below its cap at most steps.
     start, lead = (
         None
         if these is None
@@ -58,7 +58,7 @@ def runs(module, seeds=(3, 8), rate=0.7, leaders=None):
 
 
 def wanted_rates(p, module, history, rule, run=0, rate=0.7):
-    """η(t) at each snapshot from the dense Hessian."""
+    """Compute η(t) at each snapshot from the dense Hessian."""
     one = jax.tree.map(lambda leaf: leaf[0], initial_parameters(module, (2,), [0]))
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), one))
 
@@ -98,7 +98,7 @@ def test_each_step_is_as_long_as_the_dense_hessian_asks(engine, power, loss, ini
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("static", [None, False, True])
 def test_both_engines_take_the_same_steps(precision, static):
-    """With a schedule beside the rule; replayed steps are those of the other run to the bit."""
+    """The rule is combined with a schedule; replayed learning rates equal those of the leader bit by bit."""
     rule = DriftAdjusted(0.75, 0.3, 0.4, static is not None, bool(static))
     module, p = perceptron(rule, width=14)
     p = dataclasses.replace(p, learning_rate_points=((0.0, 1.0), (60.0, 0.5)))
@@ -121,7 +121,7 @@ def test_both_engines_take_the_same_steps(precision, static):
 
 @pytest.mark.parametrize("engine", ["fused", "xla"])
 def test_a_schedule_is_followed(engine):
-    """Each step of a linear decay is the gradient where it begins, times its own rate."""
+    """Each step of a linear decay is the gradient at its start, times the learning rate of this step."""
     module, p = perceptron(None)
     decaying = dataclasses.replace(p, learning_rate_points=((0.0, 2.0), (8.0, 0.0)))
     whole = train_ensemble(
@@ -143,7 +143,10 @@ def test_a_schedule_is_followed(engine):
 
 
 def descended(eigenvalues, start, rule, steps):
-    """Descent on ½ Σ λ_i w_i², as the loss of a network without a hidden layer, less where it ends."""
+    """Descend on ½ Σ λ_i w_i², written as the loss of a network without hidden layers.
+
+    Returns the history, and the parameters relative to the minimum.
+    """
     scale = np.sqrt(len(eigenvalues) * np.asarray(eigenvalues))
     parts = {"inputs": np.diag(scale), "targets": np.ones((len(eigenvalues), 1))}
     p = Problem(
@@ -176,7 +179,7 @@ def test_along_an_eigenvector_the_step_is_two_over_its_eigenvalue():
 
 
 def test_at_rest_the_step_is_the_cap():
-    # Powers of two, so that nothing is left of the error.
+    # Powers of two make the arithmetic exact, so that the error is exactly 0.
     history, place = descended([2.0, 0.5], [0.0, 0.0], DriftAdjusted(1.0, 2.0, 1.5), 2)
     np.testing.assert_array_equal(history.learning_rate[0], 1.5)
     np.testing.assert_array_equal(place, 0.0)
@@ -191,18 +194,18 @@ def test_only_with_power_one_the_scale_of_the_loss_is_nothing(power):
 
 
 def test_momentum_takes_gradients_that_are_scaled_and_of_the_step_s_batch():
-    """v ← μv + h(θ)g with h from the same batch, as in the rule's published code."""
+    """v ← μv + h(θ)g, with h from the same batch as g, as in the authors' published code of the rule."""
     rule = DriftAdjusted(1.0, 0.3, 0.4)
     module, p = perceptron(rule, size=20, options={"momentum": 0.9})
     history = train_ensemble(p, runs(module), Schedule.regular(6, 1, 1), precision="float64")
-    # The batch's own gradient is what the velocity gains, so lengths of velocities tell h and g apart.
+    # The velocity gains h times the gradient of the batch; both factors are compared with their definitions.
     steps = -np.diff(history.parameters[0], axis=0)
     velocity = np.vstack([steps[:1], steps[1:] - 0.9 * steps[:-1]])
     one = jax.tree.map(lambda leaf: leaf[0], initial_parameters(module, (2,), [0]))
     key = jax.random.fold_in(jax.random.key(np.uint32(3)), 1)
     with jax.enable_x64(True):
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), one))
-        for step in range(3):  # of 51 samples the last batch has 11
+        for step in range(3):  # the last batch has 11 of the 51 samples
             order = jax.random.permutation(jax.random.fold_in(key, 0), jnp.arange(51, dtype=jnp.int32))
             batch = order[20 * step : 20 * (step + 1)]
             weight = class_weights(jnp.asarray(step), PERIOD, jnp.asarray(AMPLITUDE), 3, Oscillation(), 0)
@@ -237,25 +240,25 @@ def test_a_run_that_is_cut_goes_on_as_if_it_had_not_been(engine, monkeypatch):
 
 def test_leaders_are_given_where_steps_are_replayed():
     module, p = perceptron(DriftAdjusted(1.0, 0.3, 0.4, True))
-    with pytest.raises(ValueError, match="replayed from leaders"):
+    with pytest.raises(ValueError, match="give leaders if and only if"):
         train_ensemble(p, runs(module), Schedule.regular(3, 1), precision="float32")
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"learning_rate_rule": {"kind": "dal"}}, "cap: dal needs one.*ten of ten trial runs diverged"),
+        ({"learning_rate_rule": {"kind": "dal"}}, "cap: dal needs a cap.*ten of ten trial runs diverged"),
         ({"learning_rate_rule": {"kind": "dal", "cap": 0}}, "cap"),
         ({"learning_rate_rule": {"kind": "dal", "cap": 2, "power": -1}}, "power"),
         ({"learning_rate_rule": {"kind": "dal", "cap": 2, "power": 0}}, "power"),
-        ({"learning_rate_rule": {"cap": 2}}, "kind: constant has no power, constant"),
+        ({"learning_rate_rule": {"cap": 2}}, "kind: constant takes no power, constant"),
         (
             {"learning_rate_rule": {"kind": "dal", "cap": 2}, "optimiser": {"kind": "adam"}},
-            "take sgd without weight_decay",
+            "take sgd, and leave weight_decay out",
         ),
         (
             {"learning_rate_rule": {"kind": "dal", "cap": 2}, "optimiser": {"weight_decay": 0.1}},
-            "take sgd without weight_decay",
+            "take sgd, and leave weight_decay out",
         ),
         (
             {"learning_rate_rule": {"kind": "dal", "cap": 2, "steps_of": "next_seed"}, "batch_size": 5},

@@ -1,4 +1,4 @@
-"""One module a kind of network; a new module is a new kind."""
+"""The kinds of network, one module for each.  A new module here adds a new kind."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dynamical_loss.models.kind import ModelSettings
 from dynamical_loss.settings import names_of, one_of
 
 KINDS = kinds_in(sys.modules[__name__], ModelSettings)  # type: ignore[type-abstract]
-"""The settings class of each, the default kind first."""
+"""Settings classes of all kinds; the default kind comes first."""
 
 DEFAULT = KINDS[0].model_validate({})
-"""The network where the settings name none."""
+"""Settings of the network that is trained if the settings name no network."""
 
 NAMES = names_of(KINDS)
-"""Names of all kinds, for a sentence."""
+"""Names of all kinds, joined into text for messages."""
 
 if TYPE_CHECKING:
     AnyModel = ModelSettings
 else:
     AnyModel = one_of(*KINDS)
-"""Settings of one network, told apart by `kind`; the perceptron where that is left out."""
+"""Settings of one network.  `kind` selects the settings class; without `kind` it is the perceptron."""

@@ -1,4 +1,4 @@
-"""The perceptron of Fig. 2 to 5."""
+"""The multilayer perceptron of Fig. 2 to 5."""
 
 from __future__ import annotations
 
@@ -30,54 +30,69 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class MLPSettings(ModelSettings):
-    """The perceptron of Fig. 2 to 5."""
+    """Settings of the multilayer perceptron of Fig. 2 to 5."""
 
-    # Of the XLA engine; the fused one takes a quarter of it.  A forward pass takes one product a parameter.
+    # Measured with the XLA engine; the fused loop takes a quarter of the time.  A forward pass has
+    # one product per parameter.
     cost = Cost(**MEASURED["dense"], record=1.0, probe={"float32": 10.0, "float64": 4.0})
 
     kind: Literal["mlp"] = Field("mlp", description="kind of network")
-    width: Count = Field(100, description="hidden units; the paper's narrow is 100, wide 1000")
-    depth: Count = Field(1, description="hidden layers; the paper has 1")
+    width: Count = Field(
+        100,
+        description="number of units in each hidden layer; the paper uses 100 (narrow) and 1000 (wide)",
+    )
+    depth: Count = Field(1, description="number of hidden layers; the paper uses 1")
     activation: Literal["relu", "tanh", "softplus"] = Field(
         "relu",
-        description="of hidden units; relu is the paper's; softplus that of arXiv 1906.08034",
+        description="activation function of the hidden units; the paper uses relu, and arXiv 1906.08034 uses "
+        "softplus",
     )
     initialisation: Preset = Field(
         "lecun",
-        description="how it starts, see docs/choices.md; lecun: the paper's era and its original notebook",
+        description="how the initial weights and biases are drawn; docs/choices.md compares the choices; "
+        "lecun was neural-tangents' default when the paper was written, and the original notebook uses it",
     )
     kernel_distribution: Distribution | None = Field(
-        None, description="of the kernels' entries; null: that of the initialisation"
+        None,
+        description="distribution of the initial weights; null uses the distribution that belongs to "
+        "initialisation",
     )
     first_kernel_factor: Positive = Field(
-        1.0, description="of the standard deviation of the first kernel's entries"
+        1.0,
+        description="factor that multiplies the standard deviation of the first layer's initial weights",
     )
     further_kernel_factor: Positive = Field(
-        1.0, description="of the standard deviation of the entries of the kernels after it"
+        1.0,
+        description="factor that multiplies the standard deviation of the initial weights of every layer "
+        "after the first",
     )
     bias_scale: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="standard deviation of the biases at the start; null: that of the initialisation"
+        None,
+        description="standard deviation of the initial biases; null uses the value that belongs to "
+        "initialisation",
     )
     parametrisation: Literal["standard", "neural_tangent"] = Field(
         "standard",
-        description="neural_tangent: kernels are stored with standard deviation 1 and multiplied by their "
-        "own where they are used, so that gradient descent moves wide ones less",
+        description="how the weights are stored; standard: as they are; neural_tangent: with an initial "
+        "standard deviation of 1, and each layer multiplies them by the intended standard deviation, so that "
+        "gradient descent moves the weights of wide layers less",
     )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> MLPSettings:
         start = PRESETS[self.initialisation]
         if self.bias_scale is not None and start.bias is None:
-            raise ValueError(f"bias_scale: {self.initialisation} has no biases; leave it out")
+            raise ValueError(f"bias_scale: {self.initialisation} has no biases; leave bias_scale out")
         if self.kernel_distribution is not None and start.fan == "none":
             raise ValueError(
-                f"kernel_distribution: the kernels of {self.initialisation} are normal; leave it out"
+                f"kernel_distribution: {self.initialisation} draws its weights from a normal distribution; "
+                "leave kernel_distribution out"
             )
         return self
 
     @property
     def start(self) -> Initialisation:
-        """How the layers start, part by part."""
+        """The initialisation of the layers: the preset, with the parts that the settings replace."""
         start = PRESETS[self.initialisation]
         return start._replace(
             distribution=self.kernel_distribution or start.distribution,
@@ -121,7 +136,11 @@ class MLPSettings(ModelSettings):
         return self.activation == "tanh"
 
     def unit_of(self, parameters: Any) -> Any:
-        """See `ModelSettings`: with one hidden layer, a unit has what leads into it and out of it."""
+        """See `ModelSettings`.
+
+        With one hidden layer, a unit owns its input weights, its bias and its output weights.  With more
+        hidden layers, units share weights, and the result is None.
+        """
         if self.depth > 1:
             return None
         import numpy as np

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class Myrtle5Settings(ModelSettings):
-    """Myrtle5, the convolutional network of Fig. 1."""
+    """Settings of Myrtle5, the convolutional network of Fig. 1."""
 
     convolutional = True
     cost = CONVOLUTIONS
 
     kind: Literal["myrtle5"] = Field(description="kind of network")
-    channels: Count = Field(64, description="of each convolution; the paper has 64")
+    channels: Count = Field(64, description="number of channels of each convolution; the paper uses 64")
 
     def size(self, shape: Shape) -> NetworkSize:
         """See `ModelSettings`."""

@@ -1,4 +1,4 @@
-"""A wide residual network (Fig. S3)."""
+"""The wide residual network of Fig. S3."""
 
 from __future__ import annotations
 
@@ -27,17 +27,27 @@ _NORMALISATION = {"batch": "with batch norm", "none": "without batch norm"}
 
 
 class WideResNetSettings(ModelSettings):
-    """A wide residual network (Fig. S3)."""
+    """Settings of the wide residual network of Fig. S3."""
 
     convolutional = True
     has_state = True
     cost = CONVOLUTIONS
 
     kind: Literal["wide_resnet"] = Field(description="kind of network")
-    depth: Count = Field(16, description="6 n + 4, n being the blocks of a stage; not published")
-    widening: Count = Field(4, description="channels are 16, 32 and 64 times that; not published")
+    depth: Count = Field(
+        16,
+        description="number of layers; it is 6 n + 4 with n blocks in each of the three stages; the paper "
+        "does not state its depth",
+    )
+    widening: Count = Field(
+        4,
+        description="widening factor k; the three stages have 16 k, 32 k and 64 k channels; the paper does "
+        "not state its factor",
+    )
     normalisation: Literal["batch", "none"] = Field(
-        "batch", description="batch: batch norm; none: without, the talk's first open question"
+        "batch",
+        description="normalisation of the activations; batch: batch norm; none: no normalisation, the first "
+        "open question of the authors' talk",
     )
 
     @field_validator("depth")
