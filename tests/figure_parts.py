@@ -1,39 +1,54 @@
-"""Looking at the parts of a figure."""
+"""Access to the parts of a figure, and a check that its texts are legible."""
 
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 
-def drawn(figure):
-    """Warnings appear while drawing, and tests turn them into errors."""
+def drawn(figure: Figure) -> Figure:
+    """Draw a figure and return it; tests turn warnings that appear while drawing into errors."""
     figure.canvas.draw()
     return figure
 
 
-def panel(figure, letter):
+def panel(figure: Figure, letter: str) -> Axes:
+    """Return the panel with a letter."""
     return next(axis for axis in figure.axes if axis.get_title(loc="left") == f"({letter})")
 
 
-def points(axis, *labels):
-    """All points of lines by label, four lines a quantity that alternates, as {step: value}."""
+def points(axis: Axes, *labels: str) -> dict[int, float]:
+    """Return all points of lines with these labels, as {step: value}.
+
+    A quantity that alternates between steps is drawn as four lines, of which two have their own labels.
+    """
     names = {*labels, *(f"_t mod 4 = {rest}" for rest in (2, 3))} if len(labels) > 1 else set(labels)
     return {
         int(x): float(y)
         for line in axis.lines
         if line.get_label() in names
-        for x, y in zip(*line.get_data(), strict=True)
+        for x, y in zip(*map(np.asarray, line.get_data()), strict=True)
     }
 
 
-def letters(figure):
+def letters(figure: Figure) -> str:
+    """Return the letters of all panels."""
     return "".join(axis.get_title(loc="left").strip("()") for axis in figure.axes)
 
 
-def text_boxes(figure):
-    """Where each line of text that is seen lies, in pixels; ticks outside an axis's limits are not."""
-    renderer = figure.canvas.get_renderer()
+def text_boxes(figure: Figure) -> list[tuple[str, Bbox]]:
+    """Return each line of visible text with its box in pixels, without ticks outside an axis's limits."""
+    canvas = cast(FigureCanvasAgg, figure.canvas)
+    renderer: RendererAgg = canvas.get_renderer()  # type: ignore[no-untyped-call]  # matplotlib has no type
     panels = [axes for parent in figure.axes for axes in (parent, *parent.child_axes)]
-    hidden = set()
+    hidden: set[Text] = set()
     for axis in (axis for axes in panels for axis in (axes.xaxis, axes.yaxis)):
         low, high = sorted(axis.get_view_interval())
         for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
@@ -47,26 +62,26 @@ def text_boxes(figure):
     return [box for item in texts for box in _line_boxes(figure, item, renderer)]
 
 
-def _line_boxes(figure, item, renderer):
-    """A box a line: one around all lines would hold what stands beside a short one."""
+def _line_boxes(figure: Figure, item: Text, renderer: RendererAgg) -> list[tuple[str, Bbox]]:
+    """Return one box per line, because a box around all lines would include the space next to short lines."""
     box, lines = item.get_window_extent(renderer), item.get_text().split("\n")
     if len(lines) == 1 or item.get_rotation():
         return [(item.get_text(), box)]
-    height, found = box.height / len(lines), []
+    height = box.height / len(lines)
+    found: list[tuple[str, Bbox]] = []
     for rank, words in enumerate(lines):
         alone = figure.text(0, 0, words, fontproperties=item.get_fontproperties())
         width = alone.get_window_extent(renderer).width
         alone.remove()
         start = {"left": box.x0, "center": (box.x0 + box.x1 - width) / 2, "right": box.x1 - width}
         top = box.y1 - rank * height
-        found.append(
-            (words, Bbox([[start[item.get_ha()], top - height], [start[item.get_ha()] + width, top]]))
-        )
+        left = start[item.get_horizontalalignment()]
+        found.append((words, Bbox([[left, top - height], [left + width, top]])))
     return found
 
 
-def require_legible_texts(figure):
-    """No text overlaps another one or leaves the page, but for rounding."""
+def require_legible_texts(figure: Figure) -> None:
+    """Verify that no text overlaps another text or leaves the page, up to rounding."""
     boxes = text_boxes(figure)
     page = figure.bbox
     for index, (words, box) in enumerate(boxes):
@@ -78,8 +93,8 @@ def require_legible_texts(figure):
             assert min(width, height) < 1.5, (words, others)
 
 
-def labelled_ticks(axis):
-    """What the labels of an x or y axis say that lie within its limits and are seen."""
+def labelled_ticks(axis: Axis) -> list[str]:
+    """Return the visible tick labels of an x or y axis that lie within its limits."""
     low, high = sorted(axis.get_view_interval())
     reach = 1e-9 * (high - low)
     return [

@@ -1,4 +1,5 @@
-"""One module a figure, which declares itself and draws itself, and what figures share.
+"""One module for each figure, and the code that figures share.
 
-A module whose name begins with `fig` is a figure: it has a `DECLARATION` and `render(inputs, options)`.
+A module whose name begins with `fig` is a figure. Its `DECLARATION` says which files and settings it needs,
+and its function `render(inputs, options)` draws it.
 """

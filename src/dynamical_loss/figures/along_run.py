@@ -1,4 +1,4 @@
-"""One run along its steps: the panels and lines that Fig. 4, S1 and S2 share."""
+"""Panels and lines that show one run against its steps; Fig. 4, S1, S2 and others share them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EVEN_COLOUR, ODD_COLOUR = "#0b3c5d", "#e58606"
-"""The two branches of an alternation: dark and light, so that they part in grey too."""
+"""Colours of the two branches of an alternation: dark and light, so that they differ in greyscale too."""
 
 LINE_COLOUR = EVEN_COLOUR
 STATIC_COLOUR = "0.94"
-_BINS = 1200  # of a decimated line: about two to a pixel of a column at 300 dpi
-_FEW_SNAPSHOTS = 100
-_MOST_PERIODS = 60  # whose triangles can be told apart in a column
-_MOST_LABELLED_PERIODS = 25
+_BINS = 1200  # bins of a decimated line: about two for each pixel of a column at 300 dpi
+_FEW_SNAPSHOTS = 100  # up to this number, each snapshot has a dot
+_MOST_PERIODS = 60  # largest number of periods whose triangles can be distinguished in a column
+_MOST_LABELLED_PERIODS = 25  # largest number of periods whose peaks have numbers
 
 Floats = npt.NDArray[np.float64]
 Span = tuple[float, float]
@@ -34,15 +34,16 @@ Span = tuple[float, float]
 
 
 def envelope(x: npt.ArrayLike, y: npt.ArrayLike, bins: int = _BINS) -> tuple[Floats, Floats]:
-    """A line of at most 2·`bins` points that looks like the whole one, spikes included.
+    """Reduce a line to about 2·`bins` points that look like the whole line, including its spikes.
 
-    Of each run of neighbouring points the smallest and the largest are kept, where they are; taking
-    every k-th point instead would miss short spikes and, for an even k, one branch of an alternation.
+    The points are divided into bins of neighbours. The smallest and the largest value of each bin are kept at
+    their own abscissas. Keeping every k-th point instead would miss short spikes and, for an even k, one
+    branch of an alternation.
 
     Args:
-        x: shape (n,), increasing.
-        y: shape (n,). Values that are not finite are left out.
-        bins: runs of neighbouring points.
+        x: abscissas, shape (n,), increasing.
+        y: ordinates, shape (n,). Values that are not finite are left out.
+        bins: number of bins.
 
     Returns:
         x and y of the points kept.
@@ -58,26 +59,26 @@ def envelope(x: npt.ArrayLike, y: npt.ArrayLike, bins: int = _BINS) -> tuple[Flo
         for first, last in itertools.pairwise(edges.tolist())
         for extreme in sorted({int(np.argmin(values[first:last])), int(np.argmax(values[first:last]))})
     ]
-    # The ends of the record are no extremes of their bins, but the line must reach them.
+    # The first and last point need not be extremes of their bins, but the line must reach them.
     index = np.unique([0, *kept, values.size - 1])
     return places[index], values[index]
 
 
 def inside(x: Floats, span: Span) -> npt.NDArray[np.bool_]:
-    """Which steps lie in the span, its ends included."""
+    """Return which steps lie in the span, including its ends."""
     return np.asarray((x >= span[0]) & (x <= span[1]))
 
 
 def positive(values: npt.ArrayLike) -> Floats:
-    """Values that a logarithmic axis can show, NaN elsewhere."""
+    """Replace values that a logarithmic axis cannot show by NaN."""
     array = np.asarray(values, dtype=float)
     return np.where(array > 0, array, math.nan)
 
 
 def line(axis: Axes, x: Floats, y: Floats, span: Span, **look: Any) -> None:
-    """One thin line of what lies in the span."""
+    """Draw one thin line through the points that lie in the span."""
     chosen = inside(x, span)
-    # A line through one point does not show.
+    # A line through a single point would be invisible.
     marker = "." if np.count_nonzero(chosen) <= 2 else "None"
     shown: dict[str, Any] = {"linewidth": 0.6, "color": LINE_COLOUR, "marker": marker, "markersize": 3} | look
     axis.plot(*envelope(x[chosen], y[chosen]), **shown)
@@ -91,10 +92,10 @@ def branches(
     colours: tuple[str, str] = (EVEN_COLOUR, ODD_COLOUR),
     labels: tuple[str, str] = ("even t", "odd t"),
 ) -> None:
-    """Steps of each t mod 4 as a line; they coincide unless the quantity alternates.
+    """Draw one line for each value of t mod 4; the lines coincide unless the quantity alternates.
 
-    Two colours for the parities show a first period doubling; that the lines of one colour part
-    shows a second one, which a single line a parity would smear into a band.
+    The two colours of even and odd steps show a first period doubling. A second period doubling separates the
+    two lines of one colour; with one line for each parity, it would look like a band.
     """
     for remainder in (0, 2, 1, 3):
         chosen = x % 4 == remainder
@@ -104,9 +105,9 @@ def branches(
 
 
 def legend_above(axis: Axes, *, backwards: bool = False) -> None:
-    """A legend in the line of the panel's letter, where it covers no data."""
+    """Draw a legend above the panel, on the line of the panel's letter, where it covers no data."""
     shown: list[Any] = axis.get_legend_handles_labels()[0]
-    if backwards:  # what is drawn last lies on top and should be read first
+    if backwards:  # the line that is drawn last lies on top and should be read first
         shown = shown[::-1]
     if shown:
         axis.legend(
@@ -123,17 +124,17 @@ def legend_above(axis: Axes, *, backwards: bool = False) -> None:
 
 
 def not_probed(axis: Axes) -> None:
-    """Say that a panel is empty because its quantity was not measured."""
+    """Write into an empty panel that its quantity was not measured."""
     axis.text(0.5, 0.5, "not probed", transform=axis.transAxes, ha="center", va="center", color="0.4")
     axis.set_yticks([])
 
 
 def log_scale(axis: Axes, shown: npt.ArrayLike | None = None) -> None:
-    """Logarithmic axis with labels at decades, or also between them where it spans too few.
+    """Make the vertical axis logarithmic, with labels at decades, and also between them if these are too few.
 
     Args:
-        axis: its lines have been drawn.
-        shown: values that must lie in its range; by default those of all its lines.
+        axis: panel whose lines have been drawn.
+        shown: values that must lie in the range of the axis; None: the values of all lines.
     """
     if shown is None:
         shown = np.concatenate([[math.nan], *(np.asarray(drawn.get_ydata(), float) for drawn in axis.lines)])
@@ -144,18 +145,20 @@ def log_scale(axis: Axes, shown: npt.ArrayLike | None = None) -> None:
     low, high = np.clip([values.min(), values.max()], ticks.SMALLEST, ticks.LARGEST).tolist()
     margin = 1.02 * 10 ** (0.07 * (math.log10(high) - math.log10(low)))
     span = low / margin, high * margin
-    # In this order: matplotlib's own limits of a logarithmic axis could exceed double precision.
+    # The limits must be set first: matplotlib's own limits of a log axis could exceed double precision.
     axis.set_ylim(span)
     axis.set_yscale("log")
     ticks.logarithmic(axis.yaxis, span, 7, ticks.multiples_for(span))
 
 
 def both_signs(axis: Axes, values: npt.ArrayLike) -> None:
-    """Symmetric-log axis for values of both signs, three decades below the largest at most.
+    """Make the vertical axis symmetric-logarithmic, for values of both signs.
+
+    The logarithmic part reaches at most three decades below the largest absolute value.
 
     Args:
-        axis: where they are drawn.
-        values: any shape; those that are not finite are left out.
+        axis: panel in which the values are drawn.
+        values: values of any shape; values that are not finite are left out.
     """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
@@ -168,7 +171,7 @@ def both_signs(axis: Axes, values: npt.ArrayLike) -> None:
 
 
 def step_axis(axis: Axes, span: Span, most: int) -> None:
-    """Limits, label and about so many ticks of the lowest panel of a column."""
+    """Set limits, label and about `most` ticks of the axis of steps in the lowest panel of a column."""
     shown = span if span[1] > span[0] else (span[0] - 1, span[0] + 1)
     axis.set_xlim(shown)
     axis.set_xlabel("Minimisation step t")
@@ -176,72 +179,73 @@ def step_axis(axis: Axes, span: Span, most: int) -> None:
 
 
 def shade_static_end(axis: Axes, start: float, whole: Span) -> None:
-    """Grey over the steps from `start` on, where the oscillation is off."""
+    """Shade the steps from `start` on, where the oscillation is off."""
     if start < whole[1]:
         axis.axvspan(start, whole[1], color=STATIC_COLOUR, linewidth=0, zorder=0, label="_off")
 
 
 def mark_zoom(axis: Axes, zoom: Span, panels: str) -> None:
-    """A bar below the upper edge over the steps that the right column shows, in `panels`."""
+    """Draw a bar over the steps that the right column shows, and label it with that column's `panels`."""
     axis.set_ylim(0, 1.16 * axis.get_ylim()[1])
     heights = axis.get_xaxis_transform()
     axis.plot(
         zoom, (0.93, 0.93), color="black", linewidth=2, solid_capstyle="butt", transform=heights, gid="zoom"
     )
     place: dict[str, Any] = {"xy": (zoom[1], 0.93), "xytext": (2, 0), "va": "center"}
-    if zoom[1] > 0.95 * axis.dataLim.x1:  # no room beside it
+    if zoom[1] > 0.95 * axis.dataLim.x1:  # no room to the right of the bar
         place = {"xy": (sum(zoom) / 2, 0.93), "xytext": (0, -3), "va": "top", "ha": "center"}
-    axis.annotate(panels, **place, xycoords=heights, textcoords="offset points", fontsize=6)
+    axis.annotate(panels, **place, xycoords=heights, textcoords="offset points", fontsize=style.SMALL)
 
 
 def second_period(whole: Span, period: float) -> Span:
-    """The second period of a run, or its last steps where it is shorter than two."""
+    """Return the second period of a run; if the run is shorter than two periods, its last steps."""
     stop = min(2 * period, whole[1])
     return max(whole[0], stop - period), stop
 
 
 def zoom(wanted: Any, whole: Span) -> Span:
-    """The zoom asked for.
+    """Return the requested zoom after checking it.
 
     Args:
-        wanted: [start, stop] in steps, as a figure's option gives it.
-        whole: what the run spans.
+        wanted: [start, stop] in steps, as a figure's option gives them.
+        whole: first and last step of the run.
 
     Raises:
-        UserError: one line that names the option, if it is no stretch of steps or not all of it lies in the
-            run: a part of it would be shown as if it had been asked for.
+        UserError: if the option is not an interval of steps, or does not lie entirely in the run. Showing
+            only the part inside the run would mislead the reader. The message is one line that names the
+            option.
     """
     numbers = isinstance(wanted, Sequence) and all(
         isinstance(end, int | float) and not isinstance(end, bool) for end in wanted
     )
     if not numbers or len(wanted) != 2:
-        raise UserError(f"--option zoom: {wanted!r} is no stretch of steps; give it as [START, STOP]")
+        raise UserError(f"--option zoom: {wanted!r} is not an interval of steps; give [START, STOP]")
     if problem := outside(wanted, whole):
         raise UserError(f"--option zoom: {problem}")
     return float(wanted[0]), float(wanted[1])
 
 
 def outside(wanted: Sequence[float], whole: Span) -> str:
-    """Why a zoom cannot be shown, and what to do; empty if it can.
+    """Return why a zoom cannot be shown and what to do about it; an empty string if it can be shown.
 
     Args:
-        wanted: its start and stop, steps.
-        whole: what the run spans.
+        wanted: first and last step of the zoom.
+        whole: first and last step of the run.
     """
     start, stop = wanted
     if whole[0] <= start < stop <= whole[1]:
         return ""
     first, last = (f"{end:.15g}" for end in whole)
     return (
-        f"[{start:.15g}, {stop:.15g}] is no stretch of the run, which spans steps {first} to {last}; "
-        "name a start and a later stop within it"
+        f"[{start:.15g}, {stop:.15g}] does not lie in the run, which spans steps {first} to {last}; "
+        "give a start and a later stop within the run"
     )
 
 
 def class_weights(axis: Axes, trajectory: xr.Dataset, span: Span, period: float) -> None:
-    """Γ_i(t) of each class; with more periods than can be told apart, the range over classes.
+    """Draw Γ_i(t) of each class, or the range over classes if there are too many periods to distinguish.
 
-    With more than four classes, numbers at the peaks say which class is in turn.
+    With more than four classes, a number at each peak says which class is emphasised in that period.
     """
     step = trajectory["step"].values.astype(float)
     weights = trajectory["class_weight"].transpose("step", "class_index").values.astype(float)
@@ -252,10 +256,10 @@ def class_weights(axis: Axes, trajectory: xr.Dataset, span: Span, period: float)
         _class_weight_range(axis, step, weights, span)
         return
     for index in range(count):
-        # With ten classes and more the colours come round again.
+        # There are ten colours; with more classes they repeat.
         colour = style.CLASS_COLOURS[index % len(style.CLASS_COLOURS)]
         label = f"class {index + 1}" if count <= 4 else f"_class {index + 1}"
-        # Classes that are not in turn share one weight: the wider line shows beside the thinner.
+        # Classes that are not emphasised have equal weights: lines of unequal width keep all of them visible.
         width = 0.6 + 0.7 * (count - 1 - index) / max(count - 1, 1)
         line(axis, step, weights[:, index], span, color=colour, label=label, linewidth=width)
     axis.set_ylim(bottom=0)
@@ -266,7 +270,7 @@ def class_weights(axis: Axes, trajectory: xr.Dataset, span: Span, period: float)
 
 
 def _class_weight_range(axis: Axes, step: Floats, weights: Floats, span: Span) -> None:
-    """The smallest to the largest weight, over classes and over as many steps as a pixel is wide."""
+    """Shade the range from the smallest to the largest weight, over classes and over the steps of a pixel."""
     axis.set_ylabel("Class weights Γ$_i$,\nleast to greatest")
     chosen = np.flatnonzero(inside(step, span))
     if chosen.size == 0:
@@ -297,13 +301,13 @@ def _number_peaks(axis: Axes, step: Floats, weights: Floats, span: Span, period:
                 textcoords="offset points",
                 ha="center",
                 va="bottom",
-                fontsize=5,
+                fontsize=style.SMALL,
             )
     axis.set_ylim(top=1.12 * axis.get_ylim()[1])
 
 
 def loss(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
-    """F(t) on a logarithmic axis; zoomed in, even and odd steps apart."""
+    """Draw F(t) on a logarithmic axis; if zoomed in, even and odd steps are separate lines."""
     step = trajectory["step"].values.astype(float)
     apart = zoomed and _sees_both_branches(step)
     values = positive(trajectory["weighted_loss"].values)
@@ -315,10 +319,10 @@ def loss(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
 
 
 def increments(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
-    """F(t) less F one record earlier; zoomed in, even and odd steps apart.
+    """Draw F(t) minus F at the previous record; if zoomed in, even and odd steps are separate lines.
 
-    Records at snapshots may lie between the regular ones; only differences over the most frequent distance
-    are shown.
+    Snapshots add records between the regular ones. Only differences over the most frequent distance between
+    records are shown.
     """
     step = trajectory["step"].values.astype(float)
     change = np.diff(trajectory["weighted_loss"].values.astype(float))
@@ -334,7 +338,7 @@ def increments(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> 
 
 
 def accuracies(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> None:
-    """Training and validation accuracy; zoomed in, even and odd steps as lines of their own."""
+    """Draw training and validation accuracy; if zoomed in, even and odd steps are separate lines."""
     step = trajectory["step"].values.astype(float)
     for name, colour, label in (
         ("validation_accuracy", style.VALIDATION_COLOUR, "validation"),
@@ -351,22 +355,25 @@ def accuracies(axis: Axes, trajectory: xr.Dataset, span: Span, zoomed: bool) -> 
 
 
 def shades(modes: int) -> list[Any]:
-    """A colour a mode, dark for the largest; the light end of the map is left out, to show on white."""
+    """Return one colour for each mode, dark for the largest.
+
+    The light end of the colour map is left out, because it is hard to see on white.
+    """
     return [mpl.colormaps["viridis"](0.88 * rank / max(modes - 1, 1)) for rank in range(modes)]
 
 
 def modes(
     axis: Axes, snapshot: Floats, values: Floats, span: Span, colours: Sequence[Any], *, branches: bool
 ) -> None:
-    """Lines of the top modes, the largest on top; even and odd steps apart where there is room."""
+    """Draw lines of the top modes, the largest on top; `branches` separates even and odd steps."""
     shown = inside(snapshot, span)
     parities = [snapshot % 2 == parity for parity in (0, 1)] if branches else [np.full(snapshot.shape, True)]
-    # A dot at each snapshot where there are few, so that straight pieces are not read as data.
+    # With few snapshots, each has a dot, so that the straight lines between them do not look like data.
     marker = "." if branches and np.count_nonzero(shown) <= _FEW_SNAPSHOTS else "None"
     for rank in reversed(range(values.shape[1])):
         for parity in parities:
             chosen = shown & parity
-            # Thousands of points in tens of lines: pixels keep the PDF small.
+            # Tens of lines with thousands of points each are drawn as pixels, to keep the PDF small.
             axis.plot(
                 snapshot[chosen],
                 values[chosen, rank],
@@ -380,5 +387,5 @@ def modes(
 
 
 def _sees_both_branches(step: Floats) -> bool:
-    """Whether records lie an odd number of steps apart, so that an alternation shows."""
+    """Return whether some records lie an odd number of steps apart, so that an alternation is visible."""
     return bool(np.any(np.diff(step) % 2 == 1))

@@ -1,7 +1,8 @@
-"""What a figure says of itself, so that everyone else can read it there.
+"""Declaration of a figure: the files that it shows, its options, its settings and its checks.
 
 The Snakefile, the checks of the configuration, the claims and the renderer all read declarations. They are
-read whenever Snakemake starts, so a module that declares a figure imports Matplotlib by way of `deferred`.
+read whenever Snakemake starts, and importing Matplotlib would delay the start. A module that declares a
+figure therefore imports Matplotlib through `deferred`.
 """
 
 from __future__ import annotations
@@ -16,25 +17,26 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Inputs = Mapping[str, Sequence["xr.Dataset"]]
-"""Role → files of that role, in the order given; most roles have one."""
+"""Files of each role, in the order in which they were given; most roles have one file."""
 
 Options = Mapping[str, Any]
-"""A figure's own options, e.g. the zoom of Fig. 4."""
+"""Options of one figure by name, e.g. the zoom of Fig. 4."""
 
 Part = Literal["spiral", "images", "protocols", "flow", "lazy"]
-"""Figures of the spiral, of images, of the choices that the paper leaves open, of flows, or of feature and
-lazy training: each part is a target of Snakemake."""
+"""Part of the study that a figure belongs to: the spiral, images, the choices that the paper leaves open
+(``protocols``), flows that approximate gradient descent (``flow``), or feature and lazy training (``lazy``).
+Each part is a target of Snakemake."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """Files that are shown, or looked at, for one purpose.
+    """Result files that a figure draws, or that claims evaluate, for one purpose.
 
     Attributes:
-        made_by: the stage that makes them, or several of which one does.
-        files: which files of a configuration they are, as paths relative to the folder of results
-            (`results.layout`). None: the configuration does not ask for them.
-        variables: those that the files must have and that not every result of that stage has.
+        made_by: stage that makes the files; if several stages are given, one of them makes the files.
+        files: function that returns the paths of the files for a configuration, relative to the folder of
+            results (`results.layout`); an empty list if the configuration does not ask for the files.
+        variables: variables that the files must have, beyond those that every result of the stage has.
     """
 
     made_by: str | Sequence[str]
@@ -48,20 +50,21 @@ def _require_nothing(config: Configuration) -> None:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Declaration:
-    """A figure; its name is that of its module.
+    """Declaration of a figure. The name of the figure is the name of its module.
 
     Attributes:
-        part: which part of the study it belongs to.
-        inputs: the files that it shows, by role. It is not made where a role has no files.
-        options: what `render` is told beside the files, by name, as values that JSON can hold.
-        further_options: what the command may tell `render` too, and no configuration does.
-        settings: keys that it adds under `figures` in ``config.yaml``; two figures may share one.
-        check: raises a ValueError of one line if a study lacks what the figure shows. The studies that
-            `settings` name exist.
-        evidence: files that claims may look at because this figure is made, by the claims' roles.
-        made_from: pairs (result, source) of roles of one file each; the first must have been made from
-            the second.
-        in_all: whether the target `all` makes it; else only its part does, or whoever names it.
+        part: part of the study that the figure belongs to.
+        inputs: files that the figure shows, by role. The figure is not made if a role has no files.
+        options: options that the configuration passes to `render`, by name; JSON can represent their values.
+        further_options: names of options that only the command passes to `render`, never the configuration.
+        settings: keys that the figure adds under `figures` in ``config.yaml``; two figures may share a key.
+        check: function that raises a ValueError of one line if a study lacks what the figure shows. When it
+            is called, the studies that `settings` name are known to exist.
+        evidence: files that claims may read because this figure is made, by the role that the claims use.
+        made_from: pairs (result, source) of roles with one file each; the file of the first role must have
+            been made from the file of the second.
+        in_all: whether the target `all` makes the figure; otherwise only the target of its part makes it,
+            or a request for the figure by name.
     """
 
     part: Part
@@ -75,13 +78,13 @@ class Declaration:
     in_all: bool = True
 
     def files(self, config: Configuration) -> dict[str, list[str]]:
-        """The files that it shows, by role, relative to the folder of results."""
+        """Return the files that the figure shows, by role, as paths relative to the folder of results."""
         return {role: list(asked.files(config)) for role, asked in self.inputs.items()}
 
     def option_values(self, config: Configuration) -> dict[str, Any]:
-        """What `render` is told beside the files, by name."""
+        """Return the options that the configuration passes to `render`, by name."""
         return {name: value(config) for name, value in self.options.items()}
 
     def is_made(self, config: Configuration) -> bool:
-        """Whether the configuration asks for it."""
+        """Return whether the configuration asks for the figure: every role then has files."""
         return all(self.files(config).values())

@@ -1,8 +1,8 @@
-"""What figures are drawn with, imported when it is first used.
+"""The plotting libraries, imported when they are first used.
 
-Matplotlib and seaborn take longer to import than Snakemake takes to plan a run, and planning needs the
-figures' declarations alone. Figures therefore import these names from here; types, which are read by the
-type checker alone, are imported under `TYPE_CHECKING` as usual.
+Matplotlib and seaborn take longer to import than Snakemake takes to plan a run, and planning needs only the
+declarations of the figures. Figures therefore import these names from here. Types, which only the type
+checker reads, are imported under `TYPE_CHECKING` as usual.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 else:
 
     class _Deferred:
-        """Stands for a module, which is imported when one of its attributes is asked for."""
+        """Placeholder of a module, which is imported when one of its attributes is first read."""
 
         def __init__(self, name: str) -> None:
             self._name = name
@@ -30,7 +30,7 @@ else:
             return getattr(importlib.import_module(self._name), attribute)
 
     def deferred(name: str) -> Any:
-        # Digests know calls of this name: what is deferred counts as imported.
+        # The digest of a figure finds calls of this name and counts the deferred module as imported.
         return _Deferred(name)
 
     mpl = deferred("matplotlib")

@@ -1,4 +1,4 @@
-"""A static and a dynamical run, looked at from step to step: what Fig. F5, F9 and F10 share."""
+"""A static and a dynamical run, measured at consecutive steps: code that Fig. F5, F9 and F10 share."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two studies that a key under `figures` names, one with the static loss and one with a dynamical one.
+    """Two studies that a key under `figures` names: one with the static loss and one with a dynamical loss.
 
     Attributes:
-        key: that names them.
-        probe: what has to be measured at each step.
-        variable: that a spectrum has where it was.
-        figures: that show them.
+        key: key under `figures` that names the studies.
+        probe: probe that the studies must have.
+        variable: variable that shows that a spectrum was measured with this probe.
+        figures: names of the figures that show the studies.
     """
 
     key: str
@@ -43,22 +43,23 @@ class Pair:
     figures: str
 
     def studies(self, config: Configuration) -> list[str]:
-        """Their names, as keys of `trajectories`."""
+        """Return the names of the studies, as keys of `trajectories`."""
         found: list[str] = getattr(config.figures, self.key)
         return found
 
     @cached_property
     def settings(self) -> dict[str, Setting]:
-        """The key, for the declarations of figures, which have to have one and the same."""
+        """Setting of the key. It is cached, because all figures must declare the same object."""
         words = (
-            f"{self.figures}: keys of `trajectories` with probes.{self.probe} and a window of every step, "
-            "one static and one dynamical; none: no such figure"
+            f"{self.figures}: one study with the static and one with the dynamical loss, both with "
+            f"probes.{self.probe} and a window of snapshots at every step; keys of `trajectories`; an empty "
+            "list: no figure is made"
         )
         return {self.key: Setting(Annotated[list[str], Field()], [], words, names="trajectories")}
 
     @property
     def inputs(self) -> dict[str, Role]:
-        """The spectrum of each study's first seed."""
+        """Role of the spectrum of each study's first seed."""
 
         def files(config: Configuration) -> list[str]:
             return [layout.spectrum(grid.trajectory_run(key, 0)) for key in self.studies(config)]
@@ -67,44 +68,44 @@ class Pair:
 
     @property
     def gathered(self) -> Role:
-        """All seeds of each study, for claims."""
+        """Role of the results of all seeds of each study, for claims."""
         return Role("gather_runs", lambda config: [layout.runs(key) for key in self.studies(config)])
 
     def check(self, config: Configuration) -> None:
-        """Refuse studies that are not such a pair.
+        """Refuse studies that are not a static and a dynamical run with the necessary probe and snapshots.
 
         Raises:
-            ValueError: one line that names the key to change.
+            ValueError: if the studies are refused; one line names the key to change.
         """
         studies = self.studies(config)
         for study in studies:
             run = config.trajectories[study]
             if not getattr(run.probes, self.probe):
                 raise ValueError(
-                    f"trajectories.{study}.probes.{self.probe}: figures.{self.key} shows what it measures; "
-                    "set it"
+                    f"trajectories.{study}.probes.{self.probe}: figures.{self.key} shows what this probe "
+                    "measures; set it"
                 )
             if not any(window.every == 1 for window in run.snapshots.windows):
                 raise ValueError(
-                    f"trajectories.{study}.snapshots.windows: figures.{self.key} looks from step to step; "
-                    "give one with every: 1"
+                    f"trajectories.{study}.snapshots.windows: figures.{self.key} shows consecutive steps; "
+                    "add a window with every: 1"
                 )
         static = [config.trajectories[study].amplitude == 1 for study in studies]
         if studies and sorted(static) != [False, True]:
-            raise ValueError(f"figures.{self.key}: name two studies, one with amplitude 1 and one above")
+            raise ValueError(f"figures.{self.key}: name two studies, one with amplitude 1 and one with more")
 
 
-STABILITY = Pair("stability", "alignment", "step_change", "Fig. F5, F9")
+STABILITY = Pair("stability", "alignment", "step_change", "Fig. F5 and F9")
 RESIDUALS = Pair("residuals", "residual", "residual_change", "Fig. F10")
 
 
 class Column(NamedTuple):
-    """What one of the two runs is drawn on.
+    """Column of panels that shows one of the two runs.
 
     Attributes:
-        axes: from the top, (row,); the first ones share the axis of steps of the last of these.
-        run: its snapshots at consecutive steps.
-        span: the first and the last of these.
+        axes: panels from the top, (row,); those that show steps share one axis of steps.
+        run: snapshots of the run at consecutive steps.
+        span: first and last step of these snapshots.
     """
 
     axes: npt.NDArray[Any]
@@ -113,13 +114,13 @@ class Column(NamedTuple):
 
 
 def columns(inputs: Inputs, rows: int, along: int, height: float) -> tuple[Figure, list[Column]]:
-    """A figure with a column for each of the two runs, the static one first.
+    """Create a figure with a column for each of the two runs, the static run first.
 
     Args:
-        inputs: role ``spectrum``.
-        rows: of panels.
-        along: how many of them, from the top, have steps on their horizontal axis.
-        height: of the figure, inches.
+        inputs: files of the role ``spectrum``.
+        rows: number of rows of panels.
+        along: number of rows, from the top, that have steps on their horizontal axis.
+        height: height of the figure in inches.
 
     Raises:
         UserError: if a file has no two snapshots one step apart.
@@ -130,7 +131,7 @@ def columns(inputs: Inputs, rows: int, along: int, height: float) -> tuple[Figur
     )
     found = []
     for column, (title, run, span) in zip(axes.T, runs, strict=True):
-        # Beside the panel's letter, and left of a legend above the axes.
+        # The title stands to the right of the panel's letter, and left of a legend above the axes.
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
         column[0].annotate(title, (0, 1), (20, 3), **place)
         last = column[along - 1]
@@ -144,7 +145,10 @@ def columns(inputs: Inputs, rows: int, along: int, height: float) -> tuple[Figur
 
 
 def changes(axis: Axes, run: xr.Dataset, values: along_run.Floats, span: along_run.Span) -> None:
-    """Values of both signs, one a snapshot, on a logarithmic axis; even and odd steps apart."""
+    """Draw one value of either sign for each snapshot, on a symmetric-log axis.
+
+    Even and odd steps are separate lines.
+    """
     steps = run["snapshot_step"].values.astype(float)
     along_run.branches(axis, steps, values, span)
     axis.axhline(0, color="0.85", linewidth=0.6, zorder=0)
@@ -154,14 +158,14 @@ def changes(axis: Axes, run: xr.Dataset, values: along_run.Floats, span: along_r
 def mark_wrong(
     axis: Axes, run: xr.Dataset, change: along_run.Floats, wrong: Booleans, predictor: str
 ) -> None:
-    """Mark the changes of the loss of which something says wrongly whether it rises, and how many there are.
+    """Mark the steps at which a criterion wrongly predicts whether the loss rises, and state their share.
 
     Args:
-        axis: that shows the changes.
-        run: its snapshots.
-        change: of the loss by each step, (snapshot_step,).
-        wrong: where it is wrong, (snapshot_step,).
-        predictor: what says so.
+        axis: panel that shows the changes of the loss.
+        run: snapshots of the run.
+        change: change of the loss by each step, (snapshot_step,).
+        wrong: whether the criterion is wrong, (snapshot_step,).
+        predictor: the criterion in words, for the legend.
     """
     axis.plot(
         run["snapshot_step"].values[wrong],
@@ -177,7 +181,7 @@ def mark_wrong(
 
 
 def _static_first(inputs: Inputs) -> list[tuple[str, xr.Dataset, along_run.Span]]:
-    """Title, snapshots and steps of each of the two runs.
+    """Return title, snapshots, and first and last step of each of the two runs, the static run first.
 
     Raises:
         UserError: if a file has no two snapshots one step apart.
@@ -187,7 +191,9 @@ def _static_first(inputs: Inputs) -> list[tuple[str, xr.Dataset, along_run.Span]
         settings = recorded.settings_of(item)["trajectory"]
         near = stretch(item)
         if not near.sizes["snapshot_step"]:
-            raise UserError("role spectrum: a file has no snapshots at consecutive steps; give one that has")
+            raise UserError(
+                "role spectrum: a file has no snapshots at consecutive steps; choose another file"
+            )
         steps = near["snapshot_step"].values
         static = settings["amplitude"] == 1
         loss = "squared error" if settings["loss"]["kind"] == "mse" else "loss"

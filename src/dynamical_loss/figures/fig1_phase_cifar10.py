@@ -33,7 +33,7 @@ DECLARATION = Declaration(
         "phase_images": Setting(
             str | None,
             None,
-            "Fig. 1: a key of `phase`, of a study of images; null: no such figure",
+            "Fig. 1: study of images over periods and amplitudes; a key of `phase`; null: Fig. 1 is not made",
             names="phase",
         )
     },
@@ -43,14 +43,14 @@ DECLARATION = Declaration(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Final training (a) and validation accuracy (b) of one study of images.
+    """Draw the final training (a) and validation accuracy (b) of one study of images.
 
-    Panels are those of `phase_plane.draw_panel`, each with its own range of colours.
+    Each panel is drawn by `phase_plane.draw_panel` and has its own range of colours.
 
     Args:
-        inputs: role ``phase``, one file with ``train_accuracy`` and ``validation_accuracy`` over
+        inputs: one file of the role ``phase`` with ``train_accuracy`` and ``validation_accuracy`` over
             (period, amplitude, seed), fractions of 1.
-        options: none are known.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -61,12 +61,11 @@ def render(inputs: Inputs, options: Options) -> Figure:
     del options
     dataset = inputs["phase"][0]
     phase_plane.require_dynamical(dataset, "Fig. 1", "phase")
-    rows = dataset.sizes["amplitude"]
-    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, min(1.7 + 0.2 * rows, 4.6)))
+    phases = [phase_plane.statistics(dataset[variable]) for variable, _ in phase_plane.KINDS]
+    figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 1.5 + phase_plane.height(phases[0])))
     broken, total = phase_plane.diverged(dataset)
     each = dataset.attrs.get("steps_per_epoch")
-    for axis, (variable, words) in zip(axes, phase_plane.KINDS, strict=True):
-        phase = phase_plane.statistics(dataset[variable])
+    for axis, phase, (_, words) in zip(axes, phases, phase_plane.KINDS, strict=True):
         phase_plane.draw_panel(figure, axis, phase, phase_plane.colour_range([phase]), words)
         axis.set_title(words + (f"; {broken} of {total} runs diverged" if broken else ""))
         if each is not None:

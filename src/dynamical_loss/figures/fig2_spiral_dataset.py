@@ -1,4 +1,4 @@
-"""Fig. 2: the spiral dataset, one arm a class."""
+"""Fig. 2: the spiral dataset, with one arm for each class."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 def _check(config: Configuration) -> None:
     if config.datasets[config.figures.dataset].kind != "spiral":
-        raise ValueError("figures.dataset: Fig. 2 shows a spiral; name one")
+        raise ValueError("figures.dataset: Fig. 2 shows a spiral; name a dataset with kind: spiral")
 
 
 DECLARATION = Declaration(
     part="spiral",
     inputs={"dataset": Role("prepare_dataset", lambda config: [layout.dataset(config.figures.dataset)])},
-    settings={"dataset": Setting(str, "spiral", "Fig. 2: a key of `datasets`", names="datasets")},
+    settings={
+        "dataset": Setting(
+            str, "spiral", "Fig. 2: the spiral dataset that is shown; a key of `datasets`", names="datasets"
+        )
+    },
     check=_check,
 )
 
@@ -32,14 +36,14 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Training (a) and validation points (b) in the plane, by class.
+    """Draw the training points (a) and the validation points (b) in the plane, by class.
 
-    Classes differ in colour and in marker, so the figure reads in grey too.
+    Classes differ in colour and in marker, so that the figure is readable in greyscale too.
 
     Args:
-        inputs: role ``dataset``, one file with ``{train,validation}_input`` (sample, 2), dimensionless,
+        inputs: one file of the role ``dataset`` with ``{train,validation}_input`` (sample, 2), dimensionless,
             and ``{train,validation}_label`` (sample,).
-        options: none are known.
+        options: not used; this figure has no options.
 
     Returns:
         A figure one column wide.

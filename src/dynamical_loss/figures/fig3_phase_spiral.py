@@ -1,4 +1,4 @@
-"""Fig. 3: accuracy over the plane of period T and amplitude A, narrow and wide network."""
+"""Fig. 3: accuracy of a narrow and of a wide network over the plane of period T and amplitude A."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _check(config: Configuration) -> None:
         study = getattr(config.figures, key)
         requirements.require_setting(config, key, "phase", study, "width")
         if max(config.phase[study].amplitudes) == 1.0:
-            raise ValueError(f"phase.{study}.amplitudes: Fig. 3 needs one above 1; add it")
+            raise ValueError(f"phase.{study}.amplitudes: Fig. 3 needs an amplitude above 1; add one")
 
 
 _NARROW = Role(requirements.ANY_DIAGRAM, lambda config: [layout.phase(config.figures.phase_narrow)])
@@ -30,26 +30,31 @@ DECLARATION = Declaration(
     part="spiral",
     inputs={"narrow": _NARROW, "wide": _WIDE},
     settings={
-        "phase_narrow": Setting(str, "spiral_w100", "Fig. 3a,b: a key of `phase`", names="phase"),
-        "phase_wide": Setting(str, "spiral_w1000", "Fig. 3c,d: a key of `phase`", names="phase"),
+        "phase_narrow": Setting(
+            str, "spiral_w100", "Fig. 3a, b: study of the narrow network; a key of `phase`", names="phase"
+        ),
+        "phase_wide": Setting(
+            str, "spiral_w1000", "Fig. 3c, d: study of the wide network; a key of `phase`", names="phase"
+        ),
     },
     check=_check,
     evidence={"phase_narrow": _NARROW, "phase_wide": _WIDE},
 )
 
-_MOST_ON_A_LINE = 38  # characters of a panel's title
+_MOST_ON_A_LINE = 38  # number of characters on a line of a panel's title
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Final accuracy of the narrow (a, b) and the wide network (c, d), training and validation.
+    """Draw the final training and validation accuracy of the narrow (a, b) and the wide network (c, d).
 
-    Panels are those of `phase_plane.draw_panel`. The narrow ones share one range of colours; the wide
-    ones, whose differences are small, have one each, and grey stands for what lies far below it.
+    The panels are drawn by `phase_plane.draw_panel`. The panels of the narrow network share one range of
+    colours. Accuracies of the wide network differ little, so its panels have one range each, and cells far
+    below the range are grey.
 
     Args:
-        inputs: roles ``narrow`` and ``wide``, one file each with ``train_accuracy`` and
+        inputs: one file each of the roles ``narrow`` and ``wide``, with ``train_accuracy`` and
             ``validation_accuracy`` over (period, amplitude, seed), fractions of 1.
-        options: none are known.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -59,13 +64,17 @@ def render(inputs: Inputs, options: Options) -> Figure:
     """
     for role in DECLARATION.inputs:
         phase_plane.require_dynamical(inputs[role][0], "Fig. 3", role)
-    figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 5.2), height_ratios=[1.35, 1.0])
-    for line, role in zip(axes, DECLARATION.inputs, strict=True):
+    planes = [
+        [phase_plane.statistics(inputs[role][0][variable]) for variable, _ in phase_plane.KINDS]
+        for role in DECLARATION.inputs
+    ]
+    heights = [phase_plane.height(phases[0]) for phases in planes]
+    figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 1.8 + sum(heights)), height_ratios=heights)
+    for line, role, phases in zip(axes, DECLARATION.inputs, planes, strict=True):
         dataset = inputs[role][0]
         network = f"{role}: {label_of(recorded.settings_of(dataset)['model'])}"
-        phases = [phase_plane.statistics(dataset[variable]) for variable, _ in phase_plane.KINDS]
         broken, total = phase_plane.diverged(dataset)
-        # Their outputs are not numbers, which counts as accuracy 0.
+        # A run that diverged has outputs that are not numbers; its accuracy counts as 0.
         warning = f"; {broken} of {total} runs diverged" if broken else ""
         seeds = f"$n={phases[0].n}$ seeds{warning}"
         shared = phase_plane.colour_range(phases)

@@ -1,4 +1,4 @@
-"""Fig. 4: one run of the dynamical loss with its cascades of instabilities, whole and zoomed in."""
+"""Fig. 4: one run with the dynamical loss and its cascades of instabilities, whole and zoomed in."""
 
 from __future__ import annotations
 
@@ -45,10 +45,12 @@ DECLARATION = Declaration(
     options={"zoom": lambda config: list(config.figures.trajectory_zoom)},
     settings={
         **followed_run.SETTINGS,
-        "trajectory_zoom": Setting(tuple[int, int], (8_000, 10_500), "Fig. 4g-l: steps"),
+        "trajectory_zoom": Setting(
+            tuple[int, int], (8_000, 10_500), "Fig. 4g-l: first and last step of the zoom into the run"
+        ),
     },
     check=_check,
-    # The figure shows one seed; claims average over all.
+    # The figure shows one seed, but claims average over all seeds.
     evidence={
         "spectrum": Role("probe_spectrum", lambda config: list(map(layout.spectrum, _all_runs(config)))),
         "instabilities": Role(
@@ -60,27 +62,32 @@ DECLARATION = Declaration(
 
 LOSS_RULE_COLOUR = "#dcdcdc"
 START_DASHES, FINISH_DASHES = (0, (5, 2)), (0, (1.6, 1.1))
-"""Unlike dashes, because the paper's green and red look alike to a red-green blind reader."""
+"""Dashes differ, because the paper's green and red look alike to a red-green colour-blind reader."""
 
 _ROWS = 6
 
 
 def measured_threshold(table: xr.Dataset, rule: str) -> float:
-    """Mean λ_max where the instabilities of one rule start and finish; NaN without any."""
+    """Return the mean λ_max at the starts and finishes of the instabilities of one rule; NaN without any."""
     if "threshold_all" in table and rule in table["rule"].values.astype(str):
         return float(table["threshold_all"].sel(rule=rule))
     return math.nan
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Fig. 4: class weights, loss, its increments, accuracy, Hessian and NTK λ_max along one run.
+    """Draw class weights, loss, its increments, accuracies, and λ_max of the Hessian and of the NTK.
+
+    All panels show one run: as a whole (a to f) and zoomed in (g to l).
 
     Args:
-        inputs: `trajectory`, `spectrum` and `instabilities` of the run.
-        options: `zoom`, [start, stop] in steps for panels g–l; without it, the second period.
+        inputs: one file each of the roles `trajectory`, `spectrum` and `instabilities`, all of the same run.
+        options: `zoom`, [start, stop] in steps for panels g to l; by default the second period.
+
+    Returns:
+        A figure as wide as the page.
 
     Raises:
-        UserError: if not all of the zoom lies in the run.
+        UserError: if the zoom does not lie entirely in the run.
     """
     trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
@@ -172,7 +179,15 @@ def _ntk(axis: Axes, spectrum: xr.Dataset, snapshot: Floats, span: Span) -> None
 def _mark_events(
     axis: Axes, span: Span, paper: Sequence[Event], second: Sequence[Event] | None, *, thin: bool
 ) -> None:
-    """Dashed lines at the paper's starts and finishes; grey where the loss itself alternates."""
+    """Draw dashed lines where instabilities start and finish, and shade steps at which the loss alternates.
+
+    Args:
+        axis: panel to draw in.
+        span: first and last step shown.
+        paper: instabilities by the paper's rule, drawn as lines.
+        second: instabilities by the loss rule, shaded; None: no shading.
+        thin: whether lines are thin.
+    """
     width, opacity = (0.4, 0.75) if thin else (0.8, 0.9)
     for steps, colour, dashes, name in (
         ([event.start for event in paper], style.START_COLOUR, START_DASHES, "start"),
@@ -189,7 +204,7 @@ def _mark_events(
 
 
 def _key(figure: Figure, paper: Sequence[Event], second: Sequence[Event], switched_off: bool) -> None:
-    """What the lines and shades of all panels mean, above them."""
+    """Draw a legend above all panels that explains their lines and shades."""
     handles: list[Any] = []
     if paper:
         for colour, dashes, label in (

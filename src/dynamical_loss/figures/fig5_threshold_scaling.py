@@ -1,4 +1,4 @@
-"""Fig. 5: the threshold of instability against learning rate, and static runs on either side of it."""
+"""Fig. 5: threshold of instability against the learning rate, and λ_max of static runs."""
 
 from __future__ import annotations
 
@@ -55,11 +55,24 @@ DECLARATION = Declaration(
         "static_wide": Role("probe_spectrum", _wide, ("hessian_eigenvalue",)),
     },
     settings={
-        "threshold": Setting(str, "scaling", "Fig. 5a: a key of `threshold`", names="threshold"),
-        "static_narrow": Setting(
-            str, "static_w100", "Fig. 5b: a key of `trajectories`", names="trajectories"
+        "threshold": Setting(
+            str,
+            "scaling",
+            "Fig. 5a: study of the threshold of instability; a key of `threshold`",
+            names="threshold",
         ),
-        "static_wide": Setting(str, "static_w1000", "Fig. 5c: a key of `trajectories`", names="trajectories"),
+        "static_narrow": Setting(
+            str,
+            "static_w100",
+            "Fig. 5b: study of the narrow network with the static loss; a key of `trajectories`",
+            names="trajectories",
+        ),
+        "static_wide": Setting(
+            str,
+            "static_w1000",
+            "Fig. 5c: study of the wide network with the static loss; a key of `trajectories`",
+            names="trajectories",
+        ),
     },
     check=_check,
     evidence={
@@ -70,34 +83,37 @@ DECLARATION = Declaration(
 )
 
 PAPER, LOSS = "sharpness", "loss"
-"""The paper's definition of the threshold, and the one from the alternation of the loss."""
+"""Definitions of the threshold: the paper's, from λ_max, and one from the alternation of the loss."""
 
 WIDTH_LOOKS = tuple(
     (style.CLASS_COLOURS[index], marker) for index, marker in ((0, "o"), (3, "s"), (2, "^"), (4, "D"))
 )
-"""Colour and marker by rank of the width."""
+"""Colour and marker of each width, from the narrowest to the widest."""
 
-_MOST_ON_A_LINE = 46  # characters of a panel's title
-_MULTIPLES, _MOST_TICKS = (1.0, 2.0, 5.0), 8  # of logarithmic axes
+_MOST_ON_A_LINE = 46  # number of characters on a line of a panel's title
+_MULTIPLES, _MOST_TICKS = (
+    (1.0, 2.0, 5.0),
+    8,
+)  # multiples of powers of ten, number of ticks on log axes
 
-_DODGE = 0.025  # widths at one learning rate stand that far apart, as a fraction of it
+_DODGE = 0.025  # shift between points at one learning rate, as a fraction of that rate
 
 Floats = npt.NDArray[np.float64]
 
 
 def interval(values: npt.ArrayLike) -> tuple[float, float, float, int]:
-    """Geometric mean over seeds and its 95 % interval, from Student's t of the logarithms.
+    """Compute the geometric mean over seeds and its 95 % interval, from Student's t of the logarithms.
 
-    Student rather than the percentile bootstrap, which is too narrow for three seeds; logarithms
-    because the power law is fitted to them.
+    Student's t is used because the percentile bootstrap is too narrow for three seeds. Logarithms are used
+    because the power law is fitted to them. For two seeds the interval would be too wide to be useful
+    (Student's factor is 12.7), so the range of the two values is returned instead.
 
     Args:
-        values: thresholds, one a seed. NaN (a run without instabilities) is left out.
-
-    Two seeds have no interval worth drawing (Student's factor is 12.7): theirs is the range of the two.
+        values: threshold of each seed. NaN (a run without instabilities) is left out.
 
     Returns:
-        mean, lower, upper, number of seeds; NaNs where there are too few.
+        Mean, lower end, upper end, and number of seeds. The ends are NaN for fewer than two seeds, and the
+        mean is NaN without any.
     """
     known = np.asarray(values, dtype=float).ravel()
     known = np.log(known[np.isfinite(known) & (known > 0)])
@@ -113,7 +129,7 @@ def interval(values: npt.ArrayLike) -> tuple[float, float, float, int]:
 
 
 def by_definition(threshold: xr.Dataset, definition: str) -> xr.DataArray | None:
-    """Thresholds over (learning_rate, width, seed) by one definition; None if it is not stored."""
+    """Return thresholds over (learning_rate, width, seed) by one definition; None if they are not stored."""
     if "threshold_by_definition" in threshold:
         stored = threshold["threshold_by_definition"]
         if definition in stored["definition"].values.astype(str):
@@ -124,15 +140,19 @@ def by_definition(threshold: xr.Dataset, definition: str) -> xr.DataArray | None
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Fig. 5: (a) λ_th against η with its power law; (b, c) λ_max of static runs against it.
+    """Draw λ_th against η with fitted power laws (a), and λ_max of static runs of two widths (b, c).
 
-    The strip below (a) shows the same points as ηλ_th, where a power of −1 is level and 2 is the
-    bound of stability on a quadratic.
+    The strip below (a) shows the same points as ηλ_th. There a power law with exponent −1 is a horizontal
+    line, and 2 is the bound of stability on a quadratic loss. In (b) and (c) horizontal lines show 2/η and
+    the measured λ_th.
 
     Args:
-        inputs: `threshold`, and the spectra of the static runs, one a seed, as `static_narrow` and
-            `static_wide`.
-        options: none.
+        inputs: one file of the role `threshold`, and the spectra of the static runs, one for each seed, as
+            roles `static_narrow` and `static_wide`.
+        options: not used; this figure has no options.
+
+    Returns:
+        A figure as wide as the page.
     """
     del options
     threshold = inputs["threshold"][0]
@@ -193,7 +213,7 @@ def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
             fit = _power_law(threshold, definition, width)
             if fit is not None:
                 prefactor, exponent = fit[:2]
-                # Two widths need not share their learning rates: no line where nothing was measured.
+                # Widths may differ in their learning rates: the line spans only the rates that were measured.
                 known = rates[points[:, 3] > 0]
                 fitted = np.array([known.min() / 1.12, known.max() * 1.12])
                 law.plot(fitted, prefactor * fitted**exponent, zorder=2, **line)
@@ -202,9 +222,9 @@ def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
             fits[definition].append(mlines.Line2D([], [], label=label, **line | look))
     _threshold_legends(law, fits[PAPER], fits[LOSS])
     runs = recorded.settings_of(threshold)["trajectories"]
-    # Legends tell networks apart by their width; what that does not say stands above them.
+    # Legends distinguish networks only by their width; the title gives the other properties.
     words = [*labels_beyond_width(run["model"] for run in runs), distinct(map(optimiser_of, runs))]
-    law.set_title(style.in_lines(words, _MOST_ON_A_LINE), loc="right", fontsize=7, pad=3)
+    law.set_title(style.in_lines(words, _MOST_ON_A_LINE), loc="right", fontsize=style.TEXT, pad=3)
     law.set_ylabel("Threshold λ$_{\\mathrm{th}}$")
     law.tick_params(labelbottom=False)
     strip.set_ylabel("η λ$_{\\mathrm{th}}$")
@@ -222,7 +242,7 @@ def _threshold(law: Axes, strip: Axes, threshold: xr.Dataset) -> None:
 
 
 def _points(axis: Axes, x: Floats, points: Floats, look: dict[str, Any], factor: Floats | float) -> None:
-    """Means with their intervals; a mean of one seed has none."""
+    """Draw means with their intervals; a mean over one seed has no interval."""
     mean, lower, upper = (points[:, column] * factor for column in range(3))
     known = np.isfinite(mean)
     errors = np.nan_to_num(np.stack([mean - lower, upper - mean]))[:, known]
@@ -234,7 +254,7 @@ def _points(axis: Axes, x: Floats, points: Floats, look: dict[str, Any], factor:
 def _power_law(
     threshold: xr.Dataset, definition: str, width: int
 ) -> tuple[float, float, float, float] | None:
-    """Prefactor, exponent and the ends of the exponent's interval; None without a fit."""
+    """Return prefactor, exponent, and lower and upper end of the exponent's interval; None without a fit."""
     if "exponent" not in threshold or definition not in threshold["definition"].values.astype(str):
         return None
     at = {"definition": definition, "width": width}
@@ -246,12 +266,12 @@ def _power_law(
 
 
 def _in_words(width: int, seeds: npt.NDArray[np.int64], law: tuple[float, float, float, float] | None) -> str:
-    """Legend of one width and definition, with its power law and 95 % interval of the exponent.
+    """Return the label of one width and definition, with the power law and its exponent's 95 % interval.
 
     Args:
-        width: hidden units.
-        seeds: how many have a threshold, at each learning rate.
-        law: as `_power_law` gives it.
+        width: number of hidden units.
+        seeds: number of seeds that have a threshold, at each learning rate.
+        law: result of `_power_law`.
     """
     most = int(seeds.max())
     words = f"width {width}, {most} seed{'s' if most > 1 else ''}"
@@ -266,27 +286,32 @@ def _in_words(width: int, seeds: npt.NDArray[np.int64], law: tuple[float, float,
 
 
 def _threshold_legends(axis: Axes, paper: Sequence[Line2D], loss: Sequence[Line2D]) -> None:
-    """The paper's definition above the falling line, the other and the theory below it."""
+    """Draw two legends: the paper's definition above the falling line, the rest below it."""
     theory = axis.get_legend_handles_labels()[0][:1]
     look: dict[str, Any] = {
         "borderaxespad": 0.4,
         "labelspacing": 0.35,
         "handlelength": 2.4,
         "alignment": "left",
-        "title_fontsize": 6,
+        "title_fontsize": style.SMALL,
     }
     if paper:
         title = "λ$_{\\mathrm{max}}$ where it splits (paper's rule), exponent [95 %]"
         axis.add_artist(axis.legend(handles=list(paper), title=title, loc="upper right", **look))
     else:
         where: dict[str, Any] = {"transform": axis.transAxes, "ha": "right", "va": "top"}
-        axis.text(0.97, 0.95, "no instability by the paper's rule", color="0.4", fontsize=6, **where)
+        axis.text(
+            0.97, 0.95, "no instability by the paper's rule", color="0.4", fontsize=style.SMALL, **where
+        )
     other = "branch mean where F starts to alternate" if loss else None
     axis.legend(handles=[*loss, *theory], title=other, loc="lower left", **look)
 
 
 def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, colour: str) -> None:
-    """λ_max of each seed, even and odd steps as a line each: together they would be a solid band."""
+    """Draw λ_max of each seed against steps.
+
+    Even and odd steps are separate lines; as one line they would look like a solid band.
+    """
     settings = recorded.settings_of(spectra[0])["trajectory"]
     rate, model = float(settings["learning_rate"]), settings["model"]
     end = 0.0
@@ -309,12 +334,12 @@ def _static(axis: Axes, spectra: Sequence[xr.Dataset], threshold: xr.Dataset, co
     axis.set_xlim(0, max(end, 1.0))
     ticks.whole_numbers(axis.xaxis, (0.0, max(end, 1.0)), 6)
     words = [label_of(model), f"A = {settings['amplitude']:g}", f"η = {rate:g}", optimiser_of(settings)]
-    axis.set_title(style.in_lines(words, _MOST_ON_A_LINE), loc="right", fontsize=7, pad=3)
+    axis.set_title(style.in_lines(words, _MOST_ON_A_LINE), loc="right", fontsize=style.TEXT, pad=3)
     axis.legend(loc="best", ncols=2, borderaxespad=0.4, labelspacing=0.35)
 
 
 def _measured_at(threshold: xr.Dataset, rate: float, width: int) -> float:
-    """The threshold measured at that learning rate and width; NaN if there is none."""
+    """Return the threshold measured at a learning rate and width; NaN if there is none."""
     values = by_definition(threshold, PAPER)
     rates = threshold["learning_rate"].values.astype(float)
     same = np.isclose(rates, rate)
@@ -329,7 +354,7 @@ def _lighter(colour: str, fraction: float) -> tuple[float, float, float]:
 
 
 def _sharpness_scale(axes: Sequence[Axes]) -> None:
-    """One logarithmic axis for both widths, so that above and below compare at a glance."""
+    """Give both widths the same logarithmic axis, so that the two panels are easy to compare."""
     values = np.concatenate(
         [np.asarray(line.get_ydata(), dtype=float) for axis in axes for line in axis.lines]
     )

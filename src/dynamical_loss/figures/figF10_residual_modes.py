@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F10: how the residual of the squared error moves, mode by mode of its kernel."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F10: how the residual of the squared error evolves in each mode of its kernel."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ DECLARATION = Declaration(
     evidence={"residuals": RESIDUALS.gathered},
 )
 
-_MODES = 6  # drawn one by one
-_SAME = 1e-6  # of two Ritz values
+_MODES = 6  # number of modes that are drawn
+_SAME = 1e-6  # relative difference below which two Ritz values count as equal
 _LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zorder": 0}
 _KERNELS = {"fixed": along_run.EVEN_COLOUR, "moving": along_run.ODD_COLOUR}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """The static (left) and the dynamical squared error (right).
+    """Draw a column for the static (left) and one for the dynamical squared error (right).
 
-    Rows: η/N times the largest eigenvalues of the kernel weighted by Γ, with that of the kernel without Γ
-    where the two differ; how many modes alternate and how many are unstable; the change of the loss by the
-    step, red where an unstable mode says wrongly whether it rises; how far the residual that each kernel
-    leads to is from that of the run.
+    The rows are, from the top:
+
+    - η/N times the largest eigenvalues of the kernel weighted by Γ, and the same for the largest eigenvalue
+      of the kernel without Γ if the two differ;
+    - the number of alternating and of unstable modes;
+    - the change of the loss in each step, with red marks where the presence of an unstable mode wrongly
+      predicts whether the loss rises;
+    - the distance between the residual of the run and the residual that each kernel predicts.
 
     Args:
-        inputs: role ``spectrum``: of a static and a dynamical run.
-        options: none are known.
+        inputs: files of the role ``spectrum``, one of a static and one of a dynamical run.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -97,6 +101,6 @@ def _errors(axis: Axes, run: xr.Dataset) -> None:
         axis.plot(ages, values, label=f"{name} kernel", **look)
     along_run.log_scale(axis)
     axis.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
-    axis.set_xlabel("steps that it is led")
+    axis.set_xlabel("steps since the start of the prediction")
     axis.set_ylabel("distance from the run")
     along_run.legend_above(axis)

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F11: a cascade, and the same stretch of the run in steps too small for it."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F11: part of a run with a cascade of instabilities, and the same part with stable, small steps."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def _check(config: Configuration) -> None:
     run = config.trajectories[study]
     if run.probes.small_steps is None:
         raise ValueError(
-            f"trajectories.{study}.probes.small_steps: figures.small_steps shows what it measures; set it"
+            f"trajectories.{study}.probes.small_steps: figures.small_steps shows this probe; set it"
         )
     if run.loss.weighting != "sample":
         raise ValueError(
-            f"trajectories.{study}.loss.weighting: figures.small_steps shows losses of the samples of a "
-            "class; take sample"
+            f"trajectories.{study}.loss.weighting: figures.small_steps shows mean losses over the "
+            "samples of a class; set it to sample"
         )
 
 
@@ -53,7 +53,7 @@ DECLARATION = Declaration(
         "small_steps": Setting(
             str | None,
             None,
-            "Fig. F11: a key of `trajectories` with probes.small_steps; null: no such figure",
+            "Fig. F11: study with probes.small_steps; a key of `trajectories`; null: Fig. F11 is not made",
             names="trajectories",
         )
     },
@@ -64,15 +64,16 @@ _COLOURS = {"own": along_run.EVEN_COLOUR, "small": along_run.ODD_COLOUR}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Along the stretch, in the run's own steps and in smaller ones; thin lines are seeds, thick ones median.
+    """Draw part of a run, trained with the run's own steps and again with smaller steps.
 
-    Panels: λ_max of the weighted loss against 2/η; λ_max of the static loss; the static loss of the samples
-    of the class with the largest Γ; and of those of the other classes.  Each point is the mean of two places
-    an odd number of steps apart, so that an alternation does not show.
+    Panels: λ_max of the weighted loss, with 2/η (a); λ_max of the static loss (b); the static loss of the
+    class with the largest Γ, averaged over its samples (c), and of all other classes (d). Each point is the
+    mean of two records an odd number of steps apart, so that an alternation does not show. Thin lines are
+    seeds, and thick lines are medians over seeds.
 
     Args:
-        inputs: role ``runs``: gathered runs.
-        options: none are known.
+        inputs: one file of the role ``runs``, with all seeds of the study.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -95,7 +96,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         along_run.log_scale(axis)
     for axis in axes[1]:
         along_run.step_axis(axis, (float(steps[0]), float(steps[-1])), 5)
-    # Beside the panel's letter.
+    # The number of seeds stands to the right of the panel's letter.
     count = runs.sizes["seed"]
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     axes[0, 0].annotate(f"{count} seed{'s' if count > 1 else ''}", (0, 1), (20, 3), **place)
@@ -110,7 +111,7 @@ def _known(runs: xr.Dataset, name: str) -> xr.DataArray:
 
 
 def _median(pairs: Floats) -> Floats:
-    """Over the seeds that are known; NaN where none is."""
+    """Compute the median over the seeds that have a finite value; NaN if none has."""
     known = np.isfinite(pairs).any(axis=0)
     found = np.full(pairs.shape[1], np.nan)
     found[known] = np.nanmedian(pairs[:, known], axis=0)

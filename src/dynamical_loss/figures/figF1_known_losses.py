@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F1: what flows make of gradient descent, on losses that are known in closed form."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F1: how well flows approximate gradient descent on losses with a closed form."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ DECLARATION = Declaration(
     evidence={"known": _KNOWN},
 )
 
-_SMALLEST = 1e-8  # error that the axis shows; below it is the integrator's own
+_SMALLEST = 1e-8  # smallest error that is drawn; smaller ones are errors of the integrator
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Coefficients (a), paths on a quadratic (b to d), and errors of single steps on curved losses (e, f).
+    """Draw coefficients (a), paths on a quadratic (b to d), and errors of single steps (e, f).
 
-    A short line at the upper edge of e and f marks a step in which a flow was stuck.
+    The losses of (e) and (f) are not quadratic. In these panels a short line at the upper edge marks a step
+    in which a flow was stuck, i.e. could not be integrated.
 
     Args:
-        inputs: role ``known``.
-        options: none are known.
+        inputs: one file of the role ``known``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -61,7 +62,7 @@ def _coefficients(axis: Axes, stored: xr.Dataset) -> None:
     gap = np.searchsorted(x, 1.0)
     for kind in KINDS:
         if kind == "principal_and_next":
-            continue  # has the same one
+            continue  # this flow has the same coefficient as the principal flow
         for part, look in (("real", "-"), ("imaginary", ":")):
             values = stored[f"coefficient_{part}"].sel(flow=kind).values
             shown = values if part == "real" else np.where(values == 0, np.nan, values)
@@ -113,7 +114,7 @@ def _errors(axis: Axes, stored: xr.Dataset, name: str) -> None:
         )
         stuck = stored["sharpness"].values[stored["stuck"].sel(flow=kind).values.astype(bool)]
         for place in stuck:
-            # There is no number to show.
+            # A stuck flow has no error that could be drawn.
             axis.axvline(place + 0.012 * (rank - 3), ymin=0.93, color=look["color"], linewidth=1.2)
     axis.set_yscale("log")
     axis.axvline(2.0, color="0.85", linewidth=0.6, zorder=0)

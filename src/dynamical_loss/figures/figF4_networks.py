@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F4: how far flows are from gradient descent on networks."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F4: distance between flows and gradient descent in the training of networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ DECLARATION = Declaration(
     inputs={"flows": _TRACES},
     settings={
         "flows": Setting(
-            Annotated[list[str], Field()], [], "Fig. F4: keys of `flows`; none: no such figure", names="flows"
+            Annotated[list[str], Field()],
+            [],
+            "Fig. F4: studies of flows that approximate gradient descent; keys of `flows`; an empty list: "
+            "Fig. F4 is not made",
+            names="flows",
         )
     },
     evidence={"flows": _TRACES},
@@ -36,14 +40,15 @@ DECLARATION = Declaration(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Distance from gradient descent after each step, one panel a study, one thin line a seed and start.
+    """Draw the distance of each flow from gradient descent after each step, with one panel for each study.
 
-    Thick lines are medians of those that are not stuck. A short line at the upper edge marks a step at which
-    a flow is stuck from some seed or start.
+    A thin line shows one seed and one starting point. Thick lines are medians over all seeds and starting
+    points whose flow is not stuck. A short line at the upper edge marks a step at which a flow is stuck, i.e.
+    could not be integrated, for some seed or starting point.
 
     Args:
-        inputs: role ``flows``: a file for each study.
-        options: none are known.
+        inputs: files of the role ``flows``, one for each study.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.

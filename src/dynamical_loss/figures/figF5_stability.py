@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F5: curvature, the gradient's place in it, and what each step does to the loss."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F5: curvature, the gradient along its eigenvectors, and the change of the loss in each step."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ _LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zo
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """From step to step, static (left) and dynamical (right): ηλ, shares of the gradient, and two changes.
+    """Draw measurements at consecutive steps of a static (left) and of a dynamical run (right).
 
-    Rows: η times the largest eigenvalues, of which 1 and 2 are marked; the share of the gradient along the
-    first eigenvector and along all of them; the rate at which the principal flow changes the loss along the
-    first eigenvector, over a time η; the change of the loss by the step, with a mark where λ_max > 2/η says
-    wrongly whether it rises.
+    The rows are, from the top:
+
+    - η times the largest eigenvalues of the Hessian, with lines at 1 and 2;
+    - the share of the gradient along the first eigenvector, and along all measured eigenvectors;
+    - the rate at which the principal flow changes the loss along the first eigenvector, multiplied by η;
+    - the change of the loss in each step, with marks where λ_max > 2/η wrongly predicts whether the loss
+      rises.
 
     Args:
-        inputs: role ``spectrum``: of a static and a dynamical run.
-        options: none are known.
+        inputs: files of the role ``spectrum``, one of a static and one of a dynamical run.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F6: learning rates that follow the curvature, along runs."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F6: runs whose learning rate follows the curvature."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def _check(config: Configuration) -> None:
         if run.learning_rate_rule.kind != "dal":
             raise ValueError(
                 f"trajectories.{study}.learning_rate_rule: figures.step_sizes shows runs with kind: dal; "
-                "set it"
+                "set this kind"
             )
         if run.learning_rate_schedule:
             raise ValueError(
-                f"trajectories.{study}.learning_rate_schedule: Fig. F6 draws one cap; leave it out"
+                f"trajectories.{study}.learning_rate_schedule: Fig. F6 draws one constant cap; leave it out"
             )
         if "weighted" not in run.probes.hessian.losses:
             raise ValueError(
-                f"trajectories.{study}: Fig. F6 needs the weighted loss; add it to hessian.losses"
+                f"trajectories.{study}.probes.hessian.losses: Fig. F6 needs the weighted loss; add weighted"
             )
 
 
@@ -61,32 +61,32 @@ DECLARATION = Declaration(
         "step_sizes": Setting(
             Annotated[list[str], Field(max_length=3)],
             [],
-            "Fig. F6: keys of `trajectories` whose learning_rate_rule is dal, three at most; none: no such "
-            "figure",
+            "Fig. F6: at most three studies whose learning_rate_rule is dal; keys of `trajectories`; an "
+            "empty list: Fig. F6 is not made",
             names="trajectories",
         )
     },
     check=_check,
 )
 
-_BINS = 50  # of steps, over which the share at the cap is taken
+_BINS = 50  # number of intervals of steps; the share of steps at the cap is computed in each
 _LINE: dict[str, Any] = {"color": "0.4", "linewidth": 0.7, "linestyle": ":", "zorder": 0}
 
 
 def at_cap(trajectory: xr.Dataset) -> tuple[Floats, Floats]:
-    """The share of records whose learning rate is the cap's.
+    """Compute the share of records whose learning rate is at the cap, in intervals of steps.
 
     Args:
-        trajectory: of a run with the rule dal.
+        trajectory: run with the rule dal.
 
     Returns:
-        the middle of each stretch of steps, and the share in it, each (stretch,).
+        Middle of each interval of steps, and the share in the interval, each (interval,).
     """
     settings = recorded.settings_of(trajectory)
     cap = settings["learning_rate"] * settings["learning_rate_rule"]["cap"]
-    # The last record is where the run ends: no step is taken there.
+    # No step is taken at the last record, where the run ends.
     rate = trajectory["learning_rate"].values[:-1]
-    # Of a run that diverged it is not known.
+    # After a run has diverged, its learning rate is unknown.
     bound = np.where(np.isfinite(rate), rate >= cap * (1 - 1e-12), np.nan)
     steps = trajectory["step"].values[:-1].astype(float)
     parts = np.array_split(np.arange(steps.size), min(_BINS, steps.size))
@@ -95,14 +95,19 @@ def at_cap(trajectory: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """A column a run.
+    """Draw one column of panels for each run.
 
-    Rows: the learning rate η(t) of each step; the largest eigenvalue of the weighted loss's Hessian against
-    2/η(t), which for power 1 and η = 1 is ‖Hĝ‖ below the cap; the share of steps at the cap; accuracies.
+    The rows are, from the top:
+
+    - the learning rate η(t) of each step;
+    - the largest eigenvalue of the weighted loss's Hessian, and 2/η(t), which equals ‖Hĝ‖ below the cap for
+      power 1 and η = 1;
+    - the share of steps at the cap;
+    - training and validation accuracy.
 
     Args:
-        inputs: roles ``trajectory`` and ``spectrum`` of the same runs, in one order.
-        options: none are known.
+        inputs: files of the roles ``trajectory`` and ``spectrum``, of the same runs in the same order.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -139,7 +144,7 @@ def _column(column: Any, trajectory: xr.Dataset, spectrum: xr.Dataset) -> None:
 
 def _learning_rates(axis: Axes, trajectory: xr.Dataset, cap: float, span: Span) -> None:
     steps = trajectory["step"].values.astype(float)
-    # The last record has no step of its own.
+    # No step is taken at the last record, where the run ends.
     along_run.line(axis, steps[:-1], trajectory["learning_rate"].values[:-1], span)
     axis.axhline(cap, **_LINE)
     axis.set_ylim(0, 1.08 * cap)

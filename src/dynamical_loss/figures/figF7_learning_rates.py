@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F7: accuracy under each rule of the learning rate, static and dynamical loss."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F7: accuracy with each rule for the learning rate, with the static and the dynamical loss."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ DECLARATION = Declaration(
         "learning_rates": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. F7, F8: keys of `phase` that differ in their learning rates; none: no such figures",
+            "Fig. F7 and F8: studies that differ in their learning rates; keys of `phase`; an empty list: "
+            "these figures are not made",
             names="phase",
         )
     },
@@ -40,17 +41,17 @@ DECLARATION = Declaration(
     evidence={"learning_rates": _STUDIES},
 )
 
-_LOWEST = 0.28  # below the accuracy of a guess; a run that diverged has 0
+_LOWEST = 0.28  # start of the axis, below the accuracy of guessing; a run that diverged has 0
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Final validation accuracy by learning rate, one panel a loss; of powers other than 1 see Fig. F8.
+    """Draw the final validation accuracy for each learning rate, with one panel for each loss.
 
-    Dots are seeds, bars means with 95 % Student intervals.
+    Dots are seeds, and bars are means with 95 % Student intervals. Powers other than 1 are shown in Fig. F8.
 
     Args:
-        inputs: role ``study``, phase files that differ in their learning rates.
-        options: none are known.
+        inputs: phase files of the role ``study`` that differ in their learning rates.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.

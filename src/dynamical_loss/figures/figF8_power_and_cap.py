@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F8: accuracy over power and cap of the drift-adjusted learning rate."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F8: accuracy over the power and the cap of the drift-adjusted learning rate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def _studies(config: Configuration) -> list[str]:
-    """Those of the rule itself; a figure of fewer than two of them is not made."""
+    """Return the files of studies that adjust the learning rate to the curvature of their own runs.
+
+    With fewer than two such studies the list is empty, and the figure is not made.
+    """
     rules = {study: config.phase[study].learning_rate_rule for study in config.figures.learning_rates}
     studies = [study for study, rule in rules.items() if rule.adjusts and not rule.replays]
     return [layout.phase(study) for study in studies] if len(studies) > 1 else []
@@ -33,11 +36,11 @@ DECLARATION = Declaration(part="flow", inputs={"study": Role(requirements.ANY_DI
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Mean final validation accuracy over (power, cap), one panel a loss.
+    """Draw the mean final validation accuracy over (power, cap), with one panel for each loss.
 
     Args:
-        inputs: role ``study``, phase files of the drift-adjusted learning rate.
-        options: none are known.
+        inputs: phase files of the role ``study``, with the drift-adjusted learning rate.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -79,4 +82,4 @@ def _plane(axis: Axes, found: dict[LearningRate, xr.DataArray]) -> AxesImage:
     return axis.imshow(means, origin="lower", aspect="auto", vmin=1 / 3, vmax=1.0, cmap="viridis")
 
 
-_PALE = 0.75  # accuracy above which the colour is light
+_PALE = 0.75  # accuracy above which the colour is light and the text black

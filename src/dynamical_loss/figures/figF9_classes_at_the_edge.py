@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of the study of flows have letters of their own)
-"""Fig. F9: which class's samples make a step unstable, and what the step does to each class."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. F9: contribution of each class to the instability of a step, and the step's effect on each class."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ _STEPS = {
     "without_top": ("without its part along v$_1$", 0.55),
     "turned": ("that part in a random direction", 0.25),
 }
-"""Words and opacity of each kind of step."""
+"""Description in the legend, and opacity, of each kind of step."""
 
-_PROFILES = 3
+_PROFILES = 3  # number of steps at which the loss along a direction is drawn
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Class by class, static (left) and dynamical (right).
+    """Draw measurements of each class in a static (left) and in a dynamical run (right).
 
-    Rows: the share of λ_max that each class adds, with its share of Γ dotted; the share of each class's
-    gradient along the first eigenvector v₁, with that along a random direction dashed; how far v₁ is that of
-    the step before; over how many hidden units it is spread; the mean change of each class's part of the
-    static loss by one step of three kinds; the loss along v₁ and along a random direction, at the first, the
-    middle and the last step shown.
+    The rows are, from the top:
+
+    - the share of λ_max that each class contributes, with the class's share of Γ as a dotted line;
+    - the share of each class's gradient along the first eigenvector v₁, with the share along a random
+      direction as a dashed line;
+    - the overlap of v₁ with the first eigenvector one step before;
+    - the number of hidden units over which v₁ is spread;
+    - the mean change of each class's part of the static loss in one step, for three kinds of steps;
+    - the loss along v₁ and along a random direction, at the first, the middle and the last step shown.
 
     Args:
-        inputs: role ``spectrum``: of a static and a dynamical run.
-        options: none are known.
+        inputs: files of the role ``spectrum``, one of a static and one of a dynamical run.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -57,7 +61,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         overlap = np.where(one_apart, run["eigenvector_overlap"].values, np.nan)
         _lines(axes[2], run, overlap, span, along_run.LINE_COLOUR)
         axes[2].set_ylim(-0.03, 1.03)
-        axes[2].set_ylabel("v$_1$ as one\nstep before")
+        axes[2].set_ylabel("overlap of v$_1$ with\nthe step before")
         if "effective_units" in run:
             _lines(axes[3], run, run["effective_units"].values, span, along_run.LINE_COLOUR)
             axes[3].set_ylim(bottom=0)
@@ -81,7 +85,7 @@ def _colour(index: int) -> str:
 
 
 def _lines(axis: Axes, run: xr.Dataset, values: Floats, span: Span, colour: str) -> None:
-    """Even and odd steps as lines of one colour: they part where the quantity alternates."""
+    """Draw even and odd steps as two lines of one colour, which separate if the quantity alternates."""
     steps = run["snapshot_step"].values.astype(float)
     along_run.branches(axis, steps, values, span, (colour, colour), ("_even", "_odd"))
 
@@ -103,14 +107,14 @@ def _alignment(axis: Axes, run: xr.Dataset, span: Span) -> None:
     shares = run["class_gradient_share"].isel(mode=0).transpose("snapshot_step", "class_index").values
     for index in range(shares.shape[1]):
         _lines(axis, run, shares[:, index], span, _colour(index))
-    # From step to step it scatters about 1 / number of parameters.
+    # The share scatters around 1 / number of parameters from step to step, so its mean is drawn.
     axis.axhline(float(run["class_random_share"].mean()), color="black", linewidth=0.7, linestyle="--")
     axis.set_ylim(-0.03, 1.03)
     axis.set_ylabel("share of a class's\ngradient along v$_1$")
 
 
 def _steps(axis: Axes, run: xr.Dataset) -> None:
-    """Means over the steps shown, of changes that alternate from step to step."""
+    """Draw means over the steps shown, because the changes alternate from step to step."""
     classes = run.sizes["class_index"]
     for rank, (kind, (_, opacity)) in enumerate(_STEPS.items()):
         change = run["class_change"].sel(step_kind=kind).mean("snapshot_step").values
@@ -143,4 +147,4 @@ def _profiles(axis: Axes, run: xr.Dataset) -> None:
     along_run.both_signs(axis, np.array(heights))
     axis.set_xlabel("place along v$_1$, in steps (dashed: random)")
     axis.set_ylabel("F less F at 0")
-    axis.legend(loc="lower left", handlelength=1.0, labelspacing=0.2)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.43, 1.03), handlelength=1.0, labelspacing=0.1)

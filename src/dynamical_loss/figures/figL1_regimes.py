@@ -1,4 +1,4 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
 """Fig. L1: test error between feature and lazy training."""
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ DECLARATION = lazy_panels.declared(evidence={"lazy": lazy_panels.STUDY})
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Test error over (α, h) with α* (a), against α (b) and against √h·α (c), as arXiv 1906.08034, Fig. 3.
+    """Draw the test error over (α, h) (a), against α (b) and against √h·α (c).
 
-    α* is where the kernel has changed by as much as it was, mean of the logarithm over runs; the dashed line
-    is α* ~ h^(−1/2) through the widest network's.
+    The figure corresponds to Fig. 3 of arXiv 1906.08034. Dots in (a) show α*, at which the relative change of
+    the kernel is 1 (geometric mean over runs). The dashed line is α* ~ h^(−1/2), through the α* of the widest
+    network.
 
     Args:
-        inputs: role ``study``, one grid of gradient flows.
-        options: none are known.
+        inputs: one grid of gradient flows as the role ``study``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -75,7 +76,7 @@ def _plane(figure: Figure, axis: Axes, grid: xr.Dataset) -> None:
 
 
 def _edges(values: np.ndarray) -> np.ndarray:
-    """Edges of cells around values, half way between them on a logarithmic axis."""
+    """Compute the edges of cells around values: half way between neighbours on a logarithmic axis."""
     logarithms = np.log(values)
     if len(values) == 1:
         return np.exp([logarithms[0] - 0.5, logarithms[0] + 0.5])

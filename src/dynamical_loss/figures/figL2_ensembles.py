@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
-"""Fig. L2: variance over initial seeds, and what averaging over them gains."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. L2: variance over initial seeds, and the gain from averaging networks over them."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ _REGIMES = (lazy_panels.FEATURE, lazy_panels.LAZY)
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Variance of F against h (a) and h·Var against √h·α (b); errors of one and of the mean (c, d).
+    """Draw the variance of F and the test errors of single networks and of their mean.
 
-    As arXiv 1906.08034, Fig. 4. The dashed line in (a) is 1/h.
+    Panels: Var F against h (a), with a dashed line ~ 1/h; h·Var F against √h·α (b); test error against h of
+    one network and of the mean over networks, in the feature (c) and in the lazy regime (d). The figure
+    corresponds to Fig. 4 of arXiv 1906.08034.
 
     Args:
-        inputs: role ``study``, one grid of gradient flows with two initial seeds or more.
-        options: none are known.
+        inputs: one grid of gradient flows with at least two initial seeds, as the role ``study``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -47,7 +49,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _against_width(axes[0], grid, ends)
     lazy_panels.curves(axes[1], grid, "output_variance", factor=float)
     lazy_panels.log_axes(axes[1], lazy_panels.SCALE, r"$h\,\mathrm{Var}\,F$")
-    axes[1].legend()
+    axes[1].legend(loc="lower right", labelspacing=0.2)
     for axis, scale, regime in zip(axes[2:], ends, _REGIMES, strict=True):
         widths = grid["width"].values.astype(float)
         for colour, name, words in (

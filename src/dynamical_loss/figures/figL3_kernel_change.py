@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
-"""Fig. L3: how far kernel and weights move."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. L3: change of the kernel and of the weights during training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ DECLARATION = lazy_panels.declared()
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Relative change of the kernel (a), and of the weights times √h (b), against √h·α.
+    """Draw the relative change of the kernel (a), and √h times that of the weights (b), against √h·α.
 
-    As arXiv 1906.08034, Fig. 5a and 9. Dashed: the power laws of its section 6.
+    The panels correspond to Fig. 5a and Fig. 9 of arXiv 1906.08034. Dashed lines are the power laws of its
+    section 6.
 
     Args:
-        inputs: role ``study``, one grid of gradient flows.
-        options: none are known.
+        inputs: one grid of gradient flows as the role ``study``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
-"""Fig. L4: the loss in time, and how long its first half takes."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. L4: the loss against time, and the time in which the loss halves."""
 
 from __future__ import annotations
 
@@ -18,33 +18,43 @@ if TYPE_CHECKING:
 
 DECLARATION = lazy_panels.declared()
 
-_LOWEST = 1e-3  # of the loss: below it there is only the end of the last pattern
+_LOWEST = 1e-3  # smallest loss that is drawn; smaller losses come from the last training sample alone
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Loss of the widest network against t (a) and t/s (b), s = √h·α, and t½/s against s (c).
+    """Draw the loss of the widest network against t (a) and t/s (b), and t½/s against s (c), s = √h·α.
 
-    As arXiv 1906.08034, Fig. 5b and c; one seed and split in (a) and (b).
+    The panels correspond to Fig. 5b and c of arXiv 1906.08034. Panels (a) and (b) show one seed and one split
+    of the data.
 
     Args:
-        inputs: role ``study``, one grid of gradient flows.
-        options: none are known.
+        inputs: one grid of gradient flows as the role ``study``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
     """
     grid = lazy_panels.study(inputs)
-    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.5))
+    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.8))
     widest = grid.isel(width=-1)
     for axis, rescaled in zip(axes[:2], (False, True), strict=True):
         _losses(axis, widest, rescaled)
     axes[1].sharey(axes[0])
-    axes[0].legend(title="$s$", loc="center left", fontsize=5, borderpad=0)
+    lines, scales = axes[0].get_legend_handles_labels()
+    figure.legend(
+        lines,
+        scales,
+        title="(a, b): scale $s$",
+        loc="outside lower center",
+        ncols=len(lines),
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
     lazy_panels.half_times(axes[2], grid)
-    scales = grid["scale"].values
-    if (scales >= 10).sum() > 1:
+    scale = grid["scale"].values
+    if (scale >= 10).sum() > 1:
         mean, _ = lazy_panels.over_runs(grid["half_time"].isel(width=-1))
-        last = float(scales[-1]), 2 * float(mean[-1]) / float(scales[-1])
+        last = float(scale[-1]), 2 * float(mean[-1]) / float(scale[-1])
         lazy_panels.power_line(axes[2], (10.0, last[0]), last, -1.0)
     axes[2].legend()
     style.panel_letters(axes)

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
-"""Fig. L5: the kernels of the start and of the end of training, frozen, against the network."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. L5: training with the frozen kernel of the start or end of training, compared with the network."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ DECLARATION = lazy_panels.declared(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Test error of the network and of both frozen kernels (a), and the distance from the first (b).
+    """Draw the test error of the network and of both frozen kernels (a), and a distance of predictions (b).
 
-    As arXiv 1906.08034, Fig. 8c,d and appendix A; (a) is of the widest network.
+    Panel (a) shows the widest network. Panel (b) shows the relative distance between the predictions of the
+    network and of the frozen kernel of the start. The panels correspond to Fig. 8c, d and appendix A of
+    arXiv 1906.08034.
 
     Args:
-        inputs: role ``study``, one grid of gradient flows with frozen kernels.
-        options: none are known.
+        inputs: one grid of gradient flows with frozen kernels, as the role ``study``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.

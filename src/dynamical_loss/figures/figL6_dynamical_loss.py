@@ -1,4 +1,4 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
 """Fig. L6: the dynamical loss from feature to lazy training."""
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def _check(config: Configuration) -> None:
     for study in config.figures.regimes:
         settings = config.phase[study]
         if settings.output_scale is None:
-            raise ValueError(f"phase.{study}.output_scale: figures.regimes compares values of it; set one")
+            raise ValueError(f"phase.{study}.output_scale: figures.regimes compares output scales; set one")
         if len(settings.periods) != 1 or len(settings.amplitudes) != 2 or 1.0 not in settings.amplitudes:
             raise ValueError(
-                f"phase.{study}.amplitudes: figures.regimes compares one cell with A = 1; take one T, and 1 "
-                "and one more A"
+                f"phase.{study}.amplitudes: figures.regimes compares one cell with A = 1; give one period, "
+                "and two amplitudes of which one is 1"
             )
         requirements.require_setting(config, "regimes", "phase", study, "width")
     for study in config.figures.regimes_along:
@@ -55,12 +55,12 @@ def _check(config: Configuration) -> None:
     }
     if len(widths) > 1:
         raise ValueError(
-            f"figures.regimes: networks of widths {', '.join(map(str, sorted(widths)))} are no line over α; "
-            "take one width, or the parametrisation neural_tangent"
+            f"figures.regimes: networks of widths {', '.join(map(str, sorted(widths)))} cannot be compared "
+            "over α; take one width, or the parametrisation neural_tangent"
         )
     null = config.figures.lazy_null
     if null is not None and config.lazy[null].tilt is None:
-        raise ValueError(f"lazy.{null}.tilt: figures.lazy_null shows what a tilt changes; set it")
+        raise ValueError(f"lazy.{null}.tilt: figures.lazy_null shows the effect of a tilt; set one")
 
 
 def _null_files(config: Configuration) -> list[str]:
@@ -88,16 +88,23 @@ DECLARATION = Declaration(
         "regimes": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. L6: keys of `phase` that differ in output_scale; none: no such figure",
+            "Fig. L6a-d, g: studies that differ in output_scale; keys of `phase`; an empty list: "
+            "Fig. L6 is not made",
             names="phase",
         ),
         "regimes_along": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. L6: keys of `trajectories` with output_scale, of which seed 0 is shown",
+            "Fig. L6e, f: studies with output_scale and probes.ntk, whose runs with seed 0 are shown; keys "
+            "of `trajectories`; an empty list: Fig. L6 is not made",
             names="trajectories",
         ),
-        "lazy_null": Setting(str | None, None, "Fig. L6: a key of `lazy`, with a tilt", names="lazy"),
+        "lazy_null": Setting(
+            str | None,
+            None,
+            "Fig. L6h: study of gradient flows with a tilt; a key of `lazy`; null: Fig. L6 is not made",
+            names="lazy",
+        ),
     },
     check=_check,
     evidence={"regimes": _REGIMES, "lazy_null": _NULL},
@@ -105,21 +112,28 @@ DECLARATION = Declaration(
 
 _STATIC, _DYNAMICAL = style.CLASS_COLOURS[0], style.CLASS_COLOURS[1]
 _LONGER = style.CLASS_COLOURS[2]
-_SMALL: Mapping[str, Any] = {"fontsize": 5, "handlelength": 1.2}
+_SMALL: Mapping[str, Any] = {"fontsize": style.SMALL, "handlelength": 1.2}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """What the dynamical loss gains between feature and lazy training.
+    """Draw the gain from the dynamical loss between feature and lazy training.
 
-    Final validation accuracy (a) and the kernel's change (b) against α; the gain of each run against that
-    change (c); gains where steps and T grow with α (d); λ_max in units of 2/η (e) and the kernel's largest
-    eigenvalue (f) along runs with the dynamical loss; gains of two widths at equal √h·α (g); and how far a
-    tilt moves the prediction of gradient flow with the squared error (h).
+    The gain is the final validation accuracy with the dynamical loss minus that with the static loss, paired
+    by seed. The panels show
+
+    - the final validation accuracy (a) and the relative change of the kernel (b) against α;
+    - the gain of each run against the change of its kernel (c);
+    - the gain against α, with equal steps and T at all α, and with steps and T that grow with α (d);
+    - λ_max in units of 2/η (e) and the largest eigenvalue of the kernel (f) along runs with the dynamical
+      loss;
+    - the gains of networks of two widths against √h·α (g);
+    - the distance by which a tilt moves the prediction of gradient flow with the squared error (h).
 
     Args:
-        inputs: roles ``study``, phase files with an `output_scale`; ``spectrum``, of scaled runs; ``null``,
-            one grid of gradient flows with a tilt.
-        options: none are known.
+        inputs: phase files with an `output_scale` as the role ``study``, spectra of runs with an
+            `output_scale` as the role ``spectrum``, and one grid of gradient flows with a tilt as the role
+            ``null``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -146,7 +160,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
 
 
 def _training(spectrum: xr.Dataset) -> Mapping[str, Any]:
-    """Settings of the run behind a spectrum."""
+    """Return the settings of the run that a spectrum was measured on."""
     settings: Mapping[str, Any] = recorded.settings_of(spectrum)["trajectory"]
     return settings
 
@@ -156,7 +170,7 @@ def _arm(found: Studies, arm: str) -> dict[Regime, xr.Dataset]:
 
 
 def _words(usual: Studies, longer: Studies, parametrised: Studies, null: xr.Dataset) -> str:
-    """What is shown, from what the files record."""
+    """Return the header: networks, data and numbers of seeds, as the files record them."""
     first = next(iter(usual.values()), None)
     if first is None:
         words = "(a–d) no study"
@@ -182,7 +196,15 @@ def _seeds(studies: Studies) -> str:
 
 
 def _means(studies: Studies, of: Any) -> tuple[Floats, Floats, Floats]:
-    """α, and mean with half its interval over seeds, of something of each study."""
+    """Compute the mean over seeds of a quantity of each study.
+
+    Args:
+        studies: the studies, by what they vary.
+        of: function that returns the quantity of a study, (seed,).
+
+    Returns:
+        α, mean, and half of the mean's 95 % interval, each (study,).
+    """
     alphas = np.array([which.alpha for which in studies])
     found = [student_interval(np.asarray(of(item).values, dtype=np.float64)) for item in studies.values()]
     return alphas, np.array([mean for mean, _ in found]), np.array([half for _, half in found])
@@ -205,7 +227,7 @@ def _changes(axis: Axes, studies: Studies) -> None:
         lazy_panels.band(axis, *values, colour, words)
     axis.axhline(1.0, color=style.THEORY_COLOUR, linewidth=0.6, linestyle=":")
     _label(axis, r"$\alpha$", r"$\|\Delta\Theta\|/\|\Theta_0\|$", logarithmic_y=True)
-    axis.legend()
+    axis.legend(loc="upper right", **_SMALL)
 
 
 def _gain_against_change(axis: Axes, studies: Studies) -> None:
@@ -239,7 +261,7 @@ def _along(axes: Sequence[Axes], runs: Sequence[xr.Dataset]) -> None:
             axis.plot(steps, values, color=colour, label=words, linewidth=0.6)
     axes[0].axhline(1.0, color=style.THEORY_COLOUR, linewidth=0.6, linestyle=":")
     axes[0].set_ylabel(r"$\eta\,\lambda_{\max}/2$")
-    axes[1].set_ylabel("kernel eigenvalue,\nfirst over its start")
+    axes[1].set_ylabel("largest kernel eigenvalue,\nrelative to the start")
     for axis in axes:
         along_run.log_scale(axis)
         axis.set_xlabel("step, thousands")

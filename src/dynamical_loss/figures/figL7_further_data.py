@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
-"""Fig. L7: the same on other data and with more layers."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. L7: feature and lazy training on other data and with more layers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DECLARATION = Declaration(
         "lazy_further": Setting(
             str | None,
             None,
-            "Fig. L7: a key of `lazy`, of other data or more layers; null: no such figure",
+            "Fig. L7: study with other data or more layers; a key of `lazy`; null: Fig. L7 is not made",
             names="lazy",
         )
     },
@@ -39,11 +39,11 @@ DECLARATION = Declaration(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Test error (a), change of the kernel (b) and t½/s (c) against s = √h·α.
+    """Draw the test error (a), the relative change of the kernel (b) and t½/s (c) against s = √h·α.
 
     Args:
-        inputs: role ``study``, one grid of gradient flows.
-        options: none are known.
+        inputs: one grid of gradient flows as the role ``study``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (figures of feature and lazy training have letters of their own)
-"""Fig. L8: the variance over initial seeds against the size of the training set."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. L8: variance over initial seeds against the size of the training set."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ def _check(config: Configuration) -> None:
         assert first is not None
         if (study.widths, study.scales) != (first.widths, first.scales) or len(study.widths) != 1:
             raise ValueError(
-                f"lazy.{name}.widths: figures.lazy_sizes compares sizes of the training set; take one width, "
-                "and the scales of the others"
+                f"lazy.{name}.widths: figures.lazy_sizes compares sizes of the training set; give each study "
+                "one width, and all of them the same width and scales"
             )
         if (study.seeds, study.data_seeds) != (first.seeds, first.data_seeds):
             raise ValueError(
-                f"lazy.{name}.data_seeds: figures.lazy_sizes compares equal runs; take the splits and seeds "
-                "of the others"
+                f"lazy.{name}.data_seeds: figures.lazy_sizes compares equal runs; give all its studies the "
+                "same data_seeds and seeds"
             )
         if study.seeds < 2:
-            raise ValueError(f"lazy.{name}.seeds: figures.lazy_sizes shows a variance over them; take more")
+            raise ValueError(
+                f"lazy.{name}.seeds: figures.lazy_sizes shows the variance over seeds; set at least 2"
+            )
 
 
 _STUDIES = Role("aggregate_lazy", lambda config: [layout.lazy(study) for study in config.figures.lazy_sizes])
@@ -46,7 +48,8 @@ DECLARATION = Declaration(
         "lazy_sizes": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. L8: keys of `lazy` that differ in the size of their training sets; none: no such figure",
+            "Fig. L8: studies that differ in the size of their training sets; keys of `lazy`; an empty list: "
+            "Fig. L8 is not made",
             names="lazy",
         )
     },
@@ -56,14 +59,16 @@ DECLARATION = Declaration(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Variance of F times h against P, at each scale, with √P (dashed), as arXiv 1906.08034, Fig. 14.
+    """Draw h·Var F against the number of training samples P, for each scale, with dashed lines ~ √P.
+
+    The figure corresponds to Fig. 14 of arXiv 1906.08034.
 
     Args:
-        inputs: role ``study``, grids of gradient flows of one width, one for each P.
-        options: none are known.
+        inputs: grids of gradient flows as the role ``study``, all of the same width, one grid for each P.
+        options: not used; this figure has no options.
 
     Returns:
-        A figure as wide as a column.
+        A figure one column wide.
     """
     studies = sorted(inputs["study"], key=lambda item: int(item.attrs["train_samples"]))
     sizes = np.array([float(item.attrs["train_samples"]) for item in studies])
@@ -81,5 +86,5 @@ def render(inputs: Inputs, options: Options) -> Figure:
     axis.legend(title=f"$h={width}$")
     first = studies[0]
     count = f"{first.sizes['seed']} initial seeds × {first.sizes['data_seed']} splits"
-    axis.set_title(f"{count}, {lazy_panels.converged(*studies)}", fontsize=6)
+    axis.set_title(f"{count}, {lazy_panels.converged(*studies)}", fontsize=style.SMALL)
     return figure

@@ -1,5 +1,8 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S0: how much of the narrow network's failure and rescue depends on its initialisation."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S0: accuracy of the narrow network with several initialisations.
+
+It shows whether the failure with the static loss and the success with the dynamical loss depend on them.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def _check(config: Configuration) -> None:
     for study in config.figures.initialisations:
         requirements.require_setting(config, "initialisations", "phase", study, "initialisation")
         if 1.0 not in config.phase[study].amplitudes:
-            raise ValueError(f"phase.{study}.amplitudes: Fig. S0 needs the static loss; add 1")
+            raise ValueError(f"phase.{study}.amplitudes: Fig. S0 needs the static loss; add the amplitude 1")
 
 
 _STUDIES = requirements.phase_studies("initialisations")
@@ -43,7 +46,7 @@ DECLARATION = Declaration(
         "initialisations": Setting(
             Annotated[list[str], Field(min_length=1)],
             ["initialisation_lecun", "initialisation_glorot", "initialisation_no_bias"],
-            "Fig. S0: keys of `phase`",
+            "Fig. S0: studies that differ in the initialisation of the network; keys of `phase`",
             names="phase",
         )
     },
@@ -54,26 +57,29 @@ DECLARATION = Declaration(
 Floats = npt.NDArray[np.float64]
 
 PAPER_STATIC = 0.65
-"""Accuracy, training and validation, that the paper reports at A = 1 and width 100."""
+"""Training and validation accuracy that the paper reports at A = 1 and width 100."""
 
 _NAMES = {"lecun": "LeCun", "glorot": "Glorot", "no_bias": "no bias"}
 _KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
 _LOSSES = (("static", style.CLASS_COLOURS[0], "o"), ("dynamical", style.CLASS_COLOURS[1], "s"))
-_OFFSET = 0.24  # of a swarm from its initialisation's tick, in categories
-_BAR = 0.2  # of the mean from its swarm, so that neither hides the other
+_OFFSET = 0.24  # distance of the dots from the tick of their initialisation, in categories
+_BAR = 0.2  # distance of the mean from its dots, so that neither hides the other
 
 
-_MOST_ON_A_LINE = 52  # characters of a panel's title
+_MOST_ON_A_LINE = 52  # number of characters on a line of a panel's title
 
 
 def _samples(study: xr.Dataset, variable: str, loss: str) -> xr.DataArray:
-    """Accuracies over seeds: at A = 1, or at the largest A and the first period."""
+    """Return accuracies over seeds of the static loss, or of the largest A at the first period."""
     amplitude = 1.0 if loss == "static" else float(study["amplitude"].max())
     return study[variable].sel(amplitude=amplitude).isel(period=0)
 
 
 def _classes(studies: Sequence[xr.Dataset]) -> list[int]:
-    """How many classes the studies' data have, each number once; of data that do not say it, none."""
+    """Return the distinct numbers of classes in the studies' data.
+
+    Data whose number of classes is not recorded are left out.
+    """
     found = (json.loads(study.attrs.get(recorded.DATASET_SETTINGS, "{}")).get("classes") for study in studies)
     return sorted({int(classes) for classes in found if classes is not None})
 
@@ -108,18 +114,21 @@ def _draw(axis: Axes, centre: float, values: Floats, colour: str, marker: str, l
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Training (a) and validation accuracy (b) of the static and the dynamical loss.
+    """Draw the training (a) and validation accuracy (b) with the static and the dynamical loss.
 
-    Every seed is a dot; bars are the mean and its 95 % bootstrap interval over seeds.
+    Each dot is a seed. Bars are the mean over seeds and its 95 % bootstrap interval. The dynamical loss has
+    the largest A and the first T of each study.
 
     Args:
-        inputs: role ``study``, one phase file an initialisation, with ``train_accuracy`` and
-            ``validation_accuracy`` over (period, amplitude, seed), fractions of 1, and A = 1 in the
-            grid; the dynamical loss is its largest A and first T.
-        options: none are known.
+        inputs: phase files of the role ``study``, one for each initialisation, with ``train_accuracy`` and
+            ``validation_accuracy`` over (period, amplitude, seed), fractions of 1. The grid contains A = 1.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
+
+    Raises:
+        UserError: if a study does not contain A = 1.
     """
     studies = inputs["study"]
     if not all(1.0 in study["amplitude"] for study in studies):
@@ -153,7 +162,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     axes[0].set_xlabel("initialisation")
     axes[1].set_xlabel("initialisation")
     style.panel_letters(axes)
-    # Every mark is drawn once a study; the legend names each kind once.
+    # Each kind of mark is drawn once for each study, but the legend must name it only once.
     handles = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
     return figure

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S10: the talk's open questions, of a small Wide ResNet."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S10: open questions of the authors' talk, tested on a small Wide ResNet."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _check(config: Configuration) -> None:
         requirements.require_both_losses(config, "questions", study)
         if config.phase[study].batch_size is None:
             raise ValueError(
-                f"phase.{study}.batch_size: figures.questions tells studies apart by it; name one"
+                f"phase.{study}.batch_size: figures.questions distinguishes studies by it; set one"
             )
     for study in config.figures.conditioning:
         if config.trajectories[study].probes.hessian.modes < _MODES:
@@ -60,14 +60,15 @@ DECLARATION = Declaration(
         "questions": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S10: keys of `phase` of Wide ResNets that differ in batch norm, weight decay and batch; "
-            "none: no such figure",
+            "Fig. S10a: studies of Wide ResNets that differ in batch norm, weight decay and batch size; "
+            "keys of `phase`; an empty list: Fig. S10 is not made",
             names="phase",
         ),
         "conditioning": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S10: keys of `trajectories`, static and dynamical, with five eigenvalues",
+            "Fig. S10b: studies with the static and the dynamical loss whose Hessian probe has at least five "
+            "modes; keys of `trajectories`; an empty list: Fig. S10 is not made",
             names="trajectories",
         ),
     },
@@ -80,19 +81,21 @@ _NORMS = {"batch": "batch norm", "none": "no batch norm"}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Gain in final validation accuracy under each condition (a), and λ₁/λ₅ along the runs (b).
+    """Draw the gain in final validation accuracy under each condition (a), and λ₁/λ₅ along runs (b).
 
-    Dots are seeds, bars 95 % Student intervals; lines in b are means over seeds with their bands.
+    The gain is the accuracy with the dynamical loss minus that with the static loss, paired by seed. Dots are
+    seeds, and bars are means with 95 % Student intervals. Lines in (b) are means over seeds, and bands are
+    their 95 % Student intervals.
 
     Args:
-        inputs: roles ``study``, phase files of Wide ResNets with A = 1 and cells above it, and ``spectrum``,
-            spectra of followed runs.
-        options: none are known.
+        inputs: phase files of Wide ResNets as the role ``study``, with A = 1 and cells with A > 1, and
+            spectra of trajectory runs as the role ``spectrum``.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
     """
-    studies = sorted(inputs["study"], key=_words)  # batches by size, as their numbers are filled up
+    studies = sorted(inputs["study"], key=_words)  # sorts batches by size, because `_words` pads the numbers
     figure, (gains, ratios) = plt.subplots(
         1, 2, figsize=(style.PAGE, 1.2 + 0.26 * max(len(studies), 6)), width_ratios=[1.2, 1.0]
     )

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S1: several Hessian eigenvalues along the run of Fig. 4, and the Hessian's whole spectrum."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S1: largest and smallest Hessian eigenvalues along the run of Fig. 4, and the spectral density."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ DECLARATION = Declaration(
 SMALLEST_COLOUR = style.CLASS_COLOURS[3]
 UNSTABLE_COLOUR = "#dcdcdc"
 
-_LINEAR_PART = 0.01  # |λ| η / 2 below which axes are linear: the bulk of the spectrum lies there
-_SMOOTHING = 0.12  # standard deviation of the Gaussians in asinh λ: 12 % of λ outside the linear part
-_MOST_DENSITIES = 6
+_LINEAR_PART = 0.01  # |λ|η/2 below which axes are linear; most of the spectrum lies there
+_SMOOTHING = 0.12  # standard deviation of the Gaussians in asinh λ; 12 % of λ outside the linear part
+_MOST_DENSITIES = 6  # largest number of densities that are drawn
 
 
 def smoothed_density(
@@ -47,20 +47,21 @@ def smoothed_density(
     scale: float,
     width: float = _SMOOTHING,
 ) -> Floats:
-    """Spectral density on a symmetric-log axis, averaged over probe vectors.
+    """Compute a smoothed spectral density for a symmetric-log axis, averaged over probe vectors.
 
-    Nodes become Gaussians of one width in asinh(λ/scale), since eigenvalues span decades on both
-    sides of zero; the factor dasinh/dλ makes it a density in λ again, which integrates to 1.
+    Each node becomes a Gaussian in asinh(λ/scale), because eigenvalues span decades on both sides of zero.
+    All Gaussians have the same width. The factor d asinh(λ/scale)/dλ turns the sum into a density in λ, which
+    integrates to 1.
 
     Args:
         node: quadrature nodes, shape (probe, node).
-        weight: their weights, same shape; they sum to 1 for each probe.
-        grid: eigenvalues λ to evaluate at, shape (n,).
-        scale: |λ| below which the axis is about linear.
+        weight: weights of the nodes, same shape; they sum to 1 for each probe.
+        grid: eigenvalues λ at which the density is evaluated, shape (n,).
+        scale: |λ| below which the axis is approximately linear.
         width: standard deviation of the Gaussians, in asinh(λ/scale).
 
     Returns:
-        Shape (n,), in inverse units of λ.
+        Density, shape (n,), in inverse units of λ.
     """
     nodes, weights = np.asarray(node, dtype=float), np.asarray(weight, dtype=float)
     points = np.asarray(grid, dtype=float)
@@ -71,14 +72,18 @@ def smoothed_density(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Fig. S1: top modes and smallest eigenvalue of the Hessian, and its spectral density.
+    """Draw the largest eigenvalues and the smallest eigenvalue of the Hessian, and its spectral density.
 
-    A row of the whole run and the largest instability for the weighted loss, one for the static
-    loss if it was probed, and a row of densities if those were.
+    The first row shows the weighted loss: the whole run on the left, and the steps around the largest
+    instability on the right. A second row shows the static loss, and a last row the densities, if they were
+    measured.
 
     Args:
-        inputs: `trajectory`, `spectrum` and `instabilities` of the run of Fig. 4.
-        options: none.
+        inputs: one file each of the roles `trajectory`, `spectrum` and `instabilities`, of the run of Fig. 4.
+        options: not used; this figure has no options.
+
+    Returns:
+        A figure as wide as the page.
     """
     del options
     trajectory, spectrum, instabilities = (inputs[role][0] for role in DECLARATION.inputs)
@@ -108,7 +113,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
             along_run.modes(axis, snapshot, spectrum[top].values, span, shades, branches=zoomed)
             if smallest in spectrum:
                 _smallest(axis, snapshot, spectrum[smallest].values, span)
-            # The dots cross dark lines: a white rim keeps them legible there.
+            # The dotted line crosses dark lines; a white rim keeps it visible there.
             rim = [patheffects.withStroke(linewidth=1.7, foreground="white")]
             axis.axhline(
                 2 / rate, color="black", linestyle=":", linewidth=1, zorder=4, gid="2/η", path_effects=rim
@@ -140,7 +145,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
 
 
 def _largest(events: Sequence[Event], spectrum: xr.Dataset, whole: Span, period: float) -> Span:
-    """Steps around the instability with the highest λ_max, or around the highest λ_max without any."""
+    """Return the steps around the instability with the highest λ_max.
+
+    Without any instability, these are the steps around the highest λ_max.
+    """
     known = [event for event in events if math.isfinite(event.peak_sharpness)]
     if known:
         largest = max(known, key=lambda event: event.peak_sharpness)
@@ -155,7 +163,7 @@ def _largest(events: Sequence[Event], spectrum: xr.Dataset, whole: Span, period:
 
 
 def _reach(values: Sequence[Floats], at_least: float) -> Span:
-    """Limits with room around all values; on each side of zero something is shown."""
+    """Return limits with room around all values; part of the axis lies on each side of zero."""
     known = np.concatenate([array.ravel() for array in values])
     known = known[np.isfinite(known)]
     return 1.6 * min(-0.01 * at_least, *known.tolist()), 1.6 * max(at_least, *known.tolist())
@@ -174,7 +182,7 @@ def _smallest(axis: Axes, snapshot: Floats, values: Floats, span: Span) -> None:
 
 
 def _densities(spectrum: xr.Dataset) -> list[tuple[int, Floats, Floats]]:
-    """(step, nodes, weights) of the densities that were probed and are finite, a handful at most."""
+    """Return (step, nodes, weights) of the finite densities, `_MOST_DENSITIES` at most."""
     if "density_node" not in spectrum or "density_weight" not in spectrum:
         return []
     dimensions = ("density_step", "probe", "node")
@@ -206,7 +214,7 @@ def _density_row(
         axis.fill_between(grid, curve, color=style.CLASS_COLOURS[0], alpha=0.25, linewidth=0)
         axis.plot(grid, curve, color=style.CLASS_COLOURS[0], linewidth=0.7)
         axis.axvline(2 / rate, color="black", linestyle=":", linewidth=0.8)
-        axis.set_title(f"t = {ticks.plain_number(step)}", loc="right", fontsize=6, pad=3)
+        axis.set_title(f"t = {ticks.plain_number(step)}", loc="right", fontsize=style.SMALL, pad=3)
     ticks.symmetric_logarithmic(panels[0].xaxis, panels[0].set_xscale, scale, float(grid[0]), float(grid[-1]))
     panels[0].set_xlim(grid[0], grid[-1])
     panels[0].set_yscale("log")
@@ -218,7 +226,7 @@ def _density_row(
 
 
 def _mode_bar(axis: Axes, shades: Sequence[Any]) -> None:
-    """Which colour is which mode."""
+    """Draw a colour bar that shows the colour of each mode."""
     count = len(shades)
     norm = mcolors.BoundaryNorm(np.arange(0.5, count + 1), count)
     ranks = cm.ScalarMappable(norm, mcolors.ListedColormap(list(shades)))

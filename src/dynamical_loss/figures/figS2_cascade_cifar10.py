@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S2: one run of a convolutional network with the dynamical loss, and its Hessian's top eigenvalues."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S2: one run of a convolutional network with the dynamical loss, and its top Hessian eigenvalues."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ def _check(config: Configuration) -> None:
     if run.record_every % 2 == 0:
         raise ValueError(
             f"trajectories.{study}.record_every: {run.record_every} hides the alternation of the loss in "
-            "Fig. S2; take 1 or another odd number"
+            "Fig. S2; set 1 or another odd number"
         )
     if "weighted" not in run.probes.hessian.losses:
-        raise ValueError(f"trajectories.{study}: Fig. S2 needs the weighted loss; add it to hessian.losses")
+        raise ValueError(
+            f"trajectories.{study}.probes.hessian.losses: Fig. S2 needs the weighted loss; add weighted"
+        )
 
 
 DECLARATION = Declaration(
@@ -64,7 +66,8 @@ DECLARATION = Declaration(
         "trajectory_images": Setting(
             str | None,
             None,
-            "Fig. S2: a key of `trajectories`, seed 0; null: no such figure",
+            "Fig. S2: study of the run that is shown, with seed 0; a key of `trajectories`; null: Fig. S2 is "
+            "not made",
             names="trajectories",
         )
     },
@@ -78,7 +81,7 @@ BOUND_LOOKS: tuple[dict[str, Any], ...] = (
     {"color": style.CLASS_COLOURS[2], "linestyle": (0, (1, 1))},
     {"color": style.CLASS_COLOURS[4], "linestyle": (0, (5, 1, 1, 1))},
 )
-"""Of 2/η, of the optimiser's own bound, and of small and large batches."""
+"""Looks of the bounds: 2/η, the bound of the optimiser, and those for small and for large batches."""
 
 _BATCH_LOOK: dict[str, Any] = {
     "color": style.CLASS_COLOURS[2],
@@ -94,13 +97,16 @@ _ROWS = 5
 def bounds(
     settings: dict[str, Any], learning_rate: npt.ArrayLike, *, of_batches: bool = False
 ) -> dict[str, Floats]:
-    """Bounds of stability by name: 2/η and, for descent with momentum, its own.
+    """Return bounds of stability by name: 2/η and, for gradient descent with momentum, its own bound.
 
     Args:
-        settings: of the run, with ``optimiser``.
-        learning_rate: η, any shape; where it is 0 the bounds are infinite.
-        of_batches: whether those that descent with momentum by small and by large batches is said to keep to
-            are wanted too.
+        settings: recorded settings of the run, with the key ``optimiser``.
+        learning_rate: η, any shape; the bounds are infinite where η is 0.
+        of_batches: whether to include the levels that the literature reports for descent with momentum in
+            small and in large batches.
+
+    Returns:
+        Bounds by name, each of the shape of `learning_rate`.
     """
     found = {"2/η": stability.stability_bound(learning_rate)}
     optimiser = settings["optimiser"]
@@ -117,18 +123,22 @@ def bounds(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Class weights, loss, its increments, accuracy and top Hessian eigenvalues along one run.
+    """Draw class weights, loss, its increments, accuracies and top Hessian eigenvalues along one run.
 
-    Ritz values that are no eigenvalues to a per cent are left out. The bounds of stability follow the
-    scheduled learning rate; they are those of full-batch descent on a quadratic. The axis on top counts
+    Ritz values that may differ from an eigenvalue by more than 1 % are left out. The bounds of stability are
+    those of full-batch descent on a quadratic, and follow the scheduled learning rate. The axis on top shows
     epochs.
 
     Args:
-        inputs: `trajectory` and `spectrum` of the run.
-        options: `zoom`, [start, stop] in steps for a second column; no such column without it.
+        inputs: one file each of the roles `trajectory` and `spectrum`, of the same run.
+        options: `zoom`, [start, stop] in steps, which adds a second column; by default there is no second
+            column.
+
+    Returns:
+        A figure as wide as the page.
 
     Raises:
-        UserError: if not all of the zoom lies in the run.
+        UserError: if the zoom does not lie entirely in the run.
     """
     trajectory, spectrum = (inputs[role][0] for role in DECLARATION.inputs)
     settings = recorded.settings_of(trajectory)
@@ -193,10 +203,10 @@ def _hessian(
     along_run.modes(axis, snapshot, values, span, shades, branches=zoomed)
     shown = [values[along_run.inside(snapshot, span)].ravel()]
     for (name, bound), look in zip(limits.items(), BOUND_LOOKS, strict=False):
-        # Lines of eigenvalues cross it: a white rim keeps it legible there.
+        # Lines of eigenvalues cross the bound; a white rim keeps it visible there.
         rim = [patheffects.withStroke(linewidth=2, foreground="white")]
         along_run.line(axis, step, bound, span, **look, linewidth=1.0, zorder=4, path_effects=rim, gid=name)
-        # A learning rate near 0 has a bound near infinity, which must not squeeze all the rest.
+        # At a learning rate near 0 the bound is huge; only its smallest value may extend the axis.
         known = bound[along_run.inside(step, span) & np.isfinite(bound)]
         shown.append(known[known == known.min(initial=math.inf)])
     if "batch_sharpness" in spectrum:
@@ -219,7 +229,7 @@ def _epochs_above(axis: Axes, trajectory: xr.Dataset) -> None:
 
 
 def _of_batches(spectrum: xr.Dataset, rates: xr.DataArray, settings: dict[str, Any], off: float) -> str:
-    """Where batch sharpness lies while the loss oscillates; empty if it was not measured."""
+    """Return a sentence on the batch sharpness while the loss oscillates; empty if it was not measured."""
     if "batch_sharpness" not in spectrum:
         return ""
     snapshot = spectrum["snapshot_step"].values
@@ -242,7 +252,7 @@ def _of_batches(spectrum: xr.Dataset, rates: xr.DataArray, settings: dict[str, A
 def _key(
     figure: Figure, limits: dict[str, Floats], shades: Sequence[Any], switched_off: bool, of_batches: str
 ) -> None:
-    """What the lines of the lowest panels mean, below them."""
+    """Draw a legend below the lowest panels that explains their lines."""
     handles: list[Any] = [
         mlines.Line2D([], [], color=shades[rank], label=f"λ$_{{{rank + 1}}}$")
         for rank in sorted({0, len(shades) - 1})
@@ -257,7 +267,7 @@ def _key(
         handles=handles,
         title="Eigenvalues known to 1 %. Bounds: where full-batch descent on a quadratic loses stability, at "
         "the scheduled η(t)." + of_batches,
-        title_fontsize=6,
+        title_fontsize=style.SMALL,
         loc="outside lower center",
         ncols=4 if of_batches else 6,
         handlelength=2.2,

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S3: wide residual networks, which the supplement finds to gain nothing from the dynamical loss."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S3: wide residual networks, which gain nothing from the dynamical loss in the paper's supplement."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ DECLARATION = Declaration(
         "wide_resnet": Setting(
             list[str],
             [],
-            "Fig. S3: keys of `phase` that keep learning curves; none: no such figure",
+            "Fig. S3: studies of Wide ResNets with learning_curves: true; keys of `phase`; an empty list: "
+            "Fig. S3 is not made",
             names="phase",
         )
     },
@@ -47,23 +48,26 @@ DECLARATION = Declaration(
 )
 
 CELL_COLOURS = tuple(style.CLASS_COLOURS[index] for index in (1, 2, 3, 4, 5, 7))
-"""By rank of the cell; with more cells than these all share the first."""
+"""Colours of the cells in their order; if there are more cells than colours, all have the first colour."""
 
 CELL_MARKERS = ("o", "s", "^", "D", "v", "P")
+"""Markers of the cells, as `CELL_COLOURS`."""
 
-_WIDTH = 0.8  # of a network's group of cells, in networks
+_WIDTH = 0.8  # width of the group of cells of a network, relative to the distance between networks
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Validation accuracy along the runs, a panel a network, and what the dynamical loss gains at the end.
+    """Draw the validation accuracy along the runs of each network, and the gain from the dynamical loss.
 
-    The last panel has the final differences dynamical − static, paired by seed: a dot each, and the mean
-    of each cell with its 95 % interval. An interval that contains 0 is no significant gain.
+    The last panel shows the differences dynamical − static of the final accuracies, paired by seed. Each
+    seed is a dot, and each cell has its mean with a 95 % interval. A gain is not significant if the interval
+    contains 0.
 
     Args:
-        inputs: role ``phase``, one file a network with ``validation_accuracy_curve`` over
-            (period, amplitude, seed, step) and ``validation_accuracy`` without step, fractions of 1.
-        options: none are known.
+        inputs: files of the role ``phase``, one for each network, with ``validation_accuracy_curve`` over
+            (period, amplitude, seed, step) and ``validation_accuracy`` over (period, amplitude, seed),
+            fractions of 1.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -96,7 +100,7 @@ def _look(cells: Sequence[tuple[int, float]], rank: int) -> dict[str, Any]:
 
 
 def _name(study: xr.Dataset) -> str:
-    """What tells the networks of the figure apart."""
+    """Return the name of a study's network."""
     return label_of(recorded.settings_of(study)["model"])
 
 
@@ -123,7 +127,7 @@ def _curves(axis: Axes, study: xr.Dataset, looks: dict[tuple[int, float], dict[s
     axis.set_xlim(0, learning_curves.length(study))
     axis.set_xlabel(words)
     broken = learning_curves.divergence(*phase_plane.diverged(study))
-    axis.set_title(f"{_name(study)}{broken}".replace(" with", "\nwith"), fontsize=6)
+    axis.set_title(f"{_name(study)}{broken}".replace(" with", "\nwith"), fontsize=style.SMALL)
 
 
 def _gains(axis: Axes, studies: Sequence[xr.Dataset], looks: dict[tuple[int, float], dict[str, Any]]) -> None:
@@ -167,7 +171,7 @@ def _gains(axis: Axes, studies: Sequence[xr.Dataset], looks: dict[tuple[int, flo
             )
     axis.set_xlim(-0.5, len(studies) - 0.5)
     names = [_name(study).replace(" with", "\nwith") for study in studies]
-    axis.set_xticks(range(len(studies)), names, fontsize=5)
+    axis.set_xticks(range(len(studies)), names, fontsize=style.SMALL)
     axis.tick_params(axis="x", length=0)
     axis.set_ylabel("Final validation accuracy,\ndynamical − static, paired by seed")
 
@@ -181,7 +185,7 @@ def _key(
     shown: dict[str, Any] = {}
     for axis in axes[:-1]:
         shown = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) | shown
-    # The markers of the last panel too, so that cells are told apart without colours.
+    # The legend shows the markers of the last panel too, so that cells differ without colours.
     marked = {_cell_name(cell): mlines.Line2D([], [], **look, markersize=3.2) for cell, look in looks.items()}
     shown = {name: marked.get(name, handle) for name, handle in shown.items()}
     handles, labels = list(shown.values()), list(shown)

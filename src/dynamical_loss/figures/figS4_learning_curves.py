@@ -1,4 +1,4 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
 """Fig. S4: accuracy against epochs with the static and the dynamical loss ("slower but better")."""
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def _check(config: Configuration) -> None:
     requirements.require_learning_curves(config, "learning_curves", study)
     if config.phase[study].learning_rate_rule.adjusts:
         raise ValueError(
-            f"phase.{study}.learning_rate_rule: figures.learning_curves draws η(t) from the settings; take "
-            "constant, or name another study"
+            f"phase.{study}.learning_rate_rule: figures.learning_curves draws η(t) from the settings; set "
+            "kind: constant, or name another study"
         )
     period, amplitude = config.figures.learning_curves_cell
     if period not in config.phase[study].periods or amplitude not in config.phase[study].amplitudes:
         raise ValueError(
-            f"figures.learning_curves_cell: T = {period}, A = {exact(amplitude)} is no cell of "
-            f"phase.{study}; name one"
+            f"figures.learning_curves_cell: T = {period}, A = {exact(amplitude)} is not a cell of "
+            f"phase.{study}; name a period and an amplitude of that study"
         )
     if amplitude == 1.0:
-        raise ValueError("figures.learning_curves_cell: A = 1 is the static loss itself; name one above 1")
+        raise ValueError("figures.learning_curves_cell: A = 1 is the static loss itself; name an A above 1")
 
 
 DECLARATION = Declaration(
@@ -59,13 +59,13 @@ DECLARATION = Declaration(
         "learning_curves": Setting(
             str | None,
             None,
-            "Fig. S4: a key of `phase` that keeps learning curves; null: no such figure",
+            "Fig. S4: study with learning_curves: true; a key of `phase`; null: Fig. S4 is not made",
             names="phase",
         ),
         "learning_curves_cell": Setting(
             tuple[int, float],
             (100, 50.0),
-            "Fig. S4: T and A of the cell that is held against the static loss",
+            "Fig. S4: period T and amplitude A of the dynamical loss that is compared with the static loss",
         ),
     },
     check=_check,
@@ -77,21 +77,21 @@ _DIFFERENCE = {"color": "black", "linestyle": "-"}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Training (a) and validation accuracy (b) along the runs, and their differences from the static loss.
+    """Draw training (a) and validation accuracy (b) along the runs, and differences from the static loss.
 
-    Panels c and d show dynamical − static, paired by seed: its mean, 95 % interval and zero. The strips
-    below are the learning rate. Grey is the end of the runs where the oscillation is off.
+    Panels c and d show the differences dynamical − static, paired by seed, with mean and 95 % interval. The
+    strips below show the learning rate. The end of the runs, where the oscillation is off, is grey.
 
     Args:
-        inputs: role ``phase``, one file with ``train_accuracy_curve`` and ``validation_accuracy_curve``
-            over (period, amplitude, seed, step), fractions of 1.
-        options: ``cell``, [T, A] of the dynamical runs; by default the first period and the largest A.
+        inputs: one file of the role ``phase``, with ``train_accuracy_curve`` and
+            ``validation_accuracy_curve`` over (period, amplitude, seed, step), fractions of 1.
+        options: ``cell``, [T, A] of the dynamical runs; by default the smallest period and the largest A.
 
     Returns:
         A figure as wide as the page.
 
     Raises:
-        UserError: if the study has no such cell or no static runs, or if the cell is one of them.
+        UserError: if the study has no such cell or no static runs, or if the cell has A = 1.
     """
     dataset = inputs["phase"][0]
     period, amplitude = _cell(dataset, options)
@@ -138,9 +138,9 @@ def _cell(dataset: xr.Dataset, options: Options) -> tuple[int, float]:
         isinstance(part, int | float) and not isinstance(part, bool) for part in wanted
     )
     if not numbers or len(wanted) != 2 or not float(wanted[0]).is_integer():
-        raise UserError(f"--option cell: {wanted!r} is no period with an amplitude; give it as [T, A]")
+        raise UserError(f"--option cell: {wanted!r} is not a period and an amplitude; give [T, A]")
     if wanted[1] == 1:
-        raise UserError("--option cell: A = 1 is the static loss itself; name one above 1")
+        raise UserError("--option cell: A = 1 is the static loss itself; name an A above 1")
     return int(wanted[0]), float(wanted[1])
 
 

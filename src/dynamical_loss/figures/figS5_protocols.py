@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S5: what each claim of Fig. 3 to 5 hangs on, measured under every protocol."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S5: the claims about Fig. 3 to 5, measured under every protocol."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ DECLARATION = Declaration(
     },
 )
 
-# As the file has them. Claims are not imported, as this module is read whenever Snakemake starts.
+# Verdicts as the file stores them. The module of claims is not imported, because this module is read whenever
+# Snakemake starts.
 REPRODUCED, CONTRADICTED, UNDECIDED = "reproduced", "contradicted", "undecided"
 _FILLS = {REPRODUCED: "full", CONTRADICTED: "none", UNDECIDED: "left"}
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 
-_ROW = 0.3  # inches a claim
-_SPREAD = 0.7  # of a row that its protocols take
+_ROW = 0.3  # height of a claim's row in inches
+_SPREAD = 0.7  # share of a row's height over which its protocols are spread
 _HOLDS = "#e3ecd9"
 _CHOICE = style.MEASURED_COLOUR
 
@@ -47,10 +48,10 @@ Row = dict[str, Any]
 
 
 def rows_of(stored: xr.Dataset) -> list[Row]:
-    """Rows that have a number, in the order of the file.
+    """Return the rows that have a measured value and a verdict, in the order of the file.
 
     Args:
-        stored: as evaluate-protocols writes it.
+        stored: dataset that the stage evaluate-protocols wrote.
     """
     names = [str(name) for name, values in stored.data_vars.items() if values.dims == ("row",)]
     rows = [{name: stored[name].values[index] for name in names} for index in range(stored.sizes["row"])]
@@ -58,12 +59,12 @@ def rows_of(stored: xr.Dataset) -> list[Row]:
 
 
 def depends(rows: list[Row]) -> bool:
-    """Whether the verdicts of one claim are opposite under two of its protocols."""
+    """Return whether a claim is reproduced under one protocol and contradicted under another."""
     return {REPRODUCED, CONTRADICTED} <= {row["verdict"] for row in rows}
 
 
 def looks(rows: list[Row]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each protocol: the colour tells how networks start, the marker all else."""
+    """Return colour and marker of each protocol: the colour shows the initialisation, the marker all else."""
     starts = list(dict.fromkeys(row["initialisation"] for row in rows))
     found: dict[str, tuple[str, str]] = {}
     seen: dict[str, int] = {}
@@ -81,22 +82,24 @@ def looks(rows: list[Row]) -> dict[str, tuple[str, str]]:
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """One panel for each kind of number, one line for each claim, one mark for each protocol.
+    """Draw one panel for each quantity, with one row for each claim and one mark for each protocol.
 
     Args:
-        inputs: role ``protocols``, with the variables of evaluate-protocols over (row).
-        options: none are known.
+        inputs: one file of the role ``protocols``, with the variables of evaluate-protocols over (row).
+        options: not used; this figure has no options.
 
     Returns:
-        A figure as wide as the page. The shaded part of a line is where the claim holds, the black stroke
-        is the paper's value, and a filled mark reproduces the claim.
+        A figure as wide as the page. In each row the claim holds in the shaded range, the black stroke is the
+        paper's value, and a filled mark is a protocol that reproduces the claim.
 
     Raises:
-        UserError: if the file holds no row.
+        UserError: if the file has no rows.
     """
     stored = inputs["protocols"][0]
     if stored.sizes["row"] == 0:
-        raise UserError("Fig. S5 needs a claim under a protocol; add one under `protocols`")
+        raise UserError(
+            "Fig. S5 needs a claim that is tested under a protocol; add a protocol under `protocols`"
+        )
     rows = rows_of(stored)
     panels: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
@@ -120,14 +123,14 @@ def render(inputs: Inputs, options: Options) -> Figure:
 
 
 def _filled(fill: str) -> dict[str, Any]:
-    """How a mark is filled: where it is not, it is white, so that its own bar does not show through."""
+    """Return the style of a mark's filling. Empty parts are white, so that the bar behind is hidden."""
     if fill == "none":
         return {"markerfacecolor": "white"}
     return {"fillstyle": fill, "markerfacecoloralt": "white"}
 
 
 def _columns(sizes: dict[str, int]) -> list[list[str]]:
-    """Kinds of numbers in two columns of about equal height, in their order."""
+    """Divide the quantities into two columns of about equal height, in their order."""
     if len(sizes) == 1:
         return [list(sizes)]
     names, total = list(sizes), sum(sizes.values()) + 1.6 * len(sizes)
@@ -178,7 +181,7 @@ def _panel(
 
 
 def _span(rows: list[Row]) -> tuple[float, float]:
-    """From the smallest to the largest of all that is drawn, with a margin."""
+    """Return the range of all values that are drawn, with a margin."""
     values = [
         row[name]
         for row in rows
@@ -217,13 +220,13 @@ def _key(figure: Figure, appearance: dict[str, tuple[str, str]]) -> None:
     handles += [
         mpatches.Patch(color=_HOLDS, label="the claim holds"),
         mlines.Line2D([], [], color="black", linewidth=1.2, label="paper's or theory's value"),
-        mlines.Line2D([], [], linestyle="none", label="purple name: hangs on a choice"),
+        mlines.Line2D([], [], linestyle="none", label="purple name: depends on the protocol"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5)
 
 
 def _empty(stored: xr.Dataset) -> Figure:
-    """What is shown where no claim could be tested."""
+    """Draw a figure that says that no claim could be tested."""
     figure = plt.figure(figsize=(style.PAGE, 1.2))
     count = len(set(map(str, stored["id"].values)))
     figure.text(0.5, 0.5, f"none of {count} claims could be tested at this scale", ha="center", va="center")

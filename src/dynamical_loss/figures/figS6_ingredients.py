@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S6: which part of the dynamical loss carries its gain."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S6: accuracy with variants of the dynamical loss, each of which leaves out one of its parts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NAMES: Mapping[str, str] = {
     "random_groups": "random groups of samples",
     "in_phase": "all classes at once",
 }
-"""In the order of the rows; those between are variants of the whole dynamical loss."""
+"""Labels of the rows, in their order: the static loss, the paper's dynamical loss, and its variants."""
 
 
 def _check(config: Configuration) -> None:
@@ -48,23 +48,28 @@ def _check(config: Configuration) -> None:
         above = [amplitude for amplitude in settings.amplitudes if amplitude > 1]
         if len(settings.periods) != 1 or len(above) != 1:
             raise ValueError(
-                f"phase.{study}.amplitudes: figures.ingredients compares one cell; take one T and one A "
-                "above 1"
+                f"phase.{study}.amplitudes: figures.ingredients compares one cell; give one period and "
+                "one amplitude above 1"
             )
         which = variant_of(settings.loss.model_dump())
         if which is None:
-            raise ValueError(f"phase.{study}.loss: figures.ingredients knows no such variant; take another")
+            raise ValueError(
+                f"phase.{study}.loss: figures.ingredients does not know this variant; take another"
+            )
         if which in seen:
-            raise ValueError(f"figures.ingredients: {seen[which]} and {study} are alike; leave one out")
+            raise ValueError(
+                f"figures.ingredients: {seen[which]} and {study} have the same loss; leave one out"
+            )
         seen[which] = study
         own = settings.periods[0], above[0], settings.model, settings.dataset
         if alike not in (None, own):
             raise ValueError(
-                f"phase.{study}: differs from the others of figures.ingredients in more than its loss"
+                f"phase.{study}: differs from the other studies of figures.ingredients in more than its "
+                "loss; give it the same period, amplitude, model and dataset"
             )
         alike = own
     if seen and 1.0 not in getattr(config.phase.get(seen.get("whole", "")), "amplitudes", ()):
-        raise ValueError("figures.ingredients: no study has the paper's loss and A = 1; add one")
+        raise ValueError("figures.ingredients: no study has the paper's loss and A = 1; add such a study")
 
 
 _STUDIES = requirements.phase_studies("ingredients")
@@ -76,7 +81,8 @@ DECLARATION = Declaration(
         "ingredients": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S6: keys of `phase`, one of them with A = 1; none: no such figure",
+            "Fig. S6: studies of variants of the dynamical loss, and one of the paper's loss that also has "
+            "A = 1; keys of `phase`; an empty list: Fig. S6 is not made",
             names="phase",
         )
     },
@@ -88,23 +94,28 @@ _KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Final training (a) and validation accuracy (b) of each variant, every seed a dot, with the mean.
+    """Draw the final training (a) and validation accuracy (b) of each variant.
+
+    Each dot is a seed. Bars are means over seeds with 95 % bootstrap intervals. Dashed lines are the means of
+    the static and of the dynamical loss.
 
     Args:
-        inputs: role ``study``: phase files over (period, amplitude, seed) with one cell of A above 1 each;
-            one of them is of the paper's loss and has A = 1 too.
-        options: none are known.
+        inputs: phase files of the role ``study`` over (period, amplitude, seed), each with one cell with
+            A > 1; one of them has the paper's loss and A = 1 too.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
 
     Raises:
-        UserError: if no study is of the paper's loss, with A = 1 and one cell above it.
+        UserError: if no study has both the paper's loss and A = 1.
     """
     studies = {variant_of(recorded.settings_of(item)["loss"]): item for item in inputs["study"]}
     whole = studies.get("whole")
     if whole is None or 1.0 not in whole["amplitude"]:
-        raise UserError("Fig. S6 needs the paper's loss, static and dynamical; name a study of it with A = 1")
+        raise UserError(
+            "Fig. S6 needs the paper's loss, static and dynamical; name a study with that loss and A = 1"
+        )
     rows = [name for name in _NAMES if name == "static" or name in studies]
     figure, axes = plt.subplots(1, 2, figsize=(style.PAGE, 0.42 * len(rows) + 1.1), sharey=True)
     for axis, (variable, words) in zip(axes, _KINDS, strict=True):
@@ -131,7 +142,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
 
 
 def _accuracy(item: xr.Dataset, variable: str, amplitude: float | None = None) -> Floats:
-    """Accuracy at one A, or at the only one above 1, shape (seed,)."""
+    """Return the accuracy at an amplitude, by default the one above 1, shape (seed,)."""
     wanted = float(item["amplitude"].max()) if amplitude is None else amplitude
     return np.asarray(item[variable].sel(amplitude=wanted).isel(period=0).values, dtype=np.float64)
 

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S7: other base losses and waveforms, for networks of several sizes."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S7: dynamical losses with other base losses and waveforms, for networks of several widths."""
 
 from __future__ import annotations
 
@@ -33,13 +33,16 @@ def _check(config: Configuration) -> None:
         requirements.require_both_losses(config, "losses", study)
         if config.phase[study].seeds < 2:
             raise ValueError(
-                f"phase.{study}.seeds: figures.losses chooses a cell by some seeds and measures by others; "
-                "take more than one"
+                f"phase.{study}.seeds: figures.losses chooses a cell by some seeds and evaluates it on "
+                "others; set at least 2"
             )
         loss, model = config.phase[study].loss, config.phase[study].model
         key = loss.kind, loss.weighting, loss.waveform, model.width
         if key in seen:
-            raise ValueError(f"figures.losses: {seen[key]} and {study} are alike; leave one out")
+            raise ValueError(
+                f"figures.losses: {seen[key]} and {study} have the same loss, waveform and width; "
+                "leave one out"
+            )
         seen[key] = study
 
 
@@ -52,7 +55,8 @@ DECLARATION = Declaration(
         "losses": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S7: keys of `phase`, of several losses, waveforms and widths; none: no such figure",
+            "Fig. S7: studies of several losses, waveforms and widths; keys of `phase`; an empty list: "
+            "Fig. S7 is not made",
             names="phase",
         )
     },
@@ -61,30 +65,34 @@ DECLARATION = Declaration(
 )
 
 _LOOKS = tuple(zip((style.CLASS_COLOURS[index] for index in (0, 1, 2)), ("o", "s", "^"), strict=True))
-_DODGE = 0.22  # of losses at one waveform
+_DODGE = 0.22  # shift between losses at the same waveform
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Validation accuracy against width (a), and the gain with each waveform (b), for each dynamical loss.
+    """Draw the validation accuracy against width (a) and the gain with each waveform (b), for each loss.
 
-    Bars are 95 % Student intervals over seeds.
+    The cell (T, A) of the dynamical loss is chosen on the even seeds, and accuracies are those of the odd
+    seeds. The gain is the accuracy with the dynamical loss minus that with the static loss. Bars are 95 %
+    Student intervals over seeds.
 
     Args:
-        inputs: role ``study``: phase files of perceptrons, of several losses, waveforms and widths, with
-            A = 1 and amplitudes above it.
-        options: none are known.
+        inputs: phase files of perceptrons as the role ``study``, of several losses, waveforms and widths,
+            with A = 1 and amplitudes above 1.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
 
     Raises:
-        UserError: if two studies are of the same loss, waveform and width.
+        UserError: if two studies have the same loss, waveform and width.
     """
     studies: dict[tuple[tuple[str, str], str, int], xr.Dataset] = {}
     for item in inputs["study"]:
         key = kind_of(item), waveform_of(item), width_of(item)
         if key in studies:
-            raise UserError("Fig. S7 was given two studies of one loss, waveform and width; leave one out")
+            raise UserError(
+                "Fig. S7 was given two studies with the same loss, waveform and width; leave one out"
+            )
         studies[key] = item
     figure, (sizes, waves) = plt.subplots(1, 2, figsize=(style.PAGE, 2.7), width_ratios=[1.25, 1.0])
     kinds = [kind for kind in KINDS if any(key[0] == kind for key in studies)]
@@ -114,7 +122,7 @@ def _accuracy(item: xr.Dataset) -> xr.DataArray:
 
 
 def _curve(axis: Axes, widths: list[int], values: list[Floats], **look: Any) -> None:
-    # One by one, as studies may have unlike numbers of seeds.
+    # Intervals are computed one by one, because studies may differ in their number of seeds.
     mean, half = np.array([student_interval(each) for each in values]).reshape(-1, 2).T
     axis.errorbar(widths, mean, yerr=np.nan_to_num(half), elinewidth=0.7, capsize=1.8, linewidth=0.9, **look)
 
@@ -125,7 +133,7 @@ def _waveforms(
     kinds: list[tuple[str, str]],
     widths: set[int],
 ) -> None:
-    """Gain by waveform, at the widths that have several."""
+    """Draw the gain against the waveform, at the widths that have several waveforms."""
     names = list(dict.fromkeys(waveform for _, waveform, _ in studies))
     for index, (kind, (colour, marker)) in enumerate(zip(kinds, _LOOKS, strict=False)):
         for width in sorted(widths):

@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S8: loss and λ_max, averaged over runs, for several sizes and learning rates."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S8: loss and λ_max, averaged over runs, for several widths and learning rates."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ def _check(config: Configuration) -> None:
         plain = not optimiser_of(run.model_dump())
         if not plain or "weighted" not in run.probes.hessian.losses:
             raise ValueError(
-                f"trajectories.{study}: figures.averages holds λ_max of the weighted loss against 2/η; probe "
-                "that loss, and take sgd without momentum at one learning rate"
+                f"trajectories.{study}: figures.averages compares λ_max of the weighted loss with 2/η; "
+                "add weighted to probes.hessian.losses, and take sgd without momentum"
             )
         key = run.model.width, run.learning_rate, run.amplitude == 1
         if key in seen:
-            raise ValueError(f"figures.averages: {seen[key]} and {study} are alike; leave one out")
+            raise ValueError(
+                f"figures.averages: {seen[key]} and {study} have the same width, learning rate and kind of "
+                "loss; leave one out"
+            )
         seen[key] = study
 
 
@@ -53,8 +56,8 @@ DECLARATION = Declaration(
         "averages": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S8: keys of `trajectories`, of several widths and learning rates, A = 1 or more; none: no "
-            "such figure",
+            "Fig. S8: studies of several widths and learning rates, with the static or the dynamical loss; "
+            "keys of `trajectories`; an empty list: Fig. S8 is not made",
             names="trajectories",
         )
     },
@@ -67,25 +70,29 @@ _BOUND: dict[str, Any] = {"linewidth": 0.7, "linestyle": ":"}
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Loss (upper row) and λ_max (lower row) along the runs, a column a width, a colour a learning rate.
+    """Draw the static loss (upper row) and λ_max of the weighted loss (lower row) along the runs.
 
-    Lines are means over the seeds, bands their 95 % Student intervals.  Dotted lines show 2/η.
+    Each column is a width, and each colour a learning rate. Lines are means over seeds, and bands their 95 %
+    Student intervals. Dotted lines show 2/η.
 
     Args:
-        inputs: role ``runs``: files of gathered runs of perceptrons.
-        options: none are known.
+        inputs: files of the role ``runs``, each with all seeds of a study of perceptrons.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
 
     Raises:
-        UserError: if two files are of the same width, learning rate and kind of loss.
+        UserError: if two files have the same width, learning rate and kind of loss.
     """
     studies: dict[Cell, xr.Dataset] = {}
     for item in inputs["runs"]:
         key = cell_of(item)
         if key in studies:
-            raise UserError("Fig. S8 was given two studies of one width, rate and loss; leave one out")
+            raise UserError(
+                "Fig. S8 was given two studies with the same width, learning rate and kind of loss; "
+                "leave one out"
+            )
         studies[key] = item
     widths = sorted({width for width, _, _ in studies})
     rates = sorted({rate for _, rate, _ in studies})
@@ -114,7 +121,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     axes[1, 0].set_ylabel("λ$_{\\mathrm{max}}$ of the weighted loss")
     for row in axes:
         values = np.concatenate([np.asarray(line.get_ydata(), float) for axis in row for line in axis.lines])
-        # The rows share their axis, but not its ticks.
+        # The panels of a row share limits, but each needs its own ticks.
         for axis in row:
             along_run.log_scale(axis, values)
     ticks.whole_numbers(axes[1, 0].xaxis, axes[1, 0].get_xlim(), 5)

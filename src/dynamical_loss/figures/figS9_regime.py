@@ -1,5 +1,5 @@
-# ruff: noqa: N999  (supplementary figures are named as in the text)
-"""Fig. S9: the headline at a size that a CPU can test, with its controls."""
+# ruff: noqa: N999  (the module's name contains the capital letter of the figure)
+"""Fig. S9: the main claim about Fig. 1 for a network that a CPU can train, with control experiments."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _check(config: Configuration) -> None:
     for study in studies:
         if not config.phase[study].learning_curves:
             raise ValueError(
-                f"phase.{study}.learning_curves: figures.regime looks along its runs; set it to true"
+                f"phase.{study}.learning_curves: figures.regime shows learning curves; set this key to true"
             )
     if studies:
         requirements.require_both_losses(config, "regime", studies[0])
         if len(config.phase[studies[0]].periods) * len(config.phase[studies[0]].amplitudes) != 2:
             raise ValueError(
-                f"phase.{studies[0]}: the first of figures.regime is drawn along its runs; take one T, A = 1 "
-                "and one A above 1"
+                f"phase.{studies[0]}: the first study of figures.regime must have one cell; give it one "
+                "period, and two amplitudes, 1 and one above 1"
             )
 
 
@@ -50,8 +50,8 @@ DECLARATION = Declaration(
         "regime": Setting(
             Annotated[list[str], Field()],
             [],
-            "Fig. S9: keys of `phase`: the study of one cell and A = 1, then other cells and controls; none: "
-            "no such figure",
+            "Fig. S9: first a study of one cell (T, A) that also has A = 1, then studies of other cells and "
+            "controls, all with learning_curves: true; keys of `phase`; an empty list: Fig. S9 is not made",
             names="phase",
         )
     },
@@ -63,13 +63,15 @@ _KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """Accuracies along the runs of the first study (a, b), and the final ones of every study and cell (c).
+    """Draw accuracies along the runs of the first study (a, b), and final accuracies of all studies (c).
 
-    Bands and bars are 95 % Student intervals over seeds, dots single runs.
+    Panel (c) has a row for each study and cell (T, A). Bands and bars are 95 % Student intervals over seeds,
+    and dots are single runs.
 
     Args:
-        inputs: role ``study``: phase files with learning curves; the first has A = 1 and one cell above it.
-        options: none are known.
+        inputs: phase files of the role ``study`` with learning curves; the first has A = 1 and one cell with
+            A > 1.
+        options: not used; this figure has no options.
 
     Returns:
         A figure as wide as the page.
@@ -81,7 +83,9 @@ def render(inputs: Inputs, options: Options) -> Figure:
     first = studies[0]
     cells = learning_curves.dynamical_cells(first)
     if 1.0 not in first["amplitude"] or len(cells) != 1:
-        raise UserError("Fig. S9 needs A = 1 and one cell above it in its first study")
+        raise UserError(
+            "Fig. S9 needs A = 1 and one cell with A above 1 in its first study; name such a study first"
+        )
     rows = [row for item in studies for row in _rows(item, first)]
     figure = plt.figure(figsize=(style.PAGE, 2.1 + 0.16 * len(rows)))
     grid = figure.add_gridspec(2, 2, height_ratios=[1.9, 0.4 + 0.16 * len(rows)])
@@ -108,12 +112,15 @@ def render(inputs: Inputs, options: Options) -> Figure:
     final.set_ylim(len(rows) - 0.5, -0.5)
     final.set_xlabel("final validation accuracy")
     style.panel_letters([*curves, final])
-    figure.suptitle(header_words.remarks(first), fontsize=6)
+    figure.suptitle(header_words.remarks(first), fontsize=style.SMALL)
     return figure
 
 
 def _rows(item: xr.Dataset, first: xr.Dataset) -> list[tuple[str, Floats]]:
-    """Final validation accuracies by cell, with what tells it from the first study."""
+    """Return the final validation accuracies of each cell of a study, with a label.
+
+    The label names the cell, and the settings in which the study differs from the first study.
+    """
     settings, usual = recorded.settings_of(item), recorded.settings_of(first)
     differs = [
         words.format(value)

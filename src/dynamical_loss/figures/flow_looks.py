@@ -1,4 +1,4 @@
-"""How each flow is drawn, in all figures of flows."""
+"""Colour and marker of each flow, shared by all figures of flows."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ LOOKS: dict[Kind, dict[str, Any]] = {
     "principal": {"color": style.CLASS_COLOURS[1], "marker": "o"},
     "principal_and_next": {"color": "black", "marker": "x"},
 }
-"""Colour and marker of each."""
+"""Colour and marker of each kind of flow, as arguments of Matplotlib."""

@@ -1,4 +1,4 @@
-"""The run that Fig. 4 and Fig. S1 follow through its cascades: what their declarations share."""
+"""The run whose cascades Fig. 4 and Fig. S1 show, and the parts that their declarations share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from dynamical_loss.figures.declaration import Role
 from dynamical_loss.results import layout
 
 SETTINGS = {
-    "trajectory": Setting(str, "cascade", "Fig. 4, S1: a key of `trajectories`, seed 0", names="trajectories")
+    "trajectory": Setting(
+        str,
+        "cascade",
+        "Fig. 4 and S1: study of the run that is shown, with seed 0; a key of `trajectories`",
+        names="trajectories",
+    )
 }
 
 
@@ -26,14 +31,14 @@ INPUTS = {
 }
 
 MADE_FROM = (("spectrum", "trajectory"), ("instabilities", "trajectory"), ("instabilities", "spectrum"))
-"""Roles of which the first is made from the second."""
+"""Pairs of roles: the file of the first must have been made from the file of the second."""
 
 
 def check(config: Configuration) -> None:
-    """Refuse a run along which instabilities could not be found.
+    """Refuse a run in which instabilities could not be detected.
 
     Raises:
-        ValueError: one line that names the key to change.
+        ValueError: if the run is refused; one line names the key to change.
     """
     study = config.figures.trajectory
     run = config.trajectories[study]

@@ -1,4 +1,4 @@
-"""The words above a figure of images: what was trained, and where it departs from the paper."""
+"""Text above a figure of images: what was trained, and where the study departs from the paper."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ARITHMETIC = {"tf32": "TF32", "bfloat16": "bfloat16"}
 
 
 def _epochs(dataset: xr.Dataset) -> float | None:
-    """Length of a run in passes over the training set; None where the file does not say."""
+    """Return the length of a run in passes over the training set; None if the file does not record it."""
     settings = recorded.settings_of(dataset)
     if settings.get("epochs"):
         return float(settings["epochs"])
@@ -33,14 +33,18 @@ def _epochs(dataset: xr.Dataset) -> float | None:
 
 
 def remarks(*datasets: xr.Dataset) -> str:
-    """A line of what the studies behind a figure are, below one that says where they are not the paper's.
+    """Return a line that describes the studies of a figure, below a line on how they depart from the paper.
 
     `dynamical_loss.paper` holds the paper's network, data, length, protocol and number of seeds, and finds
-    the departures.  Studies without any get no first line; those that lack seeds alone are the paper's
-    protocol with so many of its seeds; everything else is an illustration.
+    the departures. The first line is left out if there are no departures. If studies only have fewer seeds,
+    it says that they follow the paper's protocol with that number of its seeds. In every other case it calls
+    the figure an illustration.
 
     Args:
         datasets: phase files or trajectories with their global attributes.
+
+    Returns:
+        Lines separated by line breaks.
     """
     settings = [recorded.settings_of(dataset) for dataset in datasets]
     facts = (
@@ -67,7 +71,7 @@ def remarks(*datasets: xr.Dataset) -> str:
 
 
 def of_learning_rates(studies: Sequence[xr.Dataset]) -> str:
-    """Network and seeds of phase diagrams of the spiral, and what the name of the rule stands for."""
+    """Return networks and numbers of seeds of phase diagrams of the spiral, and what "DAL" stands for."""
     known = distinct(label_of(recorded.settings_of(item)["model"]) for item in studies)
     seeds = distinct(f"n = {item.sizes['seed']}" for item in studies)
     return f"{known} on the spiral, {seeds} seeds; DAL: drift-adjusted learning rate"
@@ -100,7 +104,7 @@ def _rounding(settings: Mapping[str, Any]) -> str:
 
 
 def _size(dataset: xr.Dataset) -> str:
-    """The paper's."""
+    """Return the size of the paper's study that corresponds to a study, in words."""
     if _protocol(dataset) is WIDE_RESNET:
         return f"all of CIFAR-10, {WIDE_RESNET_EPOCHS} epochs"
     seeds = f", {IMAGE_SEEDS} seeds" if "seed" in dataset.sizes else ""

@@ -1,4 +1,4 @@
-"""Panels that the figures of feature and lazy training share (arXiv 1906.08034)."""
+"""Panels that the figures on feature and lazy training share (arXiv 1906.08034)."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ _FEATURE_AT_MOST, _LAZY_AT_LEAST = 0.1, 100
 GRID = Setting(
     str | None,
     None,
-    "Fig. L1 to L5: a key of `lazy`; null: no such figures",
+    "Fig. L1 to L5: study of feature and lazy training; a key of `lazy`; null: these figures are not made",
     names="lazy",
 )
-"""The key of the study that most figures show."""
+"""Setting `lazy` of the figures: the study that most figures on feature and lazy training show."""
 
 STUDY = Role(
     "aggregate_lazy",
     lambda config: [] if config.figures.lazy is None else [layout.lazy(config.figures.lazy)],
 )
-"""That study."""
+"""Role of the file of the study that the setting `lazy` names."""
 
 
 def declared(role: Role = STUDY, *, evidence: Mapping[str, Role] | None = None) -> Declaration:
-    """The declaration of a figure of that study.
+    """Return the declaration of a figure that shows the study named by the setting `lazy`.
 
     Args:
-        role: of its file, where it must have more than every grid has.
-        evidence: see `Declaration`.
+        role: role of the study's file, if the file needs variables that not every grid has.
+        evidence: files that claims may read, by role; see `Declaration`.
     """
     return Declaration(
         part="lazy",
@@ -60,18 +60,21 @@ def declared(role: Role = STUDY, *, evidence: Mapping[str, Role] | None = None) 
 
 
 def study(inputs: Inputs) -> xr.Dataset:
-    """The one file of role ``study``, scales ascending."""
+    """Return the single file of the role ``study``, with scales and widths ascending."""
     return inputs["study"][0].sortby("scale").sortby("width")
 
 
 def exponents(grid: xr.Dataset) -> tuple[float, float]:
-    """A = 2L/(L + 1) and b = 1/(L + 1) of L hidden layers, which theory gives the feature regime."""
+    """Return a = 2L/(L + 1) and b = 1/(L + 1), the exponents that theory predicts in the feature regime.
+
+    L is the number of hidden layers. The kernel changes as s^(−a) and the weights as s^(−b).
+    """
     depth = int(recorded.settings_of(grid)["depth"])
     return 2 * depth / (depth + 1), 1 / (depth + 1)
 
 
 def title(grid: xr.Dataset) -> str:
-    """What was trained, on what, how often, and how many flows did not come to their end."""
+    """Return the network, the data, the numbers of seeds and splits, and how many flows converged."""
     settings = recorded.settings_of(grid)
     layers = settings["depth"]
     units = {"softplus": "Softplus", "relu": "ReLU"}[settings["activation"]]
@@ -91,20 +94,22 @@ def header(figure: Any, grid: xr.Dataset) -> None:
 
 
 def colours(count: int) -> list[Any]:
-    """Of so many widths, light to dark."""
+    """Return one colour for each width, from light (narrow) to dark (wide)."""
     return list(sns.color_palette("viridis_r", count + 1))[1:]
 
 
 def over_runs(values: xr.DataArray) -> tuple[Floats, Floats]:
-    """Mean over splits and seeds, and half its 95 % interval for new ones of both.
+    """Return the mean over splits of the data and initial seeds, and half its 95 % interval.
 
-    With one of either, and of what belongs to all seeds together, the other alone is resampled.
+    The interval covers the variation over both new splits and new seeds. If there is only one split or only
+    one seed, or if a value belongs to all seeds together, the interval covers only the variation over the
+    other of the two.
 
     Args:
-        values: over (…, data_seed) and maybe (seed), and one dimension more at most.
+        values: values over (data_seed), or over (data_seed, seed), and at most one further dimension.
 
     Returns:
-        both over the other dimension.
+        Mean and half of the interval, each over the further dimension.
     """
     if "seed" not in values.dims or values.sizes["seed"] == 1 or values.sizes["data_seed"] == 1:
         resampled = "data_seed" if values.sizes["data_seed"] > 1 or "seed" not in values.dims else "seed"
@@ -118,7 +123,7 @@ def over_runs(values: xr.DataArray) -> tuple[Floats, Floats]:
 
 
 def _crossed(table: Floats) -> tuple[float, float]:
-    """Mean of a table (data_seed, seed), and half its interval; NaN where a run has no value."""
+    """Return the mean of a table (data_seed, seed) and half its interval; NaN if any run has no value."""
     if not np.isfinite(table).all():
         return np.nan, np.nan
     mean = components(table).mean
@@ -126,14 +131,14 @@ def _crossed(table: Floats) -> tuple[float, float]:
 
 
 def curves(axis: Axes, grid: xr.Dataset, name: str, factor: Any = None, against: str = "scale") -> None:
-    """A variable against the scale, one line a width, with 95 % intervals.
+    """Draw a variable against the scale, with one line for each width and 95 % intervals.
 
     Args:
-        axis: to draw on.
+        axis: panel to draw in.
         grid: the study.
-        name: of the variable.
-        factor: of a width, what its values are multiplied with; None for 1.
-        against: ``scale`` or ``alpha``.
+        name: name of the variable.
+        factor: function of the width that returns the factor by which its values are multiplied; None for 1.
+        against: quantity on the horizontal axis, ``scale`` or ``alpha``.
     """
     widths = grid["width"].values
     for colour, width in zip(colours(len(widths)), widths, strict=True):
@@ -144,20 +149,22 @@ def curves(axis: Axes, grid: xr.Dataset, name: str, factor: Any = None, against:
 
 
 def band(axis: Axes, x: Floats, mean: Floats, half: Floats, colour: Any, label: str, **look: Any) -> None:
-    """A line with dots, and its 95 % interval as a band that does not stretch the axis."""
+    """Draw a line with dots, and its 95 % interval as a band; an unknown interval has no band."""
     axis.plot(x, mean, marker="o", markersize=2.2, color=colour, label=label, **look)
     known = np.nan_to_num(half)
     axis.fill_between(x, mean - known, mean + known, color=colour, alpha=0.18, linewidth=0)
 
 
 def power_line(axis: Axes, span: Sequence[float], at: tuple[float, float], exponent: float) -> None:
-    """A straight line of a power law through a point, on logarithmic axes, with its exponent.
+    """Draw a power law through a point, and label it with its exponent.
+
+    The line is straight, because both axes are logarithmic.
 
     Args:
-        axis: to draw on.
-        span: of x.
-        at: the point.
-        exponent: of the power law.
+        axis: panel to draw in.
+        span: first and last x of the line.
+        at: point (x, y) on the line.
+        exponent: exponent of the power law.
     """
     x = np.array(span, dtype=np.float64)
     y = at[1] * (x / at[0]) ** exponent
@@ -173,9 +180,17 @@ def power_line(axis: Axes, span: Sequence[float], at: tuple[float, float], expon
 
 
 def power_lines(axis: Axes, grid: xr.Dataset, name: str, feature: float, factor: float = 1.0) -> None:
-    """The power laws of theory beside a variable: in the feature regime, and −1 in the lazy one.
+    """Draw the power laws that theory predicts for a variable in the two regimes.
 
-    They are drawn a little above the widest network's values, in whose middle they are anchored.
+    The exponent in the lazy regime is −1. Each line passes through a point at twice the value of the widest
+    network in the middle of the regime, so that it lies a little above the data.
+
+    Args:
+        axis: panel to draw in.
+        grid: the study.
+        name: name of the variable.
+        feature: exponent in the feature regime.
+        factor: factor by which the panel multiplies the values of the widest network.
     """
     scales = grid["scale"].values
     mean, _ = over_runs(grid[name].isel(width=-1))
@@ -187,7 +202,7 @@ def power_lines(axis: Axes, grid: xr.Dataset, name: str, feature: float, factor:
 
 
 def kernel_changes(axis: Axes, grid: xr.Dataset) -> None:
-    """Relative change of the kernel against the scale, with the power laws of theory."""
+    """Draw the relative change of the kernel against the scale, with the power laws that theory predicts."""
     kernel, _ = exponents(grid)
     curves(axis, grid, "kernel_change")
     power_lines(axis, grid, "kernel_change", -kernel)
@@ -196,19 +211,29 @@ def kernel_changes(axis: Axes, grid: xr.Dataset) -> None:
 
 
 def half_times(axis: Axes, grid: xr.Dataset) -> None:
-    """Time in which the loss halves over the scale, against the scale; −1 is the lazy regime's slope."""
+    """Draw the time in which the loss halves, divided by the scale, against the scale.
+
+    Theory predicts the slope −1 in the lazy regime.
+    """
     curves(axis, grid.assign(half_ratio=grid["half_time"] / grid["scale"]), "half_ratio")
     log_axes(axis, SCALE, r"$t_{1/2}\,/\,s$")
 
 
 def errors(axis: Axes, grid: xr.Dataset) -> None:
-    """Test error against the scale."""
+    """Draw the test error against the scale."""
     curves(axis, grid, "test_error")
     log_axes(axis, SCALE, "test error", logarithmic_y=False)
 
 
 def log_axes(axis: Axes, x: str, y: str, *, logarithmic_y: bool = True) -> None:
-    """Name the axes, the first one logarithmic, with labels at decades alone."""
+    """Name the axes and make them logarithmic, with labels only at decades.
+
+    Args:
+        axis: panel.
+        x: name of the horizontal axis.
+        y: name of the vertical axis.
+        logarithmic_y: whether the vertical axis is logarithmic too.
+    """
     axis.set_xscale("log")
     if logarithmic_y:
         axis.set_yscale("log")
@@ -218,16 +243,16 @@ def log_axes(axis: Axes, x: str, y: str, *, logarithmic_y: bool = True) -> None:
 
 
 def nearest(grid: xr.Dataset, scale: float) -> float:
-    """The study's scale next to one, on a logarithmic axis."""
+    """Return the scale of the study that is closest to a given scale on a logarithmic axis."""
     scales = grid["scale"].values
     return float(scales[np.argmin(np.abs(np.log(scales / scale)))])
 
 
 def check_regimes(config: Configuration) -> None:
-    """Refuse a study that has not both regimes, by `ends`.
+    """Refuse a study that does not cover both the feature and the lazy regime.
 
     Raises:
-        ValueError: one line that names the key.
+        ValueError: if the study is refused; one line names the key to change.
     """
     study = config.figures.lazy
     if study is None:
@@ -235,25 +260,27 @@ def check_regimes(config: Configuration) -> None:
     scales = config.lazy[study].scales
     if min(scales) > _FEATURE_AT_MOST or max(scales) < _LAZY_AT_LEAST:
         raise ValueError(
-            f"lazy.{study}.scales: figures.lazy compares feature and lazy training; take some of at most "
-            f"{_FEATURE_AT_MOST} and of at least {_LAZY_AT_LEAST}"
+            f"lazy.{study}.scales: figures.lazy compares feature and lazy training; include scales of at "
+            f"most {_FEATURE_AT_MOST} and scales of at least {_LAZY_AT_LEAST}"
         )
 
 
 def converged(*grids: xr.Dataset) -> str:
-    """How many flows of some studies came to their end, in words."""
+    """Return how many flows of some studies converged, in words."""
     runs = np.concatenate([grid["converged"].values.ravel() for grid in grids])
     lost = int((runs != 1).sum())
     return f"{lost} of {runs.size} flows did not converge" if lost else f"all {runs.size} flows converged"
 
 
 def ends(grid: xr.Dataset) -> tuple[float, float]:
-    """Scales deep in the feature and in the lazy regime, 0.01 and 1000 or those next to them.
+    """Return the scales of a study that are closest to 0.01 (feature regime) and to 1000 (lazy regime).
 
     Raises:
-        UserError: if both are one.
+        UserError: if both are the same scale.
     """
     feature, lazy = nearest(grid, 0.01), nearest(grid, 1000.0)
     if feature >= lazy:
-        raise UserError(f"a study with the scale {exact(lazy)} alone has no two regimes; give it more")
+        raise UserError(
+            f"a study with only the scale {exact(lazy)} does not cover two regimes; add scales to it"
+        )
     return feature, lazy

@@ -1,4 +1,4 @@
-"""Which figures there are, known without importing them."""
+"""Names of the figures, found without importing their modules."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from dynamical_loss import figures
 NAMES = tuple(
     module.name for module in pkgutil.iter_modules(figures.__path__) if module.name.startswith("fig")
 )
-"""In alphabetical order."""
+"""Names of the modules of figures, in alphabetical order."""

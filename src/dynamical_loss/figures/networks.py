@@ -1,4 +1,4 @@
-"""What figures call a network and its optimiser, from recorded settings."""
+"""Names of a network and of its optimiser in figures, from recorded settings."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from dynamical_loss.models.kinds import AnyModel
 
 
 def label_of(model: Mapping[str, Any]) -> str:
-    """Name and size of a network for the readers of a figure, from its recorded settings.
+    """Return the name and size of a network for the readers of a figure, from its recorded settings.
 
-    Of a kind that is gone, or that takes other settings now, the name of the kind is all that is known.
+    If the kind of network no longer exists, or now has other settings, only the kind's name is returned.
     """
     settings = _settings_of(model)
     return str(model.get("kind", "a network")) if settings is None else settings.label
 
 
 def distinct(words: Iterable[str]) -> str:
-    """Words joined by "and", those that come twice once and empty ones not at all."""
+    """Join words by "and". Repeated words appear once, and empty words are left out."""
     return " and ".join(dict.fromkeys(word for word in words if word))
 
 
 def labels_beyond_width(models: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Labels of networks that a width does not describe: all but perceptrons of one hidden layer."""
+    """Return the labels of all networks that are not perceptrons with one hidden layer.
+
+    The width alone does not describe such a network.
+    """
     described = {label_of(model): _settings_of(model) for model in models}
     return [
         label for label, settings in described.items() if settings is None or settings.hidden_layer is None
@@ -34,10 +37,10 @@ def labels_beyond_width(models: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def optimiser_of(settings: Mapping[str, Any]) -> str:
-    """The optimiser of a run and its arguments; empty for plain gradient descent.
+    """Return the optimiser of a run with its arguments; an empty string for plain gradient descent.
 
     Args:
-        settings: of the run.
+        settings: recorded settings of the run.
     """
     optimiser = settings.get("optimiser", {"kind": "sgd"})
     arguments = {key: value for key, value in optimiser.get("arguments", {}).items() if value}

@@ -1,4 +1,4 @@
-"""The plane of period T and amplitude A: statistics of its cells and how they are drawn (Fig. 1, 3)."""
+"""The plane of period T and amplitude A: statistics of its cells, and their drawing (Fig. 1, 3)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures import style
 from dynamical_loss.figures.deferred import mcolors, mlines, mpl
 
 if TYPE_CHECKING:
@@ -22,34 +23,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = "viridis"
-"""Perceptually uniform, and readable with any kind of colour vision."""
+"""Colour map of the cells: perceptually uniform, and readable with any kind of colour vision."""
 
-_GAP = 0.18  # between the static strip and the cells above it, in cells
-_LEAST_RANGE = 0.02  # of the colours, in accuracy: six of the 300 samples
+_GAP = 0.18  # gap between the static strip and the cells above it, in heights of a cell
+_LEAST_RANGE = 0.02  # smallest range of the colours, in accuracy: six of the 300 samples
 _BELOW_RANGE = "0.35"
-_MOST_ON_ONE_LINE = 5  # columns whose cells are wide enough for mean ± error side by side
-_MOST_LABELLED = (10, 12)  # columns and rows beyond which numbers no longer fit into cells
+_MOST_ON_ONE_LINE = 5  # with more columns, cells are too narrow for mean ± error on one line
+_ROW_HEIGHTS = (0.13, 0.2, 0.24)  # of cells with no, one and two lines of numbers, inches
+_MOST_LABELLED = (10, 12)  # with more columns or rows, numbers do not fit into the cells
 
 Floats = npt.NDArray[np.float64]
 
 
 KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
-"""Variables of a phase file that have a panel each, and what they are called there."""
+"""Variables of a phase file that have a panel each, and their names in the panels."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Statistics over seeds of one quantity; arrays over (amplitude > 1, period), both ascending.
+    """Statistics of one quantity over seeds.
+
+    The arrays `mean`, `error` and `change` have the shape (amplitude, period).
 
     Attributes:
-        periods: T, steps, shape (period,).
-        amplitudes: those above 1, shape (amplitude,).
+        periods: periods T in steps, ascending, shape (period,).
+        amplitudes: amplitudes above 1, ascending, shape (amplitude,).
         mean: mean over seeds.
         error: standard error of the mean.
         change: +1 or −1 where the 95 % interval (Student) of the paired difference from the same
-            seeds at A = 1 lies above or below 0, else 0.
-        static: (mean, standard error) at A = 1; None without A = 1 in the grid.
-        n: seeds.
+            seeds at A = 1 lies above or below 0, otherwise 0.
+        static: (mean, standard error) at A = 1; None if the grid does not contain A = 1.
+        n: number of seeds.
     """
 
     periods: Floats
@@ -62,10 +66,10 @@ class Phase:
 
 
 def statistics(values: xr.DataArray) -> Phase:
-    """Mean, standard error and change from the static loss, over seeds.
+    """Compute the mean over seeds, its standard error, and the change from the static loss.
 
-    A Student interval, because with a few seeds a percentile bootstrap is too narrow. One cell in
-    twenty that has no effect is marked all the same.
+    The change is judged by a Student interval, because with a few seeds a percentile bootstrap is too narrow.
+    One in twenty of the cells without an effect is marked as a change nevertheless.
 
     Args:
         values: accuracy over (period, amplitude, seed).
@@ -73,7 +77,7 @@ def statistics(values: xr.DataArray) -> Phase:
     ordered = values.sortby(["period", "amplitude"]).transpose("amplitude", "period", "seed")
     amplitudes = ordered["amplitude"].values.astype(float)
     data = ordered.values.astype(float)
-    static = data[amplitudes == 1.0][:, 0]  # the same runs at every period
+    static = data[amplitudes == 1.0][:, 0]  # the static runs are the same at every period
     cells = data[amplitudes > 1.0]
     n = data.shape[-1]
 
@@ -97,11 +101,12 @@ def statistics(values: xr.DataArray) -> Phase:
 
 
 def colour_range(phases: Sequence[Phase]) -> Normalize:
-    """Range of the colours: from the smallest to the largest mean, rounded outwards.
+    """Return the range of the colours: from the smallest to the largest mean, rounded outwards.
 
-    A cell far below all others (by more than three interquartile ranges) would leave one colour for
-    the rest; it is left out of the range and drawn in grey. The static loss, which everything is held
-    against, never is. The range spans `_LEAST_RANGE` at least, lest a single sample look like an effect.
+    A cell far below all other cells (by more than three interquartile ranges) would leave a single colour for
+    the rest. Such a cell is left out of the range and drawn in grey. The static loss is never left out,
+    because every cell is compared with it. The range spans at least `_LEAST_RANGE`, so that a single sample
+    does not look like an effect.
     """
     means = np.concatenate([phase.mean.ravel() for phase in phases])
     means = means[np.isfinite(means)]
@@ -117,14 +122,14 @@ def colour_range(phases: Sequence[Phase]) -> Normalize:
     low, high = float(shown.min()), float(shown.max())
     spread = max(high - low, _LEAST_RANGE)
     step = next(unit for unit in (0.1, 0.05, 0.02, 0.01, 0.005) if 4 * unit <= spread or unit == 0.005)
-    # Rounding errors must not push a mean that lies on a step to the next one.
+    # A mean that lies on a multiple of the step must not be rounded to the next multiple by rounding errors.
     high = min(math.ceil(high / step - 1e-9) * step, 1.0)
     low = math.floor(low / step + 1e-9) * step
     return mcolors.Normalize(min(low, high - _LEAST_RANGE), high)
 
 
 def _ink(colour: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever reads better on a colour, by its relative luminance."""
+    """Return black or white, whichever is more legible on a colour, from the colour's relative luminance."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
     return "black" if np.dot([0.2126, 0.7152, 0.0722], linear) > 0.24 else "white"
 
@@ -134,11 +139,11 @@ def _label(axis: Axes, x: float, y: float, mean: float, error: float, between: s
         return
     known = "" if math.isnan(error) else f"{between}±{100 * error:.1f}"
     text = f"{100 * mean:.1f}{known}"
-    axis.text(x, y, text, ha="center", va="center", color=ink, fontsize=5, linespacing=1.05)
+    axis.text(x, y, text, ha="center", va="center", color=ink, fontsize=style.SMALL, linespacing=1.05)
 
 
 def diverged(dataset: xr.Dataset) -> tuple[int, int]:
-    """How many runs of a phase study diverged, and how many there are; each static run counts once."""
+    """Return how many runs of a phase study diverged, and the number of runs; each static run counts once."""
     flags = dataset["diverged"]
     static = flags["amplitude"] == 1.0
     parts = [flags.where(~static, drop=True), flags.where(static, drop=True).isel(period=slice(1))]
@@ -158,7 +163,7 @@ def _draw(axis: Axes, phase: Phase, norm: Normalize) -> ScalarMappable:
         linewidth=0.4,
     )
     between = "" if columns <= _MOST_ON_ONE_LINE else "\n"
-    labelled = columns <= _MOST_LABELLED[0] and rows <= _MOST_LABELLED[1]
+    labelled = _labelled(phase)
     for row, column in np.ndindex(rows, columns):
         ink = _ink(colours(norm(phase.mean[row, column])))
         x, y = column + 0.5, row + 0.5
@@ -199,19 +204,32 @@ def _draw(axis: Axes, phase: Phase, norm: Normalize) -> ScalarMappable:
     return mesh
 
 
-def draw_panel(figure: Figure, axis: Axes, phase: Phase, norm: Normalize, words: str) -> None:
-    """One plane with its bar of colours.
+def _labelled(phase: Phase) -> bool:
+    rows, columns = phase.mean.shape
+    return bool(columns <= _MOST_LABELLED[0] and rows <= _MOST_LABELLED[1])
 
-    Period runs to the right and amplitude upwards, both as categories: the grids are irregular, and
-    every cell is as large as its neighbours. The strip below is the static loss, A = 1, the same runs
-    at every period. Cells hold mean ± standard error over seeds in per cent, where there is room.
+
+def height(phase: Phase) -> float:
+    """Return the height of a panel in which a cell has room for its lines of numbers, inches."""
+    rows, columns = phase.mean.shape
+    lines = 0 if not _labelled(phase) else 1 if columns <= _MOST_ON_ONE_LINE else 2
+    return float((rows + 1.0 + _GAP) * _ROW_HEIGHTS[lines])
+
+
+def draw_panel(figure: Figure, axis: Axes, phase: Phase, norm: Normalize, words: str) -> None:
+    """Draw one plane with its colour bar.
+
+    The period increases to the right and the amplitude upwards. Both are drawn as categories, because the
+    grids are irregular: all cells have the same size. The strip below shows the static loss, A = 1, whose
+    runs are the same at every period. If there is room, cells show mean ± standard error over seeds in per
+    cent.
 
     Args:
-        figure: what the bar's room is taken from.
+        figure: figure of the panel, which the colour bar is added to.
         axis: an empty panel.
-        phase: what to draw.
-        norm: range of the colours; grey stands for what lies below it.
-        words: which accuracy it is.
+        phase: statistics to draw.
+        norm: range of the colours; cells below it are grey.
+        words: name of the accuracy, "training" or "validation".
     """
     clipped = bool(np.any(norm(phase.mean) < 0))
     bar = figure.colorbar(
@@ -224,7 +242,7 @@ def draw_panel(figure: Figure, axis: Axes, phase: Phase, norm: Normalize, words:
 
 
 def key(figure: Figure) -> None:
-    """What numbers and marks in the cells mean, below all panels."""
+    """Draw a legend below all panels that explains the numbers and marks in the cells."""
     marks = [
         mlines.Line2D(
             [], [], marker=marker, color="black", markersize=3.5, markeredgewidth=0, linestyle="none"
@@ -236,7 +254,7 @@ def key(figure: Figure) -> None:
         ["better", "worse than the static loss ($A=1$)"],
         title="Cells: mean ± standard error, %.  Marks: the 95 % interval of the difference from $A=1$, "
         "paired by seed, excludes 0.",
-        title_fontsize=6,
+        title_fontsize=style.SMALL,
         loc="outside lower center",
         ncols=2,
         handletextpad=0.1,
@@ -246,10 +264,10 @@ def key(figure: Figure) -> None:
 
 
 def require_dynamical(dataset: xr.Dataset, figure: str, study: str) -> None:
-    """Refuse a study that has the static loss alone.
+    """Refuse a study that has only the static loss.
 
     Raises:
-        UserError: naming the figure and the study.
+        UserError: if no amplitude exceeds 1; the message names the figure and the study.
     """
     if float(dataset["amplitude"].max()) == 1.0:
         raise UserError(f"{figure} needs an amplitude above 1; add one to the {study} study")

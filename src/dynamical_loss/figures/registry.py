@@ -1,4 +1,7 @@
-"""All figures by name, and which files of a configuration they show: a new module is found by itself."""
+"""All figures by name, and the files of a configuration that they show.
+
+The modules of figures are found by their names, so a new figure needs no entry here.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from dynamical_loss.figures.names import NAMES
 FIGURES: dict[str, Declaration] = {
     name: importlib.import_module(f"{figures.__name__}.{name}").DECLARATION for name in NAMES
 }
-"""Declarations by the name of the figure, in alphabetical order."""
+"""Declaration of each figure by the name of the figure, in alphabetical order."""
 
 
 def roles_of_claims() -> dict[str, Role]:
-    """The roles that claims may look at.
+    """Return the roles whose files claims may read, by name.
 
     Raises:
-        ValueError: if two figures declare one role.
+        ValueError: if two figures declare the same role.
     """
     roles: dict[str, Role] = {}
     for name, figure in FIGURES.items():
@@ -31,11 +34,14 @@ def roles_of_claims() -> dict[str, Role]:
 
 
 def shown(config: Configuration, part: Part | None = None) -> dict[str, dict[str, list[str]]]:
-    """The files of each figure that is made, by figure and role, relative to the folder of results.
+    """Return the files of each figure that is made, by figure and role.
 
     Args:
         config: the configuration.
-        part: of the study; None: of all parts, without the figures that only their part makes.
+        part: part of the study; None: all parts, without the figures that only their part's target makes.
+
+    Returns:
+        Paths relative to the folder of results.
     """
     return {
         name: figure.files(config)
@@ -45,7 +51,10 @@ def shown(config: Configuration, part: Part | None = None) -> dict[str, dict[str
 
 
 def all_shown(config: Configuration) -> dict[str, dict[str, list[str]]]:
-    """`shown` of all figures that can be made, also of those that only their part makes."""
+    """Return the files of every figure that can be made, by figure and role.
+
+    Unlike `shown`, this includes the figures that only the target of their part makes.
+    """
     return {name: figure.files(config) for name, figure in FIGURES.items() if figure.is_made(config)}
 
 
@@ -54,11 +63,14 @@ def _belongs(figure: Declaration, part: Part | None) -> bool:
 
 
 def evidence(config: Configuration, part: Part | None = None) -> dict[str, list[str]]:
-    """The files that claims may look at, by role, relative to the folder of results.
+    """Return the files that claims may read, by role.
 
     Args:
         config: the configuration.
-        part: of the study; None: of all parts, without the figures that only their part makes.
+        part: part of the study; None: all parts, without the figures that only their part's target makes.
+
+    Returns:
+        Paths relative to the folder of results.
     """
     return {
         role: paths

@@ -1,4 +1,4 @@
-"""What several figures ask of the studies that they show."""
+"""Checks and roles that several figures share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dynamical_loss.figures.declaration import Role
 from dynamical_loss.results import layout
 
 ANY_DIAGRAM = ("aggregate_phase", "gather_draws")
-"""Stages that make phase diagrams: of one set of data, and of several draws."""
+"""Stages that make phase diagrams: from one data set, and from several randomly drawn data sets."""
 
 
 def phase_studies(key: str, *variables: str) -> Role:
-    """The phase diagrams of all studies that a key under `figures` lists.
+    """Return the role of the phase diagrams of all studies that a key under `figures` lists.
 
     Args:
-        key: of a list of keys of `phase`; with an empty one the figure is not made.
-        variables: those that not every phase diagram has and these must have.
+        key: key whose value is a list of keys of `phase`; the figure is not made if the list is empty.
+        variables: variables that these phase diagrams must have, and that not every phase diagram has.
     """
     return Role(
         ANY_DIAGRAM,
@@ -25,41 +25,41 @@ def phase_studies(key: str, *variables: str) -> Role:
 
 
 def require_setting(config: Configuration, key: str, section: str, study: str, setting: str) -> None:
-    """Refuse a study whose kind of network does not have a setting that a figure tells networks apart by.
+    """Refuse a study whose kind of network lacks a setting by which a figure distinguishes networks.
 
     Args:
         config: the configuration.
         key: the key under `figures` that names the study.
         section: ``phase`` or ``trajectories``.
-        study: its name.
-        setting: of the network, e.g. ``width``.
+        study: name of the study.
+        setting: name of a setting of the network, e.g. ``width``.
 
     Raises:
-        ValueError: one line that names the key to change.
+        ValueError: if the study is refused; one line names the key to change.
     """
     model = getattr(config, section)[study].model
     if setting not in type(model).model_fields:
         raise ValueError(
-            f"{section}.{study}.model: figures.{key} tells networks apart by their {setting}, and a "
+            f"{section}.{study}.model: figures.{key} distinguishes networks by their {setting}, and a "
             f"{model.kind} has none; name another study"
         )
 
 
 def require_one_rate(config: Configuration, key: str, study: str) -> None:
-    """Refuse a run whose learning rate changes, where a figure holds λ_max against 2/η.
+    """Refuse a run whose learning rate changes, because the figure compares λ_max with one value of 2/η.
 
     Args:
         config: the configuration.
         key: the key under `figures` that names the study.
-        study: its name.
+        study: name of the study.
 
     Raises:
-        ValueError: one line that names the key to change.
+        ValueError: if the study is refused; one line names the key to change.
     """
     if changing := config.trajectories[study].changes_rate:
         raise ValueError(
-            f"trajectories.{study}.{changing}: figures.{key} holds λ_max against one 2/η; leave it out, or "
-            "name another study"
+            f"trajectories.{study}.{changing}: figures.{key} compares λ_max with one value of 2/η; leave out "
+            "this setting, or name another study"
         )
 
 
@@ -69,27 +69,31 @@ def require_both_losses(config: Configuration, key: str, study: str) -> None:
     Args:
         config: the configuration.
         key: the key under `figures` that names the study.
-        study: its name.
+        study: name of the study.
 
     Raises:
-        ValueError: one line that names the key to change.
+        ValueError: if the study is refused; one line names the key to change.
     """
     amplitudes = config.phase[study].amplitudes
     if 1.0 not in amplitudes or max(amplitudes) == 1.0:
-        raise ValueError(f"phase.{study}.amplitudes: figures.{key} needs 1 and one above 1; add them")
+        raise ValueError(
+            f"phase.{study}.amplitudes: figures.{key} needs an amplitude of 1 and one above 1; add them"
+        )
 
 
 def require_learning_curves(config: Configuration, key: str, study: str) -> None:
-    """Refuse a phase study that lacks one of the losses or does not keep accuracies along its runs.
+    """Refuse a phase study that lacks accuracies along its runs, or the static or the dynamical loss.
 
     Args:
         config: the configuration.
         key: the key under `figures` that names the study.
-        study: its name.
+        study: name of the study.
 
     Raises:
-        ValueError: one line that names the key to change.
+        ValueError: if the study is refused; one line names the key to change.
     """
     require_both_losses(config, key, study)
     if not config.phase[study].learning_curves:
-        raise ValueError(f"phase.{study}.learning_curves: figures.{key} shows them; set it to true")
+        raise ValueError(
+            f"phase.{study}.learning_curves: figures.{key} shows learning curves; set this key to true"
+        )

@@ -1,6 +1,6 @@
-"""The look that all figures share: sizes in print, colours, panel letters, and how they are saved.
+"""Style that all figures share: sizes in print, colours, panel letters, and the way figures are saved.
 
-The look is the same wherever a figure is drawn: nothing that a user has set for matplotlib counts.
+The style is the same on every machine: a user's own settings of matplotlib have no effect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,14 @@ COLUMN = 3.35
 PAGE = 6.9
 """Width of the whole page, inches."""
 
-_HEADER_CHARACTERS = 112  # that fit on the page at the header's size
+_HEADER_CHARACTERS = 112  # number of characters that fit on a line of the page, in the header's font size
+
+TEXT, SMALL = 8, 7
+"""Font sizes, points: of titles and labels of axes, and of all other text, which is never smaller."""
+
+FONT = "STIXGeneral"
+"""A face like that of the journal's text; it comes with matplotlib. At 7 points it takes no more room than a
+sans-serif face at 6."""
 
 CLASS_COLOURS = (
     "#0173b2",
@@ -51,15 +58,15 @@ THEORY_COLOUR, MEASURED_COLOUR = "#555555", "#7b2d8b"
 
 
 BACKEND = "agg"
-"""What draws: it needs no screen and is there wherever matplotlib is."""
+"""Backend of matplotlib: it needs no screen and comes with every installation of matplotlib."""
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib settings for print: 7 pt text, thin lines, fonts embedded as outlines.
+    """Apply settings of matplotlib for print: text of 7 and 8 points, thin lines, fonts embedded as outlines.
 
-    All other settings are matplotlib's own defaults. Afterwards settings are what they were before; the
-    backend stays `BACKEND`.
+    All other settings are matplotlib's own defaults. On leaving the context, all settings are restored except
+    the backend, which stays `BACKEND`.
 
     Raises:
         UserError: if the user's file of settings cannot be read as text.
@@ -69,12 +76,15 @@ def style() -> Iterator[None]:
     defaults = _defaults()
     settings: dict[str, Any] = {
         **sns.axes_style("ticks"),
-        "font.size": 7,
-        "axes.titlesize": 7,
-        "axes.labelsize": 7,
-        "xtick.labelsize": 6,
-        "ytick.labelsize": 6,
-        "legend.fontsize": 6,
+        "font.family": [FONT],
+        "mathtext.fontset": "stix",
+        "font.size": TEXT,
+        "axes.titlesize": TEXT,
+        "axes.labelsize": TEXT,
+        "xtick.labelsize": SMALL,
+        "ytick.labelsize": SMALL,
+        "legend.fontsize": SMALL,
+        "legend.title_fontsize": SMALL,
         "legend.frameon": False,
         "axes.linewidth": 0.6,
         "lines.linewidth": 0.8,
@@ -87,7 +97,6 @@ def style() -> Iterator[None]:
         "pdf.fonttype": 42,
         "savefig.dpi": 300,
         "figure.constrained_layout.use": True,
-        "font.sans-serif": ["DejaVu Sans"],
     }
     with mpl.rc_context():
         _set({**defaults, **settings})
@@ -95,10 +104,10 @@ def style() -> Iterator[None]:
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib, if that has not been done, as if the environment asked it for nothing.
+    """Import matplotlib, unless it is imported already, without its environment variables.
 
-    An unknown backend in MPLBACKEND would fail the import, and a user's file of settings may ask for a locale
-    that this machine does not have.
+    With an unknown backend in MPLBACKEND the import would fail, and a user's file of settings may ask for a
+    locale that the machine does not have.
 
     Raises:
         UserError: if the user's file of settings cannot be read as text.
@@ -111,14 +120,14 @@ def _import_matplotlib() -> None:
     os.environ["LC_ALL"] = "C"
     try:
         importlib.import_module("matplotlib")
-        # Modules that are imported from here on see the defaults, should they keep what they see.
+        # Modules that are imported from here on may copy settings, and must then copy the defaults.
         _set(_defaults())
         mpl.use(BACKEND)
         importlib.import_module("matplotlib.pyplot")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"a matplotlibrc or a style sheet of matplotlib's is no text in UTF-8 ({error.reason}); "
-            "it lies in this folder or in matplotlib's configuration folder; mend or remove it"
+            f"a matplotlibrc or a style sheet of matplotlib is not valid UTF-8 text ({error.reason}); "
+            "it lies in this folder or in matplotlib's configuration folder; correct or remove it"
         ) from None
     finally:
         locale.setlocale(locale.LC_ALL, numbers)
@@ -129,18 +138,18 @@ def _import_matplotlib() -> None:
 
 
 def _defaults() -> dict[str, Any]:
-    """Matplotlib's own value of every setting; `rcdefaults` would leave out some."""
+    """Return matplotlib's own default of every setting; `rcdefaults` would leave some settings out."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
-        own: Any = mpl.rcParamsDefault  # the types of matplotlib name every setting
+        own: Any = mpl.rcParamsDefault  # typed as Any, because matplotlib's type names every setting
         return {**own, "backend": BACKEND}
 
 
 def _set(settings: dict[str, Any]) -> None:
-    """Give every setting of matplotlib its value.
+    """Set every setting of matplotlib.
 
     Raises:
-        RuntimeError: if one is left as it was found.
+        RuntimeError: if a setting was not given, or did not take its value.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
@@ -149,18 +158,23 @@ def _set(settings: dict[str, Any]) -> None:
         left = sorted(present.keys() - settings.keys())
         left += [name for name, value in settings.items() if present[name] != value]
     if left:
-        raise RuntimeError(f"matplotlib did not take the setting '{left[0]}'")
+        raise RuntimeError(f"matplotlib did not accept the setting '{left[0]}'")
 
 
 def panel_letters(axes: Iterable[Axes], first: str = "a") -> None:
     """Write (a), (b), … above the upper left corner of each panel."""
     for offset, axis in enumerate(axes):
         letter = f"({chr(ord(first) + offset)})"
-        axis.set_title(letter, loc="left", fontweight="bold", fontsize=7, pad=3)
+        axis.set_title(letter, loc="left", fontweight="bold", fontsize=TEXT, pad=3)
 
 
 def in_lines(words: Iterable[str], most: int) -> str:
-    """Parts of a title with commas between, in lines of so many characters unless one part is longer."""
+    """Join the parts of a title by commas, and break lines between parts.
+
+    Args:
+        words: parts of the title; empty ones are left out.
+        most: largest number of characters in a line; only a single part may exceed it.
+    """
     lines: list[str] = []
     for part in filter(None, words):
         if lines and len(lines[-1]) + len(part) + 2 <= most:
@@ -171,10 +185,11 @@ def in_lines(words: Iterable[str], most: int) -> str:
 
 
 def header(figure: Figure, text: str) -> None:
-    """Write lines above all panels of a page's width, the first in bold and long ones broken at semicolons.
+    """Write lines above all panels of a figure as wide as the page.
 
-    A legend without entries, because it is the one kind of text that the layout makes room for beside
-    other legends and panel letters.
+    The first line is bold, and long lines are broken at semicolons. The text is drawn as a legend without
+    entries, because matplotlib's layout reserves room for a legend next to other legends and panel letters,
+    and for no other kind of text.
     """
     lines: list[str] = []
     for whole in text.split("\n"):
@@ -189,21 +204,21 @@ def header(figure: Figure, text: str) -> None:
         [mlines.Line2D([], [], linestyle="none")] if others else [],
         ["\n".join(others)] if others else [],
         title=first,
-        title_fontproperties={"weight": "bold", "size": 7},
+        title_fontproperties={"weight": "bold", "size": TEXT},
         loc="outside upper center",
         handlelength=0,
         handletextpad=0,
         borderpad=0,
-        fontsize=7,
+        fontsize=TEXT,
     )
     for block in legend.get_texts():
         block.set_multialignment("center")
 
 
 def save(figure: Figure, paths: Iterable[Path]) -> None:
-    """Write the figure whole or not at all, in the formats of the paths' suffixes.
+    """Write the figure to each path, in the format that the suffix of the path names.
 
-    Dates are left out of the files, so that the same figure gives the same bytes.
+    A file is written completely or not at all. It contains no date, so the same figure gives the same bytes.
     """
     for path in paths:
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}

@@ -1,4 +1,4 @@
-"""Dots that stand for single runs."""
+"""Dots that show single runs, shifted sideways so that they do not hide each other."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Floats = npt.NDArray[np.float64]
 def swarm(
     values: Floats, *, bin_width: float = 0.015, spacing: float = 0.024, widest: float = 0.22
 ) -> Floats:
-    """Sideways shifts that keep like values from hiding each other.
+    """Compute sideways shifts that keep dots of similar values from hiding each other.
 
     Args:
-        values: shape (n,).
-        bin_width: values that share a bin are set side by side.
-        spacing: between neighbours.
-        widest: width of the fullest row.
+        values: values of the dots, shape (n,).
+        bin_width: width of the bins, in units of the values; dots in the same bin are drawn side by side.
+        spacing: distance between neighbouring dots.
+        widest: largest width of a row of dots; fuller rows have a smaller spacing.
 
     Returns:
         Shifts, shape (n,), symmetric about 0 within each bin.
@@ -40,12 +40,12 @@ def swarm(
 
 
 def row(axis: Axes, line: int, values: Floats) -> None:
-    """Runs as dots about a line of their own, with mean and 95 % Student interval below it.
+    """Draw runs as dots around a horizontal line, with their mean and 95 % Student interval below the line.
 
     Args:
-        axis: where to.
-        line: ordinate of the dots.
-        values: one a seed, (seed,).
+        axis: panel to draw in.
+        line: ordinate of the line.
+        values: value of each run, (seed,).
     """
     axis.plot(
         values,

@@ -1,7 +1,7 @@
-"""Ticks of every axis of numbers: where they stand and what they say.
+"""Places and labels of the ticks on every numerical axis.
 
-Whatever an axis spans, at least two of its ticks are labelled, and no two labels are alike: a reader
-could not tell the scale of an axis otherwise.
+Whatever an axis spans, at least two of its ticks have labels, and no two labels are equal. Otherwise a reader
+could not tell the scale of the axis.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 SMALLEST, LARGEST = 1e-150, 1e150
-"""Data that a logarithmic axis can show: matplotlib's own arithmetic fails nearer to the ends of doubles."""
+"""Range of data that a logarithmic axis can show. Closer to the limits of double precision, matplotlib's own
+arithmetic overflows."""
 
-_FEWEST = 2
+_FEWEST = 2  # smallest number of labelled ticks
 _DECADES, _FEW, _MANY = (1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-_PLAIN = (9e-4, 2e4)  # between these, numbers on a logarithmic axis need no powers of ten
-_PLAIN_ON_BOTH_SIDES = (1e-5, 1e6)
+_PLAIN = (9e-4, 2e4)  # range in which numbers on a logarithmic axis are written without powers of ten
+_PLAIN_ON_BOTH_SIDES = (1e-5, 1e6)  # that range on a symmetric-log axis
 _ROUND = (1.0, 2.0, 5.0, 10.0)
-_DIGITS = range(6, 18)  # of a label; 17 tell any two numbers in double precision apart
-_ROUNDING = 0.01  # of a label, in distances between ticks
+_DIGITS = range(6, 18)  # significant digits of a label; 17 distinguish any two double-precision numbers
+_ROUNDING = 0.01  # largest rounding error of a label, relative to the distance between ticks
 
 Floats = npt.NDArray[np.float64]
 Span = tuple[float, float]
@@ -35,11 +36,11 @@ Writer = Callable[[float, int], str]
 
 
 def plain_number(value: float, digits: int = 6) -> str:
-    """A number without powers of ten: 12 345 with a thin space, 0.05 and −3 as they are.
+    """Return a number without powers of ten: 12 345 with a thin space, 0.05 or −3.
 
     Args:
-        value: what to write.
-        digits: that are significant; those before the decimal point are always written.
+        value: number to write.
+        digits: number of significant digits; all digits before the decimal point are written in any case.
     """
     if abs(value) < 1000:
         return f"{value:.{digits}g}".replace("-", "−")
@@ -51,11 +52,11 @@ def plain_number(value: float, digits: int = 6) -> str:
 
 
 def power_of_ten(value: float, digits: int = 6) -> str:
-    """A number as matplotlib writes it on logarithmic axes: 10⁵, 2 × 10⁵; zero is 0.
+    """Return a number as matplotlib writes it on logarithmic axes: 10⁵, 2 × 10⁵; zero is 0.
 
     Args:
-        value: what to write.
-        digits: that are significant.
+        value: number to write.
+        digits: number of significant digits.
     """
     if value == 0:
         return "0"
@@ -66,14 +67,14 @@ def power_of_ten(value: float, digits: int = 6) -> str:
 
 
 def labels(places: npt.ArrayLike, write: Writer) -> list[str]:
-    """What ticks say, with as many digits as tell each from its neighbours.
+    """Return the labels of ticks, with enough digits to distinguish each tick from its neighbours.
 
     Args:
-        places: of the ticks, ascending.
-        write: `plain_number` or `power_of_ten`.
+        places: places of the ticks, ascending.
+        write: function that writes a number, `plain_number` or `power_of_ten`.
 
     Returns:
-        A label a tick.
+        One label for each tick.
     """
     values = np.asarray(places, dtype=float).tolist()
     distance = float(np.min(np.diff(values), initial=math.inf))
@@ -87,43 +88,46 @@ def labels(places: npt.ArrayLike, write: Writer) -> list[str]:
 
 
 def put(scale: Axis, places: npt.ArrayLike, write: Writer = plain_number) -> None:
-    """Set the labelled ticks of an axis, where they are and nowhere else.
+    """Set the labelled ticks of an axis. All other ticks lose their labels.
 
     Args:
-        scale: the x axis or the y axis of a panel.
-        places: where, ascending.
-        write: how their numbers are written.
+        scale: x axis or y axis of a panel.
+        places: places of the ticks, ascending.
+        write: function that writes the numbers, `plain_number` or `power_of_ten`.
     """
     scale.set_major_locator(ticker.FixedLocator(np.asarray(places, dtype=float).tolist()))
     scale.set_major_formatter(ticker.FixedFormatter(labels(places, write)))
-    # A logarithmic axis of less than a decade or two would write numbers at its small ticks as well.
+    # On a logarithmic axis that spans less than about two decades, matplotlib would label minor ticks too.
     scale.set_minor_formatter(ticker.NullFormatter())
 
 
 def whole_numbers(scale: Axis, span: Span, most: int, steps: Sequence[float] | None = _ROUND) -> None:
-    """About so many ticks at whole numbers; between them too where the axis spans less than two.
+    """Set about `most` ticks at whole numbers.
+
+    On an axis that spans less than two, there are ticks between the whole numbers too.
 
     Args:
-        scale: a linear axis whose limits do not change any more.
-        span: its limits.
-        most: distances between ticks, at most.
-        steps: multiples of powers of ten that ticks may lie apart; None: those of matplotlib.
+        scale: linear axis whose limits do not change any more.
+        span: limits of the axis.
+        most: largest number of intervals between ticks.
+        steps: allowed distances between ticks, as multiples of powers of ten; None: matplotlib's choice.
     """
     chosen = {} if steps is None else {"steps": list(steps)}
     put(scale, _inside(ticker.MaxNLocator(most, integer=True, **chosen).tick_values(*span), span))
 
 
 def logarithmic(scale: Axis, span: Span, most: int, multiples: Sequence[float]) -> None:
-    """Ticks of a logarithmic axis, at those multiples of powers of ten if they are enough and not too many.
+    """Set the ticks of a logarithmic axis at given multiples of powers of ten, if these are few enough.
 
-    Otherwise at powers of ten alone if the axis spans many, at more of their multiples if it spans few, and
-    at equal distances if it spans so little that hardly any of these lie in it.
+    If these would be too many or too few, ticks are set at powers of ten alone (axes that span many decades)
+    or at more multiples (axes that span few decades). If the axis spans so little that hardly any of these
+    places lie on it, the ticks have equal distances.
 
     Args:
-        scale: a logarithmic axis whose limits do not change any more.
-        span: its limits, above 0.
-        most: ticks, or one more.
-        multiples: of powers of ten, at which ticks are wanted.
+        scale: logarithmic axis whose limits do not change any more.
+        span: limits of the axis, above 0.
+        most: largest number of ticks; one more is allowed.
+        multiples: preferred multiples of powers of ten.
     """
     write = plain_number if span[0] > _PLAIN[0] and span[1] < _PLAIN[1] else power_of_ten
     put(scale, log_places(span, most, multiples), write)
@@ -132,7 +136,7 @@ def logarithmic(scale: Axis, span: Span, most: int, multiples: Sequence[float]) 
 
 
 def log_places(span: Span, most: int, multiples: Sequence[float]) -> Floats:
-    """Where the ticks of `logarithmic` stand; see there."""
+    """Return the places of the ticks that `logarithmic` sets; its arguments are explained there."""
     for wanted in (multiples, _DECADES, _FEW, _MANY):
         # Ticks beyond the limits, which are left out below, may be too large for double precision.
         with np.errstate(over="ignore"):
@@ -152,16 +156,18 @@ def symmetric_logarithmic(
     most: int = 4,
     linear_size: float = 0.35,
 ) -> None:
-    """Make a symmetric-log axis, labelled at 0 and at decades outside its linear part, whose ends are ticks.
+    """Make an axis symmetric-logarithmic, with labels at 0 and at decades outside the linear part.
+
+    Unlabelled ticks mark the ends of the linear part.
 
     Args:
-        scale: the axis.
-        set_scale: what sets its scale.
-        linear: |value| below which it is linear, above 0.
-        low: the smallest value shown.
-        high: the largest.
-        most: decades labelled on each side.
-        linear_size: of half the linear part, in decades.
+        scale: x axis or y axis of a panel.
+        set_scale: method of the panel that sets the scale of this axis.
+        linear: |value| below which the axis is linear, above 0.
+        low: smallest value shown.
+        high: largest value shown.
+        most: largest number of labelled decades on each side of zero.
+        linear_size: length of half the linear part, in decades.
     """
     set_scale("symlog", linthresh=linear, linscale=linear_size)
     reach = max(-low, high, 10 * linear)
@@ -176,7 +182,7 @@ def symmetric_logarithmic(
 
 
 def both_sides(scale: Axis, places: Sequence[float]) -> None:
-    """Ticks of a symmetric-log axis, which spans decades on both sides of zero."""
+    """Set the ticks of a symmetric-log axis, which spans decades on both sides of zero."""
     sizes = [abs(place) for place in places if place]
     low, high = _PLAIN_ON_BOTH_SIDES
     plain = min(sizes, default=low) >= low and max(sizes, default=high) <= high
@@ -184,14 +190,14 @@ def both_sides(scale: Axis, places: Sequence[float]) -> None:
 
 
 def multiples_for(span: Span) -> tuple[float, ...]:
-    """Multiples of powers of ten for an axis that spans so much: decades, or more where they are few."""
+    """Return multiples of powers of ten for the ticks of an axis: more of them if it spans fewer decades."""
     decades = math.log10(span[1]) - math.log10(span[0])
     return _DECADES if decades > 2.2 else _FEW if decades > 0.5 else _MANY
 
 
 def _inside(places: npt.ArrayLike, span: Span) -> Floats:
-    """Those that lie in a span, its ends included but for rounding."""
+    """Return the places that lie in a span. Places at its ends count as inside, up to rounding errors."""
     values = np.asarray(places, dtype=float)
-    # Of the end that is looked at, as on a logarithmic axis one end may be far smaller than the other.
+    # Each end has its own tolerance: on a logarithmic axis one end may be far smaller than the other.
     below, above = (1e-9 * min(abs(end), span[1] - span[0]) for end in span)
     return np.asarray(values[(values >= span[0] - below) & (values <= span[1] + above)])

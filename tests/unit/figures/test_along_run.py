@@ -1,4 +1,4 @@
-"""How a run along its steps is drawn in Fig. 4 and Fig. S2."""
+"""Drawing of one run against its steps, as in Fig. 4 and Fig. S2."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What figures declare: the files that they show, the keys that they add, and how fast that can be read."""
+"""Declarations of figures: files that they show, keys that they add, and reading them without Matplotlib."""
 
 import copy
 import subprocess
@@ -99,14 +99,14 @@ LAZY_FIGURES = {
         "null": ["lazy/digits_null.nc"],
     },
 }
-# What needs data that have to be installed is made where it is asked for.
+# Figures of data that must be installed separately are made only on request.
 LAZY_ALONE = {"figL7_further_data": {"study": ["lazy/fashion.nc"]}}
 LAZY_EVIDENCE = {
     "lazy": ["lazy/digits.nc"],
     "lazy_null": ["lazy/digits_null.nc"],
     "regimes": LAZY_FIGURES["figL6_dynamical_loss"]["study"],
 }
-# Fig. S6 to S10, F7, F8 and L8 belong to studies of their own.
+# The default configuration has no studies for Fig. S6 to S10, F7, F8 and L8.
 OWN = {
     "figS6_ingredients",
     "figS7_losses",
@@ -126,7 +126,7 @@ IMAGE_EVIDENCE = {
 
 
 def configured(**figures):
-    """The default configuration with other keys under `figures`."""
+    """Return the default configuration with some keys under `figures` changed."""
     values = copy.deepcopy(DEFAULT)
     values["figures"] |= figures
     return study.load(values, "config.yaml", FIGURES)
@@ -159,7 +159,7 @@ def test_figures_show_these_files():
 
 
 def test_figures_show_as_many_seeds_as_there_are():
-    """The smoke scale has one seed of each trajectory."""
+    """Check the smoke scale, which has one seed of each trajectory."""
     values = copy.deepcopy(DEFAULT)
     for name in ("cascade", "static_w100", "static_w1000"):
         values["trajectories"][name]["seeds"] = 1
@@ -251,17 +251,27 @@ def test_pairs_of_results_are_roles_of_the_figure():
             "residual_static",
             "loss",
             {},
-            r"residual_static\.probes\.residual: its modes are those of plain sgd",
+            r"residual_static\.probes\.residual: this probe needs plain sgd",
         ),
         ("edge_dynamical", "probes", {"alignment": True}, r"probes\.small_steps: .* set it"),
-        ("dal_static", "learning_rate_rule", {}, r"dal_static\.learning_rate_rule: .* kind: dal; set it"),
-        ("dal_static", "learning_rate_schedule", [[0, 1], [1, 0]], "Fig. F6 draws one cap; leave it out"),
+        (
+            "dal_static",
+            "learning_rate_rule",
+            {},
+            r"dal_static\.learning_rate_rule: .* kind: dal; set this kind",
+        ),
+        (
+            "dal_static",
+            "learning_rate_schedule",
+            [[0, 1], [1, 0]],
+            "Fig. F6 draws one constant cap; leave it out",
+        ),
         ("dal_static", "probes", {"hessian": {"losses": ["static"]}}, "Fig. F6 needs the weighted loss"),
         (
             "edge_dynamical",
             "probes",
             {"hessian": {"losses": ["static"]}, "alignment": True},
-            "alignment: the gradient is that of the weighted loss",
+            "alignment: this probe needs the weighted loss",
         ),
     ],
 )
@@ -279,13 +289,13 @@ def test_the_run_of_figure_4_is_analysed_whichever_it_is(record_every):
     values = copy.deepcopy(DEFAULT)
     values["trajectories"]["other"] = {"record_every": record_every}
     values["figures"]["trajectory"] = "other"
-    with pytest.raises(UserError, match=r"trajectories\.other\.record_every: instabilities show from step"):
+    with pytest.raises(UserError, match=r"trajectories\.other\.record_every: instabilities alternate"):
         study.load(values, "config.yaml", FIGURES)
 
 
 @pytest.mark.parametrize("zoom", [[-5, 100], [8_000, 70_001], [80_000, 90_000], [500, 500], [9_000, 8_000]])
 def test_a_zoom_that_is_not_all_in_the_run_is_refused_before_any_job(zoom):
-    words = r"figures\.trajectory_zoom: \[.*\] is no stretch of the run, which spans steps 0 to 70000; name"
+    words = r"figures\.trajectory_zoom: \[.*\] does not lie in the run, which spans steps 0 to 70000; give"
     with pytest.raises(UserError, match=words) as refused:
         configured(trajectory_zoom=zoom)
     assert "\n" not in str(refused.value)
@@ -295,7 +305,7 @@ def test_a_zoom_that_is_not_all_in_the_run_is_refused_before_any_job(zoom):
 def test_a_zoom_follows_the_length_of_a_run_in_epochs():
     values = copy.deepcopy(DEFAULT)
     del values["trajectories"]["cascade"]["steps"]
-    values["trajectories"]["cascade"]["epochs"] = 80_000  # of one step each
+    values["trajectories"]["cascade"]["epochs"] = 80_000  # each epoch has one step
     values["figures"]["trajectory_zoom"] = [79_000, 80_001]
     with pytest.raises(UserError, match=r"figures\.trajectory_zoom: .* steps 0 to 80000;"):
         study.load(values, "config.yaml", FIGURES)
@@ -330,7 +340,7 @@ def test_figures_may_share_a_key_but_not_declare_it_differently():
     assert model().key == "a"
     for first, second in ((same, other), (other, same)):
         figures = {"fig1": figure(settings={"key": first}), "fig2": figure(settings={"key": second})}
-        with pytest.raises(ValueError, match="fig2 declares the key 'key' again and differently"):
+        with pytest.raises(ValueError, match="fig2 declares the key 'key' differently from another figure"):
             settings_model(figures)
     with pytest.raises(ValueError, match="fig1 declares the key 'folder'"):
         settings_model({"fig1": figure(settings={"folder": same})})
@@ -347,7 +357,7 @@ def test_two_figures_cannot_give_one_role_to_claims(monkeypatch):
 
 
 def test_declarations_are_read_without_what_draws():
-    """The Snakefile reads them each time it is run."""
+    """Declarations must load fast, because the Snakefile reads them each time it is run."""
     script = "import sys, dynamical_loss.figures.registry; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     heavy = {"matplotlib", "seaborn", "pandas", "xarray", "netCDF4", "scipy", "jax"}

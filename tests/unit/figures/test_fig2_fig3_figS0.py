@@ -1,4 +1,4 @@
-"""Fig. 2, 3 and S0 show the numbers they were given."""
+"""Fig. 2, 3 and S0 show the numbers in their input files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("look")
 
 
 def draw(figure):
-    """Lay the figure out, so that a warning of the layout would fail the test."""
+    """Lay out the figure, so that a warning of the layout fails the test."""
     figure.canvas.draw()
     return figure
 
@@ -43,7 +43,7 @@ def letters(figure):
 def phase(
     values, *, width=100, depth=1, initialisation="lecun", periods=PERIODS, amplitudes=AMPLITUDES, classes=3
 ):
-    """A phase file; validation is 0.1 below training."""
+    """Make a phase file whose validation accuracy is 0.1 below the training accuracy."""
     values = np.asarray(values, dtype=float)
     dimensions = ("period", "amplitude", "seed")
     dataset = xr.Dataset(
@@ -148,7 +148,7 @@ def test_fig3_colours_fill_the_range_of_the_means(fig3):
         assert cells.norm.vmax >= means.max() - 1e-9
     assert ranges[0] == ranges[1]
     assert ranges[2] != ranges[3]
-    # Accuracies of the wide network differ by 0.02, and so do the ends of its colours, nearly.
+    # Accuracies of the wide network differ by 0.02, so the range of its colours is only a little larger.
     assert all(high - low < 0.04 for low, high in ranges[2:])
 
 
@@ -166,8 +166,8 @@ def test_fig3_marks_what_differs_from_the_static_loss():
     wobble = np.linspace(-1, 1, seeds)
     values = np.empty((1, 4, seeds))
     values[0, 0] = 0.6 + 0.1 * wobble
-    values[0, 1] = values[0, 0] + 0.01 + 0.001 * wobble  # small, but the same for every seed
-    values[0, 2] = values[0, 0] + 0.01 + 0.1 * wobble  # as large, and lost in the scatter
+    values[0, 1] = values[0, 0] + 0.01 + 0.001 * wobble  # small, but almost the same for every seed
+    values[0, 2] = values[0, 0] + 0.01 + 0.1 * wobble  # of the same size, but within the scatter of seeds
     values[0, 3] = values[0, 0] - 0.2
     dataset = phase(values, periods=[100], amplitudes=[1.0, 5.0, 10.0, 70.0])
     found = phase_plane.statistics(dataset["train_accuracy"])

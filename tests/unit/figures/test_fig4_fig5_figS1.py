@@ -1,4 +1,4 @@
-"""What Fig. 4, 5 and S1 draw, read back from their artists."""
+"""Fig. 4, 5 and S1 draw the right numbers, as read back from their artists."""
 
 import json
 import math
@@ -144,7 +144,7 @@ def fig5(threshold):
 
 
 def level(axis, label):
-    """Height of the horizontal line with that label."""
+    """Return the height of the horizontal line with a label."""
     heights = {tuple(line.get_ydata()) for line in axis.lines if label in str(line.get_label())}
     assert len(heights) == 1
     low, high = heights.pop()
@@ -239,14 +239,14 @@ def test_fig4_of_a_few_steps_with_few_snapshots(zoom):
 @pytest.mark.parametrize("zoom", [[-1, 5], [2, 7], [3, 3], [5, 2], [100_000, 200_000], [math.nan, 5]])
 def test_fig4_refuses_a_zoom_that_is_not_all_in_the_run(zoom):
     inputs = along(trajectory=trajectory(6), spectrum=spectrum(6, 3), instabilities=instabilities({}, np.nan))
-    with pytest.raises(UserError, match=r"--option zoom: \[.*\] is no stretch of the run, .* steps 0 to 6;"):
+    with pytest.raises(UserError, match=r"--option zoom: \[.*\] does not lie in the run, .* steps 0 to 6;"):
         fig4_cascade.render(inputs, {"zoom": zoom})
 
 
 @pytest.mark.parametrize("zoom", [5, "ab", [1], [1, 2, 3], [1, "b"], [True, 2], {"a": 1}])
 def test_fig4_refuses_a_zoom_that_is_none(zoom):
     with pytest.raises(
-        UserError, match=r"--option zoom: .* is no stretch of steps; give it as \[START, STOP\]"
+        UserError, match=r"--option zoom: .* is not an interval of steps; give \[START, STOP\]"
     ):
         fig4_cascade.render(along(), {"zoom": zoom})
 
@@ -370,7 +370,8 @@ def test_fig5_names_networks_and_optimisers_for_what_they_are():
     assert all(MLPSettings(**model).label in title for title in titles)
     assert titles[2].endswith("adam b1=0.8")
     require_legible_texts(figure)
-    assert panel(fig5(thresholds()), "a").get_title(loc="right") == ""  # its legends say it all
+    # Legends describe networks with one hidden layer completely, so the title is empty.
+    assert panel(fig5(thresholds()), "a").get_title(loc="right") == ""
 
 
 def test_fig5_single_learning_rate_has_points_but_no_fit():

@@ -1,4 +1,4 @@
-"""Fig. F7 and F8 show every learning rate once, with its mean."""
+"""Fig. F7 and F8 show every learning rate once, with its mean accuracy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fig. S5 shows the rows that it was given."""
+"""Fig. S5 shows the rows of its input file."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def render(rows):
 
 
 def marks(axis):
-    """(value, place, colour, fill, interval) of each mark, from the top."""
+    """Return (value, place, colour, fill, interval) of each mark, from the top."""
     found = []
     for container in axis.containers:
         line, _, (bar,) = container.lines
@@ -87,7 +87,7 @@ def test_marks_are_the_measured_values_with_their_intervals():
     assert [mark[3] for mark in found] == ["none", "full", "full", "full"]
     np.testing.assert_allclose(found[0][4], [0.49, 0.53])
     assert marks(exponent)[0][3] == "left"
-    # One colour for each way to start, whatever else differs.
+    # Protocols with the same initialisation share a colour, whatever else differs.
     assert found[0][2] == found[2][2] == marks(exponent)[0][2] != found[1][2]
     require_legible_texts(figure)
 

@@ -1,4 +1,4 @@
-"""Fig. S6 shows the accuracies that it was given."""
+"""Fig. S6 shows the accuracies in its input files."""
 
 from __future__ import annotations
 

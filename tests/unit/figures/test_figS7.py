@@ -1,4 +1,4 @@
-"""Fig. S7 shows the accuracies of the seeds that did not choose."""
+"""Fig. S7 shows accuracies of the odd seeds, while the even seeds choose the cell."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_curves_are_means_of_the_odd_seeds():
 
 
 def test_the_axis_of_sizes_names_the_sizes_and_nothing_else():
-    """Within a decade or two a logarithmic axis labels its small ticks too, across the others."""
+    """Minor ticks have no labels, although matplotlib labels them on an axis of less than two decades."""
     figure = figS7_losses.render({"study": [study(0.8, width) for width in (20, 50, 100, 300)]}, {})
     figure.canvas.draw()
     axis = figure.axes[0].xaxis
@@ -81,5 +81,5 @@ def test_studies_may_have_unlike_numbers_of_seeds():
 
 
 def test_two_studies_of_one_kind_are_refused():
-    with pytest.raises(UserError, match="two studies of one loss"):
+    with pytest.raises(UserError, match="two studies with the same loss"):
         figS7_losses.render({"study": [STUDIES[0], study(0.7, 20)]}, {})

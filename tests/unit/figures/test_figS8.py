@@ -49,5 +49,5 @@ def test_values_that_lanczos_has_not_found_are_left_out():
 
 
 def test_two_studies_of_one_kind_are_refused():
-    with pytest.raises(UserError, match="two studies of one width"):
+    with pytest.raises(UserError, match="two studies with the same width"):
         figS8_size_and_rate.render({"runs": [STUDIES[0], STUDIES[0]]}, {})

@@ -1,4 +1,4 @@
-"""Fig. S9 shows the runs of its first study, and the final accuracies of all."""
+"""Fig. S9 shows learning curves of its first study, and final accuracies of all studies."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def key(figure):
 
 
 def band(axis, gid):
-    """x, lower and upper end of a filled band."""
+    """Return x, and the lower and upper end of a filled band."""
     (found,) = (item for item in axis.collections if item.get_gid() == gid)
     corners = found.get_paths()[0].vertices
     places = np.unique(corners[:, 0])
@@ -197,7 +197,7 @@ def test_more_seeds_are_the_papers(study):
     ],
 )
 def test_the_papers_data_are_told_by_recorded_facts_and_no_sentence(study, attribute, first):
-    """What a header repeats in words decides nothing."""
+    """Descriptions in words have no influence; only recorded facts decide."""
     known = json.loads(study.attrs["settings"])
     known |= {"model": image_results.myrtle5(64), "epochs": 700, "steps": 700 * 98, "seeds": 30}
     whole = study.isel(seed=np.zeros(30, int)).assign_attrs(
@@ -345,13 +345,13 @@ def test_figs4_of_two_records_without_epochs_or_schedule(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ([30, 50.0], "no cell T = 30, A = 50; name one"),
-        ([100, 51.0], "no cell T = 100, A = 51; name one"),
-        ([100], r"cell: \[100\] is no period with an amplitude; give it as \[T, A\]"),
-        (3, "cell: 3 is no period"),
-        ([100.5, 50.0], r"--option cell: \[100\.5, 50\.0\] is no period"),
-        ([float("nan"), 50.0], r"--option cell: \[nan, 50\.0\] is no period"),
-        ([100, 1], "--option cell: A = 1 is the static loss itself; name one above 1"),
+        ([30, 50.0], "no cell T = 30, A = 50; name another"),
+        ([100, 51.0], "no cell T = 100, A = 51; name another"),
+        ([100], r"cell: \[100\] is not a period and an amplitude; give \[T, A\]"),
+        (3, "cell: 3 is not a period"),
+        ([100.5, 50.0], r"--option cell: \[100\.5, 50\.0\] is not a period"),
+        ([float("nan"), 50.0], r"--option cell: \[nan, 50\.0\] is not a period"),
+        ([100, 1], "--option cell: A = 1 is the static loss itself; name an A above 1"),
     ],
 )
 def test_figs4_refuses_a_cell_that_the_study_has_not(study, cell, message):
@@ -447,7 +447,7 @@ def test_figs2_leaves_out_what_is_no_eigenvalue_to_a_per_cent(along):
 
 
 def test_figs2_increments_are_over_one_distance(along):
-    """Records every 3 steps, and one at a snapshot between two of them."""
+    """There is a record every 3 steps, and one more at a snapshot between two of them."""
     whole = along["trajectory"][0]
     trajectory = whole.isel(step=np.union1d(np.arange(0, whole.sizes["step"], 3), [40]))
     axis = panel(drawn(figS2_cascade_cifar10.render(along | {"trajectory": [trajectory]}, {})), "c")
@@ -468,7 +468,7 @@ def test_figs2_bounds_follow_the_schedule_and_are_absent_where_it_is_zero(along)
         np.testing.assert_array_equal(bound.get_xdata(), np.arange(1, rate.size))
         np.testing.assert_allclose(bound.get_ydata(), product / rate[1:])
         assert formula in key(figure)
-    # The bound is 2/(0.02/103) after one step: no reason to show a range up to that.
+    # After one step the bound is 2/(0.02/103), which must not extend the axis.
     assert axis.get_ylim()[1] < 2 * float(along["spectrum"][0]["hessian_eigenvalue"].max())
 
 
@@ -498,7 +498,7 @@ def test_figs2_shows_where_batches_keep_to_if_they_were_probed(along):
         np.testing.assert_allclose(bound.get_ydata(), product / trajectory["learning_rate"].values[1:])
     (dots,) = (item for item in axis.lines if item.get_gid() == "batch sharpness")
     np.testing.assert_array_equal(dots.get_xdata(), spectrum["snapshot_step"])
-    # 0.3/η is 1.5 of 0.2/η and 0.08 of 3.8/η.
+    # The sharpness 0.3/η is 1.5 times the bound 0.2/η, and 0.08 times the bound 3.8/η.
     assert "1.5 of 2(1 − β)/η, 0.079 of 2(1 + β)/η" in figure.legends[-1].get_title().get_text()
     require_legible_texts(figure)
 
@@ -513,8 +513,8 @@ def test_figs2_zoom_epochs_and_classes(along):
         [text.get_text() for text in panel(figure, letter).texts if text.get_text().isdigit()]
         for letter in "af"
     )
-    assert whole == [str(index) for index in range(1, 10)]  # the tenth class has no turn before the end
-    assert zoomed == ["4", "5", "6"]  # the peak of the third lies on the edge
+    assert whole == [str(index) for index in range(1, 10)]  # the run ends before the peak of the tenth class
+    assert zoomed == ["4", "5", "6"]  # the peak of the third class lies on the edge
 
 
 def test_figs2_says_what_was_evaluated_and_that_one_run_is_shown(along):

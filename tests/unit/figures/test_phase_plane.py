@@ -10,7 +10,7 @@ from dynamical_loss.figures import phase_plane
 
 
 def plane(values, periods=(10,), amplitudes=(1.0, 5.0, 70.0)):
-    """Accuracy over (period, amplitude, seed)."""
+    """Return accuracies over (period, amplitude, seed)."""
     values = np.asarray(values, dtype=float)
     coordinates = {"period": list(periods), "amplitude": list(amplitudes), "seed": range(values.shape[-1])}
     return xr.DataArray(values, coordinates, ("period", "amplitude", "seed"))
@@ -48,13 +48,13 @@ def colour_limits(static, *means):
     ("means", "limits"),
     [
         ((0.47, 0.6, 0.8, 0.99), (0.4, 1.0)),  # a large effect
-        ((0.975, 0.962, 0.97, 0.987), (0.96, 0.99)),  # a small one
-        ((0.5, 0.5, 0.5, 0.5), (0.48, 0.5)),  # none
-        ((0.993, 0.993, 0.992, 0.993), (0.975, 0.995)),  # one sample
+        ((0.975, 0.962, 0.97, 0.987), (0.96, 0.99)),  # a small effect
+        ((0.5, 0.5, 0.5, 0.5), (0.48, 0.5)),  # no effect
+        ((0.993, 0.993, 0.992, 0.993), (0.975, 0.995)),  # an effect of one sample
         ((0.98, 0.97, 0.975, 0.98, 0.984, 0.6), (0.965, 0.985)),  # one cell far below the others
         ((0.5, 0.99, 0.98, 0.99, 0.99), (0.5, 1.0)),  # all cells far above the static loss
         ((np.nan, 0.8, 0.9, np.nan), (0.8, 0.9)),  # runs without a number
-        ((np.nan, np.nan), (0.0, 1.0)),  # nothing but those
+        ((np.nan, np.nan), (0.0, 1.0)),  # only runs without a number
     ],
 )
 def test_colours_show_the_effect(means, limits):

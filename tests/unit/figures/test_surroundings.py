@@ -1,4 +1,4 @@
-"""What a user has set for matplotlib, in a file or in the environment, changes no byte of a picture."""
+"""A user's settings of matplotlib, in a file or in the environment, change no byte of a picture."""
 
 import os
 import subprocess
@@ -39,11 +39,11 @@ TEXTS = (
     ),
     *("cycler('color', ['red', 'green'])", "a word"),
 )
-"""Values as a matplotlibrc writes them; a setting takes the first that it allows and that is not its own."""
+"""Values as written in a matplotlibrc; each setting gets the first legal value that is not its default."""
 
 
 def other_value(name):
-    """A legal value of a setting that is not its default, as text; None if none was found."""
+    """Return a legal value of a setting that is not its default, as text; None if none was found."""
     default, check = mpl.rcParamsDefault[name], mpl.RcParams.validate[name]
     allowed = getattr(check, "valid", {})
     for text in (*allowed, *TEXTS):
@@ -58,11 +58,11 @@ def other_value(name):
 
 @pytest.fixture(name="foreign_file", scope="module")
 def _foreign_file(tmp_path_factory):
-    """A matplotlibrc that gives every setting a value other than matplotlib's own."""
+    """Write a matplotlibrc that gives every setting a value other than its default."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mpl.MatplotlibDeprecationWarning)
         values = {name: other_value(name) for name in mpl.rcParamsDefault}
-    # Who adds a setting of a new matplotlib here looks for a value to try.
+    # If a new version of matplotlib adds a setting, a legal value must be added to TEXTS.
     assert [name for name, text in values.items() if text is None] == []
     path = tmp_path_factory.mktemp("foreign") / "matplotlibrc"
     path.write_text("".join(f"{name}: {text}\n" for name, text in values.items()), encoding="utf-8")
@@ -77,19 +77,19 @@ def _study(tmp_path_factory):
 
 
 def environment(home, **others):
-    """Variables of a process that has nothing but a home."""
+    """Return a minimal environment of a process with a given home folder."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(SOURCE),
         "HOME": str(home),
         "LANG": "C.UTF-8",
-        "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"],  # where programs that JAX has compiled lie
+        "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"],  # folder of the programs that JAX has compiled
         **others,
     }
 
 
 def pictures(study, folder, variables):
-    """Bytes of a figure as PDF and PNG, drawn by the command in `folder`."""
+    """Draw a figure with the command in `folder`; return the bytes of its PDF and PNG."""
     folder.mkdir(exist_ok=True)
     outputs = [folder / f"made.{suffix}" for suffix in ("pdf", "png")]
     command = [*COMMAND, "--input", f"phase={study}", "--option", "cell=[100,50]"]
@@ -154,7 +154,7 @@ def test_nothing_that_a_user_has_set_changes_a_picture(study, clean, foreign_fil
 
 
 def test_style_sheets_that_are_in_use_change_no_picture(study, clean, tmp_path):
-    """In one process: seaborn's state, a style sheet and a setting that `rcdefaults` leaves out."""
+    """Set seaborn's style, a style sheet and a setting that `rcdefaults` leaves out, then draw."""
     script = f"""
 import matplotlib, seaborn
 from pathlib import Path
@@ -176,12 +176,12 @@ print(*(name for name in after if after[name] != before[name]))
         text=True,
         check=True,
     )
-    assert set(done.stdout.split()) <= {"backend", "backend_fallback"}  # all else is as before
+    assert set(done.stdout.split()) <= {"backend", "backend_fallback"}  # all other settings are restored
     assert [(tmp_path / f"made.{suffix}").read_bytes() for suffix in ("pdf", "png")] == clean
 
 
 def test_a_font_of_the_same_name_changes_no_picture(study, clean, tmp_path):
-    """A user's own "DejaVu Sans" with the letters of another font."""
+    """Install a font that is named "DejaVu Sans" and has the letters of another font."""
     (fonts := tmp_path / "data" / "fonts").mkdir(parents=True)
     with TTFont(font_manager.findfont("STIXGeneral")) as font:
         for record in font["name"].names:
@@ -205,5 +205,5 @@ def test_a_file_of_settings_that_is_no_text_is_named_in_one_line(study, tmp_path
         check=False,
     )
     assert done.returncode == 2
-    assert "a matplotlibrc or a style sheet of matplotlib's is no text in UTF-8" in done.stderr
+    assert "a matplotlibrc or a style sheet of matplotlib is not valid UTF-8 text" in done.stderr
     assert "Traceback" not in done.stderr

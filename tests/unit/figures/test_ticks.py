@@ -1,4 +1,4 @@
-"""Ticks: at least two labelled ones on every axis, whatever it spans, and labels that can be told apart."""
+"""Every axis has at least two labelled ticks, whatever it spans, and all labels differ."""
 
 import math
 
@@ -12,7 +12,7 @@ from dynamical_loss.figures import along_run, fig5_threshold_scaling, ticks
 
 EXPONENTS = st.floats(-170, 170)
 WIDTHS = st.one_of(st.floats(1e-3, 1), st.floats(1, 30), st.floats(30, 340))
-"""Of an axis, in decades; the narrowest spans 0.2 %, and no figure has one as narrow."""
+"""Range that an axis spans, in decades. The narrowest spans 0.2 %, narrower than in any figure."""
 
 PREFERENCES = st.sampled_from(
     [(7, None), (fig5_threshold_scaling._MOST_TICKS, fig5_threshold_scaling._MULTIPLES)]
@@ -21,7 +21,7 @@ MINUS, THIN_SPACE = "−", "\N{NARROW NO-BREAK SPACE}"
 
 
 def number(text):
-    """The number that a label says."""
+    """Return the number that a label shows."""
     inner = text.replace(MINUS, "-").replace(THIN_SPACE, "")
     if not inner.startswith("$"):
         return float(inner)
@@ -33,7 +33,7 @@ def number(text):
 
 
 def shown(scale):
-    """(place, label) of the ticks that matplotlib draws."""
+    """Return (place, label) of the ticks that matplotlib draws."""
     low, high = sorted(scale.get_view_interval())
     places = np.asarray(scale.get_majorticklocs())
     texts = scale.get_major_formatter().format_ticks(places)
