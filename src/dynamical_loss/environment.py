@@ -1,7 +1,8 @@
-"""What surrounds a process and could change its numbers: set in one place, or recorded.
+"""Set or record the environment variables that could change the numbers in a result.
 
-JAX, XLA, numba, numpy and the libraries below them read environment variables when they are imported.  A
-variable that is left over from other work would change what a seed means, and no file would say so.
+JAX, XLA, numba, numpy and the libraries that they use read environment variables when they are imported.
+Without this module, a variable left over from other work could change the results for a given seed, and no
+file would record the reason.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from dynamical_loss import program_cache
 from dynamical_loss.errors import UserError
 
 PINNED = {
-    # One thread a job, for sums in one order on every machine, and no oversubscription.
+    # One thread per job gives the same order of summation on every machine, and avoids oversubscription.
     "PJRT_NPROC": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-"""Values that are the same for everybody."""
+"""Environment variables that are set to the same value on every machine."""
 
 _OURS = (
     "JAX",
@@ -40,7 +41,8 @@ _OURS = (
     "BLIS_",
     "KMP_",
 )
-"""Families of variables that decide numbers, and that nobody needs: what is not listed below is removed."""
+"""Prefixes of variables that can change numbers and that no machine needs.  These variables are removed,
+except for those listed in `_HARMLESS`."""
 
 _OTHERS = (
     "XLA_*",
@@ -53,29 +55,30 @@ _OTHERS = (
     "NVIDIA_TF32_OVERRIDE",
     "CUBLAS_WORKSPACE_CONFIG",
 )
-"""Variables that a machine may need, and that may decide numbers: they are recorded; a star stands for any
-ending.  Names are listed one by one, as others of such families hold passwords or places."""
+"""Variables that a machine may need and that can change numbers.  They are recorded in the results.  A star
+stands for any ending.  The names are listed one by one, because other variables with the same prefixes hold
+passwords or paths."""
 
 _HARMLESS = (
-    # Which device computes is recorded itself.
+    # The device is recorded separately.
     "JAX_PLATFORMS",
     "JAX_CUDA_VISIBLE_DEVICES",
     "JAX_ROCM_VISIBLE_DEVICES",
-    # Where compiled programs are kept.
+    # Where compiled programs are cached.
     "NUMBA_CACHE_DIR",
     "JAX_COMPILATION_CACHE_DIR",
     "JAX_COMPILATION_CACHE_MAX_SIZE",
     "JAX_ENABLE_COMPILATION_CACHE",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES",
-    # How much memory is taken at once, and what is told of the work.
+    # How much memory is allocated at the start, and what is logged.
     "XLA_PYTHON_CLIENT_*",
     "JAX_LOG_COMPILES",
     "JAX_LOGGING_LEVEL",
     "JAX_EXPLAIN_CACHE_MISSES",
     "JAX_TRACEBACK_FILTERING",
 )
-"""Variables of both kinds that change no number; a star stands for any ending."""
+"""Variables of both groups above that change no number; a star stands for any ending."""
 
 JAX_SETTINGS = {
     "jax_allow_f16_reductions": True,
@@ -97,36 +100,38 @@ JAX_SETTINGS = {
     "jax_threefry_gpu_kernel_lowering": False,
     "jax_threefry_partitionable": True,
 }
-"""Settings of JAX that decide numbers, with the values that all results are computed with."""
+"""Settings of JAX that can change numbers, with the values for which all results are computed."""
 
 
 def pin() -> None:
-    """Set what numbers depend on, before anything that reads it is imported.
+    """Set or remove the environment variables that numbers depend on.
+
+    This must be called before any library that reads them is imported.
 
     Raises:
-        UserError: if a file in the working folder would change what numba compiles.
+        UserError: if a file in the working folder would change how numba compiles.
     """
     for name in [name for name in os.environ if name.startswith(_OURS) and not _is_harmless(name)]:
         del os.environ[name]
     os.environ.update(PINNED)
     if Path(".numba_config.yaml").exists():
         raise UserError(
-            ".numba_config.yaml in this folder would change what numba compiles; move it elsewhere"
+            ".numba_config.yaml in this folder would change how numba compiles; move it elsewhere"
         )
 
 
 def prepare() -> None:
-    """What `pin` does; and let JAX keep the programs that it compiles, in a folder that has been checked.
+    """Call `pin`, and let JAX cache the programs that it compiles, in a folder whose files have been checked.
 
     Raises:
-        UserError: if a file in the working folder would change what numba compiles.
+        UserError: if a file in the working folder would change how numba compiles.
     """
     pin()
-    # Small programs too: together they take a tenth of a job's start.
+    # Small programs are cached too, because compiling them takes a tenth of the start-up time of a job.
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    # Jobs by the hundred compile the same few programs.
+    # The cache pays off, because hundreds of jobs compile the same few programs.
     programs = program_cache.folder("jax")
     if program_cache.check(programs):
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(programs)
@@ -134,21 +139,21 @@ def prepare() -> None:
 
 
 def recorded() -> dict[str, str]:
-    """Variables that are set, may decide numbers and are left as they are; usually none.
+    """Return the variables that are set, can change numbers and are left unchanged; usually there are none.
 
-    They are part of what a result is known by.
+    They are part of the identity of a result: a result is computed again if they change.
     """
     others = (name for name in sorted(os.environ) if _is_one_of(name, _OTHERS) and not _is_harmless(name))
     return {name: os.environ[name] for name in others}
 
 
 def require_pinned() -> None:
-    """Refuse to compute with other settings of JAX than all results are computed with.
+    """Refuse to compute if a setting of JAX differs from `JAX_SETTINGS`.
 
-    Who calls the package from a program of their own may have changed them.
+    A program that imports this package may have changed such a setting.
 
     Raises:
-        UserError: one line that names the first.
+        UserError: one line that names the first setting that differs.
     """
     jax = sys.modules.get("jax")
     if jax is None:
@@ -158,7 +163,7 @@ def require_pinned() -> None:
         found = getattr(found, "value", found)
         if found != value:
             raise UserError(
-                f"JAX's setting {name} is {found!r}, and results are computed with {value!r}; "
+                f"JAX's setting {name} is {found!r}, and results need {value!r}; "
                 f"call jax.config.update({name!r}, {value!r}) first"
             )
 

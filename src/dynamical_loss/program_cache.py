@@ -1,13 +1,13 @@
-"""Where compiled programs are kept from one job to the next, and the checksums that make them safe to load.
+"""Cache compiled programs from one job to the next, with checksums that make them safe to load.
 
-A program is machine code.  One flipped bit in it may crash the process or give wrong numbers that nobody
-notices, so what is kept is compared with a checksum before anything loads it.  What is damaged or cannot be
-read counts as absent: it is compiled again and replaced.  Where nothing can be kept, every job compiles for
-itself.
+A program is machine code.  One flipped bit in it may crash the process, or silently give wrong numbers.  So a
+cached program is compared with a checksum before it is loaded.  A program that is damaged or cannot be read
+is treated as absent: it is compiled again and replaced.  If nothing can be cached, every job compiles its
+programs itself.
 
-The checksum is the SHA-256 of the file's name and its content, so that one program is not taken for another.
-What this package writes itself has the checksum in front of the content.  JAX writes its own files and reads
-them without asking, so these have a second file each beside them, which is compared when a process starts.
+The checksum is the SHA-256 of the file's name and content, so that one program cannot stand in for another.
+In files that this package writes, the checksum precedes the content.  JAX writes and reads its own files
+directly; each of these has its checksum in a second file, which is compared when a process starts.
 """
 
 from __future__ import annotations
@@ -21,25 +21,35 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import platformdirs
-
 _CHECKSUM_BYTES = 32
-_OF_JAX = "-cache"  # how JAX ends the names of its programs
+_OF_JAX = "-cache"  # suffix of the names that JAX gives to its programs
 _SEAL = ".sha256"
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 def folder(compiler: str) -> Path:
-    """The folder for the programs of one compiler, e.g. ``jax``.
+    """Return the folder for the programs of one compiler, e.g. ``jax``.
 
-    A home folder may be shared between machines: each kind of processor has a folder of its own.
+    Each type of processor has a separate folder, because several machines may share one home folder.
     """
     processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    return platformdirs.user_cache_path("dynamical-loss") / f"{compiler}-{processor}"
+    return of_user(f"{compiler}-{processor}")
+
+
+def of_user(name: str) -> Path:
+    """Return the path of a file or folder in the user's cache of this package.
+
+    Raises:
+        ModuleNotFoundError: without platformdirs.
+    """
+    # Digests of code are computed on any Python, also on one without packages.
+    import platformdirs
+
+    return platformdirs.user_cache_path("dynamical-loss") / name
 
 
 def _processor() -> str:
-    """Model and instruction set of this machine's processor, as far as the system tells."""
+    """Return the model and instruction set of this machine's processor, as far as the system reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -49,7 +59,7 @@ def _processor() -> str:
 
 
 def read(path: Path) -> bytes | None:
-    """What `write` has kept under that name; None if it is absent, damaged or cannot be read."""
+    """Return the content that `write` stored at a path; None if it is absent, damaged or cannot be read."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -59,9 +69,10 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Keep a program, whole or not at all, in the place of whatever has that name.
+    """Write a program to the cache atomically, and replace any file of that name.
 
-    Where it cannot be written, for want of space or permission, nothing is kept and nothing is said.
+    If the program cannot be written, for lack of space or permission, nothing is cached, and no error is
+    raised.
     """
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,17 +80,17 @@ def write(path: Path, content: bytes) -> None:
 
 
 def check(programs: Path) -> bool:
-    """Remove from JAX's folder what is damaged, which JAX itself would neither notice for sure nor replace.
+    """Remove damaged programs from JAX's folder; JAX might not notice the damage, and would not replace them.
 
-    A program without a checksum was left by a process that was killed, or is one that another process has
-    just written.  It stays if it is whole by the checksum that zlib keeps within it, and is removed
-    otherwise; at worst it is compiled once more.
+    A program without a checksum was left by a process that was killed, or another process has just written
+    it.  The program is kept if it agrees with the checksum that zlib stores within it, and is removed
+    otherwise.  At worst it is compiled once more.
 
     Args:
-        programs: the folder, which is made if it does not exist.
+        programs: the folder, which is created if it does not exist.
 
     Returns:
-        whether JAX may use the folder: it can be written to, and nothing damaged is left in it.
+        whether JAX may use the folder: it is writable, and no damaged program is left in it.
     """
     try:
         programs.mkdir(parents=True, exist_ok=True)
@@ -104,7 +115,7 @@ def check(programs: Path) -> bool:
 
 
 def seal(programs: Path) -> None:
-    """Write the checksums of JAX's programs that have none yet and are whole, as far as a look tells."""
+    """Write checksums for those programs of JAX that have none yet and appear to be complete."""
     with suppress(OSError):
         names = set(os.listdir(programs))
         for path in _of_jax(programs, names):
@@ -136,7 +147,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _is_zstandard(path: Path) -> bool:
-    """Whether JAX found that library, which keeps no checksum: such a program has none until it is sealed."""
+    """Return whether JAX compressed a program with Zstandard, which stores no checksum within the file."""
     with suppress(OSError), open(path, "rb") as stream:
         return stream.read(len(_ZSTANDARD)) == _ZSTANDARD
     return False

@@ -1,4 +1,4 @@
-"""What surrounds a process: no variable decides a number in silence, over the whole list that there is."""
+"""The environment of a process: no variable of all known ones changes a number without a record."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(json.dumps({
 
 
 def in_surroundings(variables, *arguments, **options):
-    """A Python process whose environment has other variables too; its standard output."""
+    """Run Python with additional environment variables; return its exit status, output and errors."""
     done = subprocess.run(
         [sys.executable, *arguments],
         env={**os.environ, "PYTHONPATH": SOURCE, **variables},
@@ -61,17 +61,17 @@ def _clean():
 
 
 def test_no_variable_reaches_a_setting_of_jax_flax_or_numba(clean):
-    """Every setting that these libraries list, by the variable that they would read it from."""
+    """Set the variable of every setting that these libraries list."""
     names = [
         *(name.upper() for name in clean["jax"]),
         *(name.upper() for name in clean["flax"]),
         *(f"NUMBA_{name}" for name in clean["numba"]),
     ]
     assert len(names) > 150
-    # Values that are no boolean, number or choice of any setting: whoever still read one would fail.
+    # The value is no valid boolean, number or choice, so any library that still read it would fail.
     foreign = {name: "perturbed" for name in names if not harmless(name)}
     assert seen(foreign) == clean
-    # The same with values that are fit for many of them.
+    # A value that is valid for many settings must have no effect either.
     assert seen(dict.fromkeys(foreign, "1")) == clean
 
 
@@ -110,7 +110,8 @@ def test_what_is_left_alone_is_recorded_and_what_is_harmless_is_not(monkeypatch)
     for name in environment.recorded():
         monkeypatch.delenv(name)
     assert environment.recorded() == {}
-    # A password of Terraform's, and places of CUDA's: what is not known to decide numbers is not stored.
+    # Variables that are not known to change numbers are not stored, such as a password for Terraform or the
+    # paths of CUDA.
     for name in ("XLA_PYTHON_CLIENT_PREALLOCATE", "CUDA_HOME", "TF_TOKEN_app_terraform_io", "CUDNN_PATH"):
         monkeypatch.setenv(name, "1")
     assert environment.recorded() == {}
@@ -143,7 +144,7 @@ def test_a_program_that_changed_jax_is_refused_in_one_line(name, value):
     before = jax.config.values[name]
     jax.config.update(name, value)
     try:
-        with pytest.raises(UserError, match=f"JAX's setting {name} is '?{value}'?, and results are") as error:
+        with pytest.raises(UserError, match=f"JAX's setting {name} is '?{value}'?, and results") as error:
             Provenance("dynamical_loss.stages.prepare_dataset", {}, [0], "float64")
     finally:
         jax.config.update(name, getattr(before, "value", before))
@@ -155,7 +156,7 @@ def test_numba_s_file_of_settings_is_refused(tmp_path):
     status, _, error = in_surroundings({}, "-m", "dynamical_loss", "verify", cwd=tmp_path)
     assert status == 2
     assert error.splitlines() == [
-        "error: .numba_config.yaml in this folder would change what numba compiles; move it elsewhere"
+        "error: .numba_config.yaml in this folder would change how numba compiles; move it elsewhere"
     ]
 
 
@@ -166,7 +167,7 @@ def test_a_device_that_is_not_there_is_told_by_the_variable_that_asks_for_it(tmp
     assert status == 2
     (line,) = [line for line in error.splitlines() if not line.startswith(("WARNING", "I0", "W0", "E0"))]
     assert line.startswith("error: JAX_PLATFORMS is rocm, and JAX cannot compute there (")
-    assert line.endswith("); unset it, or take --device cpu")
+    assert line.endswith("); unset it, or use --device cpu")
 
 
 def test_commands_read_and_write_utf_8_whatever_the_locale(tmp_path):
@@ -179,14 +180,14 @@ def test_commands_read_and_write_utf_8_whatever_the_locale(tmp_path):
     arguments[-1] = "ä.nc"
     status, _, error = in_surroundings(plain, "-m", "dynamical_loss", *arguments, cwd=tmp_path)
     assert (status, len(error.splitlines())) == (2, 1)
-    assert "take a locale of UTF-8" in error
+    assert "use a locale with UTF-8" in error
     for command in ("verify", "train-trajectory"):
         status, _, error = in_surroundings(plain, "-m", "dynamical_loss", command, "--help")
         assert status == 0, error
 
 
 def test_the_package_is_found_in_a_folder_that_the_locale_cannot_write(tmp_path):
-    """What the Makefile does in place of pip, which wrote the whole path in the locale's encoding."""
+    """The Makefile replaces pip here, because pip wrote the absolute path in the locale's encoding."""
     clone = tmp_path / "klön ß"
     (clone / "src" / "dynamical_loss").mkdir(parents=True)
     (clone / "src" / "dynamical_loss" / "__init__.py").write_text("FOUND = True\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Kept programs: whatever is not what was written counts as absent, and no accident is an error."""
+"""Cached programs: a file that differs from what was written counts as absent, and no failure is an error."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 @contextmanager
 def as_nobody():
-    """As a user who may do less, where this is root, whom no permission stops."""
+    """Act as an unprivileged user, because permissions do not restrict root."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(NOBODY)
@@ -33,7 +33,7 @@ def as_nobody():
 
 @pytest.fixture
 def public():
-    """A folder that every user may look into, which pytest's own folders are not."""
+    """A folder that every user can read, unlike pytest's own folders."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -41,7 +41,7 @@ def public():
 
 
 def jax_program(folder, name="jit_f-1-cache", content=CONTENT):
-    """A program as JAX keeps it, without a checksum."""
+    """Write a program as JAX stores it, without a checksum file."""
     path = folder / name
     path.write_bytes(zlib.compress(content))
     return path
@@ -133,7 +133,7 @@ def test_what_may_not_be_read_is_replaced(public):
 def test_sound_programs_of_jax_stay(tmp_path):
     path = jax_program(tmp_path)
     before = path.read_bytes()
-    for _ in range(2):  # the first look gives it its checksum
+    for _ in range(2):  # the first check writes the checksum
         assert program_cache.check(tmp_path)
         assert path.read_bytes() == before
         assert listed(tmp_path) == [path.name, path.name + ".sha256"]
@@ -159,7 +159,7 @@ def test_no_damaged_program_of_jax_stays(folder, data):
 
 
 def test_a_damaged_program_of_jax_without_a_checksum_goes_too(tmp_path):
-    """A flipped bit may meet one of the few that decide nothing: then what is read is the same."""
+    """A flipped bit may be one of the few without effect; then the content must be read correctly."""
     content = np.random.default_rng(0).bytes(300)
     good = zlib.compress(content)
     removed = 0
@@ -181,7 +181,7 @@ def test_a_damaged_checksum_of_a_program_of_jax_removes_both(tmp_path, content):
     program_cache.seal(tmp_path)
     seal = tmp_path / f"{path.name}.sha256"
     if content is None:
-        path.unlink()  # a checksum without its program
+        path.unlink()  # leaves a checksum without its program
     else:
         seal.write_bytes(content)
     assert program_cache.check(tmp_path)
@@ -196,7 +196,7 @@ def test_half_a_program_of_jax_gets_no_checksum(tmp_path):
 
 
 def test_a_program_of_jax_that_has_no_checksum_within_it_is_trusted_once_it_is_sealed(tmp_path):
-    """As Zstandard compresses it, which JAX takes where it finds that library."""
+    """JAX compresses programs with Zstandard if that library is installed; this format has no checksum."""
     path = tmp_path / "jit_f-1-cache"
     path.write_bytes(b"\x28\xb5\x2f\xfd" + CONTENT)
     program_cache.seal(tmp_path)

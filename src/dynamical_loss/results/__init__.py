@@ -1,1 +1,1 @@
-"""What the pipeline makes: NetCDF files and sidecars, whole or not at all, that say where they came from."""
+"""Write and read the pipeline's results: complete NetCDF files and sidecars that record their provenance."""

@@ -1,7 +1,7 @@
-"""Give a tree of results times that Snakemake accepts, where checksums say that it is sound.
+"""Give the files of a tree of results times that Snakemake accepts, if their checksums are right.
 
-Snakemake makes a result anew that is older than something it was made from.  A copy that has lost the times
-of its original, as ``cp -r`` and downloads lose them, may therefore be made anew as a whole.
+Snakemake re-runs a job if its result is older than one of its inputs.  ``cp -r`` and downloads do not keep
+the times of the original files, so Snakemake might recompute every result of such a copy.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dynamical_loss.results import verify
 
 
 def accept(folders: Iterable[Path]) -> verify.Report:
-    """Date all results below `folders` to now, if each of them is sound; nothing else of them is changed.
+    """Set the modification time of all results below `folders` to now, if none of them has a fault.
 
-    They all get the same time, so that none is older than another.  It is later than now where something that
-    they were made from, or that a link leads to, has a time in the future.  Of a link into a cache of
-    Snakemake the link itself is dated and the entry, which others use, is not.
+    All files get the same time, so that none is older than another.  The time is later than now if an input
+    of the results, or the target of a link, has a time in the future.  For a link into a cache of Snakemake,
+    the time of the link is set.  The time of the entry in the cache, which other users share, stays the same.
 
     Returns:
-        what `verify.examine` found; if the report has failed, nothing was changed.
+        report of `verify.examine`; if it has failed, nothing was changed.
 
     Raises:
         UserError: if one of `folders` does not exist, or a file belongs to another user; nothing was changed.
@@ -33,8 +33,8 @@ def accept(folders: Iterable[Path]) -> verify.Report:
         return report
     for path in report.files:
         if os.geteuid() not in (0, path.lstat().st_uid):
-            # Asked before anything is changed: a tree with some new times may be worse than one with none.
-            raise UserError(f"{path} belongs to another user, who alone may date it; work on a copy")
+            # Checked before any change: a tree with some new times may be worse than a tree with none.
+            raise UserError(f"{path} belongs to another user, so its time cannot be set; work on a copy")
     others = (*report.made_from, *(path for path in report.files if path.is_symlink()))
     now = max(time.time_ns(), *(path.stat().st_mtime_ns for path in others if path.exists()), 0)
     for path in report.files:

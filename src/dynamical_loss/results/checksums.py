@@ -1,15 +1,15 @@
-"""Checksums of what a file says, so that equal numbers have equal checksums whenever they were computed.
+"""Compute checksums of the content of files: equal numbers have equal checksums, whenever they were computed.
 
 A checksum is the SHA-256 of a stream of pieces, each preceded by its length in bytes as eight bytes,
-little-endian.  An array is the pieces
+little-endian.  An array consists of the pieces
 
     dtype, shape, values
 
 with the dtype as numpy writes it (``<f8``, ``|i1``, or ``str`` for text), the shape as JSON, and the
-values in C order, little-endian; of text, every string is a piece of its own, in UTF-8.  Attributes, in
-the order of their names, are the name and its value as an array of one dimension.  The content of a
-dataset is, for every variable in the order of their names, the name, its dimensions as JSON, the number
-of its attributes, those attributes and its array.
+values in C order, little-endian.  In an array of text, every string is a separate piece, in UTF-8.
+Attributes are sorted by name, and each consists of its name and its value as an array of one dimension.  The
+variables of a dataset are sorted by name, and each consists of its name, its dimensions as JSON, the number
+of its attributes, these attributes, and its array.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class _Digest(Protocol):
 
 
 def of_content(dataset: xr.Dataset) -> str:
-    """Checksum of all variables with their attributes; global attributes do not count.
+    """Return the checksum of all variables with their attributes; global attributes do not count.
 
     Args:
-        dataset: as stored, nothing decoded.  Values that are not in memory yet are read in parts, and are
-            not kept.
+        dataset: dataset as it is stored, without any decoding.  Values that are not in memory are read in
+            parts, and are not kept.
 
     Returns:
         64 hexadecimal digits.
@@ -54,14 +54,14 @@ def of_content(dataset: xr.Dataset) -> str:
 
 
 def of_attributes(attributes: Mapping[str, Any]) -> str:
-    """Checksum of attributes, whatever their order: 64 hexadecimal digits."""
+    """Return the checksum of attributes, 64 hexadecimal digits; their order does not matter."""
     digest = hashlib.sha256()
     _attributes(digest, attributes)
     return digest.hexdigest()
 
 
 def of_file(path: Path, size: int | None = None) -> str:
-    """SHA-256 of a file's bytes, or of its first `size` bytes: 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, or of its first `size` bytes, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     left = path.stat().st_size if size is None else size
     with open(path, "rb") as stream:
@@ -80,7 +80,7 @@ def _attributes(digest: _Digest, attributes: Mapping[Any, Any]) -> None:
     for name in sorted(map(str, attributes)):
         value = attributes[name]
         _piece(digest, name.encode())
-        # A file does not tell one value from a list of one.
+        # NetCDF stores a single value and a list of one value in the same way.
         _array(digest, xr.Variable("value", np.atleast_1d(value)))
 
 
@@ -104,6 +104,6 @@ def _array(digest: _Digest, variable: xr.Variable) -> None:
 
 
 def _bytes(values: npt.NDArray[Any]) -> memoryview:
-    """Values in C order, little-endian, without a copy where they are stored so."""
+    """Return values in C order, little-endian; values that are stored so are not copied."""
     native = np.asarray(values, order="C")
     return native.astype(native.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data

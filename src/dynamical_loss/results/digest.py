@@ -1,13 +1,13 @@
-"""Digests of the code and of the settings behind a result: what triggers that it is made anew.
+"""Compute digests of the code and the settings of a result; a changed digest causes a re-run.
 
-A digest of code covers only code that can change a number.  It is taken from the syntax tree, so that
-comments, formatting, docstrings, annotations of functions and the words of errors do not count, and it is the
-same on every version of Python.  Of a group of settings the fields do not count either: their values are
-triggers of their own.
-Modules that cannot change a number are left out, and of the lock file all but the versions of packages that
-the code imports and that compute.
+A digest of code covers only code that can change a number.  It is computed from the syntax tree, so that
+comments, formatting, docstrings, annotations of functions and the text of error messages do not count.  It is
+the same on every version of Python.  The fields of a group of settings do not count either, because a change
+of their values triggers a re-run anyway.  Modules that cannot change a number are left out.  Of the lock
+file, only the versions of packages count that the code imports and computes with.
 
-Only the standard library is imported here, because the Snakefile computes digests each time it is read.
+The Snakefile computes digests each time it is read, so this module imports only the standard library,
+and facts about sources are kept on disk (`kept_facts`).
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dynamical_loss.results import kept_facts
+
 PACKAGE = Path(__file__).parent.parent
 REPOSITORY = PACKAGE.parent.parent
 
 LOCK_FILES = {"cpu": "envs/cpu.txt", "gpu": "envs/cuda.txt"}
-"""By the kind of device that computes; all but CPUs take the packages of GPUs."""
+"""Lock files by kind of device; every device but ``cpu`` uses the lock file of GPUs."""
 
 LEFT_OUT = frozenset(
     f"dynamical_loss.{name}"
@@ -51,11 +54,12 @@ LEFT_OUT = frozenset(
     )
 )
 """Modules that cannot change a number: messages, progress, checksums, provenance, atomic writing and kept
-programs.  Some of them check settings, which are triggers themselves, or look for kinds, of which a job names
-its own."""
+programs.  Some of them check settings, whose values trigger a re-run anyway.  Others search for kinds, and
+the
+kind that a job uses is part of its code."""
 
 ALWAYS = ("dynamical_loss.results.netcdf",)
-"""Modules that read and write the numbers of every result, on behalf of one that is left out."""
+"""Modules that read and write the numbers of every result, which a module in `LEFT_OUT` imports."""
 
 _COMPUTING = {
     "jax": ("jax", "jaxlib"),
@@ -72,21 +76,25 @@ _COMPUTING = {
     "sklearn": ("scikit-learn",),
     "matplotlib": ("matplotlib",),
     "seaborn": ("seaborn",),
+    "bokeh": ("bokeh",),
 }
-"""What a module of that name is installed by."""
+"""Packages that install a module, by the name of the module."""
 
-_C_COMMENT = re.compile(r"\s*//[^\n]*|\s+")
+_BESIDE = (".c", ".html", ".css", ".js", ".txt", ".typ")
+"""Suffixes of files in other languages that belong to a module."""
+
+_COMMENT = re.compile(r"\s*//[^\n]*|\s+")
 
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
 class Code(NamedTuple):
-    """The code behind a result.
+    """Code that computes a result.
 
     Attributes:
-        roots: dotted names of modules of this package that do the work; what they import counts too.
-        without: dotted names of modules that they import and that this work does not use.
-        device: ``cpu`` or ``gpu``; says which lock file counts.
+        roots: dotted names of modules of this package that do the work; modules that they import count too.
+        without: dotted names of modules that the roots import and that this work does not use.
+        device: ``cpu`` or ``gpu``; selects the lock file that counts.
     """
 
     roots: tuple[str, ...]
@@ -95,7 +103,7 @@ class Code(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits; see `code_digest`."""
+        """Digest of the code, 16 hexadecimal digits; see `code_digest`."""
         return code_digest(*self.roots, without=self.without, device=self.device)
 
 
@@ -104,7 +112,7 @@ _expected: ContextVar[str | None] = ContextVar("expected digest of the code", de
 
 @contextmanager
 def expecting(code: str | None) -> Iterator[None]:
-    """While this lasts, work is refused whose code has another digest; None: any will do."""
+    """Within this context, refuse work whose code has another digest than `code`; None allows any digest."""
     token = _expected.set(code)
     try:
         yield
@@ -113,12 +121,12 @@ def expecting(code: str | None) -> Iterator[None]:
 
 
 def expected() -> str | None:
-    """The digest that the caller of this work expects; None if it expects none."""
+    """Return the digest that the caller of this work expects, or None if any digest is allowed."""
     return _expected.get()
 
 
 def _path(module: str) -> Path | None:
-    """The file of a module of this package, or None if there is none."""
+    """Return the file of a module of this package, or None if there is no such module."""
     relative = Path(*module.split(".")[1:])
     for candidate in ((PACKAGE / relative).with_suffix(".py"), PACKAGE / relative / "__init__.py"):
         if candidate.is_file():
@@ -127,12 +135,12 @@ def _path(module: str) -> Path | None:
 
 
 class _Module(NamedTuple):
-    """What a module's source says.
+    """Facts about the source of a module.
 
     Attributes:
-        imports: modules of this package that it imports, at any depth of its source, and its parent.
-        packages: other packages that it imports.
-        digest: of its syntax tree, in the sense of `code_digest`.
+        imports: modules of this package that the module imports, at any depth of its source, and its parent.
+        packages: other packages that the module imports.
+        digest: digest of the syntax tree, without the parts that `code_digest` ignores.
     """
 
     imports: frozenset[str]
@@ -144,28 +152,50 @@ class _Module(NamedTuple):
 def _parsed(module: str) -> _Module:
     path = _path(module)
     assert path is not None
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    # Importing a module runs the packages it lies in first, so they count too.
+    # What a module compiles or puts into a page has the same name and lies in the same folder.
+    files = [path, *filter(Path.is_file, map(path.with_suffix, _BESIDE))]
+    source, *beside = (file.read_text(encoding="utf-8") for file in files)
+    names, digest = _facts(source, beside)
+    # Importing a module first runs the packages that contain it, so these packages count too.
     imports, packages = {module.rpartition(".")[0]} - {""}, set()
-    for name in _imported(tree):
+    for name in names:
         if name.split(".")[0] != PACKAGE.name:
             packages.add(name.split(".")[0])
         elif _path(name):
             imports.add(name)
-    if "importlib" in packages:
-        # What is imported by a name that is put together.
+    return _Module(frozenset(imports), frozenset(packages), digest)
+
+
+_KEPT = kept_facts.of_user("sources")
+
+
+def _facts(source: str, beside: Sequence[str]) -> tuple[list[str], str]:
+    """Return the names that a source may import, and its digest together with the files beside it."""
+    # A file is read anew if what is done to it may have changed.
+    known_by = [_own_source(), *sys.version_info[:2], source, *beside]
+    key = hashlib.sha256(json.dumps(known_by).encode()).hexdigest()
+    kept = _KEPT.get(key)
+    if kept is not None:
+        return kept["names"], kept["digest"]
+    tree = ast.parse(source)
+    names = set(_imported(tree))
+    if "importlib" in {name.split(".")[0] for name in names}:
+        # A module may be imported by a name that is put together from constants.
         constants = {str(node.value) for node in _walk(tree) if isinstance(node, ast.Constant)}
-        packages |= constants & set(_COMPUTING)
-    text = "".join(_text(tree))
-    beside = path.with_suffix(".c")
-    if beside.is_file():
-        # Code in C that a module compiles lies beside it, under the same name.
-        text += _C_COMMENT.sub(" ", beside.read_text(encoding="utf-8"))
-    return _Module(frozenset(imports), frozenset(packages), hashlib.sha256(text.encode()).hexdigest())
+        names |= constants & set(_COMPUTING)
+    text = "".join([*_text(tree), *(_COMMENT.sub(" ", other) for other in beside)])
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    _KEPT.put(key, {"names": sorted(names), "digest": digest})
+    return sorted(names), digest
+
+
+@functools.cache
+def _own_source() -> str:
+    return Path(__file__).read_text(encoding="utf-8")
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
-    """Dotted names that a tree may import; those for type checkers alone are none of them."""
+    """Yield the dotted names that a tree may import, without imports for type checkers only."""
     for node in _walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
@@ -173,12 +203,12 @@ def _imported(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("deferred"):
-            # What is imported when it is first used; see `deferred`.
+            # These modules are imported when they are first used; see `deferred`.
             yield from (str(item.value) for item in node.args if isinstance(item, ast.Constant))
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those below ``if TYPE_CHECKING``."""
+    """Yield all nodes except those below ``if TYPE_CHECKING``."""
     yield node
     for child in _children(node):
         yield from _walk(child)
@@ -196,21 +226,21 @@ def _is_for_type_checkers(node: ast.AST) -> bool:
 
 
 def _counts(node: ast.AST) -> bool:
-    """Whether a statement can change a number."""
+    """Return whether a statement can change a number."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return False  # a docstring, of an attribute too
-    # A field of a group of settings; the measured cost of a network, which only a scheduler is told of.
+        return False  # a docstring, which may also describe an attribute
+    # Fields of settings do not count, nor does the measured cost of a network, which only schedulers use.
     value = getattr(node, "value", None) if isinstance(node, ast.AnnAssign | ast.Assign) else None
     return not (isinstance(value, ast.Call) and ast.unparse(value.func) in ("Field", "Cost"))
 
 
-# Not written by `ast.dump`, whose text differs between versions of Python.
+# `ast.dump` is not used, because its text differs between versions of Python.
 def _text(node: Any) -> Iterator[str]:
-    """A tree as text, without what cannot change a number."""
+    """Yield a tree as pieces of text, without the parts that cannot change a number."""
     if isinstance(node, ast.Module):
         statements = [item for item in node.body if not isinstance(item, ast.Import | ast.ImportFrom)]
         imports = [item for item in node.body if isinstance(item, ast.Import | ast.ImportFrom)]
-        # In whatever order they stand.
+        # Sorted, because the order of imports does not count.
         yield from sorted(ast.unparse(item) for item in imports)
         yield from _text(statements)
     elif isinstance(node, list):
@@ -232,7 +262,8 @@ def _text(node: Any) -> Iterator[str]:
             left_out |= {"annotation"}
         yield from (type(node).__name__, "(")
         for name, value in ast.iter_fields(node):
-            # Fields that a later version of Python adds are empty in the syntax of an earlier one.
+            # Later versions of Python add fields, which are empty for older syntax, so empty fields do not
+            # count.
             if name not in left_out and value not in (None, []):
                 yield from (name, "=")
                 yield from _text(value)
@@ -243,11 +274,11 @@ def _text(node: Any) -> Iterator[str]:
 
 
 def imported_modules(roots: Iterable[str], without: Iterable[str] = ()) -> list[str]:
-    """All modules of this package that the `roots` import, directly or not, sorted, roots included.
+    """Return the `roots` and all modules of this package that they import, directly or not, sorted.
 
     Args:
-        roots: dotted names, e.g. ``dynamical_loss.stages.train_phase_block``.
-        without: modules that are not followed.
+        roots: dotted names of modules, e.g. ``dynamical_loss.stages.train_phase_block``.
+        without: dotted names of modules that are left out, with the modules that only they import.
 
     Raises:
         ValueError: if a root does not exist.
@@ -266,16 +297,17 @@ def imported_modules(roots: Iterable[str], without: Iterable[str] = ()) -> list[
 
 
 def code_digest(*roots: str, without: Iterable[str] = (), device: str = "cpu") -> str:
-    """Digest of everything in this repository that a result's numbers depend on.
+    """Return a digest of everything in this repository that a result's numbers depend on.
 
-    It covers the code of the `roots` and of all modules of this package that they import but those
-    `LEFT_OUT`, and the versions of the packages that these import.  Editing a figure therefore changes no
-    digest of training; editing the training step changes those of all jobs that the engine trains.
+    The digest covers the code of the `roots` and of all modules of this package that they import, except the
+    modules in `LEFT_OUT`.  It also covers the versions of the packages that these modules import.  Editing a
+    figure therefore changes no digest of training.  Editing the training step changes the digests of all jobs
+    that use that engine.
 
     Args:
         roots: dotted names of modules of this package.
-        without: modules that the roots import and that the work does not use.
-        device: ``cpu`` or ``gpu``; says which lock file counts.
+        without: dotted names of modules that the roots import and that the work does not use.
+        device: ``cpu`` or ``gpu``; selects the lock file that counts.
 
     Returns:
         16 hexadecimal digits.
@@ -289,6 +321,7 @@ def code_digest(*roots: str, without: Iterable[str] = (), device: str = "cpu") -
         parsed = _parsed(module)
         digest.update(f"{module} {parsed.digest}\n".encode())
         packages |= parsed.packages
+    _KEPT.write()
     versions = _versions(device)
     for name in sorted({name for package in packages for name in _COMPUTING.get(package, ())}):
         digest.update(f"{name} {versions.get(name)}\n".encode())
@@ -297,12 +330,16 @@ def code_digest(*roots: str, without: Iterable[str] = (), device: str = "cpu") -
 
 @functools.cache
 def _versions(device: str) -> Mapping[str, str]:
-    """Versions by the names of packages, as the lock file pins them."""
-    path = REPOSITORY / LOCK_FILES.get(device, LOCK_FILES["gpu"])
+    """Return the pinned versions in the lock file, by name of the package."""
+    return pins(REPOSITORY / LOCK_FILES.get(device, LOCK_FILES["gpu"]))
+
+
+def pins(path: Path) -> Mapping[str, str]:
+    """Return the pinned versions in a lock file, by name of the package; none if there is no such file."""
     return dict(_PIN.findall(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Digest of settings, whatever the order of their keys (16 hexadecimal digits)."""
+    """Return a digest of settings, 16 hexadecimal digits; the order of the keys does not matter."""
     text = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is wrong with one that cannot be used."""
+"""Write files atomically, and describe why a file cannot be used."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes `path` when the block ends without an error.
+    """Yield a temporary path in the folder of `path`, and rename it to `path` if the block raises no error.
 
-    The suffix is kept, as writers choose a format by it.  The content is forced to disk before the
-    rename.
+    The temporary path keeps the suffix, because writers choose the format by it.  The content is forced to
+    disk before the rename.
 
     Raises:
-        UserError: if there is no space for it.
+        UserError: if there is not enough space on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
@@ -49,7 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def _keep_name(folder: Path) -> None:
-    """Force a folder's list of names to disk, so that a rename outlasts a power failure."""
+    """Force a folder's list of names to disk, so that a rename survives a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -58,31 +58,31 @@ def _keep_name(folder: Path) -> None:
 
 
 def bring_back(inputs: Iterable[Path]) -> None:
-    """Date files from the future to now, where that is allowed.
+    """Set the time of files that are dated in the future to now, where permissions allow it.
 
-    If the clock jumps back after a file was made, what is made from it seems older than it is, and Snakemake
-    throws such outputs away, with all the work in them.
+    If the clock jumps back after a file was made, every result made from the file seems older than the file.
+    Snakemake deletes such results and loses the work in them.
     """
     for path in inputs:
         if path.stat().st_mtime > time.time():
             with suppress(OSError):
-                # This machine's now: without a time, a file server would take its own.
+                # The time is passed because without it a file server would use its own clock.
                 now = time.time()
                 os.utime(path, (now, now))
 
 
 def damaged(path: Path, reason: str) -> ResultError:
-    """What to raise of a file that is not what was written, as its checksum tells."""
+    """Return the error for a file that is no longer as it was written."""
     return ResultError(f"{path} is damaged ({reason})", path)
 
 
 def differs(path: Path) -> ResultError:
-    """What to raise of a file that was read and is not what was written."""
+    """Return the error for a file that disagrees with its checksum."""
     return damaged(path, "it differs from its checksum")
 
 
 def unreadable(path: Path, error: Exception) -> UnreadableError:
-    """What to raise where the system does not let us read a file; whether it is good is not known."""
+    """Return the error for a file that the system refuses to read, and that may be intact."""
     return UnreadableError(
         f"{path} cannot be read ({_reason(error)}); mend its permissions, or the disk or network behind it",
         path,
@@ -90,7 +90,7 @@ def unreadable(path: Path, error: Exception) -> UnreadableError:
 
 
 def not_understood(path: Path, error: Exception) -> UnreadableError:
-    """What to raise of a file that is as it was written, and that the library cannot read all the same."""
+    """Return the error for a file that agrees with its checksum but that the NetCDF library cannot read."""
     return UnreadableError(
         f"{path} is as it was written, but the NetCDF library cannot read it ({_reason(error)}); "
         "mend the installation (make clean; make figures), or give the job more memory",
@@ -105,11 +105,11 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """While a file's bytes are read: what the system says against it becomes one line.
+    """Turn the system's errors while a file's bytes are read into errors of one line.
 
     Raises:
-        ResultError: if there is no such file.
-        UnreadableError: if the system does not let us read it.
+        ResultError: if the file does not exist.
+        UnreadableError: if the system refuses to read the file.
     """
     try:
         yield
@@ -120,5 +120,5 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def missing(path: Path) -> ResultError:
-    """What to raise of a file that is not there."""
+    """Return the error for a file that does not exist."""
     return ResultError(f"{path} does not exist", path)

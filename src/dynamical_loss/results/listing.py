@@ -1,4 +1,4 @@
-"""What a folder holds, told without reading all of it."""
+"""Compute a digest of the content of a folder without reading all its files."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import hashlib
 import os
 from pathlib import Path
 
-_READ = 16  # files that are read as a whole; of more, names and sizes tell enough
+_READ = 16  # largest number of files whose content is read; with more files, names and sizes suffice
 
 
 @functools.cache
 def of_folder(folder: Path) -> str:
-    """Digest of the names and sizes of all files below a folder; of a few files, of their content too.
+    """Return a digest of the names and sizes of all files below a folder; of few files also the content.
 
-    Files of one size are common where a format fixes it: MNIST and Fashion-MNIST differ in nothing
-    but their content.  Of thousands of compressed images, sizes are never all the same by chance.
+    Some formats fix the size of a file: MNIST and Fashion-MNIST differ in nothing but their content.  Two
+    sets of thousands of compressed images never agree in all their sizes by chance.
 
     Args:
-        folder: its hidden files and folders do not count.
+        folder: folder to examine; hidden files and folders do not count.
 
     Returns:
         16 hexadecimal digits.
@@ -32,7 +32,7 @@ def of_folder(folder: Path) -> str:
         files += [Path(parent, name) for name in names if not name.startswith(".")]
     digest = hashlib.sha256()
     for path in sorted(files):
-        # A name is bytes, which need not be text.
+        # A name is a string of bytes, which need not be valid text.
         name = os.fsencode(path.relative_to(folder))
         digest.update(b"%s %d\n" % (name, path.stat().st_size))
         if len(files) <= _READ:

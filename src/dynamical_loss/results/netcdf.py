@@ -1,8 +1,9 @@
-"""The only code that writes and reads NetCDF: atomic, and checked.
+"""Write and read NetCDF files atomically and with checksums.  No other module writes or reads NetCDF.
 
-A file appears under its name only when it is whole, so a killed job leaves nothing that looks like a
-result.  It carries the checksums of its content and of its attributes, and names the files that it was
-made from with theirs.  What does not agree with its checksums is refused when it is read, in one line.
+A file appears under its name only when it is complete, so a killed job leaves nothing that looks like a
+result.  The file holds the checksums of its content and of its attributes.  It also names the files that it
+was made from, with their checksums.  A file that does not agree with its checksums is refused when it is
+read, with an error of one line.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-# HDF5 reads this once, when it is loaded.  A file has its name only when it is whole, so no lock is needed,
-# and file systems of clusters often have none.
+# HDF5 reads this variable once, when it is loaded.  A file gets its name only when it is complete, so no lock
+# is needed, and file systems of clusters often support no locks.
 os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 
 import netCDF4
@@ -37,7 +38,7 @@ from dynamical_loss.results.recorded import ATTRIBUTES, CONTENT, unsealed
 
 _END = b"\nsha256 of all before: "
 
-# What the NetCDF and HDF5 libraries and xarray raise of what they cannot read.
+# Exceptions that the NetCDF and HDF5 libraries and xarray raise for a file that they cannot read.
 _UNREADABLE = (
     OSError,
     RuntimeError,
@@ -49,12 +50,14 @@ _UNREADABLE = (
 )
 
 _PROBE_BYTES = 2**20
-_WORTH_PACKING = 4096  # bytes of a variable below which the index of its chunks takes more than it saves
-_HDF5 = b"\x89HDF\r\n\x1a\n"  # how every such file begins
+_WORTH_PACKING = (
+    4096  # bytes; for a smaller variable the index of its chunks takes more space than compression saves
+)
+_HDF5 = b"\x89HDF\r\n\x1a\n"  # first bytes of every HDF5 file
 
 
 class Variables:
-    """Collects variables with the metadata that the file contract asks of each."""
+    """Collection of variables, each with the metadata that the file contract requires."""
 
     def __init__(self) -> None:
         self._variables: dict[str, tuple[tuple[str, ...], npt.NDArray[Any], dict[str, str]]] = {}
@@ -69,15 +72,15 @@ class Variables:
         units: str = "1",
         reference: str,
     ) -> Self:
-        """Add a variable or (when named like its only dimension) a coordinate.
+        """Add a variable, or a coordinate if the name is that of its only dimension.
 
         Args:
-            name: the variable's name.
-            dimensions: its dimensions.
+            name: name of the variable.
+            dimensions: names of its dimensions.
             values: array of matching rank; booleans are stored as 0 and 1.
-            long_name: what it is, in words.
-            units: CF units, ``1`` where dimensionless.
-            reference: the paper's equation or figure it belongs to.
+            long_name: description in words.
+            units: CF units, ``1`` if dimensionless.
+            reference: the paper's equation or figure that the variable belongs to.
         """
         array = np.asarray(values)
         if array.dtype == bool:
@@ -87,7 +90,7 @@ class Variables:
         return self
 
     def dataset(self) -> xr.Dataset:
-        """All variables as one dataset."""
+        """Return all variables as one dataset."""
         coordinates = {name: item for name, item in self._variables.items() if item[0] == (name,)}
         return xr.Dataset(
             {name: item for name, item in self._variables.items() if name not in coordinates},
@@ -96,12 +99,12 @@ class Variables:
 
 
 def write(dataset: xr.Dataset, path: Path, made_from: Iterable[Path] = ()) -> None:
-    """Write a dataset that has its global attributes: whole or not at all.
+    """Write a dataset with its global attributes; after a failure there is no file.
 
     Args:
-        dataset: what is written; see `record.Provenance.write` for the attributes of a result.
-        path: the file.
-        made_from: the files behind it, see `files.bring_back`.
+        dataset: dataset to write; `record.Provenance.write` adds the attributes of a result.
+        path: file to write.
+        made_from: files that the dataset was made from, see `files.bring_back`.
 
     Raises:
         ValueError: if a variable lacks ``long_name``, ``units`` or ``reference``.
@@ -115,13 +118,13 @@ def write(dataset: xr.Dataset, path: Path, made_from: Iterable[Path] = ()) -> No
 
 
 def write_small(dataset: xr.Dataset, path: Path, significant_digits: Mapping[str, int], default: int) -> None:
-    """Write a dataset that already has its attributes, in as few bytes as its digits need.
+    """Write a dataset that already has its attributes, in as few bytes as the kept digits need.
 
     Args:
-        dataset: what is written; its attributes are kept.
-        path: the file.
-        significant_digits: decimal digits kept of floating-point variables, by name.
-        default: digits kept of those not named.
+        dataset: dataset to write; its attributes are kept.
+        path: file to write.
+        significant_digits: number of decimal digits to keep, by the name of a floating-point variable.
+        default: number of decimal digits to keep for floating-point variables that are not named.
     """
     floats = [name for name, variable in dataset.data_vars.items() if variable.dtype.kind == "f"]
     digits: dict[str, dict[str, Any]] = {
@@ -156,17 +159,19 @@ def _save(
             )
             seal(temporary)
         except RuntimeError:
-            # HDF5 does not say why it could not write; where there is no space, a plain write does.
+            # HDF5 does not say why it could not write.  If the disk is full, this plain write raises the
+            # reason.
             with open(temporary, "ab") as stream:
                 stream.write(bytes(_PROBE_BYTES))
             raise
 
 
 def seal(path: Path) -> None:
-    """Write a file's checksums into it, of what is really stored: the library may have rounded it.
+    """Write the checksums of a file into the file.
 
-    The SHA-256 of its bytes follows the end of what HDF5 reads: on some damaged bytes that library would
-    never return, so `read` compares them first.
+    They are computed from the stored values, because the library may have rounded the values.  The SHA-256 of
+    the bytes follows the end of the part that HDF5 reads.  On some damaged files HDF5 never returns, so
+    `read` compares this checksum first.
     """
     with _stored(path) as stored:
         sealed = {**unsealed(stored.attrs), CONTENT: checksums.of_content(stored)}
@@ -179,7 +184,7 @@ def seal(path: Path) -> None:
 
 
 def _end(path: Path) -> tuple[int, bytes]:
-    """Size of a file without the checksum of its bytes, and that checksum; empty if there is none."""
+    """Return the size of a file without the checksum of its bytes, and that checksum, empty if absent."""
     length = len(_END) + 64
     size = max(path.stat().st_size - length, 0)
     with open(path, "rb") as stream:
@@ -190,19 +195,19 @@ def _end(path: Path) -> tuple[int, bytes]:
 
 @contextmanager
 def _stored(path: Path) -> Iterator[xr.Dataset]:
-    """A file's values as they are stored, nothing decoded and not in memory yet."""
-    # Opened by its name, xarray would keep a damaged file open, and HDF5 what it has read of it.
+    """Open a file; its values are neither decoded nor loaded into memory."""
+    # If xarray opened a damaged file by its name, xarray would keep it open, and HDF5 would keep data of it.
     with netCDF4.Dataset(path) as opened:
         values = xr.backends.NetCDF4DataStore(opened)  # type: ignore[no-untyped-call]
         yield xr.open_dataset(values, decode_cf=False, cache=False)
 
 
 def check(path: Path) -> None:
-    """Look at the end of a file, which notices a truncated one at little cost.
+    """Check the end of a file, which detects a truncated file at little cost.
 
     Raises:
-        ResultError: if it is missing, damaged or without checksums.
-        UnreadableError: if the system does not let us read it.
+        ResultError: if the file is missing, damaged or without checksums.
+        UnreadableError: if the system refuses to read the file.
     """
     with reading(path):
         if _end(path)[1]:
@@ -219,7 +224,7 @@ def check(path: Path) -> None:
     except _UNREADABLE as error:
         if isinstance(error, OSError) and (error.errno or 0) > 0:
             raise unreadable(path, error) from None
-        # HDF5 knows how long a file has to be.
+        # HDF5 knows how long the file has to be, so the file is truncated.
         sealed = True
     if sealed:
         raise damaged(path, "its end is missing")
@@ -229,7 +234,7 @@ def check(path: Path) -> None:
 
 
 def _check_bytes(path: Path) -> None:
-    """`check`, after a look at all bytes."""
+    """Check the end of a file, see `check`, and then the checksum of all its bytes."""
     check(path)
     with reading(path):
         size, stated = _end(path)
@@ -242,16 +247,16 @@ def read(path: Path, variables: Iterable[str] = ()) -> xr.Dataset:
     """Read a whole file into memory and compare it with its checksums.
 
     Args:
-        path: the file.
-        variables: names that must be in it.
+        path: file to read.
+        variables: names of variables that the file must have.
 
     Raises:
-        ResultError: if it is missing, damaged, without checksums or without one of `variables`.
-        UnreadableError: if the system or the library cannot read it, though it may be good.
+        ResultError: if the file is missing, damaged, without checksums or without one of `variables`.
+        UnreadableError: if the system or the library cannot read the file, which may be intact.
     """
     _check_bytes(path)
     try:
-        # What `write` stores needs no decoding, and so what is compared is what is returned.
+        # `write` stores values that need no decoding, so the compared values are the returned ones.
         with _stored(path) as stored:
             dataset = stored.load()
         content, attributes = checksums.of_content(dataset), _attributes_checksum(dataset.attrs)
@@ -269,11 +274,11 @@ def _attributes_checksum(attributes: Mapping[Any, Any]) -> str:
 
 
 def checksum(path: Path) -> str:
-    """The checksum that a file states of its content; whether it holds is for `read` to tell.
+    """Return the checksum of the content that a file states; only `read` compares it with the content.
 
     Raises:
         ResultError: if the file is missing, damaged or without checksums.
-        UnreadableError: if the system or the library cannot read it, though it may be good.
+        UnreadableError: if the system or the library cannot read the file, which may be intact.
     """
     _check_bytes(path)
     try:
@@ -287,7 +292,7 @@ def require_variables(dataset: xr.Dataset, path: Path, variables: Iterable[str])
     """Refuse a file that lacks one of `variables`.
 
     Raises:
-        ResultError: naming the first.
+        ResultError: if a variable is absent; the message names the first one.
     """
     absent = [name for name in variables if name not in dataset.variables]
     if absent:

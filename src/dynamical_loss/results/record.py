@@ -1,11 +1,13 @@
-"""Where a result came from: what it was read from, by which code, with which settings, on which machine."""
+"""Record the provenance of a result: its inputs, its code, its settings and the machine that computed it."""
 
 from __future__ import annotations
 
 import datetime
 import importlib.metadata
 import json
+import math
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -18,11 +20,11 @@ import xarray as xr
 
 from dynamical_loss import environment
 from dynamical_loss.errors import ResultError, UserError
-from dynamical_loss.results import digest, netcdf
+from dynamical_loss.results import digest, energy, headers, netcdf
 from dynamical_loss.results.digest import Code
 from dynamical_loss.results.recorded import CONTENT, INPUTS, PUBLISHED, PUBLISHED_FROM, recorded
 
-# Publishing results changes the working tree between two jobs, and no number.
+# Publishing results changes the working tree between two jobs, but changes no number.
 _SOURCES = (".", ":!paper_figures")
 _PACKAGES = (
     "jax",
@@ -41,7 +43,7 @@ _PACKAGES = (
 
 
 class Inputs:
-    """Reads the files that a result is made from, and remembers where they came from."""
+    """Reader of the input files of a result, which remembers their attributes."""
 
     def __init__(self) -> None:
         self._attributes: dict[Path, dict[Any, Any]] = {}
@@ -49,16 +51,16 @@ class Inputs:
     def read(
         self, path: Path, variables: Iterable[str] = (), made_by: str | Sequence[str] | None = None
     ) -> xr.Dataset:
-        """`read` a file that the result depends on.
+        """Read a file that the result depends on.
 
         Args:
-            path: the file.
-            variables: names that must be in it.
-            made_by: the stage that must have made it, e.g. ``train_trajectory``, or several of which one
-                must have; any by default.
+            path: file to read.
+            variables: names of variables that the file must have.
+            made_by: stage that must have made the file, e.g. ``train_trajectory``, or several stages, one of
+                which must have made it; None allows any stage.
 
         Raises:
-            UserError: if it cannot be read, lacks one of `variables` or is a result of another stage.
+            UserError: if the file cannot be read, lacks one of `variables`, or is a result of another stage.
         """
         dataset = netcdf.read(path)
         if made_by is not None:
@@ -69,21 +71,21 @@ class Inputs:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that were read."""
+        """Files that were read."""
         return list(self._attributes)
 
     def checksums(self, folder: Path) -> dict[str, str]:
-        """Content checksums by path relative to `folder`, so that a tree may be moved as a whole."""
+        """Return content checksums by path relative to `folder`; a tree may thus be moved as a whole."""
         return {
             Path(os.path.relpath(path, folder)).as_posix(): str(attributes[CONTENT])
             for path, attributes in sorted(self._attributes.items())
         }
 
     def origins(self, path: Path) -> frozenset[str] | None:
-        """Content checksums of what a file that was read was made from; None where it does not say.
+        """Return the content checksums of the inputs of a file that was read; None if they are unknown.
 
         Raises:
-            UserError: if it does not say and is no published copy.
+            UserError: if the file does not record its inputs and is no published copy.
         """
         attributes = self._attributes[path]
         if PUBLISHED in attributes and INPUTS not in attributes:
@@ -91,12 +93,13 @@ class Inputs:
         return frozenset(map(str, recorded(attributes, INPUTS, path).values()))
 
     def require_made_from(self, result: Path, source: Path) -> None:
-        """Refuse a result that was made from other content than that of `source`; both have been read.
+        """Refuse a result that was not made from the present content of `source`.
 
-        Of a published copy the content of the full result counts.
+        Both files must have been read before.  If `source` is a published copy, the content of the full
+        result counts.
 
         Raises:
-            UserError: one line that names both files.
+            UserError: if the result was made from other content; the message names both files.
         """
         origins, attributes = self.origins(result), self._attributes[source]
         if origins is not None and attributes.get(PUBLISHED_FROM, attributes[CONTENT]) not in origins:
@@ -104,10 +107,10 @@ class Inputs:
 
 
 class Provenance:
-    """What is written into every file's global attributes; it times the work from its creation.
+    """Provenance that is written into the global attributes of every file, with the time since its creation.
 
     Attributes:
-        inputs: what the result is made from; whatever a stage reads, it reads through this.
+        inputs: reader of the input files; a stage reads every file through this reader.
     """
 
     def __init__(
@@ -122,28 +125,31 @@ class Provenance:
         """Start the clock.
 
         Args:
-            code: what does the work, or the dotted name of its module; its digest is recorded.
-            settings: what decided the result; recorded as JSON.
-            seeds: the random seeds used, as given by the user.
+            code: code that does the work, or the dotted name of its module; its digest is recorded.
+            settings: settings that determine the result; recorded as JSON.
+            seeds: random seeds that are used, as given by the user.
             precision: ``float32`` or ``float64``.
-            inputs: what has been read already, where the settings depend on it.
-            computed_by: what computes products beside JAX's own programs, if anything does.
+            inputs: reader with the files that have been read already; None creates a new reader.
+            computed_by: name of the library that computes products of a network besides JAX's own programs;
+                empty if there is none.
 
         Raises:
             UserError: if another digest of the code is expected, see `digest.expecting`; or if JAX would
                 compute with other settings than it should, see `environment.require_pinned`.
         """
-        # Before the work, which sets a precision of its own while it goes on.
+        # Checked before the work begins, because the work sets its own precision while it runs.
         environment.require_pinned()
         self.inputs = inputs or Inputs()
         self._started = time.perf_counter()
+        self._energy, self._joules = energy.counters(), 0.0
         code = Code((code,)) if isinstance(code, str) else code
         digest_now = code.digest
         if digest.expected() not in (None, digest_now):
-            # It would be kept, maybe in a cache that others use, under the name of what was planned.
+            # The result would be kept, perhaps in a shared cache, under the digest of the planned code.
             raise UserError("the code was edited after this work was planned; run the same command again")
         commit, state = git_state()
-        # Now, and not when a file is written: the sources may be edited while the work goes on.
+        # Recorded now and not when the file is written, because the sources may be edited while the work
+        # runs.
         self._origin = {
             "source": ", ".join(code.roots),
             "source_without": ", ".join(code.without),
@@ -161,18 +167,21 @@ class Provenance:
         self._resumed = 0
 
     def resume(self, attributes: Mapping[str, Any]) -> None:
-        """Count in the work of an earlier attempt, whose unfinished file has these global attributes."""
+        """Add the time of an earlier attempt, whose unfinished file has these global attributes."""
         self._started -= float(attributes["wall_seconds"])
+        # If the earlier attempt did not record its energy, the sum would be too small, so there is none.
+        self._joules += float(attributes.get("energy_joules", "nan"))
         self._resumed = int(attributes["resumed"]) + 1
 
     def attributes(self, folder: Path) -> dict[str, Any]:
-        """Global attributes of a file finished now in `folder`."""
+        """Return the global attributes of a file that is finished now in `folder`."""
         backend, device = _device()
         return {
             "Conventions": "CF-1.10",
             **self._origin,
             "settings": json.dumps(self._settings, sort_keys=True),
             "settings_digest": digest.settings_digest(self._settings),
+            "processor": _processor(),
             "backend": backend,
             "device": device,
             "precision": self._precision,
@@ -180,12 +189,18 @@ class Provenance:
             INPUTS: json.dumps(self.inputs.checksums(folder), sort_keys=True),
             "wall_seconds": round(time.perf_counter() - self._started, 3),
             "peak_memory_mb": _peak_memory_mb(),
+            **self._used_energy(),
             "resumed": self._resumed,
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
 
+    def _used_energy(self) -> dict[str, float]:
+        used = energy.joules(self._energy, energy.counters())
+        total = math.nan if used is None else self._joules + used
+        return {} if math.isnan(total) else {"energy_joules": round(total, 1)}
+
     def write(self, dataset: xr.Dataset, path: Path) -> None:
-        """Write a result with these attributes beside its own: whole or not at all.
+        """Write a result with its own and these attributes; after a failure there is no file.
 
         Raises:
             ValueError: if a variable lacks ``long_name``, ``units`` or ``reference``.
@@ -194,7 +209,7 @@ class Provenance:
 
 
 def _device() -> tuple[str, str]:
-    """Backend and device name, without starting JAX in a stage that never used it."""
+    """Return the names of backend and device, without starting JAX in a stage that did not use it."""
     if "jax" not in sys.modules:
         return "none", "none"
     import jax
@@ -202,16 +217,25 @@ def _device() -> tuple[str, str]:
     return jax.default_backend(), jax.devices()[0].device_kind
 
 
+def _processor() -> str:
+    """Return the name of the processor and the number of its cores."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
 def _peak_memory_mb() -> float:
-    """The most memory that this process has held at one time, MB of 10⁶ bytes."""
+    """Return the peak memory of this process, in MB of 10⁶ bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in units of 1024 bytes, macOS in bytes.
     return round(most * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
 
 
 def _require_stage(dataset: xr.Dataset, path: Path, stage: str | Sequence[str]) -> None:
-    # The first of the modules that made it; the others are its kinds.
-    maker = str(dataset.attrs.get("source", "")).partition(",")[0].rpartition(".")[2]
+    maker = headers.stage(dataset.attrs)
     stages = [stage] if isinstance(stage, str) else list(stage)
     if maker not in stages:
         wanted = " or ".join(map(_command, stages))
@@ -226,7 +250,7 @@ def _command(stage: str) -> str:
 
 
 def code_of(attributes: Mapping[Any, Any]) -> Code:
-    """The code that a file's provenance names."""
+    """Return the code that the provenance of a file names."""
 
     def names(key: str) -> tuple[str, ...]:
         return tuple(filter(None, str(attributes.get(key, "")).split(", ")))
@@ -235,7 +259,7 @@ def code_of(attributes: Mapping[Any, Any]) -> Code:
 
 
 def git_state() -> tuple[str, str]:
-    """The commit of the working tree and whether it was changed since.
+    """Return the commit of the working tree, and whether the tree has been changed since.
 
     Returns:
         (commit, ``clean`` or ``dirty``), or (``unknown``, ``unknown``) outside a git checkout.
@@ -257,7 +281,7 @@ def git_state() -> tuple[str, str]:
 
 
 def package_versions() -> str:
-    """Versions of the packages that numbers depend on, as ``name version, …``."""
+    """Return the versions of the packages that numbers depend on, as ``name version, …``."""
     versions = []
     for name in _PACKAGES:
         try:

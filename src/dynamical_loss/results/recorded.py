@@ -1,4 +1,4 @@
-"""What a file records of itself in its global attributes, and how to ask it."""
+"""Names of the global attributes of a result, and functions that read them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 CONTENT, ATTRIBUTES = "content_checksum", "attributes_checksum"
 INPUTS = "inputs"
 PUBLISHED, PUBLISHED_FROM = "published", "published_from"
-"""Attributes of a small copy: what was left out, and the content's checksum of the result it shows."""
+"""Attributes of a published copy: the parts left out, and the content checksum of the full result."""
 
 COPIES = ("exact", "lossy")
-"""What the attribute ``dataset_copies`` says of images: whether their files keep every bit."""
+"""Values of the attribute ``dataset_copies``: whether the files of the images keep every bit."""
 
 DATASET_SETTINGS = "dataset_settings"
-"""Attribute of a dataset, and of what is made from it: the settings of the dataset, as JSON."""
+"""Attribute of a dataset and of results made from it that holds the settings of the dataset, as JSON."""
 
 _OF_DATA = (
     "dataset",
@@ -38,16 +38,16 @@ _OF_DATA = (
 
 
 def unsealed(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Attributes without the checksums, which belong to one file alone."""
+    """Return the attributes without the checksums, which are valid for one file only."""
     return {name: value for name, value in attributes.items() if name not in (CONTENT, ATTRIBUTES)}
 
 
 def of_data(*datasets: xr.Dataset) -> dict[str, Any]:
-    """What files say of the data that networks were trained on; results made from them say the same.
+    """Return the attributes that describe the training data, for a result that is made from `datasets`.
 
     Returns:
-        global attributes by name; those that a file does not have, or that the files do not agree on, are
-        left out.
+        global attributes by name; an attribute is left out if a file lacks it or if the files have different
+        values.
     """
     first, *others = (dataset.attrs for dataset in datasets)
     return {
@@ -58,21 +58,21 @@ def of_data(*datasets: xr.Dataset) -> dict[str, Any]:
 
 
 def settings_of(dataset: xr.Dataset) -> dict[str, Any]:
-    """The settings that a file's provenance records.
+    """Return the settings that the provenance of a file records.
 
     Raises:
-        UnknownOriginError: if it records none, so that no command of this package made it.
+        UnknownOriginError: if the file records no settings, so that no command of this package made it.
     """
     return recorded(dataset.attrs, "settings", Path(dataset.encoding.get("source", "a dataset")))
 
 
 def setting(settings: Mapping[str, Any], path: str, absent: Any = None) -> Any:
-    """One of the settings that a file records.
+    """Return one of the settings that a file records.
 
     Args:
-        settings: from `settings_of`.
-        path: ``a.b`` is key b of group a.
-        absent: what to return where there is none.
+        settings: settings from `settings_of`.
+        path: key of the setting; ``a.b`` is key b of group a.
+        absent: value to return if there is no such setting.
     """
     found: Any = settings
     for key in path.split("."):
@@ -83,19 +83,21 @@ def setting(settings: Mapping[str, Any], path: str, absent: Any = None) -> Any:
 
 
 def cycle_of(settings: Mapping[str, Any]) -> int:
-    """Steps from one class switch to the next: T, and the steps with equal weights after it.
+    """Return the number of steps from one class to the next: the period T plus the rest steps after it.
+
+    During the rest steps all class weights are equal.
 
     Args:
-        settings: of a training, as a file records them.
+        settings: settings of a training, as a file records them.
     """
     return int(settings["period"]) + int(setting(settings, "loss.rest_steps", 0))
 
 
 def recorded(attributes: Mapping[Any, Any], name: str, path: Path) -> dict[str, Any]:
-    """An attribute that holds a JSON object, e.g. `INPUTS`.
+    """Return the value of an attribute that holds a JSON object, e.g. `INPUTS`.
 
     Raises:
-        UnknownOriginError: if there is none, so that no command of this package made the file.
+        UnknownOriginError: if there is no such attribute, so that no command of this package made the file.
     """
     try:
         values = json.loads(attributes[name])

@@ -1,4 +1,4 @@
-"""JSON files beside results that are no NetCDF files: where these came from, with their checksums."""
+"""Write and read sidecars: JSON files with provenance and checksums of results that are no NetCDF files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from dynamical_loss.results.files import atomic_path, bring_back, damaged, diffe
 from dynamical_loss.results.recorded import ATTRIBUTES, unsealed
 
 FILES = "files"
-"""In a JSON file beside results: SHA-256 of each, by name."""
+"""Key of a sidecar that holds the SHA-256 of each result, by file name."""
 
 
 def beside(output: Path) -> Path:
-    """The JSON file beside a result that is no NetCDF file."""
+    """Return the path of the sidecar of a result that is no NetCDF file."""
     return output.with_suffix(".json")
 
 
 def write(outputs: Sequence[Path], attributes: Mapping[str, Any], inputs: Iterable[Path]) -> None:
-    """Write where results that are no NetCDF files came from, whole or not at all, beside them.
+    """Write the sidecars of results that are no NetCDF files; no incomplete sidecar is ever left.
 
     Args:
-        outputs: finished files; those of one folder and stem share a JSON file.
-        attributes: as `Provenance.attributes` gives them.
-        inputs: what they were made from, see `files.bring_back`.
+        outputs: finished files; files with the same folder and stem share a sidecar.
+        attributes: attributes from `Provenance.attributes`.
+        inputs: files that the results were made from, see `files.bring_back`.
     """
     bring_back(inputs)
     for path in sorted({beside(output) for output in outputs}):
@@ -46,18 +46,21 @@ def _checksum(content: Mapping[str, Any]) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Attributes of the results beside a JSON file, which are compared with their checksums.
+    """Read a sidecar, and compare the sidecar and its results with their checksums.
+
+    Returns:
+        attributes of the results, by name.
 
     Raises:
-        ResultError: if it is missing, no such file or damaged, or one of its results is.
-        UnreadableError: if the system does not let us read one of them.
+        ResultError: if the sidecar or one of its results is missing or damaged, or the file is no sidecar.
+        UnreadableError: if the system refuses to read one of these files.
     """
     with reading(path):
         text = path.read_bytes()
     try:
         content = json.loads(text.decode())
     except ValueError:
-        # Its checksum cannot be found in it any more.
+        # The checksum of a sidecar is part of the JSON, so it cannot be compared here.
         raise damaged(path, "it is no JSON") from None
     if not isinstance(content, dict) or not isinstance(content.get(FILES), dict):
         raise UnknownOriginError(f"{path} names no results and was made by another program", path)

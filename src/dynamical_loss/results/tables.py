@@ -1,4 +1,4 @@
-"""Tables of results as CSV."""
+"""Write tables of results as CSV."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Value = float | str | None
 def write(columns: Sequence[str], rows: Iterable[Mapping[str, Value]], output: Path) -> None:
     """Write rows as CSV: UTF-8, numbers with 6 significant digits, NaN and None as empty fields.
 
-    The file appears whole or not at all.
+    The file appears only when it is complete.
 
     Args:
-        columns: their names, in order.
-        rows: values by column.
-        output: the file.
+        columns: names of the columns, in order.
+        rows: values of each row, by column.
+        output: file to write.
     """
     with (
         files.atomic_path(output) as temporary,

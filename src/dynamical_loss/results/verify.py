@@ -1,11 +1,11 @@
-"""Look through trees of results for what is damaged, unreadable, foreign, stale or unfinished.
+"""Search trees of results for files that are damaged, unreadable, foreign, stale or unfinished.
 
-A result is stale when one of its inputs states another checksum than the one it was made from, or when the
-code of its stage has changed since.  What was made from a stale result is not stale for that alone: where
-the result comes out with equal numbers again, nothing after it need be made anew.
+A result is stale if an input now has another checksum than when the result was made, or if the code of its
+stage has changed since.  A result made from a stale result is not stale for that reason alone: if the re-run
+gives equal numbers, nothing after it needs to be recomputed.
 
-Published copies can only be damaged: they were made elsewhere, from files that are not kept, by the commit
-that they name.
+Published copies are only checked for damage.  They were made elsewhere, from files that are not kept, by the
+commit that they name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dynamical_loss.results.record import code_of
 
 Kind = Literal["damaged", "unreadable", "foreign", "stale", "unfinished"]
 
-# Names that `files.atomic_path` gives, and training to its checkpoints.
+# Names of temporary files of `files.atomic_path`, of entries in a cache of Snakemake, and of checkpoints.
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.(nc|csv|json|pdf|png)")
 _CACHED = re.compile(r"[0-9a-f]{64}(_\w+)?\.(nc|csv|json|pdf|png)")
 _CHECKPOINT = re.compile(r"\..+\.checkpoint\.nc")
@@ -37,13 +37,13 @@ _DOCUMENTS = ("README.md",)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about a file that its owner should know.
+    """Problem with a file that its owner should know.
 
     Attributes:
         path: the file.
-        kind: an unfinished file is left over from a run that was stopped, and harmless.
-        problem: one line that names the file and what was noticed; a `ResultError` where the pipeline can
-            make the file anew, and else with what to do about it.
+        kind: kind of problem; an ``unfinished`` file is a harmless remainder of a run that was stopped.
+        problem: one line that names the file and the problem; a `ResultError` if the pipeline can make the
+            file again, else an error that says what to do.
     """
 
     path: Path
@@ -53,14 +53,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What was looked at and found.
+    """Results that were examined, and problems that were found.
 
     Attributes:
-        results: how many results were compared with their checksums; pictures of one figure are one.
-        published: how many of them are published copies.
-        findings: in the order of folders and names.
-        files: all files that a job has made, pictures and links included.
-        made_from: what they name as their inputs, if it lies elsewhere.
+        results: number of results that were compared with their checksums; all pictures of one figure count
+            as one result.
+        published: number of published copies among the results.
+        findings: problems, in the order of folders and names.
+        files: all files that a job has made, including pictures and links.
+        made_from: inputs that these files name and that lie outside the examined folders.
     """
 
     results: int
@@ -71,12 +72,12 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether there is anything that cannot be relied on."""
+        """Whether a problem was found that makes a file unreliable."""
         return any(finding.kind != "unfinished" for finding in self.findings)
 
 
 def examine(folders: Iterable[Path]) -> Report:
-    """Check every file below `folders`; links are not followed, but for those into a cache of Snakemake.
+    """Check every file below `folders`; only links into a cache of Snakemake are followed.
 
     Raises:
         UserError: if one of `folders` does not exist.
@@ -112,18 +113,16 @@ def examine(folders: Iterable[Path]) -> Report:
             elif path.suffix in _WITH_SIDECAR:
                 findings += _without_sidecar(path)
             elif path.name not in _DOCUMENTS:
-                message = f"{path} is no kind of file that the pipeline makes; move it elsewhere"
+                message = f"{path} is not a kind of file that the pipeline makes; move it elsewhere"
                 findings.append(Finding(path, "foreign", UserError(message)))
         for failure in unreadable:
-            message = (
-                f"{failure.filename} cannot be looked into ({failure.strerror}); mend its permissions or disk"
-            )
+            message = f"{failure.filename} cannot be read ({failure.strerror}); mend its permissions or disk"
             findings.append(Finding(Path(failure.filename), "unreadable", UserError(message)))
     return Report(results, published, tuple(findings), tuple(files), frozenset(made_from.difference(files)))
 
 
 def _files(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
-    """All files below a folder, and links to folders; why some could not be listed."""
+    """Yield all files below a folder, and links to folders; add errors of listing to `unreadable`."""
     for parent, folders, names in os.walk(folder, onerror=unreadable.append):
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = sorted(set(folders).difference(links))
@@ -131,29 +130,29 @@ def _files(folder: Path, unreadable: list[OSError]) -> Iterator[Path]:
 
 
 def _is_cached(path: Path) -> bool:
-    """Whether a link leads to an entry of Snakemake's cache, which is then checked in its place."""
+    """Return whether a link leads to an entry of Snakemake's cache, which is then checked in its place."""
     return path.is_file() and _CACHED.fullmatch(path.resolve().name) is not None
 
 
 def _link(path: Path, folder: Path) -> Iterator[Finding]:
-    """A link within the folder leads to what is checked anyway."""
+    """Yield a finding for a link that leads out of the folder; other targets are checked anyway."""
     target = path.resolve()
     if not (target.exists() and target.is_relative_to(folder.resolve())):
-        message = f"{path} is a link out of {folder}; verify {target} by its own name"
+        message = f"{path} is a link to a file outside {folder}; verify {target} instead"
         yield Finding(path, "foreign", UserError(message))
 
 
 def _leftover(path: Path) -> Iterator[Finding]:
-    """Hidden files are never read as results; of those that are not the pipeline's nothing is said."""
+    """Yield a finding for a hidden file that the pipeline left behind; other hidden files are ignored."""
     if _TEMPORARY.fullmatch(path.name):
-        message = f"{path} was left by a job that was killed; once nothing runs: rm {shlex.quote(str(path))}"
+        message = f"{path} was left by a killed job; remove it when no job runs: rm {shlex.quote(str(path))}"
         yield Finding(path, "unfinished", UserError(message))
     elif _CHECKPOINT.fullmatch(path.name):
         output = path.with_name(path.name.removeprefix(".").replace(".checkpoint", ""))
         rest = (
-            f"is of no use any more, as {output.name} is there: rm {shlex.quote(str(path))}"
+            f"is no longer needed, because {output.name} exists: rm {shlex.quote(str(path))}"
             if output.exists()
-            else f"is half a training; make {output} with snakemake to go on from it, or remove it"
+            else f"is an unfinished training; make {output} with snakemake to resume it, or remove it"
         )
         yield Finding(path, "unfinished", UserError(f"{path} {rest}"))
 
@@ -163,19 +162,19 @@ def _without_sidecar(path: Path) -> Iterator[Finding]:
     try:
         named = beside.is_file() and path.name in sidecars.read(beside)[sidecars.FILES]
     except UserError:
-        return  # told of the sidecar itself
+        return  # the sidecar has a finding of its own
     if not named:
         message = (
-            f"{path} is not named by a {beside.name}; it was made by another program or an older version"
+            f"{path} is not named in a file {beside.name}; it was made by another program or an older version"
         )
         yield Finding(path, "foreign", ResultError(message, path))
 
 
 def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
-    """The first reason why a whole file would come out otherwise today.
+    """Yield the first reason why an undamaged file would come out differently if it were made now.
 
     Raises:
-        UserError: if its provenance is not that of this package, or what it was made from cannot be read.
+        UserError: if this package did not make the file, or one of its inputs cannot be read.
     """
     source = str(attributes.get("source", ""))
     if not _SOURCE.fullmatch(source):
@@ -189,13 +188,13 @@ def _stale(path: Path, attributes: Mapping[Any, Any]) -> Iterator[Finding]:
 
 def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
     modules = source.split(", ")
-    # The stage; of a figure, its own module, which follows the one that renders it.
+    # The module of the stage; for a figure, the figure's module, which follows the module of the stage.
     maker = next((module for module in modules if module.startswith(_FIGURES)), modules[0])
     try:
         same = code_of(attributes).digest == attributes.get("code_digest")
     except ValueError:
-        return f"was made by {maker}, or by a module that it used, which is gone"
-    return "" if same else f"was made by other code than {maker} runs now"
+        return f"was made by {maker}, and that module or one that it used no longer exists"
+    return "" if same else f"was made by other code than the present code of {maker}"
 
 
 def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
@@ -211,7 +210,7 @@ def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
 
 
 def _made_from(path: Path, attributes: Mapping[Any, Any]) -> dict[Path, str]:
-    """Checksums of what a result was made from, by path; of a published copy nothing is kept."""
+    """Return the checksums of a result's inputs by path; inputs of a published copy are not kept."""
     if recorded.PUBLISHED in attributes:
         return {}
     return {

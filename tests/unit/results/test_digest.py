@@ -1,4 +1,4 @@
-"""Digests: of what computes, in a package copied and edited for the test."""
+"""Digests of code and settings, in a copy of the package that the tests edit."""
 
 import ast
 import functools
@@ -18,6 +18,7 @@ from dynamical_loss.datasets.kinds.cifar10 import Cifar10Settings
 from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.results import digest
 from dynamical_loss.results.digest import code_digest, imported_modules, settings_digest
+from dynamical_loss.results.kept_facts import KeptFacts
 
 STAGES = "dynamical_loss.stages."
 POINTS, PICTURES = Shape(30, 30, (2,), 3), Shape(30, 30, (8, 8, 1), 10)
@@ -25,7 +26,7 @@ MYRTLE5, WIDE_RESNET = ({"kind": kind} for kind in ("myrtle5", "wide_resnet"))
 
 
 def jobs(device="cpu"):
-    """The code of one job of each sort, by name."""
+    """Return the code of one job of each kind, by name."""
     trained = {
         "fused": (TrainingSettings(), POINTS),
         "xla": (TrainingSettings(engine="xla"), POINTS),
@@ -59,16 +60,16 @@ FIGURES = {"fig3", "fig4"}
 
 @functools.cache
 def unedited(device="cpu"):
-    """Digests of the package as it is."""
+    """Return the digests of the original package."""
     return {name: item.digest for name, item in jobs(device).items()}
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A copy of the package and of the lock files to edit; what is edited is parsed anew."""
+    """Copy of the package and the lock files for edits; edited modules are parsed again."""
     parsed, versions, edited = digest._parsed, digest._versions, set()
     for device in digest.LOCK_FILES:
-        unedited(device)  # now, while the original is read
+        unedited(device)  # computed now, while `digest` still reads the original
 
     class Package:
         folder = tmp_path / "src" / "dynamical_loss"
@@ -101,18 +102,18 @@ def package(tmp_path, monkeypatch):
 
 
 def changed(package, device="cpu"):
-    """Jobs whose digests are others than those of the package as it is."""
+    """Return the jobs whose digests differ from those of the original package."""
     after = package.digests(device)
     return {name for name in after if after[name] != unedited(device)[name]}
 
 
 # --------------------------------------------------------------------------------------------------
-# Which modules
+# Modules that count
 # --------------------------------------------------------------------------------------------------
 
 
 def test_imports_are_those_that_python_makes():
-    """A fresh interpreter loads what the syntax tree names; kinds and figures are found by looking."""
+    """A fresh interpreter loads modules named in the syntax tree, and kinds and figures, found by search."""
     for stage in ("prepare_dataset", "train_phase_block", "find_instabilities", "evaluate_claims"):
         script = (
             f"import sys, {STAGES}{stage}; print([m for m in sys.modules if m.startswith('dynamical_loss')])"
@@ -133,7 +134,7 @@ def test_an_unknown_module_is_refused():
 @pytest.mark.parametrize(
     ("path", "old", "new", "expected"),
     [
-        # The training step of either engine, and what both share.
+        # The training step of each engine, and code that both engines share.
         ("training/xla.py", r"jax\.grad\(objective", "jax.grad(lambda *a: 2 * objective(*a)", XLA),
         ("training/xla.py", r"_EVALUATED = 1000", "_EVALUATED = 1001", XLA),
         ("training/fused_loop.py", r"_LANES = 64 ", "_LANES = 32 ", {"fused"}),
@@ -145,7 +146,7 @@ def test_an_unknown_module_is_refused():
         ("environment.py", r'"PJRT_NPROC": "1"', '"PJRT_NPROC": "2"', TRAINING | PROBES),
         ("results/netcdf.py", r"GranularBitRound", "BitGroom", ALL),
         ("models/kinds/mlp.py", r"record=1\.0", "record=2.0", set()),
-        # One network, one dataset, one figure alone.
+        # Code of a single network, dataset or figure.
         ("models/wide_resnet.py", r"momentum=0\.9", "momentum=0.8", {"wide_resnet"}),
         ("models/myrtle5.py", r"\(False, True, True, False\)", "(True, True, True, False)",
          {"myrtle5", "probe_images"}),
@@ -161,10 +162,10 @@ def test_an_unknown_module_is_refused():
         ("probes/hessian.py", r"\Z", "\nX = 1\n", PROBES),
         ("probes/ntk.py", r"\Z", "\nX = 1\n", {"scaled", *PROBES}),
         ("claims/spiral.py", r"TOO_LARGE = 60\.0", "TOO_LARGE = 61.0", {"evaluate_claims"}),
-        # Training reads datasets, whoever makes them, and normalises what it reads.
+        # Training reads and normalises datasets, but does not prepare them.
         ("datasets/preparation.py", r"\Z", "\nX = 1\n", {"cifar10"}),
         ("datasets/normalisation.py", r"\Z", "\nX = 1\n", {"cifar10", *TRAINING, *PROBES}),
-        # The front door, and what says how a run went.
+        # The command line, messages and provenance.
         ("cli.py", r"\Z", "\nX = 1\n", set()),
         ("config/study.py", r"\Z", "\nX = 1\n", set()),
         ("progress.py", r"_LOG_INTERVAL_SECONDS = 10\.0", "_LOG_INTERVAL_SECONDS = 9.0", set()),
@@ -179,12 +180,12 @@ def test_an_edit_changes_the_digests_of_what_it_computes_for(package, path, old,
 
 
 # --------------------------------------------------------------------------------------------------
-# What of them
+# Parts of a module that count
 # --------------------------------------------------------------------------------------------------
 
 
 class Reworded(ast.NodeTransformer):
-    """Other docstrings, other annotations of functions."""
+    """Transformer that replaces docstrings and removes annotations of arguments."""
 
     def visit_Expr(self, node):
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -197,7 +198,7 @@ class Reworded(ast.NodeTransformer):
 
 
 def test_words_and_formatting_change_no_digest(package):
-    """Every module without its comments, in another format, and with other docstrings."""
+    """Every module loses its comments and gets another format and other docstrings."""
     for path in package.folder.rglob("*.py"):
         tree = Reworded().visit(ast.parse(path.read_text(encoding="utf-8")))
         package.write(path, "# A comment.\n" + ast.unparse(ast.fix_missing_locations(tree)) + "\n")
@@ -205,7 +206,7 @@ def test_words_and_formatting_change_no_digest(package):
 
 
 def test_the_words_of_an_error_change_no_digest_and_its_condition_does(package):
-    package.edit("training/ensemble.py", "batches need seeds of their order", "where are the seeds?")
+    package.edit("training/ensemble.py", "need a seed for each run", "where are the seeds?")
     assert changed(package) == set()
     package.edit("training/ensemble.py", r"if runs\.seed is None:", "if runs.seed is not None:")
     assert changed(package) == TRAINING
@@ -226,10 +227,13 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("jax", {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims"}),  # settings name an optimiser
+        (
+            "jax",
+            {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims"},
+        ),  # their settings name an optimiser
         ("numba", {"fused"}),
         ("matfree", {"scaled", *PROBES}),
-        ("neural-tangents", {"scaled", *PROBES}),  # imported by a name that is put together
+        ("neural-tangents", {"scaled", *PROBES}),  # imported by a name that is put together from constants
         ("matplotlib", FIGURES),
         ("pillow", {"cifar10"}),
         ("netcdf4", ALL),
@@ -261,7 +265,7 @@ def test_hashes_of_the_lock_file_do_not_count_and_a_gpu_has_its_own(package):
 
 
 def other_interpreters():
-    """Later versions of Python on this machine, beside the one that runs the tests."""
+    """Yield other versions of Python on this machine than the one that runs the tests."""
     roots = [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep)]
     roots += sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin"))
     for minor in (11, 12, 13):
@@ -280,6 +284,53 @@ def test_the_digest_is_the_same_on_every_version_of_python(interpreter):
     done = subprocess.run([interpreter, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == code_digest(*names)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """An empty file of kept facts, and a function that computes facts as a new process would."""
+    path = tmp_path / "kept" / "sources.json"
+
+    def facts(source):
+        monkeypatch.setattr(digest, "_KEPT", KeptFacts(path))
+        found = digest._facts(source, [])
+        digest._KEPT.write()
+        return found
+
+    return path, facts
+
+
+def test_facts_about_a_source_are_computed_once(kept, monkeypatch):
+    path, facts = kept
+    first = facts("import numpy\nx = 1\n")
+    monkeypatch.setattr(digest, "_text", None)  # whoever computes them now fails
+    assert facts("import numpy\nx = 1\n") == first
+    with pytest.raises(TypeError):
+        facts("import numpy\nx = 2\n")
+    assert path.exists()
+
+
+def test_facts_of_an_edited_source_are_new_and_of_the_old_one_kept(kept):
+    _, facts = kept
+    one, other = facts("x = 1\n"), facts("x = 2\n")
+    assert one[1] != other[1]
+    assert (facts("x = 1\n"), facts("x = 2\n")) == (one, other)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xfe"])
+def test_a_damaged_file_of_facts_is_ignored_and_replaced(kept, damage):
+    path, facts = kept
+    before = facts("x = 1\n")
+    intact = path.read_bytes()
+    path.write_bytes(damage or intact.replace(b"names", b"nemas"))
+    assert facts("x = 1\n") == before
+    assert path.read_bytes() == intact
+
+
+def test_facts_need_no_folder_that_can_be_written_to(kept):
+    path, facts = kept
+    path.parent.write_text("a file where the folder should be", encoding="utf-8")
+    assert facts("x = 1\n")[1] == facts("x = 1\n")[1]
 
 
 def test_settings_digest_ignores_order_and_sees_values():

@@ -1,4 +1,4 @@
-"""Files: whole or absent, checked, and saying where they came from."""
+"""Files: complete or absent, with checksums, and with their provenance."""
 
 import fcntl
 import hashlib
@@ -126,7 +126,7 @@ def test_a_truncated_file_is_named_with_the_command_that_rebuilds_it(tmp_path, k
 
 
 def refused_without_a_command(call):
-    """The one line of a refusal that gives no advice to make the file anew."""
+    """Return the message of a refusal, which must be one line without advice to make the file again."""
     with pytest.raises(UnreadableError) as error:
         call()
     words = remedies.in_words(error.value)
@@ -148,7 +148,7 @@ def test_a_good_file_without_permission_is_not_called_damaged(tmp_path, look):
 
 
 def test_an_error_of_the_disk_is_not_damage(tmp_path):
-    """Linux answers a read of the first page of a process with an input/output error."""
+    """Linux returns an input/output error if the first page of a process is read."""
     path = tmp_path / "file.nc"
     path.symlink_to("/proc/self/mem")
     words = refused_without_a_command(lambda: netcdf.read(path))
@@ -156,7 +156,7 @@ def test_an_error_of_the_disk_is_not_damage(tmp_path):
 
 
 def test_what_the_library_cannot_read_is_told_with_its_own_words(tmp_path):
-    """Bytes that agree with their checksum, and are no NetCDF."""
+    """The bytes agree with their checksum, but are no NetCDF file."""
     path = tmp_path / "results" / "laptop" / "file.nc"
     record().write(example(), path)
     content = bytearray(path.read_bytes()[: -len(checksums.of_file(path)) - 24])
@@ -200,14 +200,16 @@ def test_a_flipped_byte_in_the_data_is_noticed(tmp_path):
     with netCDF4.Dataset(path) as opened:
         assert opened["loss"].filters()["fletcher32"]
     content = bytearray(path.read_bytes())
-    content[len(content) * 3 // 4] ^= 0xFF  # random data take most of the file and do not compress
+    content[len(content) * 3 // 4] ^= (
+        0xFF  # this byte lies in the random data, which take most of the file because they do not compress
+    )
     path.write_bytes(bytes(content))
     with pytest.raises(UserError, match="is damaged"):
         netcdf.read(path)
 
 
 def test_small_variables_are_not_packed(tmp_path):
-    """The index of a packed variable's chunks takes kilobytes, and a result has dozens of variables."""
+    """The index of a compressed variable's chunks takes kilobytes, and a result has dozens of variables."""
     variables = netcdf.Variables()
     for name, size in (("small", 511), ("large", 512)):
         variables.add(name, (f"{name}_index",), np.arange(size, dtype=np.float64), name, reference="none")
@@ -222,7 +224,7 @@ def test_small_variables_are_not_packed(tmp_path):
 def test_missing_files_and_variables_are_named(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.nc does not exist$") as error:
         netcdf.read(tmp_path / "nothing.nc")
-    assert remedies.in_words(error.value).endswith("; name another file, or write it anew")
+    assert remedies.in_words(error.value).endswith("; name another file, or create it again")
     record().write(example(), tmp_path / "file.nc")
     with pytest.raises(UserError, match="no variable 'parameters'"):
         netcdf.read(tmp_path / "file.nc", ["loss", "parameters"])
@@ -262,7 +264,7 @@ def test_a_file_of_another_origin_is_refused(tmp_path):
 
 
 def mixed():
-    """Numbers of several kinds, scalars, and text."""
+    """Return a dataset with numbers of several types, scalars, and text."""
     variables = netcdf.Variables()
     variables.add("step", ("step",), np.arange(30, dtype=np.int32), "time", reference="Eq. 2")
     variables.add("loss", ("step",), np.random.default_rng(0).normal(size=30), "loss", reference="Eq. 1")
@@ -279,7 +281,7 @@ def attributes_of(item):
 
 
 def sha256_of(pieces):
-    """The checksum as the documentation of `checksums` describes it, from a list of byte strings."""
+    """Return the checksum of a list of byte strings, as the documentation of `checksums` defines it."""
     return hashlib.sha256(b"".join(len(p).to_bytes(8, "little") + p for p in pieces)).hexdigest()
 
 
@@ -300,7 +302,7 @@ def pieces_of_attributes(attributes):
 
 
 def test_checksums_are_those_of_the_description(tmp_path):
-    """Computed here once more, through the NetCDF library alone."""
+    """The test computes the checksums itself and uses only the NetCDF library."""
     record(width=7).write(mixed(), tmp_path / "file.nc")
     pieces = []
     with netCDF4.Dataset(tmp_path / "file.nc") as opened:
@@ -332,7 +334,7 @@ def test_equal_numbers_have_equal_checksums_and_others_have_not(tmp_path):
     record(width=7).write(mixed(), paths[0])
     record(width=8).write(mixed(), paths[1])
     other = mixed()
-    other["end"] = other["end"].copy(data=np.float64(0.0))  # only the sign of zero
+    other["end"] = other["end"].copy(data=np.float64(0.0))  # only the sign of zero differs
     record(width=7).write(other, paths[2])
     first, second, third = map(netcdf.checksum, paths)
     assert first == second != third
@@ -370,7 +372,7 @@ def test_one_flipped_bit_anywhere_is_noticed(tmp_path):
 
 @pytest.mark.parametrize("attribute", [None, "settings"])
 def test_a_changed_file_whose_bytes_agree_is_noticed(tmp_path, attribute):
-    """As only a program would leave it that knows of the checksum at the end and not of the others."""
+    """Only a program that updates the checksum at the end but not the others would leave such a file."""
     path = tmp_path / "file.nc"
     record(width=7).write(mixed(), path)
     content = path.read_bytes()

@@ -23,7 +23,7 @@ def test_names_and_sizes_count_and_of_few_files_the_content(tmp_path, count):
     other = {"a name": files | {"test/0.bin": b""}, "a size": files | {"train/0.bin": b"00"}}
     for number, (_, changed) in enumerate(other.items()):
         assert folder(tmp_path / f"c{number}", changed) != first
-    # MNIST and Fashion-MNIST differ in nothing else.
+    # MNIST and Fashion-MNIST differ only in content.
     same_sizes = folder(tmp_path / "d", files | {"train/0.bin": b"123456789"})
     assert (same_sizes == first) == (count > 16)
 

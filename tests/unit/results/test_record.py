@@ -1,4 +1,4 @@
-"""Where a result came from: the state of the repository."""
+"""Provenance of a result: the state of the repository."""
 
 import subprocess
 import textwrap

@@ -1,4 +1,4 @@
-"""Trees of results: what is damaged, foreign, stale or unfinished is named, and nothing else."""
+"""Trees of results: damaged, foreign, stale and unfinished files are named, and no others."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ STAGES = "dynamical_loss.stages."
 
 
 def write(path, stage, value, made_from=()):
-    """A result of one number."""
+    """Write a result of one number."""
     record = Provenance(STAGES + stage, {"value": value}, [0], "float64")
     for source in made_from:
         record.inputs.read(source)
@@ -34,7 +34,7 @@ def write(path, stage, value, made_from=()):
 
 @pytest.fixture
 def tree(tmp_path):
-    """dataset → trajectory → spectrum, a figure of the last, and a published copy of it."""
+    """Tree with dataset → trajectory → spectrum, a figure of the spectrum, and a published copy of it."""
     folder = tmp_path / "results"
     write(folder / "dataset" / "d.nc", "prepare_dataset", 1.0)
     write(folder / "trajectory" / "t.nc", "train_trajectory", 2.0, [folder / "dataset" / "d.nc"])
@@ -101,7 +101,7 @@ def test_other_code_makes_stale_but_not_a_published_copy(tree, tmp_path, monkeyp
     package = tmp_path / "src" / "dynamical_loss"
     shutil.copytree(digest.PACKAGE, package)
     monkeypatch.setattr(digest, "PACKAGE", package)
-    # A memory of its own, so that no later test is told of what is edited here.
+    # A separate cache, so that later tests do not see the edits of this test.
     monkeypatch.setattr(digest, "_parsed", functools.cache(digest._parsed.__wrapped__))
     assert found(tree) == []
     with (package / "stages" / "probe_spectrum.py").open("a", encoding="utf-8") as stream:
@@ -187,7 +187,7 @@ def test_the_command_lists_problems_counts_them_and_fails(tree, monkeypatch, cap
         return stop.value.code, capsys.readouterr().out.splitlines()
 
     kinds = "0 damaged, 0 unreadable, 0 foreign, 0 stale, 0 unfinished"
-    counts = f"5 results (1 published copies: content alone): {kinds}"
+    counts = f"5 results (1 published copies: content only): {kinds}"
     assert command() == (0, [counts])
     write(Path("results/dataset/d.nc"), "prepare_dataset", 1.5)
     status, (line, last) = command("results", "paper_figures")
@@ -206,10 +206,10 @@ def test_a_checkpoint_beside_its_output_may_go(tree):
     left = tree / "trajectory" / ".t.checkpoint.nc"
     left.write_bytes(b"half a training")
     (told,) = [item.problem.args[0] for item in verify.examine([tree]).findings if item.path == left]
-    assert f"of no use any more, as t.nc is there: rm {left}" in told
+    assert f"no longer needed, because t.nc exists: rm {left}" in told
     left.rename(tree / "trajectory" / ".u.checkpoint.nc")
     (told,) = [item.problem.args[0] for item in verify.examine([tree]).findings if item.kind == "unfinished"]
-    assert f"make {tree / 'trajectory' / 'u.nc'} with snakemake to go on from it" in told
+    assert f"make {tree / 'trajectory' / 'u.nc'} with snakemake to resume it" in told
 
 
 @pytest.mark.parametrize("name", ["spectrum", "trajectory/t.nc", "dataset"])
@@ -266,7 +266,7 @@ def test_a_tree_of_another_user_keeps_all_its_times(tree):
     before = dated(tree)
     os.seteuid(65534)
     try:
-        with pytest.raises(UserError, match=r"belongs to another user, who alone may date it"):
+        with pytest.raises(UserError, match=r"belongs to another user, so its time cannot be set"):
             accept([tree])
     finally:
         os.seteuid(0)
