@@ -1,0 +1,1 @@
+"""HTML pages that need no network: text, tables, pictures, controls and plots."""
