@@ -1,14 +1,14 @@
-"""The exceptions that stand for something else than a fault of the program."""
+"""Exceptions that do not indicate a fault of the program."""
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake that the user can mend; its message is one line that names the key or file and the remedy."""
+    """A mistake that the user can correct; the message is one line with the key or file and the remedy."""
 
 
 class ResultError(UserError):
-    """A result that cannot be used as it is; whoever shows the message adds how to make the file anew.
+    """A result that cannot be used; `remedies.in_words` adds to the message how to recompute the file.
 
     Attributes:
         path: the file.
@@ -20,9 +20,9 @@ class ResultError(UserError):
 
 
 class UnreadableError(UserError):
-    """A file that the system, or a library, would not let us read; the file itself may be good.
+    """A file that the system or a library failed to read, although the file itself may be intact.
 
-    Nothing is to be made anew for that: it would destroy a good result.
+    The message does not suggest recomputing the file, because that would overwrite an intact result.
 
     Attributes:
         path: the file.
@@ -34,15 +34,15 @@ class UnreadableError(UserError):
 
 
 class UnknownOriginError(ResultError):
-    """A file that no command of this package made, or an older version of it did."""
+    """A file that was not made by a command of this package, or was made by an older version."""
 
 
-class Interrupted(Exception):  # noqa: N818 - no error, like StopIteration
-    """Work was asked to stop.
+class Interrupted(Exception):  # noqa: N818 - not an error, as with StopIteration
+    """A computation that a signal stopped.
 
     Attributes:
-        signal: what asked.
-        kept: the file from which it goes on, None if there is none.
+        signal: number of the signal.
+        kept: checkpoint from which the same command resumes; None if there is no checkpoint.
     """
 
     def __init__(self, signal: int, kept: Path | None) -> None:

@@ -1,11 +1,13 @@
-"""The (T, A, seed) grid of a phase study, cut into blocks; block ↔ file name.
+"""Cut the (T, A, seed) grid of a phase study into blocks, and convert blocks to file names and back.
 
-A block is what one job trains: one period, one or more amplitudes and a run of seeds.  Its name says
-all of that and nothing else, so a period, an amplitude or seeds added to a study leave the names of the
-blocks that exist as they are, and only the new ones are trained.  Blocks of seeds are aligned and
-always whole (seeds 0-9, 10-19, … at ten a block): a request for twelve seeds trains twenty, and the
-aggregated file holds the twelve.  Blocks of amplitudes follow the order of the list; where there are
-several to a block, an appended one joins the last block if that is not full, which is trained anew.
+One job trains one block: one period, one or more amplitudes and a range of consecutive seeds.  The name of a
+block states exactly these.  If a period, an amplitude or seeds are added to a study, the existing blocks keep
+their names, and only the new blocks are trained.
+
+Blocks of seeds are aligned and always whole (seeds 0-9, 10-19, … for ten seeds per block).  A request for
+twelve seeds therefore trains twenty, and the aggregated file holds the first twelve.  Blocks of amplitudes
+follow the order of the list.  With several amplitudes per block, an appended amplitude joins the last block
+if that block is not full, and the block is trained again.
 """
 
 from __future__ import annotations
@@ -17,21 +19,21 @@ from dataclasses import dataclass
 from dynamical_loss.notation import exact
 
 LONGEST_NAME = 200
-"""Characters: file systems take 255, and names of temporary files are a little longer."""
+"""Largest number of characters in a name; file systems allow 255, and temporary files have longer names."""
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?"  # of at least 1, as `notation.exact` writes it
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e\+[0-9]+)?"  # a number of at least 1, as `notation.exact` writes it
 
 NAME = re.compile(rf"(?:static|T([0-9]+)_A({_NUMBER}(?:_{_NUMBER})*))_seeds([0-9]+)-([0-9]+)")
-"""The names of blocks."""
+"""Pattern of the names of blocks of a phase study."""
 
 _POSITIVE = r"[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?"
 
 LAZY_NAME = re.compile(rf"h([0-9]+)_data([0-9]+)_s({_POSITIVE}(?:_{_POSITIVE})*)_seeds([0-9]+)-([0-9]+)")
-"""The names of blocks of gradient flows."""
+"""Pattern of the names of blocks of gradient flows."""
 
 
 class _Seeds:
-    """What all blocks have: a run of initial seeds."""
+    """The part that all blocks share: a range of initial seeds."""
 
     first_seed: int
     last_seed: int
@@ -44,13 +46,13 @@ class _Seeds:
 
 @dataclass(frozen=True)
 class Block(_Seeds):
-    """Some cells of the grid and the seeds of one job.
+    """Cells of the grid and seeds that one job trains.
 
     Attributes:
-        period: T in steps; None for the static loss (A = 1), which no period changes.
+        period: T in steps; None for the static loss (A = 1), which does not depend on T.
         amplitudes: A of each cell.
         first_seed: the first seed.
-        last_seed: the last seed, included.
+        last_seed: the last seed, inclusive.
     """
 
     period: int | None
@@ -60,9 +62,9 @@ class Block(_Seeds):
 
     def __post_init__(self) -> None:
         if self.period is None and self.amplitudes != (1.0,):
-            raise ValueError("a block without a period has the amplitude 1 alone")
+            raise ValueError("a block without a period must have the single amplitude 1")
         if self.period is not None and (not self.amplitudes or 1.0 in self.amplitudes):
-            raise ValueError("a block with a period has amplitudes above 1")
+            raise ValueError("a block with a period must have amplitudes above 1")
 
     @property
     def name(self) -> str:
@@ -73,7 +75,7 @@ class Block(_Seeds):
 
     @classmethod
     def from_name(cls, name: str) -> Block:
-        """The block of a file stem.
+        """Return the block with a given file stem.
 
         Raises:
             ValueError: if `name` is not the name of a block.
@@ -89,14 +91,14 @@ class Block(_Seeds):
 
 @dataclass(frozen=True)
 class LazyBlock(_Seeds):
-    """Gradient flows of one job of a lazy study: one width and one split of the data.
+    """Gradient flows that one job of a lazy study computes, for one width and one split of the data.
 
     Attributes:
-        width: h, hidden units.
+        width: h, number of hidden units in each layer.
         scales: √h·α of each flow.
-        data_seed: of the split.
+        data_seed: seed of the split.
         first_seed: the first initial seed.
-        last_seed: the last one, included.
+        last_seed: the last initial seed, inclusive.
     """
 
     width: int
@@ -113,7 +115,7 @@ class LazyBlock(_Seeds):
 
     @classmethod
     def from_name(cls, name: str) -> LazyBlock:
-        """The block of a file stem.
+        """Return the block with a given file stem.
 
         Raises:
             ValueError: if `name` is not the name of a block.
@@ -126,7 +128,7 @@ class LazyBlock(_Seeds):
 
 
 def cell(period: int, amplitude: float) -> tuple[int | None, float]:
-    """The cell that (period, amplitude) is trained in: all periods share the static one."""
+    """Return the cell in which (period, amplitude) is trained; all periods share one static cell."""
     return (None if amplitude == 1.0 else int(period), float(amplitude))
 
 
@@ -138,14 +140,14 @@ def blocks(
     amplitudes_per_block: int = 1,
     first_seed: int = 0,
 ) -> list[Block]:
-    """All blocks of a study, each once.
+    """Return all blocks of a study, each once.
 
     Args:
-        periods: T, steps.
-        amplitudes: A.
-        seeds: number of seeds asked for.
-        seeds_per_block: seeds in each block.
-        amplitudes_per_block: amplitudes in each block, at most.
+        periods: T, in steps.
+        amplitudes: A, at least 1.
+        seeds: number of seeds requested.
+        seeds_per_block: number of seeds in each block.
+        amplitudes_per_block: largest number of amplitudes in a block.
         first_seed: the first seed, a multiple of `seeds_per_block`.
     """
     amplitudes = [float(amplitude) for amplitude in amplitudes]
@@ -167,17 +169,21 @@ def blocks(
 
 
 def last_period_boundary(steps: int, period: int) -> int:
-    """The step at which the oscillation ends, so that the last period is static (the paper's protocol).
+    """Return the step at which the oscillation ends, so that the last period is static, as in the paper.
 
-    It is the latest multiple of T that leaves at least T steps, where Γ is 1 in any case; a run whose
-    length is not a multiple of T therefore has a static stretch of between one and two periods.
+    The oscillation ends at the latest multiple of T that leaves at least T steps; at a multiple of T, all Γ
+    are 1.  A run whose length is not a multiple of T therefore has a static stretch of one to two periods.
 
     Args:
-        steps: length of the run.
-        period: T, steps.
+        steps: length of the run in steps.
+        period: T, in steps.
 
     Raises:
         ValueError: if fewer than two periods fit into the run.
+
+    Examples:
+        >>> last_period_boundary(1000, 300)
+        600
     """
     if period <= 0 or 2 * period > steps:
         raise ValueError(f"a period of {period} leaves no static period in {steps} steps")
@@ -185,20 +191,20 @@ def last_period_boundary(steps: int, period: int) -> int:
 
 
 def threshold_run(study: str, width: int, learning_rate: float, seed: int) -> str:
-    """Name of a run of a threshold study (Fig. 5a)."""
+    """Return the name of a run of a threshold study (Fig. 5a)."""
     return f"threshold_{study}_w{width}_lr{exact(learning_rate)}_seed{seed}"
 
 
 def trajectory_run(study: str, seed: int) -> str:
-    """Name of a run of a trajectory study."""
+    """Return the name of a run of a trajectory study."""
     return f"{study}_seed{seed}"
 
 
 def draw(name: str, noise_seed: int) -> str:
-    """Name of a dataset that is drawn anew from that seed, and of a study of it."""
+    """Return the name of the draw of a dataset, or of a study, from a noise seed."""
     return f"{name}_noise{noise_seed}"
 
 
 def trajectory_runs(study: str, seeds: int) -> list[str]:
-    """Names of all runs of a trajectory study, seeds 0 … seeds−1."""
+    """Return the names of all runs of a trajectory study, with seeds 0 … seeds−1."""
     return [trajectory_run(study, seed) for seed in range(seeds)]

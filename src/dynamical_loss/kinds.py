@@ -1,4 +1,4 @@
-"""Kinds of a thing that a configuration chooses between: each is a module, found by listing its package."""
+"""Find the kinds of datasets or networks among which a configuration chooses; each kind is a module."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def kinds_in(package: ModuleType, base: type[Kind]) -> tuple[type[Kind], ...]:
-    """The settings classes of all kinds, one a module of `package`: a new module is a new kind.
+    """Return the settings classes of all kinds; every module of `package` defines one kind.
 
     Args:
-        package: the package whose modules are looked through; what they import is imported.
-        base: what the class of every kind derives from.
+        package: the package whose modules are searched; all of them are imported.
+        base: base class of the settings class of every kind.
 
     Returns:
-        The kind that is meant where none is named first, then by the names of the modules.
+        The default kind first, then the others in the order of their modules' names.
 
     Raises:
-        TypeError: if a module defines no kind, or several.
+        TypeError: if a module does not define exactly one kind.
     """
     found = []
     for item in sorted(pkgutil.iter_modules(package.__path__), key=lambda item: item.name):

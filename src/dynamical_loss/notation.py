@@ -1,4 +1,4 @@
-"""Numbers and names as text that stands for them alone."""
+"""Unambiguous text for numbers and names."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from collections.abc import Iterable
 
 
 def exact(value: float) -> str:
-    """Shortest text that reads back as the same number, without a trailing ``.0``.
+    """Return the shortest text that reads back as the same number, without a trailing ``.0``.
 
-    Names of files are made of it, and messages show a user's number by it: 3.3000000000000003 is not 3.3.
+    File names and messages use this text, so that 3.3000000000000003 and 3.3 stay distinct.
+
+    Examples:
+        >>> exact(70.0), exact(0.1), exact(3.3000000000000003)
+        ('70', '0.1', '3.3000000000000003')
     """
     return repr(float(value)).removesuffix(".0")
 
 
 def pattern(names: Iterable[str]) -> str:
-    """Regular expression that matches these names and nothing else.
+    r"""Return a regular expression that matches these names and nothing else.
 
-    Names hold characters that mean something else in a regular expression, such as the ``+`` of 1e+16.
+    Names may contain characters with a special meaning in regular expressions, such as the ``+`` of 1e+16.
+
+    Examples:
+        >>> pattern(["1e+16", "T20"])
+        '1e\\+16|T20'
     """
     return "|".join(map(re.escape, names))

@@ -15,7 +15,7 @@ OptimiserFactory = Callable[[jax.Array | float], optax.GradientTransformation]
 
 
 def remembers_numbers(name: str, arguments: Mapping[str, float | bool | str]) -> bool:
-    """Whether all that an optimiser keeps are numbers, and not random keys, so that they can be stored."""
+    """Return whether an optimiser's state holds numbers only (no random keys), so that it can be stored."""
     parameter = jax.ShapeDtypeStruct((1,), np.float32)  # type: ignore[no-untyped-call]
     state = jax.eval_shape(optimiser(name, arguments)(0.1).init, parameter)
     return all(jnp.issubdtype(leaf.dtype, jnp.number) for leaf in jax.tree.leaves(state))
@@ -24,18 +24,18 @@ def remembers_numbers(name: str, arguments: Mapping[str, float | bool | str]) ->
 def optimiser(
     name: str, arguments: Mapping[str, float | bool | str], weight_decay: float = 0.0
 ) -> OptimiserFactory:
-    """The optax optimiser of that name, waiting for its learning rate.
+    """Return a function that makes an optax optimiser from a learning rate.
 
-    The learning rate comes last because it may be a traced number: one compiled program then serves
-    runs with different learning rates.
+    The learning rate is passed separately because it may be a traced number: one compiled program then
+    serves runs with different learning rates.
 
     Args:
-        name: a function of optax with a ``learning_rate`` parameter, e.g. ``sgd`` or ``adam``.
-        arguments: its other arguments.
-        weight_decay: λ; λw is added to the gradient that the optimiser takes, as for a loss with λ|w|²/2.
+        name: name of a function of optax with a ``learning_rate`` parameter, e.g. ``sgd`` or ``adam``.
+        arguments: further arguments of this function.
+        weight_decay: λ; λw is added to the gradient, as if the loss had the term λ|w|²/2.
 
     Raises:
-        ValueError: if optax has no such optimiser, or it does not take these arguments.
+        ValueError: if optax has no such optimiser, or the optimiser does not accept these arguments.
     """
     create = getattr(optax, name, None)
     signature = inspect.signature(create).parameters if inspect.isfunction(create) else {}
@@ -56,10 +56,10 @@ def optimiser(
 
     parameter = jax.ShapeDtypeStruct((1,), np.float32)  # type: ignore[no-untyped-call]
     try:
-        # Traced alone: nothing is computed, so it does not matter which devices there are.
+        # The step is only traced: nothing is computed, so this works on a machine without the right device.
         jax.eval_shape(step, parameter)
     except (TypeError, ValueError, AttributeError, LookupError, AssertionError, NotImplementedError) as error:
-        # What optax raises for a value it cannot use, or an optimiser that wants more than gradients.
+        # optax raises these for an invalid value, or for an optimiser that needs more than gradients.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"optax.{name} cannot be used with {dict(arguments)} ({reason})") from None
     return factory

@@ -1,4 +1,4 @@
-"""Progress of long computations: a bar on a terminal, a line now and then in a log file."""
+"""Report the progress of long computations: with a bar on a terminal, and with lines in a log file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LOG_INTERVAL_SECONDS = 10.0
 def report(
     label: str, stream: TextIO | None = None, interval_seconds: float = _LOG_INTERVAL_SECONDS
 ) -> Iterator[Callable[[float], None]]:
-    """A function to be called with the fraction done, from 0 to 1.
+    """Provide a function that reports the fraction done, from 0 to 1.
 
     Args:
-        label: what is being computed.
-        stream: where to write; standard error by default.
-        interval_seconds: least time between two lines when the stream is not a terminal.
+        label: name of the computation.
+        stream: stream to write to; None uses standard error.
+        interval_seconds: shortest time between two lines, in seconds, if the stream is not a terminal.
     """
     stream = stream or sys.stderr
     if stream.isatty():

@@ -1,4 +1,4 @@
-"""What to do about a result that cannot be used: the commands of Snakemake and git that bring it back."""
+"""Commands of Snakemake and git that restore a result which cannot be used."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dynamical_loss.errors import ResultError, UserError
 
 
 def in_words(error: UserError) -> str:
-    """An error as one line, with the remedy where it is about a result."""
+    """Return an error as one line, with the remedy if the error is about a result."""
     return f"{error}; {remedy(error.path)}" if isinstance(error, ResultError) else str(error)
 
 
 def remedy(path: Path) -> str:
-    """How to get a good file in the place of one that cannot be used."""
+    """Return the instruction that replaces an unusable file by an intact one."""
     parts = path.parts
     shown = shlex.quote(str(path))
     if ("paper_figures", "data") in itertools.pairwise(parts[:-1]):
@@ -23,17 +23,17 @@ def remedy(path: Path) -> str:
     if parts[-2:-1] == ("paper_figures",):
         return f"{_without_entry(path)}make it with: snakemake --cores 1 --force {shown}"
     if "results" not in parts[:-2]:
-        return "name another file, or write it anew"
-    # A scale's results are made with the overlay of that name, where there is one.
+        return "name another file, or create it again"
+    # The results of a scale are made with the overlay of the same name, if there is one.
     overlay = Path("workflow", "scales", f"{parts[parts.index('results') + 1]}.yaml")
     configfile = f" --configfile {shlex.quote(str(overlay))}" if overlay.is_file() else ""
     return f"{_without_entry(path)}make it with: snakemake --cores 1 --force {shown}{configfile}"
 
 
 def _without_entry(path: Path) -> str:
-    """What has to be removed first: the entry of a cache that a result is a link to.
+    """Return the instruction to first remove the cache entry to which a result links; empty if there is none.
 
-    Snakemake would take a damaged entry again, even with ``--force``.
+    Snakemake would reuse a damaged cache entry, even with ``--force``.
     """
     if not path.is_symlink() or not path.exists():
         return ""

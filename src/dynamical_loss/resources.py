@@ -1,8 +1,8 @@
-"""How much memory and time a job may take, from its settings: what a cluster's scheduler is told.
+"""Estimate the memory and time of a job from its settings, for the request to a cluster's scheduler.
 
-Costs were measured on one core of the machine that `benchmarks/README.md` describes, and are those of a
-CPU; a GPU job takes less.  A request that is too small kills a job, and one that is far too large keeps it
-waiting.
+Costs were measured on one CPU core of the machine that `benchmarks/README.md` describes; a job on a GPU needs
+less.  If a request is too small, the scheduler kills the job; if it is far too large, the job waits longer in
+the queue.
 """
 
 from __future__ import annotations
@@ -26,48 +26,55 @@ from dynamical_loss.models.kinds.mlp import MLPSettings
 _BYTES = {"float32": 4, "float64": 8}
 _DOUBLE = _BYTES["float64"]
 
-# Memory of a process beside its results (compiling probes takes the most: 720), with data and activations of
-# up to so much, as of the spiral; and of the two runs of Snakemake that the SLURM executor wraps around a job
-# (130 to 170 each).
+# Memory of a process in MB, without its results; compiling the probes needs the most (720).  It includes data
+# and activations of up to _WITHIN_PROCESS_MB, which is enough for the spiral.  _WRAPPING_MB is for the two
+# processes of Snakemake that the SLURM executor starts around a job (130 to 170 each).
 _PROCESS_MB, _WITHIN_PROCESS_MB = 800, 20
 _WRAPPING_MB = 400
-# Arrays as large as the result that are held at one time: XLA 2.3, the fused engine and the probes fewer.
+# Number of arrays as large as the result that are in memory at one time: 2.3 for XLA, fewer for the fused
+# engine and the probes.
 _COPIES = 3
-# Arrays as large as all activations of a batch: a training step of Myrtle5 with 16 and 64 channels had 3.4 to
-# 3.6 (batches of 512), a product with its Hessian 4.5 (500 images); Wide ResNets 2 and 3.
+# Number of arrays as large as all activations of a batch that are in memory at one time.  Measured for
+# Myrtle5 with 16 and 64 channels: 3.4 to 3.6 in a training step (batches of 512), and 4.5 in a product with
+# the Hessian (500 images, see _PRODUCT_ARRAYS).  Wide ResNets had 2 and 3.
 _STEP_ARRAYS = 4
-# Of a step, for its learning rate: the XLA engine took 2.8 to 3.9 times as long (benchmarks/README.md).
+# Cost of a training step relative to one at a constant learning rate.  The rules that follow the curvature
+# need extra gradients: with them the XLA engine took 2.8 to 3.9 times as long (benchmarks/README.md).
 _RULE_COST = {"constant": 1.0, "adjusts": 4.0, "replays": 5.0}
 _PRODUCT_ARRAYS = 5
-# Arrays as large as the widest layer when a network is only evaluated (Myrtle5: 1.3).
+# Number of arrays as large as the widest layer when a network is only evaluated (Myrtle5: 1.3).
 _EVALUATION_ARRAYS = 2
-# Samples at a time in records, and in products with the Hessian of a convolutional network.
+# Number of samples that are processed at a time: in records, and in products with the Hessian of a
+# convolutional network.
 _EVALUATED = 1000
 _PROBED = 500
-# Rows of a Jacobian that are held twice at a time, and operations a microsecond in their products.
+# Bytes of a block of rows of a Jacobian, of which two are in memory at a time; and number of operations per
+# microsecond in products of two blocks.
 _JACOBIAN_BYTES, _PRODUCT_RATE = 2**28, 5e3
 
-# Evaluations of a gradient flow (400 to 3300 were seen at a tolerance of 1e-4), and numbers kept along one.
+# Evaluations of the gradient in a gradient flow (400 to 3300 were observed at a tolerance of 1e-4), and
+# numbers that are recorded along the flow.
 _FLOW_EVALUATIONS, _FLOW_RECORDS = 5_000, 640
 
-# How much slower a core may be, and how long starting and compiling may take on a busy file system.
+# Factor by which another core may be slower, and time for starting and compiling on a busy file system.
 _SLOWER = 3
 _START_MINUTES = 10.0
 
-# Preparing a dataset, which imports no JAX and runs beside Snakemake: what any takes, ...
+# Preparing a dataset, which does not import JAX and may run on the same machine as Snakemake.
+# Base cost of any dataset.
 _PREPARING_MB, _PREPARING_MINUTES = 500, 5.0
-# ... what a login node can spare (CIFAR-10 takes more, Fashion-MNIST less), ...
+# Largest memory that a login node can spare (CIFAR-10 needs more, Fashion-MNIST less).
 _LIGHT_MB = 1000
-# ... arrays as large as the bytes of all images of the source (an archive, its content, images, those taken),
-# milliseconds to read an image (of a JPEG 0.15), ...
+# Number of arrays as large as all images of the source in bytes (the archive, its content, all images, the
+# selected images), and milliseconds to read an image (0.15 for a JPEG).
 _IMAGE_COPIES, _IMAGE_MS = 4, 0.2
-# ... and for whitening: matrices (feature, feature), the operations of their eigenvectors over the cube of
-# the features, and operations a microsecond.
+# Whitening: number of matrices (feature, feature), operations for the eigenvectors divided by the cube of the
+# number of features, and operations per microsecond.
 _WHITENING_COPIES, _EIGENVECTORS, _WHITENING_RATE = 8, 25, 20e3
 
 
 class Demand(NamedTuple):
-    """What a job may take.
+    """Request of a job for memory and time.
 
     Attributes:
         mem_mb: peak memory, MB.
@@ -78,33 +85,33 @@ class Demand(NamedTuple):
     runtime: int
 
     def at(self, attempt: int) -> Demand:
-        """Twice as much with each attempt after the first, as a job may have failed for want of it."""
+        """Return the request for an attempt; each attempt doubles it, as the last may have been too small."""
         factor = 2 ** (attempt - 1)
         return Demand(factor * self.mem_mb, factor * self.runtime)
 
 
 class Sized(Protocol):
-    """A dataset, or its settings: what the sizes of can be told of."""
+    """A dataset, or the settings of a dataset: anything with known sizes."""
 
     @property
     def shape(self) -> Shape:
-        """Its sizes."""
+        """Sizes of the dataset."""
 
     @property
     def precision(self) -> Precision:
-        """Floating-point precision of its inputs."""
+        """Floating-point precision of the inputs."""
 
 
 def dataset(settings: DatasetSettings) -> Demand:
-    """What preparing a dataset takes; downloading is none of it."""
+    """Return the memory and time that preparing a dataset needs, without the download."""
     if not isinstance(settings, ImageSettings):
         return Demand(_PREPARING_MB, math.ceil(_PREPARING_MINUTES))
-    # All images are read, however few of them are taken.
+    # All images are read, even if few of them are selected.
     whole = settings.whole
     images, features = whole.train_samples + whole.validation_samples, math.prod(whole.sample)
     copies = _IMAGE_COPIES
     if settings.split == "pooled" or settings.normalised_by_all:
-        copies += 1  # of both parts in one array
+        copies += 1  # one array with the images of both parts
     megabytes = _PREPARING_MB + copies * images * features / 1e6
     seconds = images * _IMAGE_MS / 1e3
     if settings.normalisation in ("zca", "pca"):
@@ -116,17 +123,17 @@ def dataset(settings: DatasetSettings) -> Demand:
 
 
 def is_light(settings: DatasetSettings) -> bool:
-    """Whether a dataset may be prepared beside Snakemake, on a login node."""
+    """Return whether a dataset needs so little memory that a login node may prepare it."""
     return dataset(settings).mem_mb <= _LIGHT_MB
 
 
 def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Demand:
-    """What training a block of a phase study takes.
+    """Return the memory and time that training a block of a phase study needs.
 
     Args:
-        settings: with `steps` worked out.
-        dataset: that it trains on.
-        block: the cells and seeds.
+        settings: settings of the training, with the length of the run in `steps`.
+        dataset: dataset that the block trains on.
+        block: cells and seeds of the block.
     """
     runs = len(block.amplitudes) * len(block.seeds)
     shape = dataset.shape
@@ -141,7 +148,7 @@ def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Dem
         state += 2 * network.parameters
         rows = min(settings.kernel_samples, shape.train_samples) * shape.classes
         jacobian = rows * network.parameters * _DOUBLE
-        # Two blocks of rows, and both kernels with their difference.
+        # In memory are two blocks of rows, and both kernels with their difference.
         working = max(working, 2 * min(jacobian, _JACOBIAN_BYTES) + 3 * rows**2 * _DOUBLE)
         microseconds += runs * 4 * rows**2 * network.parameters / _PRODUCT_RATE
     return _demand(
@@ -150,7 +157,7 @@ def phase_block(settings: TrainingSettings, dataset: Sized, block: Block) -> Dem
 
 
 def trajectory(settings: TrajectorySettings, dataset: Sized) -> Demand:
-    """What training a trajectory takes; its snapshots are held in memory until it ends."""
+    """Return the memory and time that training a trajectory needs; snapshots stay in memory until the end."""
     shape = dataset.shape
     network = settings.model.size(shape)
     kept = snapshots(settings)
@@ -165,31 +172,31 @@ def trajectory(settings: TrajectorySettings, dataset: Sized) -> Demand:
 
 
 def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> Demand:
-    """What probing all snapshots of a trajectory takes."""
+    """Return the memory and time that probing all snapshots of a trajectory needs."""
     shape = dataset.shape
     network, kept = run.model.size(shape), snapshots(run)
     order = settings.hessian.order
     products = kept * order * len(settings.hessian.losses)
     if settings.ntk is not None:
-        # The notebook's kernel takes the gradient of each logit of each of its samples.
+        # The kernel of the notebook needs the gradient of each logit of each of its samples.
         notebook = shape.classes * (settings.ntk.notebook_samples or 0)
         products += kept * (settings.ntk.order + notebook)
     if settings.residual is not None:
         products += kept * (2 * settings.residual.order + settings.residual.modes + 4)
     if (again := settings.small_steps) is not None:
         places = 1 + again.steps // again.every
-        # Gradients, each a third of a product with the Hessian, and Lanczos steps of two losses.
+        # Gradients, each a third of the cost of a product with the Hessian, and Lanczos steps for two losses.
         products += again.steps * (1 + again.divide) // 3 + 4 * places * again.order
-        # The places of one descent are kept, and Lanczos vectors beside them.
+        # The Lanczos vectors and the parameters at every measured step of one descent are in memory.
         order = max(order, places + again.order)
     if settings.density is not None:
         order = max(order, settings.density.order)
         products += len(settings.density.steps) * settings.density.order * settings.density.probes
     if settings.alignment:
-        # A gradient for each class, and passes of which two dozen are forward ones.
+        # One gradient for each class, and two dozen forward passes, each half the cost of a product.
         products += kept * (shape.classes + 12)
     if settings.batches is not None:
-        # For each batch a product with the Hessian of all samples, and less than another of its own.
+        # For each batch: one product with the Hessian of all samples, and a cheaper one for the batch alone.
         along = settings.batches
         products += kept * (along.order + along.vectors + 2 * along.count)
         order = max(order, along.order)
@@ -197,13 +204,13 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
         products += kept * 2 * settings.optimiser.order
         order = max(order, settings.optimiser.order)
     remembered = _moments(run.optimiser) if settings.optimiser is not None else 0
-    # The first eigenvector is kept at every snapshot, beside the parameters.
+    # With alignment, the first eigenvector is kept at every snapshot in addition to the parameters.
     beside = remembered + (1 if settings.alignment else 0)
     values = (kept + order) * (1 + beside) * network.parameters + shape.classes * (
         run.steps // run.record_every + kept
     )
     samples = run.looked_at(shape.train_samples)
-    # The kernel couples all samples; the Hessian of a convolutional network is a mean over parts of them.
+    # The kernel couples all samples.  The Hessian of a convolutional network is averaged over subsets.
     whole = not run.model.convolutional or settings.ntk is not None or settings.residual is not None
     at_once = samples if whole else min(samples, _PROBED)
     activations = _PRODUCT_ARRAYS * at_once * network.activations * _BYTES[run.precision]
@@ -215,7 +222,7 @@ def probe(settings: ProbeSettings, run: TrajectorySettings, dataset: Sized) -> D
 
 
 def lazy_block(settings: LazySettings, dataset: Sized, block: LazyBlock) -> Demand:
-    """What following a block of gradient flows takes."""
+    """Return the memory and time that a block of gradient flows needs."""
     shape = dataset.shape
     network = settings.model(block.width).size(shape._replace(classes=1))
     flows = len(block.scales) * len(block.seeds) * (1 if settings.tilt is None else 2)
@@ -224,7 +231,7 @@ def lazy_block(settings: LazySettings, dataset: Sized, block: LazyBlock) -> Dema
     evaluation_us = shape.train_samples * sample_us * cost.double
     values = flows * (shape.validation_samples + 3 * _FLOW_RECORDS)
     train, test, probed = shape.train_samples, shape.validation_samples, settings.kernel_samples
-    # Kernels on test samples, and those of frozen flows with their copies on the device.
+    # The kernels on test samples, and the kernels of frozen flows with their copies on the device.
     entries = 3 * probed**2 + (2 * train * (train + test) if settings.frozen else 0)
     working = 2 * _JACOBIAN_BYTES + _DOUBLE * (3 * train * network.activations + entries)
     microseconds = flows * min(settings.max_steps, _FLOW_EVALUATIONS) * evaluation_us
@@ -234,18 +241,18 @@ def lazy_block(settings: LazySettings, dataset: Sized, block: LazyBlock) -> Dema
 
 
 def require_within_limits(config: Config) -> None:
-    """Refuse a study of which a job would take more than the limits that it states.
+    """Refuse a study if a job would exceed the limits that the configuration sets.
 
     Args:
-        config: with `steps` worked out, see `Config.for_data`.
+        config: configuration with all lengths of runs in steps, see `Config.for_data`.
 
     Raises:
-        UserError: one line that names the study, what it would take, and the limit.
+        UserError: one line that names the study, its demand, and the limit.
     """
     for name, study in config.phase.items():
         where, data = f"phase.{name}", config.datasets[study.dataset]
         _require_steps(where, study, config)
-        # A job's demand depends on how many runs it has, and on nothing else that differs between blocks.
+        # Blocks of a study differ in their demand only through their number of runs.
         widest = max(study.blocks, key=lambda block: len(block.amplitudes) * len(block.seeds))
         advice = "fewer seeds_per_block or amplitudes_per_block"
         _require_memory(f"{where}: a training job", phase_block(study, data, widest), config, advice)
@@ -269,35 +276,35 @@ def _require_steps(where: str, settings: TrainingSettings, config: Config) -> No
     if settings.steps > config.limits.steps:
         raise UserError(
             f"{where}: a run would have {settings.steps} steps, and limits.steps is {config.limits.steps}; "
-            "take fewer, or raise the limit"
+            "take fewer steps, or raise the limit"
         )
 
 
 def _require_memory(what: str, demand: Demand, config: Config, advice: str) -> None:
     if demand.mem_mb > config.limits.memory_mb:
         raise UserError(
-            f"{what} would take about {demand.mem_mb} MB, and limits.memory_mb is {config.limits.memory_mb}; "
+            f"{what} would need about {demand.mem_mb} MB, and limits.memory_mb is {config.limits.memory_mb}; "
             f"take {advice}, or raise the limit"
         )
 
 
 def warn_of_memory(demand: Demand) -> None:
-    """Say that a job may take more memory than there is: the system may kill it without a word.
+    """Print a warning if a job may need more memory than the machine has; the system may then kill the job.
 
-    Within a study `require_within_limits` refuses it before that; this is for commands called by hand.
+    This is for commands that are called by hand; within a study, `require_within_limits` refuses such a job.
     """
     present = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
     if demand.mem_mb > present:
         print(
-            f"this may take {demand.mem_mb} MB of memory, and the machine has {present:.0f}; if it is "
-            "killed, take fewer steps, snapshots or seeds",
+            f"this command may need {demand.mem_mb} MB of memory, and the machine has {present:.0f} MB; if "
+            "it is killed, take fewer steps, snapshots or seeds",
             file=sys.stderr,
             flush=True,
         )
 
 
 def snapshots(settings: TrajectorySettings) -> int:
-    """How many snapshots a trajectory keeps, at most: those of windows may fall on others."""
+    """Return the largest possible number of snapshots of a trajectory; snapshots of windows may coincide."""
     windows = settings.snapshots.windows
     return (
         settings.steps // settings.snapshots.every
@@ -307,7 +314,7 @@ def snapshots(settings: TrajectorySettings) -> int:
 
 
 def _training_us(settings: TrainingSettings, shape: Shape, network: NetworkSize, records: int) -> float:
-    """Microseconds of one run."""
+    """Return the training time of one run in microseconds."""
     cost = settings.model.cost
     evaluated = settings.looked_at(shape.train_samples) + settings.looked_at(shape.validation_samples)
     trained = _RULE_COST[_rule(settings)] * settings.steps * (settings.batch_size or shape.train_samples)
@@ -321,21 +328,21 @@ def _rule(settings: TrainingSettings) -> str:
 
 
 def _step_us(settings: TrainingSettings, network: NetworkSize) -> float:
-    """Microseconds of a training step for each of its samples."""
+    """Return the time of a training step per sample, in microseconds."""
     cost = settings.model.cost
     single = network.products * cost.product + network.activations * cost.activation
     return single * (cost.double if settings.precision == "float64" else 1.0)
 
 
 def _data_bytes(settings: TrainingSettings, dataset: Sized) -> float:
-    """Both sets as they are stored (a byte an intensity), as inputs, and on the device."""
+    """Return the bytes of both sets: as stored (one byte per intensity), as inputs, and on the device."""
     shape = dataset.shape
     values = (shape.train_samples + shape.validation_samples) * math.prod(shape.sample)
     return values * (1 + _BYTES[dataset.precision] + _BYTES[settings.precision])
 
 
 def _step_bytes(settings: TrainingSettings, shape: Shape, network: NetworkSize) -> float:
-    """What one run holds in a training step or in a record, whichever is more."""
+    """Return the bytes that one run needs in a training step or in a record, whichever is larger."""
     arrays = _PRODUCT_ARRAYS if settings.learning_rate_rule.adjusts else _STEP_ARRAYS
     step = arrays * (settings.batch_size or shape.train_samples) * network.activations
     samples = max(shape.train_samples, shape.validation_samples)
@@ -344,19 +351,19 @@ def _step_bytes(settings: TrainingSettings, shape: Shape, network: NetworkSize) 
 
 
 def _moments(optimiser: OptimiserSettings) -> int:
-    """Arrays as large as the parameters that an optimiser remembers, at most."""
+    """Return the largest number of arrays as large as the parameters in the state of an optimiser."""
     if optimiser.kind == "sgd":
         return 1 if optimiser.arguments else 0
     return 2
 
 
 def _record(shape: Shape) -> int:
-    """Numbers in a record: the step, two losses, two accuracies, and Γ of each class."""
+    """Return the number of values in a record: the step, two losses, two accuracies, and Γ of each class."""
     return 5 + shape.classes
 
 
 def _demand(values: int, working_bytes: float, microseconds: float) -> Demand:
-    """The request for a job that keeps so many numbers, works on so many bytes, and computes for so long."""
+    """Return the request of a job from its number of stored values, working memory and computing time."""
     results = _COPIES * values * _DOUBLE / 1e6
     process = _PROCESS_MB + max(0.0, working_bytes / 1e6 - _WITHIN_PROCESS_MB)
     minutes = _START_MINUTES + _SLOWER * microseconds / 60e6

@@ -1,4 +1,4 @@
-"""What every part of the configuration shares: strictness, and errors that fit on one line."""
+"""The base of all settings classes: strict checks, and errors that fit on one line."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Settings(BaseModel):
-    """A group of settings: unknown keys are refused and values cannot change once checked."""
+    """A group of settings: unknown keys are refused, and values cannot be changed after the check."""
 
-    # Infinity and what is no number compare with nothing, so they would pass through to the results.
+    # Infinity and NaN would pass comparisons with limits, and would reach the results.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """Python counts with true and false as 1 and 0; `seeds: yes` is a mistake all the same."""
+        """Refuse true and false for numbers; Python would read them as 1 and 0, as in `seeds: yes`."""
         annotation = cls.model_fields[str(info.field_name)].annotation
         if _holds_truth(value) and not _mentions(annotation, bool):
             raise ValueError("must not be true, false, yes, no, on or off")
@@ -45,71 +45,72 @@ class Settings(BaseModel):
 
 
 def _holds_truth(value: Any) -> bool:
-    """Whether a value, or one in its lists, is true or false."""
+    """Return whether a value, or an item of a nested list, is true or false."""
     return isinstance(value, bool) or (isinstance(value, list | tuple) and any(map(_holds_truth, value)))
 
 
 def _mentions(annotation: Any, wanted: type) -> bool:
-    """Whether a type is part of an annotation."""
+    """Return whether a type is part of an annotation."""
     return annotation is wanted or any(_mentions(part, wanted) for part in get_args(annotation))
 
 
 def _usable(path: str) -> str:
-    """A path as it was given.
+    """Check a path and return it unchanged.
 
     Raises:
-        ValueError: one line without the key, if it is none, Snakemake would take it for something else, or it
-            begins with a home folder that is not known.
+        ValueError: one line without the key, if the path is empty, if Snakemake would misread it, or if it
+            begins with the home folder of an unknown user.
     """
     if not path:
-        raise ValueError("must name a file or folder; choose one")
+        raise ValueError("must name a file or folder; give its path")
     if not path.isprintable() or path != path.strip():
-        raise ValueError("must have no control characters, and no spaces at its ends; choose another")
+        raise ValueError("must have no control characters, and no spaces at its ends; choose another name")
     try:
         located(path)
     except UserError:
-        raise ValueError("begins with the home folder of a user who is not known; write it out") from None
+        raise ValueError("begins with the home folder of an unknown user; write out the path") from None
     return path
 
 
 Place = Annotated[str, AfterValidator(_usable)]
-"""A file or folder, as it was written; see `located`."""
+"""Path of a file or folder, as the user wrote it; `located` expands it."""
 
 
 def located(place: str) -> Path:
-    """Where a place is: ``~`` stands for the home folder.
+    """Return a path with ``~`` expanded to the home folder.
 
     Raises:
-        UserError: if it begins with the home folder of a user who is not known.
+        UserError: if the path begins with the home folder of an unknown user.
     """
     try:
         return Path(place).expanduser()
     except RuntimeError:
         raise UserError(
-            f"{place} begins with the home folder of a user who is not known; write it out"
+            f"{place} begins with the home folder of an unknown user; write out the path"
         ) from None
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
-_TAG = "kind="  # in front of a kind, so that it is told from a key in the place of an error
+_TAG = "kind="  # prefix of a kind, which distinguishes it from a key in the location of an error
 
 
 def kind_of(model: type[Settings]) -> str:
-    """What `kind` has to be for a group of settings to be of that class."""
+    """Return the value of `kind` that selects a settings class."""
     return str(model.model_fields["kind"].annotation.__args__[0])  # type: ignore[union-attr]
 
 
 def names_of(models: Sequence[type[Settings]]) -> str:
-    """The kinds of several groups of settings, for a sentence: ``a, b or c``."""
+    """Return the kinds of several settings classes as part of a sentence: ``a, b or c``."""
     return " or ".join(", ".join(map(kind_of, models)).rsplit(", ", 1))
 
 
 def one_of(*models: type[Settings]) -> Any:
-    """The type of a group of settings whose `kind` says which of `models` it is.
+    """Return the type of a group of settings whose key `kind` selects one of `models`.
 
     Args:
-        models: each with a field `kind` of one literal; the first is meant where `kind` is left out.
+        models: settings classes, each with a field `kind` that has a single literal value; the first class is
+            selected if `kind` is left out.
     """
     kinds = [kind_of(model) for model in models]
 
@@ -128,7 +129,7 @@ def one_of(*models: type[Settings]) -> Any:
 
 
 def members(annotation: Any) -> list[type[Settings]]:
-    """The settings classes that an annotation names, or those of its union; none for other types."""
+    """Return the settings classes that an annotation, or its union, names; an empty list for other types."""
     plain = _plain(annotation)
     if isinstance(plain, type) and issubclass(plain, Settings):
         return [plain]
@@ -136,12 +137,12 @@ def members(annotation: Any) -> list[type[Settings]]:
 
 
 def validate(model: type[SettingsType], values: Any, where: str) -> SettingsType:
-    """Check `values` against `model`.
+    """Check values against a settings class and return the settings.
 
     Args:
-        model: the settings class, or what `one_of` makes of several.
-        values: what a YAML or JSON file held.
-        where: what to call the source in an error, e.g. ``config.yaml``.
+        model: settings class, or a type that `one_of` returned.
+        values: values read from YAML or JSON.
+        where: name of the source in an error, e.g. ``config.yaml``.
 
     Raises:
         UserError: one line that names the first offending key and what to do about it.
@@ -169,7 +170,8 @@ _MESSAGES = {
 
 def _one_line(model: Any, error: ValidationError) -> str:
     details = _without_branches(error.errors())
-    # An unknown key is usually the cause of whatever else is wrong (a required key then seems absent).
+    # An unknown key is reported first: it is usually the cause of the other errors (a misspelt required key,
+    # for example, also counts as missing).
     first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
     key = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_TAG)) or "(top level)"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
@@ -192,7 +194,7 @@ def _one_line(model: Any, error: ValidationError) -> str:
 
 
 def _without_branches(details: list[Any]) -> list[Any]:
-    """Errors, of which one stands for all that the members of one union have to say."""
+    """Return the errors, with the errors of all members of one union replaced by a single error."""
     branches = [str(detail["loc"][-1]) in _BRANCHES for detail in details if detail["loc"]]
     if len(details) < 2 or len(branches) < len(details) or not all(branches):
         return details
@@ -202,7 +204,7 @@ def _without_branches(details: list[Any]) -> list[Any]:
 
 
 def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields at `path` below `model`, as far as annotations tell."""
+    """Return the names of the fields at `path` below `model`, as far as the annotations state them."""
     for part in path:
         if str(part).startswith(_TAG):
             model = next(option for option in _options(model) if Tag(str(part)) in _metadata(option))
@@ -218,7 +220,7 @@ def _known_keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
 
 
 def _plain(annotation: Any) -> Any:
-    """An annotation without what `Annotated` adds to it."""
+    """Return an annotation without the metadata of `Annotated`."""
     return annotation.__origin__ if _metadata(annotation) else annotation
 
 

@@ -53,7 +53,7 @@ if SEVERAL_DRAWS:
             settings=lambda wildcards: as_json(CONFIG.phase[wildcards.study]),
             code=stage("gather_draws"),
         message:
-            "Gathering the draws of {wildcards.study}"
+            "Combining the draws of {wildcards.study}"
         shell:
             "python -m dynamical_loss --code {params.code:q} gather-draws --settings {params.settings:q} --output {output:q} {input:q}"
             " > {log:q} 2>&1"
@@ -83,7 +83,7 @@ rule gather_runs:
         spectra=lambda wildcards, input: each_as("--spectrum", input.spectra),
         code=stage("gather_runs"),
     message:
-        "Gathering the runs of {wildcards.followed}"
+        "Combining the runs of {wildcards.followed}"
     shell:
         "python -m dynamical_loss --code {params.code:q} gather-runs {params.trajectories:q} {params.spectra:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -115,7 +115,7 @@ rule find_instabilities:
         run=lambda wildcards: ANALYSES[wildcards.analysis].runs[0],
         code=stage("find_instabilities"),
     message:
-        "Looking for instabilities: {wildcards.analysis}"
+        "Finding instabilities: {wildcards.analysis}"
     shell:
         "python -m dynamical_loss --code {params.code:q} find-instabilities --trajectory {input.trajectory:q} --spectrum {input.spectrum:q}"
         " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

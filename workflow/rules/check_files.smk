@@ -1,8 +1,9 @@
-# Files that are damaged or cannot be written: Snakemake itself would notice only when a job fails.
+# Check for files that are damaged or cannot be written, before any job starts.  Snakemake itself would notice
+# them only when a job fails.
 
 
 def check_inputs(jobs):
-    """Refuse to start when a stored file that some job would read is damaged."""
+    """Stop before any job starts if a stored file that a job would read is damaged."""
     from dynamical_loss.results import netcdf
 
     remade = {path for job in jobs for path in job.output}
@@ -15,11 +16,11 @@ def check_inputs(jobs):
 
 
 def check_outputs(jobs):
-    """Refuse to start when some job could not write its results."""
+    """Stop before any job starts if a job could not write its results."""
     for folder in sorted({Path(path).parent for job in jobs for path in job.output}):
         present = next(place for place in (folder, *folder.parents) if place.exists())
         if not os.access(present, os.W_OK | os.X_OK):
-            stop(f"{present} cannot be written to; make it writable, or work on a copy")
+            stop(f"{present} is not writable; make it writable, or work on a copy")
 
 
 def check_files():

@@ -1,5 +1,5 @@
-# Claims are computed from the files that figures declare as evidence (src/dynamical_loss/figures).  A
-# part's table holds the claims about that part of the study alone.
+# Claims are computed from the files that the figures declare as evidence (src/dynamical_loss/figures).  The
+# table of a part of the study holds only the claims about that part.
 CLAIM_INPUTS = {
     table: results(registry.evidence(CONFIG, part))
     for table, part in CLAIM_TABLES.items()
@@ -10,7 +10,12 @@ rule evaluate_claims:
     input:
         lambda wildcards: sum(CLAIM_INPUTS[wildcards.table].values(), []),
     output:
-        table=report(f"{RESULTS}/{{table}}.csv", category="Claims"),
+        table=report(
+            f"{RESULTS}/{{table}}.csv",
+            caption="../report/claims.rst",
+            category="Claims",
+            labels={"table": "{table}"},
+        ),
         sidecar=f"{RESULTS}/{{table}}.json",
     log:
         f"{LOGS}/evaluate_claims/{{table}}.log",
@@ -29,7 +34,7 @@ rule evaluate_claims:
         settings=as_json(CONFIG.bootstrap),
         code=stage("evaluate_claims"),
     message:
-        "Holding the paper's claims against the results: {wildcards.table}"
+        "Testing the paper's claims on the results: {wildcards.table}"
     shell:
         "python -m dynamical_loss --code {params.code:q} evaluate-claims {params.arguments:q} {params.part:q}"
         " --settings {params.settings:q} --output {output.table:q} > {log:q} 2>&1"
@@ -37,7 +42,7 @@ rule evaluate_claims:
 
 if CONFIG.protocols:
 
-    # The claims of Fig. 3 to 5 under every protocol, and the choice that each of them hangs on.
+    # The claims of Fig. 3 to 5 under every protocol, and the choice on which each claim depends.
     rule evaluate_protocols:
         input:
             sorted(
@@ -50,7 +55,12 @@ if CONFIG.protocols:
             ),
         output:
             result=result(layout.PROTOCOLS),
-            table=report(PROTOCOL_TABLE[0], category="Claims"),
+            table=report(
+                PROTOCOL_TABLE[0],
+                caption="../report/claims.rst",
+                category="Claims",
+                labels={"table": "protocols"},
+            ),
             sidecar=PROTOCOL_TABLE[1],
         log:
             f"{LOGS}/evaluate_protocols.log",
@@ -70,7 +80,7 @@ if CONFIG.protocols:
             settings=as_json(CONFIG.bootstrap),
             code=stage("evaluate_protocols"),
         message:
-            "Holding the paper's claims against every protocol"
+            "Testing the paper's claims under every protocol"
         shell:
             "python -m dynamical_loss --code {params.code:q} evaluate-protocols {params.arguments:q}"
             " --settings {params.settings:q} --output {output.result:q} --table {output.table:q} > {log:q} 2>&1"

@@ -1,7 +1,8 @@
-# What all rules share: the checked configuration, paths, and the digest of the code behind a rule.
+# Definitions that all rules share: the checked configuration, paths, and the digests of the code of rules.
 
 import functools
 import json
+import shlex
 from typing import NamedTuple
 
 from dynamical_loss import grid, resources
@@ -9,8 +10,12 @@ from dynamical_loss.config import code, protocols, reading
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
+from dynamical_loss.explorer import registry as explorer
 from dynamical_loss.figures import registry
 from dynamical_loss.notation import pattern
+from dynamical_loss.report.captions import title
+from dynamical_loss.report.figures import PARTS, label
+from dynamical_loss.report.summary import FIGURES as SUMMARY_FIGURES
 from dynamical_loss.results import checksums, layout, listing
 
 GIVEN = workflow.config_settings
@@ -21,10 +26,10 @@ OVERLAYS = [
 
 
 def layers():
-    """All settings in the order in which they are laid over each other.
+    """Yield all settings in the order in which they are merged; later settings override earlier ones.
 
-    Files are read anew: Snakemake's own reader takes the last of two equal keys, and joins groups before
-    `100:` and `"100":` are known to be one key.
+    The files are read a second time here.  Snakemake's own reader takes the last of two equal keys, and
+    merges groups of settings in which `100:` and `"100":` count as two keys.
     """
     if not GIVEN.replace_workflow_config:
         yield reading.read(Path("config.yaml"))
@@ -35,7 +40,7 @@ def layers():
 
 
 try:
-    # config.yaml has passed on its own, so what is wrong now came from the command line.
+    # config.yaml has passed its check already, so any error comes from the command line.
     SOURCES = [*OVERLAYS, *(["--config"] if GIVEN.config else [])]
     CONFIG = configuration.load(
         reading.merged(layers()), " + ".join(SOURCES) or "config.yaml", FIGURES
@@ -50,50 +55,50 @@ LOGS = f"logs/{CONFIG.scale}"
 ENVIRONMENT = "../../envs/environment.yaml"
 
 
-# Digests of the code behind rules are triggers: editing it reruns the rules that it computes for and no others.
+# Digests of the code are triggers: after an edit, only the rules that use the edited code run again.
 
 
 def stage(name):
-    """Digest of the code behind a rule whose code does not depend on its settings."""
+    """Return the digest of the code of a stage whose code does not depend on settings."""
     return code.stage(name).digest
 
 
 def training_code(name, training):
-    """Digest of the code behind a training job; that of other networks and engines does not count."""
+    """Return the digest of the code of a training job, without the code of other networks and engines."""
     shape = CONFIG.datasets[training.dataset].shape
     return code.training(name, training, shape, CONFIG.devices.training).digest
 
 
-# Variables of the environment that may decide numbers and are not ours to set; usually none.  They are a
-# trigger, and part of a cached result's name, as the settings are.
+# Environment variables that can change numbers and that the pipeline leaves unchanged; usually there are
+# none.  Like the settings, they are a trigger and part of the key of a cached result.
 SURROUNDINGS = environment.recorded()
 
 
 def as_json(settings):
-    """Settings as one line of plain JSON: what the command takes and what triggers a rerun.
+    """Return settings as one line of JSON, which is passed to the command and triggers a re-run.
 
-    Keys with their defaults are left out, so that a new one makes nothing anew.
+    Keys with their default values are left out, so that a new setting with a default causes no re-runs.
     """
     return json.dumps(meaning(settings))
 
 
 def result(path):
-    """A path of `layout`, below the folder of results."""
+    """Return a path of `layout`, below the folder of results."""
     return f"{RESULTS}/{path}"
 
 
 def results(roles):
-    """The same for lists of paths by role."""
+    """Return lists of paths by role, with each path below the folder of results."""
     return {role: list(map(result, paths)) for role, paths in roles.items()}
 
 
 def below_results(paths):
-    """Paths relative to the folder of results."""
+    """Return paths relative to the folder of results, sorted and without duplicates."""
     return sorted({os.path.relpath(path, RESULTS) for path in paths})
 
 
 def looking(look):
-    """A look at a dataset's source that ends in one line where the system does not allow it."""
+    """Wrap a function that reads a dataset's source, so that a denied access ends in one line."""
 
     @functools.wraps(look)
     def careful(wildcards):
@@ -102,7 +107,7 @@ def looking(look):
         except OSError as error:
             stop(
                 f"datasets.{wildcards.dataset}.source: {error.filename} cannot be read ({error.strerror}); "
-                "mend or remove it"
+                "make it readable, or remove it"
             )
 
     return careful
@@ -110,13 +115,16 @@ def looking(look):
 
 @looking
 def dataset_source(wildcards):
-    """The file that a dataset is made from, so that another file makes it anew; else see `source_content`."""
+    """Return the source file of a dataset as an input, so that a new file triggers a re-run.
+
+    For sources that cannot be an input, see `source_content`.
+    """
     settings = CONFIG.datasets[wildcards.dataset]
     location = settings.location
     if location is None or location.is_dir():
         return []
     if settings.source is None:
-        # One content is accepted alone: downloaded again, it makes nothing anew.
+        # Only one content of this file is accepted, so its modification time must not trigger a re-run.
         return ancient(str(location))
     if not location.exists():
         stop(
@@ -127,15 +135,16 @@ def dataset_source(wildcards):
 
 
 def hidden(location):
-    """Whether Snakemake would take a path for a pattern; it knows no way to write a brace."""
+    """Return whether Snakemake would read a path as a pattern; it has no way to escape a brace."""
     return bool(set(str(location)) & set("{}"))
 
 
 @looking
 def source_content(wildcards):
-    """What a dataset's source holds where it cannot be an input: Snakemake takes no folders, and no braces.
+    """Return a description of a dataset's source that cannot be an input (a folder, or a path with braces).
 
-    Of a folder, names and sizes of all files; of a few files, as those of Fashion-MNIST, also what is in them.
+    For a folder these are the names and sizes of all files, and for a few files, such as those of
+    Fashion-MNIST, also their contents.
     """
     location = CONFIG.datasets[wildcards.dataset].location
     if location is None or not (location.is_dir() or hidden(location)):
@@ -162,7 +171,7 @@ TRAJECTORY_RUNS = {
 
 
 class Read(NamedTuple):
-    """Runs, and how instabilities along them are found: a key of `readings`, or None for the usual way."""
+    """Runs, and how instabilities are found in them: by a key of `readings`, or None for `instabilities`."""
 
     runs: list[str]
     reading: str | None
@@ -181,7 +190,7 @@ class Read(NamedTuple):
 
 
 WAYS_TO_READ = [None, *CONFIG.readings]
-# By path below the folder of results, as a name does not tell a reading from a run.
+# The keys are paths below the folder of results, because a name alone could mean a reading or a run.
 ANALYSES = {
     layout.instabilities(run, way): Read([run], way)
     for run in (*THRESHOLD_RUNS, *TRAJECTORY_RUNS)
@@ -194,7 +203,7 @@ FITS = {
     for name in CONFIG.threshold
     for way in WAYS_TO_READ
 }
-# Studies of one set of data, and of several draws of it, by name.
+# Names of the studies with a single draw of the data, and of those with several draws.
 ONE_DRAW = [name for name, study in CONFIG.phase.items() if not study.noise_seeds]
 SEVERAL_DRAWS = [name for name, study in CONFIG.phase.items() if study.noise_seeds]
 
@@ -204,7 +213,7 @@ class TrainingParameters(NamedTuple):
     code: str
 
 
-# Worked out once, and not for each of ten thousand jobs.
+# These are computed once per study, because a study can have ten thousand jobs.
 PHASE_TRAINING = {
     name: TrainingParameters(
         as_json(study.training), training_code("train_phase_block", study.training)
@@ -214,7 +223,7 @@ PHASE_TRAINING = {
 
 
 def run_settings(run):
-    """Training settings, probe settings and seed of a trajectory, whichever study it belongs to."""
+    """Return training settings, probe settings and seed of a run of a trajectory or threshold study."""
     if run in THRESHOLD_RUNS:
         name, width, rate, seed = THRESHOLD_RUNS[run]
         study = CONFIG.threshold[name]
@@ -225,7 +234,7 @@ def run_settings(run):
 
 
 def seeds_of(study, place):
-    """Files of all runs of a trajectory study; `place` is a function of `layout`."""
+    """Return the files of all runs of a trajectory study; `place` is a function of `layout`."""
     return [
         result(place(grid.trajectory_run(study, seed)))
         for seed in range(CONFIG.trajectories[study].seeds)
@@ -233,17 +242,17 @@ def seeds_of(study, place):
 
 
 def followed(wildcards):
-    """Settings of the runs that a flow study follows."""
+    """Return the settings of the runs that a flow study follows."""
     return CONFIG.trajectories[CONFIG.flows[wildcards.flow].trajectory]
 
 
 def each_as(option, paths):
-    """Command-line options that give files one by one."""
+    """Return command-line options that pass files one by one."""
     return [word for path in paths for word in (option, path)]
 
 
 def block_options(wildcards):
-    """Command-line options that say which block a file name stands for."""
+    """Return the command-line options for the block that a file name stands for."""
     block = grid.Block.from_name(wildcards.block)
     return [
         *([] if block.period is None else ["--period", block.period]),
@@ -253,7 +262,7 @@ def block_options(wildcards):
 
 
 def lazy_block_options(wildcards):
-    """Command-line options that say which block of gradient flows a file name stands for."""
+    """Return the command-line options for the block of gradient flows that a file name stands for."""
     block = grid.LazyBlock.from_name(wildcards.block)
     return [
         *("--width", block.width, "--data-seed", block.data_seed),
@@ -263,7 +272,7 @@ def lazy_block_options(wildcards):
 
 
 def input_options(inputs, prefix=""):
-    """Command-line options that give files by role."""
+    """Return command-line options that pass files by role."""
     return [
         word
         for role, paths in inputs.items()
@@ -272,7 +281,7 @@ def input_options(inputs, prefix=""):
     ]
 
 
-# Tables of claims, each about a part of the study or about all of it.
+# Tables of claims, each about one part of the study, or (None) about the whole study.
 CLAIM_TABLES = {
     "claims": None,
     "spiral_claims": "spiral",
@@ -283,7 +292,7 @@ CLAIM_TABLES = {
 
 
 def claim_table(name):
-    """The table and its sidecar; published results have theirs."""
+    """Return the files of a table of claims and its sidecar; none if results are published already."""
     if CONFIG.published:
         return []
     return [f"{RESULTS}/{name}.{suffix}" for suffix in ("csv", "json")]
@@ -296,7 +305,7 @@ PROTOCOL_TABLE = [f"{RESULTS}/protocols.{suffix}" for suffix in ("csv", "json")]
 
 
 def protocol_table():
-    """The table and its sidecar, if there are protocols; published results have theirs."""
+    """Return the files of the table of protocols, if there are protocols and results are not published."""
     return PROTOCOL_TABLE if CONFIG.protocols and not CONFIG.published else []
 
 
@@ -314,13 +323,13 @@ SHOWN_FILES = sorted(
 ABSENT = [path for path in SHOWN_FILES if not os.path.isfile(path)]
 if CONFIG.published and ABSENT:
     stop(
-        f"published: there is no {ABSENT[0]}; what is published are the studies that config.yaml came "
-        "with; for others set published to false"
+        f"published: there is no {ABSENT[0]}; results are published only for the studies in the original "
+        "config.yaml; set published to false for other studies"
     )
 
 
 def figure_files(part=None):
-    """All files of the figures of a part of the study, or of all figures."""
+    """Return all files of the figures of a part of the study, or of all figures."""
     return [
         f"{CONFIG.figures.folder}/{name}.{suffix}"
         for name in registry.shown(CONFIG, part)
@@ -329,7 +338,7 @@ def figure_files(part=None):
 
 
 def figure_arguments(wildcards):
-    """Inputs and options of a figure, as the command takes them."""
+    """Return the inputs and options of a figure as command-line options."""
     options = FIGURES[wildcards.figure].option_values(CONFIG)
     return [
         *input_options(FIGURE_INPUTS[wildcards.figure]),
@@ -341,7 +350,97 @@ def figure_arguments(wildcards):
     ]
 
 
-# What a job may take.  Snakemake does not rerun a job because this changes.
+# Pages of the explorer and of the report: what exists when Snakemake starts, and how to make the rest.
+
+# No scale can have this name, because names hold no dash.
+SHOWN_SCALE = "published-results" if CONFIG.published else CONFIG.scale
+EXPLORER = f"explorer/{SHOWN_SCALE}"
+SHOWN = (
+    "the published results"
+    if CONFIG.published
+    else f"the results of the scale {CONFIG.scale}"
+)
+PAGES = explorer.pages(CONFIG)
+
+
+def page_inputs(page):
+    """Return the files of a page by role; published results may lack the optional ones."""
+    optional = {
+        role: paths
+        for role, paths in results(page.optional).items()
+        if not CONFIG.published or all(map(os.path.isfile, paths))
+    }
+    return results(page.inputs) | optional
+
+
+def all_exist(roles):
+    """Return whether all files of some roles exist."""
+    return all(os.path.isfile(file) for files in roles.values() for file in files)
+
+
+PAGE_INPUTS = {path: page_inputs(page) for path, page in PAGES.items()}
+MADE_PAGES = [path for path, roles in PAGE_INPUTS.items() if all_exist(roles)]
+# Commands on the pages compute results, also on the pages of published results.
+COMPUTED = f"results/{CONFIG.scale}"
+
+
+def snakemake_command(targets):
+    """Return the command that makes targets with the present configuration, without `published`."""
+    given = [
+        f"{key}={json.dumps(value)}"
+        for key, value in GIVEN.config.items()
+        if key != "published"
+    ]
+    words = [
+        "snakemake --cores 2",
+        targets,
+        *(["--replace-workflow-config"] if GIVEN.replace_workflow_config else []),
+        # These options take all words that follow, so the targets come first.
+        *(["--configfile", *map(shlex.quote, OVERLAYS)] if OVERLAYS else []),
+        *(["--config", *map(shlex.quote, given)] if given else []),
+    ]
+    return " ".join(words)
+
+
+def results_present():
+    """Return a description of all files in the folder of results, which changes when one of them does."""
+    found = []
+    for folder, _, names in os.walk(RESULTS):
+        for name in names:
+            path = os.path.join(folder, name)
+            # A result from a shared cache is a link, and its target may be gone.
+            found.append(f"{path} {os.lstat(path).st_size} {os.path.exists(path)}")
+    return checksums.of_attributes({"files": "\n".join(sorted(found))})
+
+
+def explorer_files():
+    """Return the pages of all results that exist, and the list of all pages."""
+    return [f"{EXPLORER}/{path}.html" for path in (*MADE_PAGES, "index")]
+
+
+def page_options(wildcards):
+    """Return the options of a page as JSON, with the addresses of the related pages that are made."""
+    page = PAGES[wildcards.page]
+    related = {
+        option: {
+            words: f"../{path}.html"
+            for words, path in pages.items()
+            if path in MADE_PAGES
+        }
+        for option, pages in page.related.items()
+    }
+    present = {}
+    if page.kind == "phase":
+        study = meaning(CONFIG.phase[page.name])
+        present = {
+            "snakemake": snakemake_command("{targets}"),
+            "folder": COMPUTED,
+            "study": study,
+        }
+    return json.dumps({**related, **page.options, **present})
+
+
+# Memory and time of jobs.  Snakemake does not re-run a job if these change.
 
 
 def dataset_demand(wildcards):

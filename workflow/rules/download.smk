@@ -1,7 +1,7 @@
-# Without `code` among its parameters: what is downloaded does not depend on ours.
+# This rule has no parameter `code`, because the downloaded file does not depend on the code.
 
 
-# A cluster's machines cannot always reach the network.
+# The compute nodes of a cluster cannot always reach the network.
 localrules:
     download_dataset,
 

@@ -8,8 +8,12 @@ rule render_figure:
         pdf=f"{CONFIG.figures.folder}/{{figure}}.pdf",
         png=report(
             f"{CONFIG.figures.folder}/{{figure}}.png",
-            category="Figures",
-            labels={"figure": "{figure}"},
+            caption="../report/figure.rst",
+            category=lambda wildcards: PARTS[FIGURES[wildcards.figure].part],
+            labels=lambda wildcards: {
+                "figure": label(wildcards.figure),
+                "shows": title(wildcards.figure),
+            },
         ),
         sidecar=f"{CONFIG.figures.folder}/{{figure}}.json",
     log:

@@ -1,4 +1,4 @@
-# Flows that follow gradient descent in continuous time.
+# Flows that approximate gradient descent in continuous time.
 
 
 rule trace_known_losses:
@@ -17,7 +17,7 @@ rule trace_known_losses:
         settings=as_json(CONFIG.flow),
         code=stage("trace_known_losses"),
     message:
-        "Following gradient descent by flows on known losses"
+        "Comparing gradient descent with flows on known losses"
     shell:
         "python -m dynamical_loss --code {params.code:q} trace-known-losses --settings {params.settings:q}"
         " --output {output:q} > {log:q} 2>&1"
@@ -55,7 +55,7 @@ if CONFIG.flows:
             surroundings=SURROUNDINGS,
             code=lambda wildcards: code.following(followed(wildcards)).digest,
         message:
-            "Following gradient descent by flows: {wildcards.flow}"
+            "Comparing gradient descent with flows: {wildcards.flow}"
         shell:
             "python -m dynamical_loss --code {params.code:q} trace-flow {params.trajectories:q} --dataset {input.dataset:q}"
             " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -34,7 +34,7 @@ if CONFIG.lazy:
             surroundings=SURROUNDINGS,
             code=code.flowing().digest,
         message:
-            "Following gradient flows of {wildcards.lazy}, {wildcards.block}"
+            "Training by gradient flow: {wildcards.lazy}, {wildcards.block}"
         shell:
             "python -m dynamical_loss --code {params.code:q} train-lazy-block --dataset {input:q} --settings {params.settings:q}"
             " {params.block:q} --device cpu --output {output:q} > {log:q} 2>&1"
@@ -62,7 +62,7 @@ if CONFIG.lazy:
             settings=lambda wildcards: as_json(CONFIG.lazy[wildcards.lazy]),
             code=stage("aggregate_lazy"),
         message:
-            "Gathering the gradient flows of {wildcards.lazy}"
+            "Combining the gradient flows of {wildcards.lazy}"
         shell:
             "python -m dynamical_loss --code {params.code:q} aggregate-lazy --settings {params.settings:q} --output {output:q} {input:q}"
             " > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-# Before the configuration is read: the package is found, and a user's mistake is told in one line.
+# Make the package importable, and report a user's mistake in one line, before the configuration is read.
 
 import os
 import sys
@@ -8,14 +8,14 @@ sys.path.insert(0, os.path.join(workflow.basedir, "src"))
 
 
 def first_in(variable, folder):
-    """Put a folder at the front of a path variable, for the commands that rules run."""
+    """Put a folder first in a path variable, for the commands that rules run."""
     parts = [str(folder), os.environ.get(variable)]
     os.environ[variable] = os.pathsep.join(part for part in parts if part)
 
 
 first_in("PYTHONPATH", os.path.join(workflow.basedir, "src"))
-# `python` in a rule is the interpreter that runs Snakemake, whether its environment is activated or
-# not.  Written into the commands instead, its path would retrain everything in a moved environment.
+# `python` in a rule is the interpreter that runs Snakemake, even if its environment is not activated.  If the
+# path of the interpreter were part of the commands, moving the environment would retrain everything.
 first_in("PATH", os.path.dirname(sys.executable))
 
 from dynamical_loss import environment, remedies
@@ -25,13 +25,13 @@ from dynamical_loss.figures.registry import FIGURES
 
 
 def stop(error):
-    """End with one line; an exception would bury it between lines about this file."""
+    """Exit with one line; the message of an exception would be lost in a traceback of this file."""
     words = remedies.in_words(error) if isinstance(error, UserError) else error
     sys.exit(f"error: {words}")
 
 
 try:
-    # Snakemake's own process looks at optimisers, and its jobs inherit what is set here.
+    # Snakemake's own process imports optax to check optimisers, and its jobs inherit these variables.
     environment.pin()
     document.read(Path("config.yaml"), FIGURES)
 except UserError as error:

@@ -1,6 +1,7 @@
-# What the repository keeps of a study, for others to render: `snakemake publish --configfile …`.
+# The reduced results that the repository stores, so that others can render the figures:
+# `snakemake publish --configfile …`.
 
-# Protocols are published from a study of their own: their figures, and all that their table is computed from.
+# Protocols are published from a separate study: the files behind their figures and behind their table.
 OF_PROTOCOLS = below_results(
     path
     for roles in (
@@ -55,7 +56,7 @@ rule publish_result:
     params:
         code=stage("publish_result"),
     message:
-        "Keeping {wildcards.file}"
+        "Publishing {wildcards.file}"
     shell:
         "python -m dynamical_loss publish-result --result {input:q} --output {output:q} > {log:q} 2>&1"
 
@@ -82,6 +83,6 @@ rule publish_claims:
     params:
         code=stage("publish_result"),
     message:
-        "Keeping the table of {wildcards.table}"
+        "Publishing the table of {wildcards.table}"
     shell:
         "python -m dynamical_loss publish-result --result {input.table:q} --output {output.table:q} > {log:q} 2>&1"

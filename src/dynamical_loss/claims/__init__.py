@@ -1,13 +1,14 @@
-"""The paper's claims against what was measured: one registry, one row a claim.
+"""Judge the paper's claims by the results: a registry of claims, and one row for each claim.
 
-Each claim says what is measured, over what it is averaged and for which values it holds.  These limits
-were fixed before any result was looked at (rows added or changed later say so), and the words of a rule
-are written from the same numbers that decide, so that the two cannot drift apart.  A contradicted claim
-is a result.  Where the interval contains a limit the claim is *undecided*, and the row says how many runs
-would decide it.  A claim that the grid, the seeds or the protocol at hand cannot speak on is *not tested
-at this scale*, and its rule says why.
+Each claim states what is measured, what the value is averaged over, and for which values the claim holds.
+These limits were fixed before any result had been seen; rows that were added or changed later say so.  The
+words of a rule are written from the numbers that decide, so words and numbers cannot drift apart.
 
-Nothing here reads a file: datasets by role in, rows out.
+A contradicted claim is a result.  A claim is *undecided* if its interval contains a limit, and its row then
+says how many runs would decide it.  A claim is *not tested at this scale* if the grid, the seeds or the
+protocol at hand cannot test it, and its rule then says why.
+
+The functions read no files: they take datasets by role and return rows.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.paper import choices
 
 EXPECTED_FALSE = "expected_false_verdicts"
-"""Id of the closing row, which says how many verdicts may be expected to be false."""
+"""Id of the closing row, which holds the expected number of false verdicts."""
 
 CLAIMS: tuple[Claim, ...] = (
     *images.CLAIMS,
@@ -69,34 +70,37 @@ CLAIMS: tuple[Claim, ...] = (
     *lazy.CLAIMS,
     *regimes.CLAIMS,
 )
-"""Every claim, in the order of the paper's figures."""
+"""All claims, in the order of the paper's figures."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of ``claims.csv``; fields in the order of its columns.  NaN and None are written as empty.
+    """One row of ``claims.csv``.
+
+    The fields are in the order of the columns.  NaN and None are written as empty cells.
 
     Attributes:
         id: short name of the claim.
-        source: where the paper makes it.
-        statement: the claim.
-        paper_value: the paper's (or the theory's) number.
-        measured_value: in the units of the claim.
-        interval_lower: lower end of its 95 % interval.
-        interval_upper: upper end.
-        n: seeds, runs or events behind it.
-        runs_to_decide: about how many of them would decide an undecided claim, if they were like these.
-        verdict: what became of the claim; empty in the row `EXPECTED_FALSE`.
-        chance_of_error: how often such a verdict is false, at most; NaN if the claim was not tested.
-        rule: the rule behind the verdict.
-        network: the network or networks that it is about; this and the next five are empty where the claim
-            was not computed from any file, or does not depend on it.
-        initialisation: how they start.
-        data: what they are trained on.
-        cycle: steps from one class to the next.
-        grid: cells of the phase diagram, and how they were trained.
-        reading: how instabilities were found.
-        file: what it was computed from.
+        source: place in the paper where the claim is made.
+        statement: the claim as a sentence.
+        paper_value: number that the paper (or the theory) gives.
+        measured_value: measured number, in the units of the claim.
+        interval_lower: lower end of the 95 % interval of the measured value.
+        interval_upper: upper end of this interval.
+        n: number of seeds, runs or events behind the measured value.
+        runs_to_decide: about how many seeds, runs or events would decide an undecided claim, if they
+            scattered like those at hand; None if no number of them would, and for all other verdicts.
+        verdict: verdict on the claim; None in the row `EXPECTED_FALSE`.
+        chance_of_error: largest chance that such a verdict is false; NaN if the claim was not tested.
+        rule: rule behind the verdict, in words.
+        network: network or networks that the claim is about.  This field and the next five are empty if the
+            claim was not computed from any file, or does not depend on what the field describes.
+        initialisation: how the initial weights of these networks are drawn.
+        data: training and validation data of these networks.
+        cycle: number of steps from one class to the next.
+        grid: cells of the phase diagram, and the length and precision of their training.
+        reading: how instabilities were detected.
+        file: files that the claim was computed from.
     """
 
     id: str
@@ -146,17 +150,17 @@ def evaluate(
     *,
     given_only: bool = False,
 ) -> list[Row]:
-    """Hold every claim against the results.
+    """Judge every claim by the results.
 
     Args:
         inputs: datasets by role; a claim whose roles are absent is not tested.
-        settings: of the bootstrap behind the intervals.
-        files: their names by role, for the last column.
-        given_only: leave out claims whose files are not given.
+        settings: settings of the bootstrap behind the intervals.
+        files: names of the files by role, for the last column; None leaves this column empty.
+        given_only: whether to leave out claims whose files are not given.
 
     Returns:
-        One row a claim, in the registry's order; those about the threshold of instability once for
-        each definition that a threshold file has, the paper's first.
+        One row for each claim, in the registry's order.  A claim about the threshold of instability has one
+        row for each definition in the threshold files, the paper's definition first.
     """
     definitions = [PRIMARY]
     for item in inputs.get("threshold", ()):
@@ -206,18 +210,18 @@ def _chance_of_error(claim: Claim, verdict: Verdict, found: Measurement) -> floa
 
 
 def expected_false(rows: Sequence[Row]) -> Row:
-    """The closing row of a table: how many of its verdicts may be expected to be false.
+    """Return the closing row of a table, which holds the expected number of false verdicts in the table.
 
-    The chances of all tests add up, whether the tests are independent or not.
+    The chances of error of all tests add up, whether the tests are independent or not.
 
     Args:
-        rows: as `evaluate` gives them, or some of them.
+        rows: all rows that `evaluate` returned, or some of them.
     """
     tested = [row for row in rows if row.verdict is not Verdict.NOT_TESTED]
     return Row(
         id=EXPECTED_FALSE,
         source="all rows",
-        statement="of the n claims that were tested, at most so many are expected to have a false verdict",
+        statement="at most this many of the n tested claims are expected to have a false verdict",
         paper_value=math.nan,
         measured_value=math.fsum(row.chance_of_error for row in tested),
         interval_lower=math.nan,
@@ -226,8 +230,9 @@ def expected_false(rows: Sequence[Row]) -> Row:
         runs_to_decide=None,
         verdict=None,
         chance_of_error=math.nan,
-        rule="2.5 % for each tested row with one limit and 5 % for each with two: a 95 % interval lies "
-        "beyond the truth so often; none for what was calculated",
+        rule="a verdict by one limit is false with a chance of 2.5 %, and a verdict by two limits with a "
+        "chance of 5 %, because a 95 % interval misses the truth so often; rows that follow from a "
+        "calculation count as free of error",
         network="",
         initialisation="",
         data="",

@@ -1,4 +1,7 @@
-"""Depth and sharpness of what a run explores, by size and learning rate (arXiv 2410.10690, Fig. S8)."""
+"""Claims about the loss and sharpness that runs reach, by network size and learning rate (Fig. S8).
+
+They come from the abstract of the follow-up study, arXiv 2410.10690.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from dynamical_loss.results import recorded
 Floats = npt.NDArray[np.float64]
 
 LAST = 0.1
-"""Share of a run that counts as its end: λ_max and the loss alternate from step to step there."""
+"""Share of a run that is averaged as its end, because λ_max and the loss alternate from step to step."""
 
 
 def _cells(evidence: Evidence) -> dict[Cell, xr.Dataset]:
@@ -28,20 +31,20 @@ def _cells(evidence: Evidence) -> dict[Cell, xr.Dataset]:
         cell = width, rate, _ = cell_of(item)
         require(averaged_run(width), facts_of(item, recorded.settings_of(item)["trajectory"]))
         if cell in found:
-            raise UntestedError(f"two studies of width {width} and η = {rate:g} with one kind of loss")
+            raise UntestedError(f"two studies have width {width}, η = {rate:g} and the same kind of loss")
         found[cell] = item
     return found
 
 
 def at_the_end(values: xr.DataArray) -> Floats:
-    """Mean over the last tenth of a run, (seed,)."""
+    """Return the mean over the last tenth of a run, shape (seed,)."""
     steps = values["snapshot_step"]
     last = values.where(steps >= (1 - LAST) * float(steps[-1]), drop=True)
     return np.asarray(last.mean("snapshot_step").values, dtype=np.float64)
 
 
 def _log_ratio(pairs: list[tuple[Floats, Floats]]) -> Floats:
-    """Logarithm of first to second, mean over the pairs, (seed,)."""
+    """Return the logarithm of the ratio of first to second, averaged over the pairs, shape (seed,)."""
     seeds = min(len(values) for pair in pairs for values in pair)
     ratios = [np.log(first[:seeds] / second[:seeds]) for first, second in pairs]
     return np.asarray(np.mean(ratios, axis=0))
@@ -74,7 +77,10 @@ def _by_width(evidence: Evidence) -> Measurement:
 
 
 def share_above(item: xr.Dataset, learning_rate: float) -> Floats:
-    """Share of snapshots before the static end with λ_max above 2/η, of those with a known one, (seed,)."""
+    """Return the share of snapshots with λ_max above 2/η, shape (seed,).
+
+    Snapshots after the end of the oscillation, and snapshots whose λ_max is not known, do not count.
+    """
     values = sharpness(item)
     values = values.where(values["snapshot_step"] < item["oscillation_end"], drop=True)
     above_it = (values > 2.0 / learning_rate).where(values.notnull())
@@ -103,7 +109,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     for identity, statement, measured, criterion, measure, quantity in (
         (
             "learning_rate_lowers_sharpness",
-            "a larger learning rate leads the static loss to less sharp places",
+            "with the static loss, training at a larger learning rate ends at a smaller sharpness λ_max",
             "ln of λ_max at the largest η over that at the smallest, means over the last tenth of the run "
             "where it is known to 1 %, static loss; mean over the widths, then over the n seeds",
             below(0.0),
@@ -112,7 +118,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "width_lowers_loss",
-            "a wider network reaches deeper places of the static loss",
+            "with the static loss, a wider network reaches a lower loss at the end of training",
             "ln of the loss at the largest width over that at the smallest, means over the last tenth of the "
             "run; mean over the learning rates, then over the n seeds",
             below(0.0),
@@ -121,7 +127,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "oscillation_exceeds_threshold",
-            "under the dynamical loss λ_max is above 2/η more often than under the static one",
+            "under the dynamical loss λ_max is above 2/η more often than under the static loss",
             "share of snapshots before the static end with λ_max > 2/η, among those whose λ_max is known to "
             "1 %, dynamical minus static; mean over widths and learning rates, then over the n seeds",
             above(0.0),

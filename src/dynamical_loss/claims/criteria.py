@@ -1,4 +1,4 @@
-"""What became of a claim: one rule for all, by which an interval decides or does not."""
+"""Verdicts on claims: by one rule for all claims, an interval decides a claim or leaves it undecided."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dynamical_loss.analysis.intervals import student_factor
 
 
 class Verdict(StrEnum):
-    """What became of a claim."""
+    """Verdict on a claim."""
 
     REPRODUCED = "reproduced"
     CONTRADICTED = "contradicted"
@@ -18,20 +18,23 @@ class Verdict(StrEnum):
     NOT_TESTED = "not tested at this scale"
 
 
-_MOST = 10**9  # runs; a study that needs more of them decides nothing for anybody
-_ONE_SIDE = 0.025  # how often a 95 % interval lies wholly on the wrong side of a limit, at most
+_MOST = 10**9  # number of runs; no study that needs more runs is feasible
+_ONE_SIDE = 0.025  # largest chance that a 95 % interval lies wholly on the wrong side of a limit
 
 
 @dataclass(frozen=True)
 class Range:
-    """Values for which a claim holds: a band with both its limits, or what lies above or below one limit.
+    """Values for which a claim holds: a band with both its limits, or all values above or below one limit.
 
-    This is equivalence testing: an interval that lies inside reproduces the claim, one that lies outside
-    contradicts it, and one that contains a limit decides nothing.
+    The decision is an equivalence test.  An interval inside the range reproduces the claim, an interval
+    outside contradicts the claim, and an interval that contains a limit leaves the claim undecided.
 
     Attributes:
-        low: the lower limit; −∞ for none.
-        high: the upper limit; ∞ for none.
+        low: lower limit; −∞ if there is none.
+        high: upper limit; ∞ if there is none.
+
+    Raises:
+        ValueError: if the lower limit is not below the upper limit, or neither limit is finite.
     """
 
     low: float = -math.inf
@@ -39,7 +42,10 @@ class Range:
 
     def __post_init__(self) -> None:
         if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
-            raise ValueError(f"no interval can lie both inside and outside {self.low} to {self.high}")
+            raise ValueError(
+                f"no interval can decide a claim with the range {self.low} to {self.high}; "
+                "give a lower limit below the upper limit, and at least one finite limit"
+            )
 
     def __contains__(self, value: float) -> bool:
         return self._holds(value, value)
@@ -51,7 +57,7 @@ class Range:
     def _holds(self, lower: float, upper: float) -> bool:
         if self._is_band:
             return self.low <= lower and upper <= self.high
-        # No gain is no improvement: the limit of a half-line is not part of it.
+        # A half-line excludes its limit, because a gain of exactly 0 is not an improvement.
         return self.low < lower and upper < self.high
 
     def _excludes(self, lower: float, upper: float) -> bool:
@@ -60,24 +66,31 @@ class Range:
         return upper <= self.low or lower >= self.high
 
     def decide(self, lower: float, upper: float) -> Verdict:
-        """Verdict of an interval; never `Verdict.NOT_TESTED`."""
+        """Return the verdict that an interval gives; never `Verdict.NOT_TESTED`.
+
+        Examples:
+            >>> above(0.0).decide(0.02, 0.05).value
+            'reproduced'
+            >>> Range(0.6, 0.7).decide(0.55, 0.65).value
+            'undecided'
+        """
         if self._holds(lower, upper):
             return Verdict.REPRODUCED
         return Verdict.CONTRADICTED if self._excludes(lower, upper) else Verdict.UNDECIDED
 
     def runs_to_decide(self, value: float, interval: tuple[float, float], n: int) -> int | None:
-        """About how many runs would decide, if they were like the n at hand.
+        """Estimate how many runs would decide the claim, if they scattered like the n runs at hand.
 
-        The ends of the interval draw near to the value as Student's quantile over √n.
+        The distance of the interval's ends from the value shrinks as Student's quantile over √n.
 
         Args:
-            value: what was measured.
-            interval: (lower, upper), 95 %.
-            n: runs behind it, at least 2.
+            value: measured value.
+            interval: 95 % interval (lower, upper) of the value.
+            n: number of runs behind the interval, at least 2.
 
         Returns:
-            the smallest number, rounded up to two digits; None if the value lies on a limit, so that no
-            number of such runs decides.
+            Smallest number of runs that decides, rounded up to two digits; None if the value lies on a limit,
+            because then no number of such runs decides.
         """
 
         def decides(runs: int) -> bool:
@@ -98,14 +111,14 @@ class Range:
 
     @property
     def chance_of_error(self) -> float:
-        """How often its verdict is false at most, if the interval holds the truth 95 times in 100.
+        """Largest chance that a verdict is false, if the interval contains the truth 95 times in 100.
 
-        A half-line is missed on one side alone, a band on both.
+        With one limit the verdict can be false on one side only, and with a band on both sides.
         """
         return 2 * _ONE_SIDE if self._is_band else _ONE_SIDE
 
     def words(self) -> str:
-        """The criterion as the end of the sentence "reproduced if …"."""
+        """Return the criterion in words, as the end of the sentence "reproduced if …"."""
         if self._is_band:
             where = f"inside {self.low:g} to {self.high:g}"
         else:
@@ -114,10 +127,10 @@ class Range:
 
 
 def above(limit: float) -> Range:
-    """Values above `limit`."""
+    """Return the range of all values above `limit`."""
     return Range(low=limit)
 
 
 def below(limit: float) -> Range:
-    """Values below `limit`."""
+    """Return the range of all values below `limit`."""
     return Range(high=limit)

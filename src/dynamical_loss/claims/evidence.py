@@ -1,4 +1,4 @@
-"""What a claim may look at, and what it finds: numbers with their intervals."""
+"""Evidence for a claim: the datasets that the claim reads, and measured numbers with their intervals."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.paper.departures import Protocol, Sort, departures
 
 Inputs = Mapping[str, Sequence[xr.Dataset]]
-"""Role → datasets; figures declare the roles as `evidence`, and any may be absent."""
+"""Datasets by role.  Figures declare these roles as `evidence`, and any role may be absent."""
 
 MINIMUM_RUNS = 3
-"""Fewer seeds, runs or events than this give no interval."""
+"""Smallest number of seeds, runs or events that gives an interval."""
 
 FEW_RUNS = 10
-"""Fewer runs than this say nothing by all giving the same value."""
+"""If fewer runs than this all give the same value, they do not show that the scatter is zero."""
 
 PRIMARY = "sharpness"
-"""The paper's definition of the threshold, among those of a threshold file."""
+"""The paper's definition of the threshold, among the definitions in a threshold file."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number with its uncertainty.
+    """A measured number with its uncertainty.
 
     Attributes:
-        value: in the units of the claim; NaN if it could not be had.
-        interval: (lower, upper), 95 %; NaNs if there are too few runs for one.
-        n: seeds, runs or events behind it.
-        remark: what a reader must know of the data, though it does not keep them from deciding.
-        exact: whether it was calculated, so that its verdict cannot be false by chance.
+        value: measured number, in the units of the claim; NaN if it could not be measured.
+        interval: 95 % interval (lower, upper); NaN at both ends if there are too few runs.
+        n: number of seeds, runs or events behind the value.
+        remark: what a reader must know about the data, although it does not prevent a verdict.
+        exact: whether the value was calculated without scatter; its verdict cannot be false by chance then.
     """
 
     value: float = math.nan
@@ -50,11 +50,11 @@ class Measurement:
 
 
 class UntestedError(Exception):
-    """The data at hand cannot speak on a claim; the message says why.
+    """Raised if the data at hand cannot test a claim; the message says why.
 
     Attributes:
-        measurement: what is known all the same.
-        absent: whether the files that it needs were not given at all.
+        measurement: what is known nevertheless.
+        absent: whether the files that the claim needs were not given at all.
     """
 
     def __init__(self, reason: str, measurement: Measurement | None = None, *, absent: bool = False) -> None:
@@ -68,16 +68,18 @@ def mean_of(
     settings: BootstrapSettings,
     bounds: tuple[float, float] = (-math.inf, math.inf),
 ) -> Measurement:
-    """Mean with its 95 % bootstrap interval.
+    """Return the mean with its 95 % bootstrap interval.
 
     Args:
-        values: one independent value a seed, run or event; shape (n,). NaN is left out.
-        settings: seed and number of resamples.
-        bounds: what the mean cannot exceed, e.g. 0 and 1 for an accuracy; the interval is clipped.
+        values: independent values, one for each seed, run or event, shape (n,); NaN is left out.
+        settings: seed and number of resamples of the bootstrap.
+        bounds: smallest and largest possible mean, e.g. 0 and 1 for an accuracy; the interval is clipped to
+            them.
 
     Returns:
-        The mean; without an interval if n is below `MINIMUM_RUNS`.  Of fewer than `FEW_RUNS` equal values
-        within bounds the interval is that of `without_scatter`: resampling would give it no width.
+        The mean and its interval, which is NaN if n is below `MINIMUM_RUNS`.  If fewer than `FEW_RUNS` values
+        are all equal and the bounds are finite, the interval is that of `without_scatter`, because resampling
+        equal values would give an interval without width.
     """
     known = np.asarray(values, dtype=np.float64).ravel()
     known = known[np.isfinite(known)]
@@ -95,15 +97,15 @@ def mean_of(
 
 
 def crossed_mean(values: npt.ArrayLike, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Measurement:
-    """Mean over draws of the data and initial seeds, with its 95 % interval for new ones of both.
+    """Return the mean over draws of the data and initial seeds, with a 95 % interval for new draws and seeds.
 
     Args:
-        values: one run for each pair, shape (draw, seed).
+        values: one value for each pair of a draw and a seed, shape (draw, seed).
         bounds: see `mean_of`.
 
     Returns:
-        The mean, see `crossed.components`; n is the smaller of the two numbers.  Without an interval where
-        that is below `MINIMUM_RUNS` or a value is not finite.
+        The mean and its interval, see `crossed.components`; n is the number of draws or of seeds, whichever
+        is smaller.  The interval is NaN if n is below `MINIMUM_RUNS` or a value is not finite.
     """
     table = np.asarray(values, dtype=np.float64)
     n = min(table.shape)
@@ -119,16 +121,19 @@ def crossed_mean(values: npt.ArrayLike, bounds: tuple[float, float] = (-math.inf
 
 
 def without_scatter(value: float, n: int, bounds: tuple[float, float]) -> tuple[float, float]:
-    """95 % interval of a bounded mean of which n runs have all given the same value.
+    """Return the 95 % interval of a bounded mean if n runs have all given the same value.
 
-    A share q of all runs may lie at a bound and be missed by n of them with the chance (1 − q)^n.  The ends
-    are where that chance is 2.5 %: no distribution within the bounds has a mean farther off that would be
-    missed more often.
+    A share q of all possible runs may lie at a bound, and n runs miss this share with the chance (1 − q)^n.
+    The ends of the interval are where this chance is 2.5 %: no distribution within the bounds whose mean lies
+    farther away would be missed more often.
 
     Args:
-        value: that all runs gave.
-        n: how many.
+        value: value that all runs gave.
+        n: number of runs.
         bounds: lowest and highest value that a run can give.
+
+    Returns:
+        Lower and upper end of the interval.
     """
     missed = 1.0 - 0.025 ** (1.0 / n)
     low, high = bounds
@@ -136,14 +141,18 @@ def without_scatter(value: float, n: int, bounds: tuple[float, float]) -> tuple[
 
 
 def require(protocol: Protocol, facts: Mapping[str, Any], *, but: Collection[str] = ()) -> None:
-    """`UntestedError` unless a result follows the protocol, with as many seeds as it may have.
+    """Check that a result follows a protocol, whatever its number of seeds.
 
-    Fewer seeds widen an interval, which then says so itself.
+    Fewer seeds than the paper's are allowed, because the wider interval shows that they are few.
 
     Args:
-        protocol: the paper's.
+        protocol: protocol of the paper.
         facts: what the result records, see `departures.facts_of`.
-        but: keys that may differ from the paper's, where the claim says so in a remark; they must be known.
+        but: keys whose values may differ from the paper's, because the claim says so in a remark; the result
+            must record these values.
+
+    Raises:
+        UntestedError: if the result departs from the protocol in anything else.
     """
     for departure in departures(protocol, facts):
         allowed = departure.known and not set(but).isdisjoint(departure.keys)
@@ -153,12 +162,12 @@ def require(protocol: Protocol, facts: Mapping[str, Any], *, but: Collection[str
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a claim may look at.
+    """Datasets and settings that a claim is computed from.
 
     Attributes:
         inputs: datasets by role.
-        settings: of the bootstrap.
-        definition: of the threshold, for the claims that are made once a definition.
+        settings: settings of the bootstrap.
+        definition: definition of the threshold, for claims with one row for each definition.
     """
 
     inputs: Inputs
@@ -166,13 +175,13 @@ class Evidence:
     definition: str = PRIMARY
 
     def files(self, role: str) -> Sequence[xr.Dataset]:
-        """All datasets of a role; `UntestedError` if there are none."""
+        """Return all datasets of a role.  Raises `UntestedError` if there are none."""
         if not self.inputs.get(role):
-            raise UntestedError(f"no file of role {role}", absent=True)
+            raise UntestedError(f"no file was given for the role {role}", absent=True)
         return self.inputs[role]
 
     def mean(self, values: npt.ArrayLike, bounds: tuple[float, float] = (-math.inf, math.inf)) -> Measurement:
-        """`mean_of` with these settings; of a table (draw of the data, seed) `crossed_mean`."""
+        """Return `mean_of` the values, or `crossed_mean` for a table of shape (draw of the data, seed)."""
         if np.ndim(values) == 2:
             return crossed_mean(values, bounds)
         return mean_of(values, self.settings, bounds)
@@ -183,18 +192,18 @@ class Claim:
     """One claim of the paper.
 
     Attributes:
-        id: short name; with ``{definition}``, one row is made for each definition of the threshold.
-        source: where the paper makes it.
-        statement: the claim.
-        paper_value: the paper's (or the theory's) number; NaN if it gives none.
+        id: short name; with ``{definition}`` in it, there is one row for each definition of the threshold.
+        source: place in the paper where the claim is made.
+        statement: the claim as a sentence.
+        paper_value: number that the paper (or the theory) gives; NaN if there is none.
         measured: what is measured, in words, with the unit that n counts.
-        criterion: the values for which it holds.
-        roles: files it is computed from.
-        measure: does so; may raise `UntestedError`.
-        network: that it is about, where its files hold several.
-        spare: those of `roles` that only may stand in for another.
-        about: whether it is about one of their files; None: about all.
-        quantity: what kind of number it is, with its unit; claims of one kind can be drawn on one axis.
+        criterion: values for which the claim holds.
+        roles: roles of the files that the claim is computed from.
+        measure: function that measures the value; it may raise `UntestedError`.
+        network: network that the claim is about, if its files hold several networks.
+        spare: those of `roles` whose files may only replace files of another role.
+        about: function that returns whether the claim is about a given file; None: about all its files.
+        quantity: kind of the measured number, with its unit; claims of one kind can be drawn on one axis.
     """
 
     id: str
@@ -211,18 +220,18 @@ class Claim:
     about: Callable[[xr.Dataset], bool] | None = None
 
     def looks_at(self, inputs: Inputs) -> list[xr.Dataset]:
-        """The files that it is about, without those that only stand in for others."""
+        """Return the files that the claim is about, without files that may only replace others."""
         given = [item for role in self.roles if role not in self.spare for item in inputs.get(role, ())]
         return [item for item in given if self.about is None or self.about(item)]
 
     @property
     def per_definition(self) -> bool:
-        """Whether it is made once a definition of the threshold."""
+        """Whether the claim has one row for each definition of the threshold."""
         return "{definition}" in self.id
 
     @property
     def rule(self) -> str:
-        """The rule behind the verdict, in words."""
+        """Rule behind the verdict, in words."""
         return (
             f"{self.measured}; reproduced if {self.criterion.words()}; not tested with n < {MINIMUM_RUNS} "
             "or off the paper's protocol"

@@ -1,4 +1,4 @@
-"""Which flow follows gradient descent (arXiv 2302.01952, Fig. F1, F4)."""
+"""Claims about which flow follows gradient descent (arXiv 2302.01952, Fig. F1, F4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dynamical_loss.paper.protocols import FLOWS
 from dynamical_loss.results import recorded
 
 EXPLORED = 1
-"""Seeds below this had been looked at when the rules were written; the others measure."""
+"""Seeds below this number had been examined when the rules were written; only the other seeds measure."""
 
 
 def _is_on(dataset: str, item: xr.Dataset) -> bool:
@@ -24,7 +24,7 @@ def _is_on(dataset: str, item: xr.Dataset) -> bool:
 
 
 def _log_ratios(other: Kind, dataset: str, evidence: Evidence) -> Measurement:
-    """Logarithm of the other flow's error after one step over the principal flow's, by seed."""
+    """Measure the logarithm of another flow's error over the principal flow's, after one step and by seed."""
     ratios: list[xr.DataArray] = []
     for item in evidence.files("flows"):
         if not _is_on(dataset, item):
@@ -32,33 +32,40 @@ def _log_ratios(other: Kind, dataset: str, evidence: Evidence) -> Measurement:
         require(FLOWS[dataset], facts_of(item, recorded.settings_of(item)["trajectory"]))
         after = item.isel(step=1).sel(seed=slice(EXPLORED, None))
         errors = after["error"].copy(data=np.log(after["error"].values))
-        # A flow that is stuck is not ahead: leaving it out would favour it.
+        # Where the principal flow is stuck the ratio is 0, because leaving such starts out would favour it.
         ratio = (errors.sel(flow=other) - errors.sel(flow="principal")).where(
             after["stuck"].sel(flow="principal") == 0, 0.0
         )
         ratios.append(ratio.mean("start").drop_vars("flow", errors="ignore"))
     if not ratios:
-        raise UntestedError(f"no flows along networks on the {dataset}")
+        raise UntestedError(f"no file has the flows of networks trained on the {dataset} data")
     joined = xr.align(*ratios, join="inner")
     return evidence.mean(np.mean([each.values for each in joined], axis=0))
 
 
 _QUADRATIC_STEPS = 5
 _DIVERGING = 2.0
-_TOLERANCE = 1e-10  # of the integrator; its error is the principal flow's distance
+# Tolerance of the integrator, whose error is the principal flow's distance from gradient descent.
+_TOLERANCE = 1e-10
 
 
 def _quadratic(evidence: Evidence, *, least: float) -> xr.Dataset:
-    """The first steps of paths on the quadratic whose hλ_max is above `least`."""
+    """Return the first steps of the paths on the quadratic whose hλ_max is above `least`.
+
+    Raises:
+        UntestedError: if the tolerance of the integrator was too large.
+    """
     found = evidence.files("known")[0]
     tolerance = recorded.settings_of(found)["tolerance"]
     if tolerance > _TOLERANCE:
-        raise UntestedError(f"integrated with tolerance {tolerance:g}; the rule asks for {_TOLERANCE:g}")
+        raise UntestedError(
+            f"the flows were integrated with tolerance {tolerance:g}; at most {_TOLERANCE:g} is allowed"
+        )
     return found.isel(path=found["path_sharpness"].values > least, step=slice(1, _QUADRATIC_STEPS + 1))
 
 
 def _exact(value: float, places: xr.DataArray) -> Measurement:
-    """A number that was calculated: it has no scatter, and its interval no width."""
+    """Return a calculated number as a measurement; without scatter its interval has no width."""
     return Measurement(value, (value, value), places.size, exact=True)
 
 
@@ -73,7 +80,7 @@ def _others_distance(evidence: Evidence) -> Measurement:
 
 
 def _growth(flow: Kind, evidence: Evidence) -> Measurement:
-    """Mean logarithm of the growth of the sharp coordinate a step, where gradient descent diverges."""
+    """Measure the mean logarithmic growth of the sharp coordinate in a step if gradient descent diverges."""
     path = _quadratic(evidence, least=_DIVERGING)["path_real"].sel(flow=flow).isel(coordinate=0)
     sizes = np.log(np.abs(path.values))
     return _exact(float(np.diff(sizes, axis=-1).mean()), path)
@@ -82,15 +89,15 @@ def _growth(flow: Kind, evidence: Evidence) -> Measurement:
 _DATA = {"spiral": "spiral", "cancer": "breast cancer"}
 _OTHERS: dict[str, Kind] = {"gradient_flow": "gradient", "regularisation": "regularised"}
 
-_ON_QUADRATIC = "on a quadratic, hλ_max = 1.8 and 2.1,"
+_ON_QUADRATIC = "on a quadratic with hλ_max = 1.8 and 2.1"
 _CALCULATED = f"first {_QUADRATIC_STEPS} steps; calculated, without scatter; n counts places"
 
 _KNOWN: tuple[Claim, ...] = (
     Claim(
         "principal_flow_follows_quadratic",
         "arXiv 2302.01952, abstract (Fig. F1)",
-        f"{_ON_QUADRATIC} the principal flow goes through the places of gradient descent, as it alternates "
-        "and as it diverges",
+        f"{_ON_QUADRATIC} the principal flow passes through the iterates of gradient descent, both where "
+        "these alternate and where they diverge",
         math.nan,
         f"largest distance of the two; {_CALCULATED}",
         below(1e-10),
@@ -101,7 +108,8 @@ _KNOWN: tuple[Claim, ...] = (
     Claim(
         "other_flows_miss_quadratic",
         "arXiv 2302.01952, abstract (Fig. F1)",
-        f"{_ON_QUADRATIC} the gradient flow and implicit gradient regularisation do not",
+        f"{_ON_QUADRATIC} neither the gradient flow nor implicit gradient regularisation passes through the "
+        "iterates of gradient descent",
         math.nan,
         f"smallest distance of either from gradient descent; {_CALCULATED}",
         above(0.1),
@@ -112,7 +120,7 @@ _KNOWN: tuple[Claim, ...] = (
     Claim(
         "principal_flow_leaves_minimum",
         "arXiv 2302.01952, abstract (Fig. F1)",
-        "the principal flow leaves a minimum with hλ_max = 2.1, as gradient descent does",
+        "the principal flow leaves the minimum of a quadratic with hλ_max = 2.1, as gradient descent does",
         math.log(1.1),
         f"mean logarithm of the growth of the sharp coordinate a step; {_CALCULATED}",
         above(0.0),
@@ -123,7 +131,8 @@ _KNOWN: tuple[Claim, ...] = (
     Claim(
         "gradient_flow_rests_at_minimum",
         "arXiv 2302.01952, abstract (Fig. F1)",
-        "the gradient flow comes to rest there",
+        "the gradient flow comes to rest at the minimum of a quadratic with hλ_max = 2.1, which gradient "
+        "descent leaves",
         math.nan,
         f"mean logarithm of the growth of the sharp coordinate a step; {_CALCULATED}",
         below(0.0),
@@ -137,12 +146,12 @@ CLAIMS: tuple[Claim, ...] = _KNOWN + tuple(
     Claim(
         f"principal_flow_beats_{name}_{short}",
         "arXiv 2302.01952 (Fig. F4)",
-        f"on the {dataset} the principal flow predicts a step of gradient descent better than "
-        f"{KINDS[other]} does",
+        f"for networks on the {dataset} data the principal flow predicts a step of gradient descent better "
+        f"than {KINDS[other]} does",
         math.nan,
         "ln of the other flow's distance from gradient descent over the principal flow's, after one step; 0 "
         "where the principal flow could not be integrated; mean over studies and starts, then over the n "
-        "seeds that had not been looked at",
+        "seeds that no draft had used",
         above(0.0),
         ("flows",),
         partial(_log_ratios, other, dataset),

@@ -1,4 +1,4 @@
-"""Networks of images: Myrtle5 (Fig. 1), its learning curves (talk), Wide ResNet (supplement)."""
+"""Claims about networks of images: Myrtle5 (Fig. 1), its learning curves (talk), Wide ResNet (supplement)."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ from dynamical_loss.paper.protocols import CHANNELS, EPOCHS, MYRTLE5, PEAK_EPOCH
 from dynamical_loss.results import recorded
 
 BEST_PERIOD, BEST_AMPLITUDE = 100, 50.0
-"""The paper's best cell, T ~ 100 steps and A ~ 50."""
+"""The paper's best cell: T ~ 100 steps and A ~ 50."""
 
 REGION = ((25.0, 70.0), 250)
-"""Where the dynamical loss helps: (smallest A, largest A), longest T in steps (Fig. 1)."""
+"""Region where the dynamical loss helps: (smallest A, largest A), and the longest T in steps (Fig. 1)."""
 
 WINDOW_RECORDS = 3
-"""Fewer records than this about an epoch may all lie at one phase of the period."""
+"""Smallest number of records about an epoch; fewer records may all lie at one phase of the period."""
 
 MATTERING_GAIN = 0.01
-"""The smallest gain in accuracy that counts as one."""
+"""Smallest gain in accuracy that counts as a gain."""
 
-_WINDOW = 100  # 1/100 of the run either way: a moment, yet at T = 100 more than one cycle of all classes
+# A window reaches 1/100 of the run to either side.  This is short, and yet more than one cycle of all classes
+# at T = 100.
+_WINDOW = 100
 
 _COPY_REMARKS = {
-    LOSSY: "from lossy copies of the images",
-    EXACT: "from copies of the images, not from an official archive",
+    LOSSY: "trained on lossy copies of the images",
+    EXACT: "trained on copies of the images, not on an official archive",
 }
 
 
@@ -47,14 +49,18 @@ _COPY_REMARKS = {
 
 
 def _myrtle5(role: str, evidence: Evidence) -> xr.Dataset:
-    """The study of a role; `UntestedError` unless it follows the protocol of Fig. 1."""
+    """Return the study of a role.  Raises `UntestedError` unless it follows the protocol of Fig. 1."""
     item = evidence.files(role)[0]
     require(MYRTLE5, facts_of(item), but=[COPIES])
     return item
 
 
 def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
-    """The first study of such a Wide ResNet; `UntestedError` unless it follows what is published of it."""
+    """Return the first study of a Wide ResNet with the given normalisation.
+
+    Raises:
+        UntestedError: if there is no such study, or if it departs from the published part of the protocol.
+    """
     for item in evidence.files("wide_resnet"):
         model = recorded.settings_of(item).get("model", {})
         if model.get("kind") == "wide_resnet" and model.get("normalisation") == normalisation:
@@ -64,17 +70,17 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
 
 
 def _remark_on(item: xr.Dataset) -> str:
-    """What a reader must know of a study: images that are not of an official archive, rounded products."""
+    """Return what a reader must know about a study: images from no official archive, or rounded products."""
     facts = facts_of(item)
     words = [_COPY_REMARKS[facts[COPIES]]] if facts[COPIES] in _COPY_REMARKS else []
     arithmetic = facts["arithmetic"]
     if arithmetic != "full":
-        words.append(f"with {arithmetic} products")
+        words.append(f"with convolutions in {arithmetic}")
     return f"here {', and '.join(words)}" if words else ""
 
 
 def with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
-    """The same with what a reader must know of the study; see `_remark_on`."""
+    """Return the measurement with a remark on what a reader must know about the study; see `_remark_on`."""
     words = _remark_on(item)
     return replace(found, remark=words) if words else found
 
@@ -90,7 +96,7 @@ def _static(variable: str, evidence: Evidence) -> Measurement:
 def _best(evidence: Evidence) -> Measurement:
     item = _myrtle5("phase_images", evidence)
     cells = dynamical_cells(item["validation_accuracy"])
-    # Where there is nothing to choose, no seed is spent on choosing.
+    # With a single cell there is nothing to choose, so all seeds measure.
     single = cells.sizes["period"] * cells.sizes["amplitude"] == 1
     found = cells.values.ravel() if single else best_cell(item["validation_accuracy"])[0]
     return with_remark(evidence.mean(found, ACCURACY), item)
@@ -157,7 +163,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "images_static_validation_value",
         "Fig. 1",
-        "its validation accuracy at A = 1 is ~0.73",
+        "with the static loss (A = 1) Myrtle5 reaches validation accuracy ~0.73 on CIFAR-10",
         0.73,
         "mean final validation accuracy at A = 1 over n seeds",
         Range(0.725, 0.735),
@@ -167,7 +173,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "images_best_validation_value",
         "Fig. 1",
-        "its best validation accuracy over the (T, A) plane is ~0.79",
+        "the best validation accuracy of Myrtle5 on CIFAR-10 over the (T, A) plane is ~0.79",
         0.79,
         "final validation accuracy in the cell with A > 1 that is best on the even seeds, mean over the n "
         "odd ones (in a grid with one such cell: over all n seeds)",
@@ -178,7 +184,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "images_cell_improves",
         "Fig. 1",
-        "at T ~ 100, A ~ 50 it generalises better than with the static loss (~0.79 against ~0.73)",
+        "at T ~ 100, A ~ 50 Myrtle5 generalises better on CIFAR-10 than with the static loss (~0.79 against "
+        "~0.73)",
         0.06,
         f"final validation accuracy at T = {BEST_PERIOD}, A = {BEST_AMPLITUDE:g} minus that of the same seed "
         "at A = 1, mean over n seeds",
@@ -189,7 +196,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "images_region_improves",
         "Fig. 1",
-        f"it generalises better with the dynamical loss in the region {_REGION_WORDS}",
+        f"with the dynamical loss in the region {_REGION_WORDS} Myrtle5 generalises better on CIFAR-10 than "
+        "with the static loss",
         math.nan,
         "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
         f"{_REGION_WORDS} ({COVERED}), then over n seeds",
@@ -198,14 +206,14 @@ CLAIMS: tuple[Claim, ...] = (
         _region_improvement,
     ),
 )
-"""Of Fig. 1."""
+"""Claims about Fig. 1."""
 
 SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
     Claim(
         "images_slower",
         "talk (Fig. S4 here)",
-        "slower but better: early in training Myrtle5 with the dynamical loss (T ~ 100, A ~ 50) generalises "
-        "worse than with the static one",
+        "slower but better: early in training Myrtle5 generalises worse with the dynamical loss (T ~ 100, "
+        "A ~ 50) than with the static loss",
         math.nan,
         f"validation accuracy at T = {BEST_PERIOD}, A = {BEST_AMPLITUDE:g} minus that of the same seed at "
         f"A = 1, mean over the records within 1 % of the run (at least {WINDOW_RECORDS}) about epoch "
@@ -228,8 +236,8 @@ SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
     Claim(
         "wide_resnet_without_batch_norm",
         "talk, open question (Fig. S3 here)",
-        "without batch norm the dynamical loss helps the Wide ResNet (an open question of the talk, no claim "
-        "of the paper)",
+        "the dynamical loss raises the validation accuracy of a Wide ResNet without batch norm (an open "
+        "question of the talk, not a claim of the paper)",
         math.nan,
         _GAIN_WORDS,
         above(0.0),
@@ -237,4 +245,4 @@ SUPPLEMENT_CLAIMS: tuple[Claim, ...] = (
         partial(_gain, "none"),
     ),
 )
-"""Of the supplement and the talk."""
+"""Claims of the supplement and the talk."""

@@ -1,4 +1,4 @@
-"""What the tilt needs (beyond the paper, Fig. S6): the gain that is left without one part of the loss."""
+"""Claims about the gain that remains without one part of the dynamical loss (beyond the paper, Fig. S6)."""
 
 from __future__ import annotations
 
@@ -22,25 +22,31 @@ Floats = npt.NDArray[np.float64]
 
 
 def dynamical_accuracy(item: xr.Dataset, variable: str) -> Floats:
-    """Accuracy at the only T and the only A above 1, shape (seed,)."""
+    """Return the accuracy in the only cell with A > 1, shape (seed,).
+
+    Raises:
+        UntestedError: if there is not exactly one such cell.
+    """
     cells = item[variable].where(item["amplitude"] > 1.0, drop=True)
     if cells.sizes["period"] * cells.sizes["amplitude"] != 1:
-        raise UntestedError("more than one cell with A > 1")
+        raise UntestedError("the study has more than one cell with A > 1")
     return np.asarray(cells.values.ravel(), dtype=np.float64)
 
 
 def remaining(variant: Floats, whole: Floats, static: Floats, *, resamples: int, seed: int) -> Measurement:
-    """Share of the gain that is left, with its 95 % bootstrap interval over seeds, resampled together.
+    """Measure the share of the gain that remains, with its 95 % bootstrap interval over seeds.
+
+    All three losses are resampled together, with the same seeds.
 
     Args:
-        variant: accuracy of the variant, (seed,).
-        whole: of the whole dynamical loss, for the same seeds.
-        static: of the static loss, for the same seeds.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        variant: accuracy with the variant of the loss, shape (seed,).
+        whole: accuracy with the whole dynamical loss, for the same seeds.
+        static: accuracy with the static loss, for the same seeds.
+        resamples: number of resamples of the bootstrap.
+        seed: seed of the bootstrap.
 
     Raises:
-        UntestedError: if the whole loss gains nothing that could be shared.
+        UntestedError: if the whole loss gains nothing, so that there is no gain to take a share of.
     """
     gains = np.stack([variant - static, whole - static])
     means = gains.mean(axis=1)
@@ -50,7 +56,7 @@ def remaining(variant: Floats, whole: Floats, static: Floats, *, resamples: int,
     chosen = np.random.default_rng([seed, 3]).integers(n, size=(resamples, n))
     drawn = gains[:, chosen].mean(axis=2)
     if means[1] <= 0 or np.quantile(drawn[1], 0.025) <= 0:
-        raise UntestedError("the whole dynamical loss gains nothing at this cell", Measurement(n=n))
+        raise UntestedError("the whole dynamical loss gains nothing in this cell", Measurement(n=n))
     share = float(means[0] / means[1])
     ends = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
     lower, upper = (share + widening(n, n - 1) * (float(end) - share) for end in ends)
@@ -66,13 +72,13 @@ def _share(name: str, variable: str, evidence: Evidence) -> Measurement:
         studies[which] = item
     missing = [which for which in ("whole", name) if which not in studies]
     if missing:
-        raise UntestedError(f"no study of the variant '{missing[0]}'")
+        raise UntestedError(f"there is no study of the variant '{missing[0]}'")
     whole, variant = studies["whole"], studies[name]
     require(phase_of_spiral(NARROW), facts_of(whole))
     require(phase_of_spiral(NARROW), facts_of(variant), but=tuple(LOSS_PARTS))
     cells = [(tuple(item["period"].values), float(item["amplitude"].max())) for item in (whole, variant)]
     if cells[0] != cells[1]:
-        raise UntestedError("the variant was trained at another T or A")
+        raise UntestedError("the variant was trained at another T or A than the whole loss")
     seeds = min(whole.sizes["seed"], variant.sizes["seed"])
     return remaining(
         dynamical_accuracy(variant, variable)[:seeds],
@@ -87,7 +93,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     Claim(
         f"without_{name}_{short}",
         "beyond the paper (Fig. S6)",
-        f"most of the gain in {words} accuracy is left without {what}",
+        f"most of the dynamical loss's gain in {words} accuracy remains without {what}",
         math.nan,
         f"gain in final {words} accuracy over the static loss, as a share of that of the whole loss "
         "at the same T and A, means over n seeds resampled together",
@@ -99,4 +105,4 @@ CLAIMS: tuple[Claim, ...] = tuple(
     for name, (what, _) in VARIANTS.items()
     for short, words in (("train", "training"), ("validation", "validation"))
 )
-"""One for each part of the loss and kind of accuracy; the rule was registered before the runs."""
+"""One claim for each part of the loss and each kind of accuracy; the rule was registered before the runs."""

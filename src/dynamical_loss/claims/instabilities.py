@@ -1,4 +1,4 @@
-"""Instabilities along a run, and the NTK about them (Fig. 4)."""
+"""Claims about the instabilities along a run, and about the NTK near them (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Steps of the regular snapshots and the largest eigenvalue at them, both (snapshot,).
+    """Return the steps of the regular snapshots and the largest eigenvalue at these steps, both (snapshot,).
 
-    Without the dense windows, which would make a result depend on where one looks closely, and without
-    the snapshot at the very end of a run, which may be an even number of steps after the one before.
+    The dense windows are left out, because a result would depend on where they are placed.  The snapshot at
+    the very end of a run is left out too, because it may lie an even number of steps after the one before.
     """
     steps = spectrum["snapshot_step"].values
     regular = steps % recorded.settings_of(spectrum)["trajectory"]["snapshots"]["every"] == 0
@@ -45,26 +45,29 @@ def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[
 
 
 def _is_cascade_run(item: xr.Dataset, origin: Mapping[str, Any]) -> bool:
-    """Whether a run of a file follows the protocol of Fig. 4: width 100, η = 1, T = 5000, A = 70."""
+    """Return whether a run in a file follows the protocol of Fig. 4: width 100, η = 1, T = 5000, A = 70."""
     return not departures(CASCADE, facts_of(item, origin))
 
 
 def _run_key(origin: Mapping[str, Any]) -> str:
-    """What tells two runs apart, whatever was recorded of them.
+    """Return a key that identifies a run, whatever was recorded along the run.
 
-    A key that came after one of the records was made has its default there.
+    A setting that was introduced after the record was made has its default value.
     """
     present = {key: value for key, value in origin.items() if key in TrajectorySettings.model_fields}
-    with suppress(ValidationError):  # of settings that are gone, as they were recorded
+    with suppress(ValidationError):  # settings that are no longer valid stay as they were recorded
         present = TrajectorySettings.model_validate(present).model_dump()
     known = {**origin, **present}
     return repr(sorted((key, known[key]) for key in known if key not in ("snapshots", "record_every")))
 
 
 def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
-    """For each run of Fig. 4's protocol, which oscillating periods were unstable.
+    """Return which oscillating periods were unstable, for each run that follows the protocol of Fig. 4.
 
-    The same run may stand in a file of instabilities and in of thresholds; it counts once.
+    A run counts once, even if it is both in a file of instabilities and in a file of thresholds.
+
+    Raises:
+        UntestedError: if no run follows this protocol.
     """
     found: dict[str, npt.NDArray[np.bool_]] = {}
 
@@ -92,7 +95,7 @@ def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
     if not found:
         roles = ("threshold", "instabilities")
         raise UntestedError(
-            f"no run of width {NARROW} at η = 1, T = {CASCADE_PERIOD}, A = {CASCADE_AMPLITUDE:g} "
+            f"there is no run of width {NARROW} at η = 1, T = {CASCADE_PERIOD}, A = {CASCADE_AMPLITUDE:g} "
             f"over {CASCADE_STEPS} steps",
             absent=not any(evidence.inputs.get(role) for role in roles),
         )
@@ -110,7 +113,7 @@ def _last_unstable(evidence: Evidence) -> Measurement:
 
 
 def _ntk(part: str, evidence: Evidence) -> Measurement:
-    """Relative change of the NTK's λ_max about each event, geometric mean over events or runs."""
+    """Measure the relative change of the NTK's λ_max about each event, geometric mean over events or runs."""
     spectra = {
         _run_key(recorded.settings_of(item)["trajectory"]): item
         for item in evidence.files("spectrum")
@@ -130,7 +133,7 @@ def _ntk(part: str, evidence: Evidence) -> Measurement:
         known = getattr(change, part)
         runs.append(np.log1p(known[np.isfinite(known)]))
     if not runs:
-        raise UntestedError("no run of Fig. 4's protocol with its NTK probed")
+        raise UntestedError("the NTK was not probed along any run that follows the protocol of Fig. 4")
     independent = len(runs) >= MINIMUM_RUNS
     values = np.array([run.mean() for run in runs if run.size]) if independent else np.concatenate(runs)
     logarithm = evidence.mean(values)
@@ -142,7 +145,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "unstable_periods",
         "Fig. 4, Sec. III.3",
-        "about ten periods of the oscillation have instabilities",
+        "in the run of Fig. 4 about ten periods of the oscillation have instabilities",
         10.0,
         "number of oscillating periods with an instability by the paper's rule (width 100, η = 1, T = 5000, "
         "A = 70), mean over n runs",
@@ -155,7 +158,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "instabilities_end",
         "Fig. 4, Sec. III.3",
-        "after about ten periods there are no instabilities any more",
+        "in the run of Fig. 4 there are no instabilities after about ten periods of the oscillation",
         10.0,
         "number of the last unstable period (counted from 1; 13 oscillate) by the paper's rule, same runs, "
         "mean over n runs",
@@ -166,14 +169,14 @@ CLAIMS: tuple[Claim, ...] = (
         f"width {NARROW}",
     ),
 )
-"""Of the periods that are unstable."""
+"""Claims about the unstable periods."""
 
 KERNEL_CLAIMS: tuple[Claim, ...] = (
     *(
         Claim(
             f"ntk_{short}",
             "Fig. 4f, Sec. III.4",
-            f"the largest eigenvalue of the NTK {words}",
+            f"in the run of Fig. 4 the largest eigenvalue of the NTK {words}",
             math.nan,
             f"its relative change {span}, geometric mean over n runs, or with fewer than {MINIMUM_RUNS} runs "
             "over their n events (which are not quite independent)",
@@ -186,7 +189,7 @@ KERNEL_CLAIMS: tuple[Claim, ...] = (
         for short, words, span, criterion, part in (
             (
                 "grows_before",
-                "grows until an instability",
+                "grows until an instability begins",
                 "from the beginning of the period to the start of the instability",
                 above(0.0),
                 "before",
@@ -195,4 +198,4 @@ KERNEL_CLAIMS: tuple[Claim, ...] = (
         )
     ),
 )
-"""Of the NTK."""
+"""Claims about the NTK."""

@@ -1,4 +1,4 @@
-"""The talk's question 4, whether a learning rate that follows the curvature helps (Fig. F7, F8)."""
+"""Claims about the talk's question 4: learning rates that follow the curvature (Fig. F7, F8)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from dynamical_loss.paper.learning_rates import CELLS, LONG, SHORT, STATIC, Cell
 from dynamical_loss.paper.protocols import NARROW, RULE, spiral_study
 
 CHOOSING = 5
-"""Seeds below this choose a rule among several; the others measure it."""
+"""Seeds below this number choose one learning rate among several; only the other seeds measure."""
 
 USUAL = LearningRate(1.0)
-"""The paper's."""
+"""The paper's learning rate."""
 
 AUTHORS = LearningRate(1.0, power=1.0, cap=5.0)
-"""The rule and cap of the code of arXiv 2302.01952."""
+"""The rule and the cap in the code of the authors of arXiv 2302.01952."""
 
 REPLAYED = LearningRate(1.0, power=1.0, cap=2.0)
-"""The rule whose steps others replay."""
+"""The rule whose learning rates are replayed in other runs."""
 
 
 def runs_at(evidence: Evidence, cell: Cell) -> dict[LearningRate, xr.DataArray]:
-    """Validation accuracies of one cell by learning rate, each over (seed)."""
+    """Return the validation accuracies in one cell by learning rate, each of shape (seed,).
+
+    Raises:
+        UntestedError: if a study departs from the protocol, or two have the same learning rate in this cell.
+    """
     items = evidence.files("learning_rates")
     for item in items:
         require(spiral_study(NARROW), facts_of(item), but=["learning_rate_schedule", RULE])
@@ -41,23 +45,36 @@ def runs_at(evidence: Evidence, cell: Cell) -> dict[LearningRate, xr.DataArray]:
 
 
 def one(wanted: LearningRate, cell: Cell, evidence: Evidence) -> xr.DataArray:
-    """Accuracies under one learning rate, of the seeds that do not choose, (seed)."""
+    """Return the accuracies with one learning rate, for the seeds that do not choose, shape (seed,).
+
+    Raises:
+        UntestedError: if there is no study with this learning rate.
+    """
     found = runs_at(evidence, cell)
     if wanted not in found:
-        raise UntestedError(f"no study of {wanted.words()} with {_cell_words(cell)}")
+        raise UntestedError(f"there is no study of {wanted.words()} with {_cell_words(cell)}")
     return _measuring(found[wanted])
 
 
 def best(
     of: Callable[[LearningRate], bool], cell: Cell, evidence: Evidence
 ) -> tuple[LearningRate, xr.DataArray]:
-    """The learning rate of a kind that is best on the choosing seeds, and the accuracies of the others."""
+    """Return the learning rate that is best on the choosing seeds, and its accuracies on the other seeds.
+
+    Args:
+        of: function that returns whether a learning rate takes part in the choice.
+        cell: T and A.
+        evidence: files by role.
+
+    Raises:
+        UntestedError: if there are not two learning rates to choose from, or choosing seeds are missing.
+    """
     runs = {rate: values for rate, values in runs_at(evidence, cell).items() if of(rate)}
     if len(runs) < 2:
-        raise UntestedError(f"fewer than two such learning rates with {_cell_words(cell)}")
+        raise UntestedError(f"there are not two learning rates to choose from with {_cell_words(cell)}")
     choosing = {rate: values.sel(seed=slice(0, CHOOSING - 1)) for rate, values in runs.items()}
     if any(values.sizes["seed"] < CHOOSING for values in choosing.values()):
-        raise UntestedError(f"a study lacks some of the first {CHOOSING} seeds, which choose")
+        raise UntestedError(f"a study lacks some of the first {CHOOSING} seeds, which choose a learning rate")
     chosen = max(sorted(runs), key=lambda rate: float(choosing[rate].mean()))
     return chosen, _measuring(runs[chosen])
 
@@ -73,7 +90,7 @@ def _paired(evidence: Evidence, first: xr.DataArray, second: xr.DataArray, remar
 
 
 def _chosen(words: Iterable[LearningRate]) -> str:
-    return "chosen: " + "; ".join(rate.words() for rate in words)
+    return "chosen on other seeds: " + "; ".join(rate.words() for rate in words)
 
 
 def _against_usual(cell: Cell, evidence: Evidence) -> Measurement:
@@ -126,61 +143,67 @@ _QUESTIONS: list[tuple[str, str, str, str, _Measure]] = [
     *(
         (
             f"adjusted_rate_{name}",
-            f"with the {words} a {_RULE} generalises better than η = 1",
+            f"with the {words} a {_RULE} (DAL) generalises better than η = 1",
             f"with a {_RULE} ({_CHOICE})",
             "with η = 1",
             partial(_against_usual, cell),
         )
         for name, words, cell in (
             ("static", "static loss", STATIC),
-            ("dynamical", "dynamical loss of T = 200, A = 10", SHORT),
+            ("dynamical", "dynamical loss (T = 200, A = 10)", SHORT),
             ("cascade", "dynamical loss of Fig. 4 (T = 5000, A = 70)", LONG),
         )
     ),
     *(
         (
             f"adjusted_rate_{name}_fixed",
-            f"with the {words} it generalises better than the best constant η",
+            f"with the {words} a drift-adjusted learning rate (DAL) generalises better than the best "
+            "constant η",
             f"with a {_RULE} ({_CHOICE})",
             f"with the constant η that is best on the first {CHOOSING} seeds",
             partial(_against_fixed, cell),
         )
         for name, words, cell in (
             ("static", "static loss", STATIC),
-            ("dynamical", "dynamical loss of T = 200, A = 10", SHORT),
+            ("dynamical", "dynamical loss (T = 200, A = 10)", SHORT),
         )
     ),
     (
         "adjusted_rate_authors_cap",
-        "with the cap of its authors' code, 5, it helps the dynamical loss of T = 200, A = 10",
+        "with the dynamical loss (T = 200, A = 10) a drift-adjusted learning rate (DAL) with the cap of its "
+        "authors' code, 5, generalises better than η = 1",
         f"with a {_RULE} (p = 1, cap 5)",
         "with η = 1",
         partial(_of_two, AUTHORS, USUAL, SHORT),
     ),
     (
         "adjusted_rate_half_power",
-        "with the static loss and a cap of 5 the power 1/2 generalises better than the power 1",
+        "with the static loss and a cap of 5 a drift-adjusted learning rate (DAL) generalises better with "
+        "the power 1/2 than with the power 1",
         "with p = 0.5",
         "with p = 1",
         partial(_of_two, AUTHORS._replace(power=0.5), AUTHORS, STATIC),
     ),
     (
         "adjusted_rate_own_steps",
-        "with the static loss, steps that follow the run's own curvature do better than another seed's",
+        "with the static loss a drift-adjusted learning rate (DAL) that follows the run's own curvature "
+        "generalises better than one that follows the curvature of another seed's run",
         "with p = 1 and cap 2",
         "with the same steps as such a run of the next seed",
         partial(_of_two, REPLAYED, REPLAYED._replace(steps_of="next_seed"), STATIC),
     ),
     (
         "adjusted_rate_decay",
-        "with the static loss it generalises better than a learning rate that falls from 2 to 0",
+        "with the static loss a drift-adjusted learning rate (DAL) generalises better than a learning rate "
+        "that falls from 2 to 0",
         f"with a {_RULE} ({_CHOICE})",
         "with η on a straight line from 2 to 0",
         _against_decay,
     ),
     (
         "adjusted_rate_adds",
-        f"the dynamical loss of T = 200, A = 10 generalises better than the static one, both with a {_RULE}",
+        f"if both have a {_RULE} (DAL), the dynamical loss (T = 200, A = 10) generalises better than the "
+        "static loss",
         f"at T = 200, A = 10 ({_CHOICE})",
         "at A = 1 (chosen in the same way)",
         _oscillation_under_rule,
@@ -188,7 +211,8 @@ _QUESTIONS: list[tuple[str, str, str, str, _Measure]] = [
     *(
         (
             f"same_steps_amplitude_{amplitude:g}",
-            f"at T = 200, A = {amplitude:g} it does so where both take the steps of one static run",
+            f"the dynamical loss (T = 200, A = {amplitude:g}) generalises better than the static loss if "
+            "both replay the drift-adjusted learning rates (DAL) of one static run",
             f"at T = 200, A = {amplitude:g}",
             "at A = 1, both with the steps of a static run of the next seed (p = 1, cap 2)",
             partial(_same_steps, amplitude),
@@ -196,7 +220,7 @@ _QUESTIONS: list[tuple[str, str, str, str, _Measure]] = [
         for amplitude in (2.0, 5.0, 10.0)
     ),
 ]
-"""Id, statement, what is measured and against what, and how."""
+"""Each entry: id, statement, what is measured, what it is compared with, and the measuring function."""
 
 CLAIMS: tuple[Claim, ...] = tuple(
     Claim(

@@ -1,4 +1,7 @@
-"""Other base losses and waveforms (the follow-up, arXiv 2410.10690, by its abstract; Fig. S7)."""
+"""Claims about other base losses and waveforms (Fig. S7).
+
+They come from the abstract of the follow-up study, arXiv 2410.10690.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,17 @@ from dynamical_loss.paper.protocols import NARROW, spiral_study
 Floats = npt.NDArray[np.float64]
 
 FEWEST_WIDTHS = 3
-"""Fewer sizes than that are not several."""
+"""Smallest number of widths that counts as several sizes."""
 
 _VARIED = ("loss.kind", "loss.waveform", "loss.weighting")
 
 
 def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[int, xr.Dataset]:
-    """Studies of one dynamical loss by width; `UntestedError` unless all else is the paper's."""
+    """Return the studies of one dynamical loss by width.
+
+    Raises:
+        UntestedError: if a study departs from the paper in anything but the loss.
+    """
     found = {
         width_of(item): item
         for item in evidence.files("losses")
@@ -37,7 +44,10 @@ def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[i
 
 
 def gain(item: xr.Dataset) -> Floats:
-    """Gain in validation accuracy in the cell that is best on the even seeds, of the odd ones, (seed,)."""
+    """Return the gain in validation accuracy on the odd seeds, in the cell that is best on the even seeds.
+
+    The shape is (odd seed,).
+    """
     found, static = best_cell(item["validation_accuracy"])
     return found - static
 
@@ -45,7 +55,7 @@ def gain(item: xr.Dataset) -> Floats:
 def _over_widths(kind: tuple[str, str], evidence: Evidence) -> Measurement:
     studies = _studies(evidence, kind, PAPER_WAVEFORM)
     if len(studies) < FEWEST_WIDTHS:
-        raise UntestedError(f"{len(studies)} widths, {FEWEST_WIDTHS} are needed")
+        raise UntestedError(f"there are studies of {len(studies)} widths; {FEWEST_WIDTHS} are needed")
     gains = [gain(item) for item in studies.values()]
     seeds = min(map(len, gains))
     return evidence.mean(np.mean([each[:seeds] for each in gains], axis=0))
@@ -54,7 +64,7 @@ def _over_widths(kind: tuple[str, str], evidence: Evidence) -> Measurement:
 def _of_waveform(kind: tuple[str, str], waveform: str, evidence: Evidence) -> Measurement:
     studies = _studies(evidence, kind, waveform)
     if NARROW not in studies:
-        raise UntestedError(f"no study of width {NARROW}")
+        raise UntestedError(f"there is no study of width {NARROW}")
     return evidence.mean(gain(studies[NARROW]))
 
 
@@ -80,7 +90,8 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"waveform_{waveform}_{'_'.join(kind)}",
             "beyond the paper (Fig. S7)",
-            f"so does one with a {waveform} in place of the triangle ({words}), at width {NARROW}",
+            f"a dynamical loss with a {waveform} wave in place of the triangle wave ({words}) raises the "
+            f"validation accuracy at width {NARROW}",
             math.nan,
             f"{_BEST}, mean over the n odd ones",
             above(0.0),

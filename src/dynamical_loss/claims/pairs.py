@@ -1,4 +1,4 @@
-"""Pairs of studies, one with the static loss and one with a dynamical one."""
+"""Pairs of studies: one with the static loss and one with a dynamical loss."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dynamical_loss.results import recorded
 def member(
     evidence: Evidence, role: str, protocol: Callable[[bool], Protocol], dynamical: str, *, static: bool
 ) -> xr.Dataset:
-    """One of two gathered studies of runs.
+    """Return one study of a pair, each of which gathers the runs of several seeds.
 
     Args:
         evidence: files by role.
-        role: of the two.
-        protocol: that a study follows, told whether it is the static one.
-        dynamical: what the other one's loss is called.
-        static: which of the two is wanted.
+        role: role of both studies.
+        protocol: function that takes whether a study is the static one, and returns the study's protocol.
+        dynamical: name of the dynamical loss, for messages.
+        static: whether to return the study with the static loss.
 
     Raises:
-        UntestedError: if there is not one such study, or it does not follow its protocol.
+        UntestedError: if there is not exactly one such study, or if it departs from its protocol.
     """
     found = []
     for item in evidence.files(role):
@@ -33,5 +33,5 @@ def member(
             require(protocol(static), facts_of(item, training))
             found.append(item)
     if len(found) != 1:
-        raise UntestedError(f"there is not one study with {'the static loss' if static else dynamical}")
+        raise UntestedError(f"exactly one study is needed with {'the static loss' if static else dynamical}")
     return found[0]

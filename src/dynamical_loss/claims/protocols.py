@@ -1,4 +1,4 @@
-"""The claims of Fig. 3 to 5 under several protocols, and the choice that each of them hangs on."""
+"""The claims of Fig. 3 to 5 under several protocols, and the choice that decides each claim."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dynamical_loss.config.analysis import BootstrapSettings
 from dynamical_loss.paper.choices import CHOICES
 
 FIGURES = ("Fig. 3", "Fig. 4", "Fig. 5", "Sec. III.4")
-"""Beginnings of the sources of the claims that are held against protocols."""
+"""Beginnings of `source` in the claims that are judged under each protocol."""
 
 _DECIDED = (Verdict.REPRODUCED, Verdict.CONTRADICTED)
 
@@ -24,11 +24,11 @@ class ProtocolRow:
     """One claim under one protocol.
 
     Attributes:
-        protocol: its name in the configuration.
+        protocol: name of the protocol in the configuration.
         row: the claim and its verdict.
-        quantity: what kind of number it is.
-        criterion: the values for which the claim holds.
-        hangs_on: the choice that decides the claim, in a sentence; the same in all rows of a claim.
+        quantity: kind of the measured number.
+        criterion: values for which the claim holds.
+        hangs_on: words that name the choice that decides the claim; they are equal in all rows of a claim.
     """
 
     protocol: str
@@ -43,15 +43,15 @@ def evaluate(
     settings: BootstrapSettings,
     files: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
 ) -> list[ProtocolRow]:
-    """Hold every claim of Fig. 3 to 5 against each protocol that can speak to it.
+    """Judge every claim of Fig. 3 to 5 under each protocol that can test it.
 
     Args:
-        protocols: datasets by role, by protocol.
-        settings: of the bootstrap behind the intervals.
-        files: their names by role, by protocol.
+        protocols: datasets by role, for each protocol.
+        settings: settings of the bootstrap behind the intervals.
+        files: names of the files by role, for each protocol.
 
     Returns:
-        rows in the order of the claims, and of the protocols within a claim.
+        Rows in the order of the claims, and within a claim in the order of the protocols.
     """
     by_id = {identity: claim for claim in claims.CLAIMS for identity in _identities(claim, protocols)}
     found: dict[str, list[tuple[str, Row]]] = {}
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def _identities(claim: Claim, protocols: Mapping[str, Inputs]) -> list[str]:
-    """Ids of the rows of a claim: one, or one for each definition of the threshold."""
+    """Return the ids of the rows of a claim: one id, or one for each definition of the threshold."""
     if not claim.per_definition:
         return [claim.id]
     definitions = dict.fromkeys([PRIMARY])
@@ -81,19 +81,19 @@ def _identities(claim: Claim, protocols: Mapping[str, Inputs]) -> list[str]:
 
 
 def hangs_on(rows: Sequence[tuple[str, Row]]) -> str:
-    """Which choice decides a claim, as far as its protocols tell.
+    """Return which choice decides a claim, as far as the protocols show it.
 
-    A choice decides if two protocols that differ in nothing else have opposite verdicts.
+    A choice decides a claim if two protocols that differ in this choice alone have opposite verdicts.
 
     Args:
-        rows: the protocols' names and rows of one claim.
+        rows: names of the protocols and their rows, all of one claim.
     """
     decided = [row for _, row in rows if row.verdict in _DECIDED]
     if not decided:
         tested = any(row.verdict is not Verdict.NOT_TESTED for _, row in rows)
         return "undecided under every protocol" if tested else "tested under no protocol"
     if len(rows) == 1:
-        return f"{decided[0].verdict} under the only protocol that can speak to it"
+        return f"{decided[0].verdict} under the only protocol that tests it"
     if len({row.verdict for row in decided}) == 1:
         return _agreement(decided, len(rows))
     pairs = [
@@ -102,13 +102,13 @@ def hangs_on(rows: Sequence[tuple[str, Row]]) -> str:
         if one.verdict != other.verdict and len(_apart(one, other)) == 1
     ]
     if not pairs:
-        return "several choices together: no two protocols that differ in one alone disagree"
+        return "several choices together: no two protocols that differ in a single choice disagree"
     deciding = dict.fromkeys(_apart(*pair)[0] for pair in pairs)
     return "; ".join(f"{name}: {_by_value(name, decided)}" for name in deciding)
 
 
 def _apart(one: Row, other: Row) -> list[str]:
-    """Choices in which two protocols differ."""
+    """Return the names of the choices in which two protocols differ."""
     return [name for name in CHOICES if getattr(one, name) != getattr(other, name)]
 
 
@@ -122,7 +122,7 @@ def _agreement(decided: Sequence[Row], count: int) -> str:
 
 
 def _by_value(name: str, decided: Sequence[Row]) -> str:
-    """The verdicts that go with each value of a choice, over all protocols that decide."""
+    """Return the verdicts at each value of a choice, over all protocols with a verdict."""
     verdicts: dict[str, dict[str, None]] = {}
     for row in decided:
         verdicts.setdefault(getattr(row, name), {})[str(row.verdict)] = None

@@ -1,4 +1,7 @@
-"""The talk's open questions, of a small Wide ResNet (Fig. S10): batch norm, decay, batch, conditioning."""
+"""Claims about the talk's open questions, tested on a small Wide ResNet (Fig. S10).
+
+The questions concern batch norm, weight decay, the batch size, and the conditioning of the loss.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ Floats = npt.NDArray[np.float64]
 
 
 class Condition(NamedTuple):
-    """What a study differs from others in.
+    """Conditions of training in which the studies differ.
 
     Attributes:
         normalised: whether the network has batch norm.
         decayed: whether the optimiser has weight decay.
-        batch: images a step.
+        batch: number of images in a batch.
     """
 
     normalised: bool
@@ -37,14 +40,14 @@ class Condition(NamedTuple):
 
 
 def condition_of(item: xr.Dataset) -> Condition:
-    """That of a phase diagram of a Wide ResNet."""
+    """Return the conditions of training of a phase diagram of a Wide ResNet."""
     settings = recorded.settings_of(item)
     decay = float(recorded.setting(settings, WEIGHT_DECAY, 0.0))
     return Condition(settings["model"]["normalisation"] == "batch", decay > 0, int(settings["batch_size"]))
 
 
 def gain(item: xr.Dataset) -> Floats:
-    """Final validation accuracy minus that at A = 1, mean over the cells with A > 1, (seed,)."""
+    """Return the gain in final validation accuracy over A = 1, mean over the cells with A > 1, (seed,)."""
     accuracy = item["validation_accuracy"]
     dynamical = dynamical_cells(accuracy).mean(("period", "amplitude"), skipna=False)
     return np.asarray(dynamical.values - static_accuracy(accuracy), dtype=np.float64)
@@ -56,13 +59,25 @@ def _gains(evidence: Evidence) -> tuple[dict[Condition, Floats], xr.Dataset]:
         require(QUESTIONS, facts_of(item), but=[COPIES, WEIGHT_DECAY])
         condition = condition_of(item)
         if condition in found:
-            raise UntestedError(f"two studies of one condition: {condition}")
+            raise UntestedError(f"two studies have the same conditions: {condition}")
         found[condition] = gain(item)
     return found, item
 
 
 def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measurement:
-    """Gain under one value of a condition minus that under the other, mean over the other conditions."""
+    """Measure the gain at the first value of a condition minus the gain at the second value.
+
+    The difference is averaged over the other conditions.
+
+    Args:
+        name: name of the condition.
+        first: first value of this condition.
+        second: second value of this condition.
+        evidence: files by role.
+
+    Raises:
+        UntestedError: if no two studies differ in this condition alone, or two have the same conditions.
+    """
     gains, item = _gains(evidence)
     pairs = [
         (values, gains[other])
@@ -77,12 +92,12 @@ def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measu
 
 
 def conditioning(item: xr.Dataset) -> float:
-    """Mean of ln(λ₁/λ₅) of the weighted loss over the snapshots before the static end."""
+    """Return the mean of ln(λ₁/λ₅) of the weighted loss over the snapshots before the oscillation ends."""
     training = recorded.settings_of(item)["trajectory"]
     end = float(training["oscillation_stop"] or 1.0) * float(training["steps"])
     values = item["hessian_eigenvalue"].where(item["snapshot_step"] < end, drop=True)
     if values.sizes["mode"] < _MODES:
-        raise UntestedError(f"the spectra hold {values.sizes['mode']} eigenvalues, {_MODES} are needed")
+        raise UntestedError(f"the spectra hold {values.sizes['mode']} eigenvalues; {_MODES} are needed")
     ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
     return float(np.nanmean(np.log(ratio.where(ratio > 0).values)))
 
@@ -105,7 +120,7 @@ def _better_conditioned(evidence: Evidence) -> Measurement:
         )
     seeds = min(map(len, differences))
     if seeds == 0:
-        raise UntestedError("a network lacks static or dynamical runs of one seed")
+        raise UntestedError("one of the networks lacks static or dynamical runs with a common seed")
     return evidence.mean(np.mean([each[:seeds] for each in differences], axis=0))
 
 
@@ -132,17 +147,18 @@ CLAIMS: tuple[Claim, ...] = (
         for identity, statement, name, first, first_words, second, second_words in (
             (
                 "question_batch_norm",
-                "batch norm takes away from what the dynamical loss gives",
+                "batch norm reduces the gain in accuracy from the dynamical loss",
                 "normalised", False, "without batch norm", True, "with it",
             ),
             (
                 "question_regularisation",
-                "weight decay takes away from what the dynamical loss gives",
+                "weight decay reduces the gain in accuracy from the dynamical loss",
                 "decayed", False, "without weight decay", True, "with it",
             ),
             (
                 "question_batch",
-                "small batches take away from what the dynamical loss gives, in equal steps",
+                "at an equal number of steps, small batches reduce the gain in accuracy from the dynamical "
+                "loss",
                 "batch", 512, "with batches of 512", 64, "with batches of 64",
             ),
         )
@@ -150,7 +166,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "question_conditioning",
         _SOURCE,
-        f"the dynamical loss is better conditioned than the static one along a run ({_SIZE})",
+        f"along a run the dynamical loss is better conditioned than the static loss ({_SIZE})",
         math.nan,
         "ln(λ₁/λ₅) of the weighted loss under the dynamical loss minus under the static one, the same seed, "
         "means over the snapshots before the static end, over networks with batch norm and without, and over "

@@ -1,4 +1,4 @@
-"""The headline at a size that a CPU can test: Myrtle5 of 20 channels on 5000 images (Fig. S9)."""
+"""Claims of Fig. 1 at a size that a CPU can train: Myrtle5 of 20 channels on 5000 images (Fig. S9)."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Floats = npt.NDArray[np.float64]
 STATIC = (None, 1.0)
 BEST = (BEST_PERIOD, BEST_AMPLITUDE)
 REGION = ((100, 25.0), BEST, (250, 50.0))
-"""Cells of the region where the paper's dynamical loss helps."""
+"""Cells in the region where the paper's dynamical loss helps."""
 
 LONGER = 4 * REGIME_STEPS
 OTHER_RATES = (LEARNING_RATE / 2, 2 * LEARNING_RATE)
 DECAY = 5e-4
 
 WINDOW = 0.05
-"""Share of a run either way that counts as the moment of the largest learning rate."""
+"""Half-width of the window about the largest learning rate, as a share of the run."""
 
 _DRAW = "sample_seed"
 _FINAL, _CURVE = "validation_accuracy", "validation_accuracy_curve"
@@ -56,7 +56,19 @@ def runs(
     learning_rate: float = LEARNING_RATE,
     weight_decay: float = 0.0,
 ) -> tuple[xr.DataArray, xr.Dataset]:
-    """A variable of one cell over (seed, …), and the file that it is from; else `UntestedError`."""
+    """Return a variable in one cell, shape (seed, …), and the file that holds it.
+
+    Args:
+        evidence: files by role.
+        cell: T and A; T is None for the static loss.
+        variable: name of the variable.
+        steps: number of steps of the runs.
+        learning_rate: largest learning rate of the runs.
+        weight_decay: weight decay of the runs.
+
+    Raises:
+        UntestedError: if there is not exactly one such study, or if it departs from the protocol.
+    """
     wanted = steps, learning_rate, weight_decay
     matching = []
     for item in evidence.files("regime"):
@@ -71,25 +83,33 @@ def runs(
     more = f" and weight decay {weight_decay:g}" if weight_decay else ""
     if len(matching) == 1:
         return matching[0]
-    some = "several studies" if matching else "no study"
-    raise UntestedError(f"{some} of {where} with {steps} steps at η = {learning_rate:g}{more}")
+    some = "more than one study" if matching else "no study"
+    raise UntestedError(f"there is {some} of {where} with {steps} steps at η = {learning_rate:g}{more}")
 
 
 def _with_draws(runs: xr.DataArray, facts: Mapping[str, Any]) -> xr.DataArray:
-    """The same with the seed of each run's choice of images beside it; `UntestedError` without one each."""
+    """Add the coordinate `sample_seed`, the seed that chose each run's images.
+
+    Raises:
+        UntestedError: if the runs of a study share one choice of images.
+    """
     draws = recorded.setting(facts, f"{recorded.DATASET_SETTINGS}.{_DRAW}")
     if not isinstance(draws, list) or len(draws) != runs.sizes["seed"] or facts.get("draws") != "paired":
-        raise UntestedError("the runs of a study have one choice of images, and not one each")
+        raise UntestedError("the runs of a study share one choice of images; each run needs its own choice")
     return runs.assign_coords({_DRAW: ("seed", draws)})
 
 
 def gain(first: xr.DataArray, second: xr.DataArray) -> Floats:
-    """Differences of runs of one seed, for the seeds that both have."""
+    """Return the differences between runs of equal seeds, for the seeds that both have, shape (seed,).
+
+    Raises:
+        UntestedError: if the runs have no seed in common, or runs of equal seeds have different images.
+    """
     one, other = xr.align(first, second, join="inner")
     if one.sizes["seed"] == 0:
         raise UntestedError("the runs have no seed in common")
     if not np.array_equal(one[_DRAW], other[_DRAW]):
-        raise UntestedError("runs of one seed have other images")
+        raise UntestedError("runs of equal seeds have different images")
     return np.asarray(one.values - other.values, dtype=np.float64)
 
 
@@ -145,7 +165,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     for identity, statement, paper, measured, criterion, measure, quantity in (
         (
             "regime_static_fits",
-            f"the static loss fits its images ({_WHO}, {REGIME_STEPS} steps)",
+            f"with the static loss the network fits its training images ({_WHO}, {REGIME_STEPS} steps)",
             1.0,
             "mean final training accuracy at A = 1 over n seeds",
             above(0.99),
@@ -163,7 +183,8 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "regime_region_improves",
-            f"{_WHO} generalises better with the dynamical loss in the paper's region",
+            f"{_WHO} generalises better with the dynamical loss in the paper's region of T and A than with "
+            "the static loss",
             float("nan"),
             "final validation accuracy, mean over (T, A) = (100, 25), (100, 50) and (250, 50), minus that at "
             f"A = 1 {_PAIRED}",
@@ -173,7 +194,8 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "regime_slower",
-            f"slower but better: when the learning rate peaks, the dynamical loss is behind ({_WHO})",
+            "slower but better: when the learning rate peaks, the dynamical loss generalises worse than the "
+            f"static loss ({_WHO})",
             float("nan"),
             f"validation accuracy at T = 100, A = 50 minus that at A = 1 {_PAIRED}, each the mean over the "
             f"records within {100 * WINDOW:g} % of the run about its {PEAK_EPOCH}/{EPOCHS}",
@@ -183,7 +205,8 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "regime_beats_early_stopping",
-            f"the static loss does not reach the dynamical one's accuracy on its way ({_WHO})",
+            "at no time during training does the static loss reach the final accuracy of the dynamical loss "
+            f"({_WHO})",
             float("nan"),
             f"{_MINUS} the largest along the run at A = 1, chosen on the very same images, {_PAIRED}",
             above(0.0),
@@ -192,7 +215,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "regime_beats_weight_decay",
-            f"nor with weight decay ({_WHO})",
+            f"the static loss with weight decay does not reach the accuracy of the dynamical loss ({_WHO})",
             float("nan"),
             f"{_MINUS} that at A = 1 with weight decay {DECAY:g} {_PAIRED}",
             above(0.0),
@@ -201,7 +224,8 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "regime_beats_other_rates",
-            f"nor with half or twice the learning rate ({_WHO})",
+            "the static loss with half or twice the learning rate does not reach the accuracy of the "
+            f"dynamical loss ({_WHO})",
             float("nan"),
             f"{_MINUS} the better of those at A = 1 with η = {OTHER_RATES[0]:g} and {OTHER_RATES[1]:g} "
             f"{_PAIRED}",
@@ -211,7 +235,8 @@ CLAIMS: tuple[Claim, ...] = tuple(
         ),
         (
             "regime_long_improves",
-            f"in four times the steps, where the static loss fits its images, {_WHO} generalises better too",
+            f"in four times as many steps, in which the static loss fits the training images, {_WHO} still "
+            "generalises better with the dynamical loss than with the static loss",
             float("nan"),
             f"{_MINUS} that at A = 1 {_PAIRED}, {LONGER} steps",
             above(0.0),

@@ -1,4 +1,4 @@
-"""Phase diagrams of the spiral (Fig. 3)."""
+"""Claims about the phase diagrams of the spiral (Fig. 3)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from dynamical_loss.results.recorded import DATASET_SETTINGS
 
 NARROW_REGION = ((5.0, 20.0), 300)
 WIDE_REGION = ((5.0, 25.0), 700)
-"""Where the dynamical loss helps: (smallest A, largest A), longest T in steps (Fig. 3)."""
+"""Regions where the dynamical loss helps: (smallest A, largest A), and the longest T in steps (Fig. 3)."""
 
 _REGIONS = {"phase_narrow": NARROW_REGION, "phase_wide": WIDE_REGION}
 
 TOO_LARGE = 60.0
-"""Smallest A that may stand for "too large": twice the paper's optimum, A ~ 30."""
+"""Smallest A that counts as "too large": twice the paper's optimum, A ~ 30."""
 
 _OF_TRAINING = (
     DATASET_SETTINGS,
@@ -57,17 +57,20 @@ def _static(role: str, variable: str, evidence: Evidence) -> Measurement:
 
 
 def _static_narrow(variable: str, evidence: Evidence) -> Measurement:
-    """The narrow network at A = 1, from whichever study of the same training has the most seeds."""
+    """Measure the accuracy of the narrow network at A = 1.
+
+    Among all studies with the same training, the study with the most seeds is used.
+    """
     main = _phase(evidence, "phase_narrow")
     training = _training(main)
-    # The main study records all of this, so that one which lacks some of it is not alike.
+    # The main study records all these facts, so a study that lacks one of them does not compare equal.
     others = [item for item in evidence.inputs.get("initialisation", ()) if _training(item) == training]
     largest = max([main, *others], key=lambda dataset: dataset.sizes["seed"])
     return evidence.mean(static_accuracy(largest[variable]), ACCURACY)
 
 
 def _training(item: xr.Dataset) -> dict[str, Any]:
-    """What must be alike in studies for their static runs to be alike."""
+    """Return the facts that must be equal in two studies for their static runs to be interchangeable."""
     facts = facts_of(item)
     return {name: facts[name] for name in _OF_TRAINING if name in facts}
 
@@ -94,7 +97,9 @@ def _harm(variable: str, evidence: Evidence) -> Measurement:
     accuracy = _phase(evidence, "phase_narrow")[variable]
     largest = float(accuracy["amplitude"].max())
     if largest < TOO_LARGE:
-        raise UntestedError(f"the largest A in the grid is {exact(largest)}")
+        raise UntestedError(
+            f"the largest A in the grid is {exact(largest)}, and {exact(TOO_LARGE)} is needed"
+        )
     amplitudes, longest = NARROW_REGION
     at_largest = mean_accuracy(accuracy, (largest, largest), longest)
     return evidence.mean(at_largest - region_accuracy(accuracy, amplitudes, longest))
@@ -121,7 +126,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "static_narrow_train_value",
         "Fig. 3a",
-        "its training accuracy at A = 1 is ~0.65",
+        "with the static loss (A = 1) the narrow network (width 100) reaches training accuracy ~0.65 on the "
+        "spiral",
         0.65,
         f"mean final training accuracy at A = 1 over {_SEEDS}",
         Range(0.6, 0.7),
@@ -133,7 +139,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "static_narrow_validation_value",
         "Fig. 3b",
-        "its validation accuracy at A = 1 is ~0.65",
+        "with the static loss (A = 1) the narrow network (width 100) reaches validation accuracy ~0.65 on "
+        "the spiral",
         0.65,
         f"mean final validation accuracy at A = 1 over {_SEEDS}",
         Range(0.6, 0.7),
@@ -145,8 +152,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "narrow_region_train",
         "Fig. 3a",
-        f"with the dynamical loss in the region {_NARROW_WORDS} the narrow network reaches training "
-        "accuracy ~1",
+        f"with the dynamical loss in the region {_NARROW_WORDS} the narrow network (width 100) reaches "
+        "training accuracy ~1",
         1.0,
         f"final training accuracy, mean over the grid's cells with {_NARROW_WORDS} ({COVERED}), then "
         f"over {_SEEDS}",
@@ -158,7 +165,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "narrow_region_validation",
         "Fig. 3b",
-        "in the same region its validation accuracy is ~0.9",
+        f"with the dynamical loss in the region {_NARROW_WORDS} the narrow network (width 100) reaches "
+        "validation accuracy ~0.9",
         0.9,
         f"final validation accuracy, mean over the grid's cells with {_NARROW_WORDS} ({COVERED}), then "
         f"over {_SEEDS}",
@@ -170,7 +178,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "narrow_region_improves",
         "Fig. 3b",
-        "in the same region it generalises better than with the static loss (~0.9 against ~0.65)",
+        f"with the dynamical loss in the region {_NARROW_WORDS} the narrow network (width 100) "
+        "generalises better than with the static loss (~0.9 against ~0.65)",
         0.25,
         "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
         f"{_NARROW_WORDS} ({COVERED}), then over {_SEEDS}",
@@ -183,8 +192,8 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"narrow_best_{short}",
             source,
-            f"somewhere in the (T, A) plane the narrow network reaches {words} "
-            "(row added after a first look at results)",
+            f"somewhere in the (T, A) plane the narrow network (width 100) reaches {words} "
+            "(this row was added after first results had been seen)",
             paper,
             "final accuracy in the cell that is best on the even seeds, mean over the n odd ones",
             above(limit),
@@ -200,7 +209,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "static_wide_train",
         "Fig. 3c",
-        "the wide network (width 1000) learns the spiral with the static loss: training accuracy ~1",
+        "with the static loss the wide network (width 1000) learns the spiral to training accuracy ~1",
         1.0,
         f"mean final training accuracy at A = 1 over {_SEEDS}",
         above(0.95),
@@ -211,7 +220,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "wide_region_improves",
         "Fig. 3d",
-        f"the wide network generalises better with the dynamical loss in the region {_WIDE_WORDS}",
+        f"with the dynamical loss in the region {_WIDE_WORDS} the wide network (width 1000) generalises "
+        "better than with the static loss",
         math.nan,
         "final validation accuracy minus that of the same seed at A = 1, mean over the grid's cells with "
         f"{_WIDE_WORDS} ({COVERED}), then over {_SEEDS}",
@@ -223,8 +233,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "wide_best_improves",
         "Fig. 3d",
-        "somewhere in the (T, A) plane the wide network generalises better than with the static loss "
-        "(row added after a first look at results)",
+        "somewhere in the (T, A) plane the wide network (width 1000) generalises better than with the static "
+        "loss (this row was added after first results had been seen)",
         math.nan,
         "final validation accuracy minus that at A = 1 in the cell that is best on the even seeds, "
         "mean over the n odd ones",
@@ -237,7 +247,7 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"too_large_amplitude_{short}",
             "Fig. 3a,b",
-            f"too large an amplitude hurts: {words} accuracy of the narrow network",
+            f"too large an amplitude lowers the {words} accuracy of the narrow network (width 100)",
             math.nan,
             f"final {words} accuracy at the grid's largest A (at least {TOO_LARGE:g}, T <= 300) minus that "
             f"of the same seed over the cells with {_NARROW_WORDS} ({COVERED}), mean over {_SEEDS}",
@@ -249,4 +259,4 @@ CLAIMS: tuple[Claim, ...] = (
         for short, words in (("train", "training"), ("validation", "validation"))
     ),
 )
-"""In the order of the panels."""
+"""Claims about Fig. 3, in the order of its panels."""

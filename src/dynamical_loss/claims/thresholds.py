@@ -1,4 +1,4 @@
-"""The threshold of instability and which runs stay above it (Fig. 5)."""
+"""Claims about the threshold of instability, and about runs that stay above or below it (Fig. 5)."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def _threshold_file(evidence: Evidence) -> xr.Dataset:
 
 
 def _thresholds(item: xr.Dataset, definition: str, width: int) -> xr.DataArray:
-    """λ_th over (learning_rate, seed)."""
+    """Return λ_th by one definition and at one width, shape (learning_rate, seed)."""
     if width not in item["width"].values:
-        raise UntestedError(f"no runs of width {width}")
+        raise UntestedError(f"there are no runs of width {width}")
     return item["threshold_by_definition"].sel(definition=definition, width=width)
 
 
 def _fitted(name: str, evidence: Evidence) -> Measurement:
-    """`name` ("exponent" or "prefactor") of λ_th = c η^p at the narrow width, as fitted."""
+    """Measure `name` ("exponent" or "prefactor") of the fit λ_th = c η^p at the narrow width."""
     item = _threshold_file(evidence)
     values = _thresholds(item, evidence.definition, NARROW)
     fit = item.sel(definition=evidence.definition, width=NARROW)
@@ -51,13 +51,13 @@ def _fitted(name: str, evidence: Evidence) -> Measurement:
     rates = int((values.notnull().sum("seed") >= MINIMUM_RUNS).sum())
     if rates < 3:
         raise UntestedError(
-            f"{rates} learning rates with {MINIMUM_RUNS} runs or more, 3 are needed", measured
+            f"{rates} learning rates have {MINIMUM_RUNS} runs or more; 3 are needed", measured
         )
     return measured
 
 
 def _width_ratio(evidence: Evidence) -> Measurement:
-    """λ_th(wide) / λ_th(narrow): geometric mean over the learning rates that both widths have."""
+    """Measure λ_th(wide) / λ_th(narrow), geometric mean over the learning rates that both widths have."""
     item = _threshold_file(evidence)
     narrow, wide = (
         np.log(_thresholds(item, evidence.definition, width).transpose("learning_rate", "seed").values)
@@ -65,8 +65,9 @@ def _width_ratio(evidence: Evidence) -> Measurement:
     )
     both = np.isfinite(narrow).any(axis=1) & np.isfinite(wide).any(axis=1)
     if not both.any():
-        raise UntestedError("no learning rate at which both widths have a threshold")
-    # Taking out the narrow mean of each learning rate lets runs of different ones be pooled.
+        raise UntestedError("there is no learning rate at which both widths have a threshold")
+    # Subtracting the narrow width's mean at each learning rate makes runs at different learning rates
+    # comparable, so that they can be pooled.
     level = np.nanmean(narrow[both], axis=1, keepdims=True)
     pooled = [(values[both] - level).ravel() for values in (narrow, wide)]
     narrow, wide = (values[np.isfinite(values)] for values in pooled)
@@ -83,7 +84,7 @@ def _width_ratio(evidence: Evidence) -> Measurement:
 
 
 def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
-    """Share of the second half of static runs that λ_max spends above the measured threshold."""
+    """Measure the share of the second half of static runs in which λ_max is above the measured threshold."""
     width = NARROW if role == "static_narrow" else WIDE
     spectra = evidence.files(role)
     values = _thresholds(_threshold_file(evidence), PRIMARY, width)
@@ -102,7 +103,7 @@ def _share_above(role: str, attribute: str, evidence: Evidence) -> Measurement:
     return evidence.mean(shares, (0.0, 1.0))
 
 
-_TOLERATED = "within 5 % (a tolerance chosen after a first look at results)"
+_TOLERATED = "within 5 % (this tolerance was chosen after first results had been seen)"
 
 _HALF = "mean over n runs of the share of snapshots in the second half of the run"
 
@@ -110,7 +111,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "threshold_width_{definition}",
         "Fig. 5a",
-        "the threshold of instability is the same for both widths (definition: {definition})",
+        "the threshold of instability is the same for the narrow and the wide network (definition: "
+        "{definition})",
         1.0,
         "λ_th at width 1000 over λ_th at width 100, geometric mean over the learning rates that both have; "
         "n runs of the width with fewer",
@@ -122,7 +124,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "threshold_exponent_{definition}",
         "Fig. 5a",
-        "the threshold falls with the learning rate as η^-0.9 (definition: {definition})",
+        "the threshold of instability falls with the learning rate as η^-0.9 (definition: {definition})",
         -0.9,
         "exponent of λ_th = c η^p fitted over n runs of width 100 (at least 3 learning rates with 3 runs)",
         Range(-0.95, -0.85),
@@ -134,7 +136,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "theory_exponent_{definition}",
         "Sec. III.4, stability of gradient descent",
-        f"theory: the threshold falls as 1/η {_TOLERATED} (definition: {{definition}})",
+        f"theory: the threshold of instability falls as 1/η {_TOLERATED} (definition: {{definition}})",
         -1.0,
         "exponent of λ_th = c η^p fitted over n runs of width 100 (at least 3 learning rates with 3 runs)",
         Range(-1.05, -0.95),
@@ -146,7 +148,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "theory_prefactor_{definition}",
         "Sec. III.4, stability of gradient descent",
-        f"theory: the threshold is 2/η {_TOLERATED} (definition: {{definition}})",
+        f"theory: the threshold of instability is 2/η {_TOLERATED} (definition: {{definition}})",
         2.0,
         "prefactor of λ_th = c η^p fitted over n runs of width 100 (at least 3 learning rates with 3 runs)",
         Range(1.9, 2.1),
@@ -159,7 +161,8 @@ CLAIMS: tuple[Claim, ...] = (
         Claim(
             f"static_{short}_{side}{suffix}",
             f"Fig. 5{panel}",
-            f"with the static loss the {short} network (width {width}) stays {side} the threshold{words}",
+            f"with the static loss λ_max of the {short} network (width {width}) stays {side} the threshold "
+            f"of instability{words}",
             paper,
             f"{_HALF} with {reading} above the threshold measured at the same η and width",
             criterion,
@@ -178,9 +181,9 @@ CLAIMS: tuple[Claim, ...] = (
                 "_branch_mean",
                 "fraction_of_branch_mean",
                 "λ_max, averaged over its two branches,",
-                f"{after} on the average of its two branches",
+                f"{after} if λ_max is averaged over its two branches",
             ),
         )
     ),
 )
-"""Of the threshold, its power law, and static runs."""
+"""Claims about the threshold, its power law, and static runs."""

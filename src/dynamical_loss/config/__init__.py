@@ -1,1 +1,1 @@
-"""The typed configuration, in parts, so that each stage depends only on the settings it reads."""
+"""The typed configuration, in separate modules, so that a stage depends only on the settings it reads."""

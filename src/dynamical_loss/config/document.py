@@ -1,4 +1,4 @@
-"""What is generated from the typed model: the JSON schema and the commented ``config.yaml``."""
+"""Generate the JSON schema and the commented ``config.yaml`` from the typed model."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dynamical_loss.config.study import Config, load, model
 _HEADER = """\
 # The default study, sized for a laptop: all figures in about half an hour on two cores.
 #
-# Values are yours to change; the comments are generated from the typed model in
-# src/dynamical_loss: config/, models/kinds/, datasets/kinds/ and figures/fig*.py (`make config`
-# writes them anew and leaves the values alone).  A group of settings is commented where it first
-# appears, with all its keys; later groups of the same kind list only what differs from the
-# defaults, which are the paper's settings.  Overlays with other sizes and studies lie in
-# workflow/scales; each says at its top what it is for and how it is used.
+# Change the values as you like.  Do not edit the comments: `make config` generates them from the
+# typed model in src/dynamical_loss (config/, models/kinds/, datasets/kinds/ and figures/fig*.py),
+# and leaves the values unchanged.  The first group of settings of each kind lists all its keys,
+# with a comment on each key.  Later groups of the same kind list only the keys that differ from the
+# defaults; the defaults are the paper's settings.  Overlays for other sizes and other studies are
+# in workflow/scales; the first lines of each overlay say what it is for and how to use it.
 """
 _WIDTH = 100
 
 
 def schema(figures: Mapping[str, FigureDeclaration]) -> str:
-    """The JSON schema of the configuration with the keys of these figures, as text."""
+    """Return the JSON schema of the configuration, including the keys of these figures, as text."""
     values = model(figures).model_json_schema()
     return json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
 
@@ -37,8 +37,8 @@ def read(path: Path, figures: Mapping[str, FigureDeclaration]) -> Config:
     """Read and check a configuration file.
 
     Args:
-        path: the file.
-        figures: declarations of the figures by name.
+        path: path of the file.
+        figures: declarations of the figures, by name.
 
     Raises:
         UserError: one line that names the file or the first offending key.
@@ -47,7 +47,7 @@ def read(path: Path, figures: Mapping[str, FigureDeclaration]) -> Config:
 
 
 def commented(config: Config) -> str:
-    """The configuration as YAML, every key commented where its group first appears."""
+    """Return the configuration as YAML, with a comment on each key where its group first appears."""
     return _HEADER + "\n".join(_group(config, "", set())) + "\n"
 
 
@@ -96,7 +96,7 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML's own, with quotes about every text that would be read as something else."""
+    """YAML writer that puts quotes around text that would be read back as another type."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -111,7 +111,7 @@ _Dumper.add_representer(str, _text)
 
 
 def _flow(value: Any) -> str:
-    """A value on one line; whole numbers without a decimal point."""
+    """Return a value as YAML on one line, with whole numbers written without a decimal point."""
     text = yaml.dump(_plain(value), Dumper=_Dumper, default_flow_style=True, width=10_000, sort_keys=False)
     return text.removesuffix("\n").removesuffix("\n...")
 

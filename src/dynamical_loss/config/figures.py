@@ -1,6 +1,6 @@
-"""Settings of the figures: each figure declares its own keys, and the groups of keys are joined here.
+"""Settings of the figures: each figure declares its own keys, and this module joins them into one group.
 
-The figures themselves are not imported: whoever loads a configuration hands their declarations over.
+This module does not import the figures.  The caller that loads a configuration passes their declarations.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from dynamical_loss.settings import Place, Settings, located
 
 
 def _normal(folder: str) -> str:
-    """A folder's name as Snakemake wants it, without ``~``, ``./`` or double slashes.
+    """Return the name of a folder without ``~``, ``./`` or double slashes, as Snakemake requires.
 
     Raises:
-        ValueError: if Snakemake or a command would take it for something else.
+        ValueError: if Snakemake would read the name as a pattern, or a command would read it as an option.
     """
     if set(folder) & set("{}"):
-        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another")
+        raise ValueError("must have no braces, which stand for wildcards in Snakemake; choose another name")
     normal = posixpath.normpath(located(folder).as_posix())
     if normal == "." or normal.startswith("-"):
-        raise ValueError("must name a folder, and not begin with '-'; choose another")
+        raise ValueError("must name a folder, and not begin with '-'; choose another name")
     return normal
 
 
@@ -33,14 +33,14 @@ Folder = Annotated[Place, AfterValidator(_normal)]
 
 
 class FigureSettings(Settings):
-    """Which studies the figures show."""
+    """Studies that the figures show."""
 
-    folder: Folder = Field("paper_figures", description="where figures go")
+    folder: Folder = Field("paper_figures", description="folder to which figures are written")
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """A key that a figure declares."""
+            """Return the value of a key that a figure declares."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Setting:
     """A key that a figure adds to the group `figures` of the configuration.
 
     Attributes:
-        type: as an annotation that pydantic understands.
-        default: the value where the key is left out.
-        description: the comment in ``config.yaml``.
-        names: the group of which the value, or each item of a list, must be a key; None if it names
-            nothing. A value of null names nothing either.
+        type: type of the value, as an annotation that pydantic understands.
+        default: value if the key is left out.
+        description: text of the comment in ``config.yaml``.
+        names: group of the configuration in which the value, or each item of a list, must be a key; None if
+            the value is not a name.  A value of null is not checked.
     """
 
     type: Any
@@ -62,7 +62,7 @@ class Setting:
 
 
 class Configuration(Protocol):
-    """What a figure may ask of a checked configuration."""
+    """The parts of a checked configuration that figures use."""
 
     @property
     def datasets(self) -> Mapping[str, Any]:
@@ -98,7 +98,7 @@ class Configuration(Protocol):
 
 
 class FigureDeclaration(Protocol):
-    """What the configuration asks of a figure's declaration."""
+    """The parts of a figure's declaration that the configuration uses."""
 
     @property
     def settings(self) -> Mapping[str, Setting]:
@@ -106,11 +106,14 @@ class FigureDeclaration(Protocol):
 
     @property
     def check(self) -> Callable[[Configuration], None]:
-        """Raises a ValueError of one line if a study lacks what the figure shows."""
+        """Function that raises a ValueError of one line if a study lacks what the figure shows."""
 
 
 def settings_model(figures: Mapping[str, FigureDeclaration]) -> type[FigureSettings]:
-    """The settings class with the keys of all figures; two figures may share a key.
+    """Return the settings class with the keys of all figures; two figures may share a key.
+
+    Args:
+        figures: declarations of the figures, by name.
 
     Raises:
         ValueError: if two figures declare one key differently.
@@ -119,7 +122,9 @@ def settings_model(figures: Mapping[str, FigureDeclaration]) -> type[FigureSetti
     for name, figure in figures.items():
         for key, setting in figure.settings.items():
             if declared.setdefault(key, setting) != setting or key in FigureSettings.model_fields:
-                raise ValueError(f"{name} declares the key '{key}' again and differently")
+                raise ValueError(
+                    f"{name} declares the key '{key}' differently from another figure; rename the key"
+                )
     fields: dict[str, Any] = {
         key: (setting.type, Field(setting.default, description=setting.description))
         for key, setting in declared.items()
@@ -131,6 +136,10 @@ def settings_model(figures: Mapping[str, FigureDeclaration]) -> type[FigureSetti
 
 def require_figures(config: Configuration, figures: Mapping[str, FigureDeclaration]) -> None:
     """Refuse a configuration whose figures name studies that do not exist or cannot be shown.
+
+    Args:
+        config: checked configuration.
+        figures: declarations of the figures, by name.
 
     Raises:
         ValueError: one line that names the key.
@@ -144,23 +153,23 @@ def require_figures(config: Configuration, figures: Mapping[str, FigureDeclarati
                     if setting.names == "phase" and config.phase[name].has_crossed_draws:
                         raise ValueError(
                             f"figures.{key}: phase.{name} has several draws of its data (noise_seeds), and "
-                            "this figure shows one; name another study"
+                            "this figure shows a single one; name another study"
                         )
     for figure in figures.values():
         figure.check(config)
 
 
 def require_name(name: str, known: Mapping[str, Any], where: str, section: str) -> None:
-    """Refuse a name that is no key of a group of the configuration.
+    """Refuse a name that is not a key of a group of the configuration.
 
     Args:
-        name: what was given.
-        known: the group.
-        where: the key that gives the name.
-        section: what the group is called.
+        name: name to check.
+        known: the group, by name.
+        where: key that holds the name, for the error.
+        section: name of the group, for the error.
 
     Raises:
-        ValueError: one line that names `where` and what there is.
+        ValueError: one line that contains `where` and the existing names.
     """
     if name not in known:
-        raise ValueError(f"{where}: no '{name}' under `{section}`; there is {', '.join(known)}")
+        raise ValueError(f"{where}: there is no '{name}' under `{section}`; take one of {', '.join(known)}")

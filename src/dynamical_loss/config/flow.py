@@ -1,4 +1,4 @@
-"""Settings of the flows that are held against gradient descent."""
+"""Settings of the continuous-time flows that are compared with gradient descent."""
 
 from __future__ import annotations
 
@@ -11,40 +11,46 @@ from dynamical_loss.settings import Count, Settings
 
 
 class FlowSettings(Settings):
-    """How flows are integrated (Fig. F1)."""
+    """Numerical integration of flows on losses known in closed form (Fig. F1)."""
 
     tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
-        1e-10, description="relative and absolute, of the adaptive integrator"
+        1e-10, description="tolerance of the adaptive integrator, both relative and absolute"
     )
     evaluations: Annotated[int, Field(ge=14)] = Field(
         5_000,
-        description="of a flow's field in a step at most; a flow that needs more is recorded as stuck",
+        description="largest number of evaluations of a flow's vector field within one step of gradient "
+        "descent; a flow that needs more is recorded as stuck",
     )
 
 
 class FlowStudy(Settings):
-    """Flows that follow gradient descent along the runs of a trajectory study (Fig. F4)."""
+    """Flows that approximate gradient descent along the runs of a trajectory study (Fig. F4)."""
 
     trajectory: str = Field(
-        description="a key of `trajectories`, of networks trained by plain gradient descent"
+        description="study whose runs the flows follow, a key of `trajectories`; its networks must be "
+        "trained by plain gradient descent"
     )
     starts: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         description="steps of the run from which flows start; each needs a snapshot"
     )
-    steps: Count = Field(5, description="steps of gradient descent that are followed from each start")
-    order: Count = Field(16, description="Arnoldi steps of the principal flow")
+    steps: Count = Field(
+        5, description="number of steps of gradient descent that are followed from each start"
+    )
+    order: Count = Field(16, description="number of Arnoldi steps for the principal flow")
     tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
-        1e-8, description="relative and absolute, of the adaptive integrator"
+        1e-8, description="tolerance of the adaptive integrator, both relative and absolute"
     )
     evaluations: Annotated[int, Field(ge=14)] = Field(
-        900, description="of a flow's field in a step at most; a flow that needs more is recorded as stuck"
+        900,
+        description="largest number of evaluations of a flow's vector field within one step of gradient "
+        "descent; a flow that needs more is recorded as stuck",
     )
 
     def require_possible(self, run: TrajectorySettings) -> None:
-        """Refuse runs that are no gradient descent, and starts that a flow cannot have.
+        """Refuse runs that are not plain gradient descent, and starts from which no flow can be traced.
 
         Args:
-            run: the trajectory, its length in steps.
+            run: settings of the trajectory, with its length in steps.
 
         Raises:
             ValueError: one line that names the key.
@@ -52,26 +58,32 @@ class FlowStudy(Settings):
         where = f"trajectory: {self.trajectory}"
         if not run.is_gradient_descent:
             raise ValueError(
-                f"{where} has momentum, batches or another optimiser, and a flow has none of these; name a "
-                "run of plain sgd on all samples"
+                f"{where} has momentum, batches or another optimiser, for which flows are not defined; name "
+                "a run of plain sgd on all samples"
             )
         if key := run.changes_rate:
-            raise ValueError(f"{where} has a {key}, and a flow one learning rate; name another run")
+            raise ValueError(
+                f"{where} has a {key}, and a flow needs a constant learning rate; name another run"
+            )
         if run.output_scale is not None:
-            raise ValueError(f"{where} has an output_scale, and a flow follows f itself; name another run")
+            raise ValueError(
+                f"{where} has an output_scale, and flows are defined for f itself; name another run"
+            )
         if run.record_every != 1:
-            raise ValueError(f"{where} lacks Γ at some steps; set its record_every to 1, or name another run")
+            raise ValueError(
+                f"{where} does not record Γ at every step; set its record_every to 1, or name another run"
+            )
         if run.model.kind != "mlp":
             raise ValueError(
-                f"{where} is of the kind {run.model.kind}; flows follow networks of the kind mlp"
+                f"{where} trains a network of the kind {run.model.kind}; name a run that trains an mlp"
             )
         if run.loss.emphasis == "random_group":
-            raise ValueError(f"{where} weighs random groups of samples; name a run that weighs classes")
+            raise ValueError(f"{where} weights random groups of samples; name a run that weights classes")
         for start in self.starts:
             if start + self.steps > run.steps:
                 raise ValueError(
-                    f"starts: {start} and {self.steps} steps lead beyond the run of {run.steps}; start "
-                    "earlier"
+                    f"starts: {self.steps} steps from {start} on lead beyond the run of {run.steps} steps; "
+                    "start earlier"
                 )
             if not run.snapshots.has(start):
                 raise ValueError(
@@ -85,7 +97,7 @@ class FlowStudy(Settings):
 
 
 def _piece(run: TrajectorySettings, step: int) -> tuple[int, bool] | None:
-    """On which straight piece of Γ(t) a step lies: which turn of a class, and which half of it."""
+    """Return the straight piece of Γ(t) on which a step lies: the number of the period, and its half."""
     if run.oscillation_stop_step is not None and step >= run.oscillation_stop_step:
         return None
     cycle = run.period + run.loss.rest_steps

@@ -1,4 +1,4 @@
-"""Settings without their defaults, so that a new option with a default makes no result anew."""
+"""Settings without their default values, so that a new setting with a default causes no re-runs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from pydantic_core import to_jsonable_python
 from dynamical_loss.settings import Settings, members
 
 FIRST_DEFAULTS = Path(__file__).with_name("first_defaults.json")
-"""The default that each key of the settings had first, by ``Class.key``.
+"""File with the first default that each key of the settings ever had, by ``Class.key``.
 
-A key that a trigger leaves out means this value.  `make config` adds keys that are new and never changes one
-that is there.
+If the recorded settings of a result lack a key, the key had this value.  `make config` adds new keys to the
+file and never changes an existing one.
 """
 
 
 @functools.cache
 def first_defaults() -> dict[str, Any]:
-    """What `FIRST_DEFAULTS` holds."""
+    """Return the content of the file `FIRST_DEFAULTS`."""
     found: dict[str, Any] = json.loads(FIRST_DEFAULTS.read_text(encoding="utf-8"))
     return found
 
 
 def meaning(settings: Settings) -> dict[str, Any]:
-    """Settings as plain values, without the keys that have their default.
+    """Return settings as plain values, without the keys that have their default value.
 
-    A key whose default has been another one once is always written, so that a missing key always stands for
-    the default that it had first.
+    A key whose default has changed since its introduction is always written, so that a missing key always
+    stands for its first default.
 
     Args:
-        settings: checked settings; `type(settings)` makes the same of what is returned.
+        settings: checked settings; validating the returned values with `type(settings)` gives equal settings.
     """
     found: dict[str, Any] = {}
     for name, field in type(settings).model_fields.items():
@@ -44,7 +44,7 @@ def meaning(settings: Settings) -> dict[str, Any]:
         usual = _first(default)
         unchanged = first_defaults().get(f"{type(settings).__name__}.{name}", usual) == usual
         is_default = type(value) is type(default) and plain == _plain(default)
-        # A group with a default of its own kind is left out only where that default has no keys either.
+        # A group of settings is left out only if all of its own keys are left out.
         nothing = not isinstance(value, Settings) or plain == {}
         if field.is_required() or not (is_default and unchanged and nothing):
             found[name] = plain
@@ -52,7 +52,7 @@ def meaning(settings: Settings) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it; of groups of settings, in lists too, what differs from defaults."""
+    """Return a value as JSON stores it; groups of settings, also in lists, without their default values."""
     if isinstance(value, Settings):
         return meaning(value)
     if isinstance(value, list | tuple):
@@ -63,7 +63,7 @@ def _plain(value: Any) -> Any:
 
 
 def _first(default: Any) -> Any:
-    """What `FIRST_DEFAULTS` holds of a default: of a group of settings which one it is."""
+    """Return a default as `FIRST_DEFAULTS` stores it; a group of settings is stored as its class name."""
     return f"<{type(default).__name__}>" if isinstance(default, Settings) else to_jsonable_python(default)
 
 
@@ -72,7 +72,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def defaults(model: type[Settings]) -> dict[str, Any]:
-    """The present default of every key of a settings class, of its bases and of all groups in it."""
+    """Return the present default of every key of a settings class, its base classes and its nested groups."""
     return dict(sorted(_defaults(model, set())))
 
 
@@ -80,7 +80,7 @@ def _defaults(model: type[Settings], seen: set[type[Settings]]) -> Iterator[tupl
     if model in seen:
         return
     seen.add(model)
-    # A study's trigger holds the settings of training alone, which are one of its bases.
+    # The base classes count too: a training job records only the settings of such a base class of its study.
     for base in model.__mro__[1:]:
         if issubclass(base, Settings) and base is not Settings:
             yield from _defaults(base, seen)
@@ -92,7 +92,7 @@ def _defaults(model: type[Settings], seen: set[type[Settings]]) -> Iterator[tupl
 
 
 def completed(model: type[Settings]) -> str:
-    """`FIRST_DEFAULTS` as text, with the keys of `model` that are new."""
+    """Return the text for `FIRST_DEFAULTS`, extended by the new keys of `model`."""
     return (
         json.dumps({**defaults(model), **first_defaults()}, indent=1, sort_keys=True, ensure_ascii=False)
         + "\n"

@@ -1,4 +1,4 @@
-"""Settings of protocols: sets of studies that share the choices which the paper leaves open."""
+"""Settings of protocols: sets of studies that share one version of the choices that the paper leaves open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dynamical_loss.settings import Settings
 
 
 class Studies(Protocol):
-    """What a protocol asks of a checked configuration."""
+    """The parts of a checked configuration that protocols use."""
 
     @property
     def trajectories(self) -> Mapping[str, Any]:
@@ -25,23 +25,27 @@ class Studies(Protocol):
 
 
 class ProtocolSettings(Settings):
-    """The studies made by one protocol; the claims of Fig. 3 to 5 are held against each protocol apart."""
+    """The studies of one protocol; the claims of Fig. 3 to 5 are tested for each protocol separately."""
 
-    phase_narrow: str | None = Field(None, description="Fig. 3a,b: a key of `phase`")
-    phase_wide: str | None = Field(None, description="Fig. 3c,d: a key of `phase`")
-    trajectory: str | None = Field(None, description="Fig. 4: a key of `trajectories`")
-    threshold: str | None = Field(None, description="Fig. 5a: a key of `threshold`")
-    static_narrow: str | None = Field(None, description="Fig. 5b: a key of `trajectories`")
-    static_wide: str | None = Field(None, description="Fig. 5c: a key of `trajectories`")
+    phase_narrow: str | None = Field(None, description="study of Fig. 3a,b, a key of `phase`; null: none")
+    phase_wide: str | None = Field(None, description="study of Fig. 3c,d, a key of `phase`; null: none")
+    trajectory: str | None = Field(None, description="study of Fig. 4, a key of `trajectories`; null: none")
+    threshold: str | None = Field(None, description="study of Fig. 5a, a key of `threshold`; null: none")
+    static_narrow: str | None = Field(
+        None, description="study of Fig. 5b, a key of `trajectories`; null: none"
+    )
+    static_wide: str | None = Field(None, description="study of Fig. 5c, a key of `trajectories`; null: none")
     reading: str | None = Field(
-        None, description="how instabilities are found: a key of `readings`; null: by `instabilities`"
+        None,
+        description="rule by which instabilities are found, a key of `readings`; null: the rule under "
+        "`instabilities`",
     )
 
     def evidence(self, trajectories: Mapping[str, Any]) -> dict[str, list[str]]:
-        """The files that claims may look at, by the claims' roles, relative to the folder of results.
+        """Return the files from which claims are computed, by role, relative to the folder of results.
 
         Args:
-            trajectories: the configuration's trajectory studies, by name.
+            trajectories: trajectory studies of the configuration, by name.
         """
         found: dict[str, list[str]] = {}
         for role, study in (("phase_narrow", self.phase_narrow), ("phase_wide", self.phase_wide)):
@@ -65,5 +69,5 @@ class ProtocolSettings(Settings):
 
 
 def evidence(config: Studies) -> dict[str, dict[str, list[str]]]:
-    """The files of each protocol, by protocol and role."""
+    """Return the files from which claims are computed, by protocol and role."""
     return {name: protocol.evidence(config.trajectories) for name, protocol in config.protocols.items()}

@@ -1,8 +1,8 @@
-"""Settings as they are written: files, text and what comes from the command line, read by one set of rules.
+"""Read settings from files, from text and from the command line, all by the same rules.
 
-All of it is YAML 1.2 or JSON, in UTF-8.  A key is text, so that ``100:`` and ``"100":`` are the same key, and
-keys are compared before layers are joined.  Nothing is guessed: a key that is given twice and a number that
-YAML's versions read differently are refused.
+Settings are YAML 1.2 or JSON, in UTF-8.  A key is text, so that ``100:`` and ``"100":`` are the same key, and
+keys are compared before layers are merged.  Ambiguous input is refused: a key that is given twice, and a
+number that different versions of YAML read differently.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _PREFIXED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _REAL = re.compile(r"[-+]?(\d(_?\d)*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _OCTAL = re.compile(r"[-+]?0(_?\d)+")
-_LONGEST = 4000  # digits; Python refuses to read whole numbers that are much longer
+_LONGEST = 4000  # characters; Python refuses to read much longer whole numbers
 
 
 def scalar(text: str) -> Any:
-    """What a word without quotes stands for: a number, true or false, nothing, or itself.
+    """Return the value of a word without quotes: a number, true or false, None, or the word itself.
 
     Raises:
-        ValueError: if YAML's versions read the word differently.
+        ValueError: if different versions of YAML read the word differently.
     """
     if text in _NULL:
         return None
@@ -56,7 +56,7 @@ def scalar(text: str) -> Any:
 
 
 def _key(value: Any) -> str:
-    """A key as text: whole numbers without what does not change them."""
+    """Return a key as text; a whole number is written in one way, without sign, ``_`` or ``.0``."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return json.dumps(value)
     try:
@@ -74,13 +74,14 @@ _TAGS = (_WORD, *(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq", 
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's core schema, with text for keys."""
+    """YAML loader for the core schema of YAML 1.2, in which every key is text."""
 
     def get_single_node(self) -> Any:
-        """The whole document, with every part of it looked at once before anything is made of it.
+        """Return the root node of the document, after checking every node once.
 
         Raises:
-            MarkedYAMLError: if a key is given twice or is no word, a part holds itself, or has a tag.
+            MarkedYAMLError: if a key is given twice or is not a word, or if a node has a tag or contains
+                itself.
         """
         root = super().get_single_node()
         if root is not None:
@@ -89,7 +90,9 @@ class _Loader(yaml.SafeLoader):
 
     def _check(self, node: Any, seen: set[int], above: list[Any]) -> None:
         if any(node is other for other in above):
-            raise yaml.constructor.ConstructorError(None, None, "a part holds itself", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, "an alias refers to a part that contains it; remove the alias", node.start_mark
+            )
         if id(node) in seen:
             return
         seen.add(id(node))
@@ -97,7 +100,7 @@ class _Loader(yaml.SafeLoader):
             node.tag = _WORD
         if node.tag not in _TAGS:
             raise yaml.constructor.ConstructorError(
-                None, None, f"the tag {node.tag} is not read; leave it out", node.start_mark
+                None, None, f"the tag {node.tag} is not supported; leave it out", node.start_mark
             )
         if isinstance(node, yaml.MappingNode):
             self._name_keys(node)
@@ -111,10 +114,12 @@ class _Loader(yaml.SafeLoader):
         first: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a single word", key.start_mark
+                )
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
-            # Of a plain key its text counts: `no:` and `on:` are words like others.
+            # A plain key is read as text: `no:` and `on:` are ordinary words.
             key.tag = "tag:yaml.org,2002:str"
             key.value = _key(key.value)
             line = key.start_mark.line + 1
@@ -126,10 +131,10 @@ class _Loader(yaml.SafeLoader):
             first[key.value] = line
 
     def construct_word(self, node: Any) -> Any:
-        """The value of a word without quotes.
+        """Return the value of a word without quotes.
 
         Raises:
-            MarkedYAMLError: if YAML's versions read the word differently.
+            MarkedYAMLError: if different versions of YAML read the word differently.
         """
         try:
             return scalar(self.construct_scalar(node))
@@ -137,7 +142,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from None
 
 
-# Every word without quotes is read by `scalar`; none of YAML 1.1's own rules is left but that for `<<`.
+# `scalar` reads every word without quotes.  Of the rules of YAML 1.1 only the one for `<<` remains.
 _Loader.yaml_implicit_resolvers = {
     "<": [("tag:yaml.org,2002:merge", re.compile(r"^(?:<<)$"))],
     None: [(_WORD, re.compile(""))],
@@ -146,17 +151,18 @@ _Loader.add_constructor(_WORD, _Loader.construct_word)
 
 
 def parse(text: str, source: str) -> Any:
-    """Values from YAML or JSON.
+    """Return the values in a text of YAML or JSON.
 
     Args:
-        text: what was written.
-        source: what to call it in an error.
+        text: text in YAML or JSON.
+        source: name of the text in an error.
 
     Raises:
-        UserError: one line, if `text` is neither, gives a key twice, or has an ambiguous number.
+        UserError: one line, if `text` is neither YAML nor JSON, gives a key twice, or has an ambiguous
+            number.
     """
     try:
-        # JSON writes some characters in a way that PyYAML does not read.
+        # JSON is tried first, because it escapes some characters in a way that PyYAML does not read.
         return json.loads(text, object_pairs_hook=lambda pairs: _pairs(pairs, source))
     except (ValueError, RecursionError):
         pass
@@ -165,12 +171,12 @@ def parse(text: str, source: str) -> Any:
     except yaml.constructor.ConstructorError as error:
         place = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         problem = str(error.problem)
-        remedy = "" if ";" in problem else "; write plain values alone"
+        remedy = "" if ";" in problem else "; write plain values only"
         raise UserError(f"{source}{place}: {problem}{remedy}") from None
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{source}{place}: not valid YAML or JSON; mend the syntax") from None
+        raise UserError(f"{source}{place}: not valid YAML or JSON; correct the syntax") from None
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]], source: str) -> dict[str, Any]:
@@ -184,10 +190,10 @@ def _pairs(pairs: Iterable[tuple[str, Any]], source: str) -> dict[str, Any]:
 
 
 def read(path: Path) -> Any:
-    """Values of a YAML or JSON file.
+    """Return the values in a YAML or JSON file.
 
     Raises:
-        UserError: one line that names the file, if it cannot be read; see `parse` too.
+        UserError: one line that names the file, if the file cannot be read, or for the reasons of `parse`.
     """
     try:
         content = path.read_bytes()
@@ -195,7 +201,7 @@ def read(path: Path) -> Any:
         raise UserError(f"{path} does not exist; name an existing configuration file") from None
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}); name a configuration file that can be"
+            f"{path} cannot be read ({error.strerror}); make it readable, or name another file"
         ) from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(f"{path} is in UTF-16; save it in UTF-8")
@@ -204,17 +210,17 @@ def read(path: Path) -> Any:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is no UTF-8; save the file in UTF-8"
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file in UTF-8"
         ) from None
     return parse(text, str(path))
 
 
 def normalised(values: Any, source: str) -> Any:
-    """Values that another reader made of text, as `parse` would have read them.
+    """Convert values that another program has read from text to what `parse` would have returned.
 
     Args:
-        values: nested dictionaries and lists; words in them are read by `scalar`.
-        source: what to call them in an error.
+        values: nested dictionaries and lists; `scalar` reads the words in them.
+        source: name of the values in an error.
 
     Raises:
         UserError: one line, if a key is given in two spellings, or a number is ambiguous.
@@ -233,14 +239,15 @@ _OPTIONS = {"--config": ("--config", "-C"), "--configfile": ("--configfile", "--
 
 
 def command_line(arguments: Sequence[str], values: Mapping[str, Any], in_a_job: bool = False) -> Any:
-    """Settings after Snakemake's ``--config``, read from the words themselves.
+    """Return the settings after Snakemake's ``--config``, read from the command line itself.
 
-    Snakemake's own reader takes the last of two equal keys and forgets quotes.
+    Snakemake's own reader takes the last of two equal keys and drops quotes.
 
     Args:
-        arguments: the words of the command line.
-        values: what Snakemake has read; a key that is not among the words comes from its profile.
-        in_a_job: whether Snakemake itself wrote the words, for a job of its own: it puts all in quotes.
+        arguments: words of the command line.
+        values: settings as Snakemake has read them; a key that is not on the command line comes from a
+            profile.
+        in_a_job: whether Snakemake started this process for a job; it then writes all values in quotes.
 
     Raises:
         UserError: if an option for settings or a key is given twice, or a value cannot be read.
@@ -254,7 +261,7 @@ def command_line(arguments: Sequence[str], values: Mapping[str, Any], in_a_job: 
 
 
 def _without_quoted_nothing(values: Any) -> Any:
-    """The same where a quoted null is null; numbers and truth in quotes are told by those who take them."""
+    """Replace quoted nulls by None; the settings classes convert quoted numbers and booleans themselves."""
     if isinstance(values, Mapping):
         return {key: _without_quoted_nothing(value) for key, value in values.items()}
     if isinstance(values, list):
@@ -263,7 +270,7 @@ def _without_quoted_nothing(values: Any) -> Any:
 
 
 def _given(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of key and value after ``--config``.
+    """Return the pairs of key and value after ``--config``.
 
     Raises:
         UserError: if an option for settings, or a key, is given twice.
@@ -273,8 +280,8 @@ def _given(arguments: Sequence[str]) -> list[tuple[str, str]]:
         places = [place for place, word in enumerate(arguments) if _is_option(word, names)]
         if len(places) > 1:
             raise UserError(
-                f"{option} is given twice, and Snakemake would take the last alone; "
-                f"write all after one {option}"
+                f"{option} is given twice, and Snakemake would use the last one only; "
+                f"write all values after one {option}"
             )
         if option == "--config" and places:
             option_word = arguments[places[0]]
@@ -290,13 +297,13 @@ def _given(arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _is_option(word: str, names: tuple[str, ...]) -> bool:
-    """Whether a word is an option with one of these names; one of a letter may have its value joined."""
+    """Return whether a word is one of these options; a one-letter option may be followed by its value."""
     joined = any(word.startswith(name) for name in names if not name.startswith("--"))
     return joined or word.partition("=")[0] in names
 
 
 def merged(layers: Iterable[Any]) -> Any:
-    """One configuration of several, each laid over those before: groups are joined, and values replaced."""
+    """Merge configurations in order: groups are joined, and a later value replaces an earlier one."""
     result: Any = {}
     for layer in layers:
         result = _over(result, layer)

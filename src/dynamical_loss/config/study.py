@@ -1,4 +1,4 @@
-"""The whole configuration: the model behind ``config.yaml`` and its JSON schema."""
+"""The whole configuration: the typed model of ``config.yaml`` and its JSON schema."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.notation import exact
 from dynamical_loss.settings import Count, Settings, validate
 
-# Short, as a cluster's logs have folders named after study and block together.
+# Names are short, because a cluster's logs are in folders that are named after both study and block.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=40)]
 
 
@@ -35,100 +35,144 @@ FollowedRuns = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class TrajectoryStudy(TrajectorySettings):
-    """A trajectory, repeated over seeds, with its probes."""
+    """A trajectory, repeated over initial seeds, with its probes."""
 
-    seeds: FollowedRuns = Field(1, description="runs, seeds 0 … n-1")
-    probes: ProbeSettings = Field(ProbeSettings(), description="what is measured at the snapshots")
+    seeds: FollowedRuns = Field(1, description="n, number of runs, with initial seeds 0 … n−1")
+    probes: ProbeSettings = Field(ProbeSettings(), description="measurements at the snapshots")
 
     @property
     def training(self) -> TrajectorySettings:
-        """The settings that training depends on: changing the others never retrains."""
+        """The settings that training depends on; changing other settings never retrains."""
         return self._only(TrajectorySettings)
 
 
 class ThresholdWidth(Settings):
-    """The learning rates tried at one width."""
+    """Learning rates and seeds of a threshold study at one width."""
 
     learning_rates: Annotated[list[LearningRate], Field(min_length=1)] = Field(
-        [1.0], description="η; T, the number of steps and the snapshot spacing scale with 1/η"
+        [1.0],
+        description="η, learning rates; T, the number of steps and the spacing of snapshots are scaled with "
+        "1/η",
     )
-    seeds: FollowedRuns = Field(1, description="runs per learning rate, seeds 0 … n-1")
+    seeds: FollowedRuns = Field(
+        1, description="n, number of runs per learning rate, with initial seeds 0 … n−1"
+    )
 
 
 class ThresholdSettings(Settings):
-    """The threshold of instability against learning rate (Fig. 5a): one study."""
+    """A study of the threshold of instability against the learning rate (Fig. 5a)."""
 
-    trajectory: TrajectorySettings = Field(
-        TrajectorySettings(), description="the run at η = 1 and its protocol"
-    )
-    probes: ProbeSettings = Field(ProbeSettings(), description="what is measured at the snapshots")
+    trajectory: TrajectorySettings = Field(TrajectorySettings(), description="settings of the run at η = 1")
+    probes: ProbeSettings = Field(ProbeSettings(), description="measurements at the snapshots")
     snapshot_spacing: Literal["scaled", "fixed"] = Field(
         "scaled",
-        description="at other learning rates; scaled: with 1/η, as all times; fixed: as many steps as at "
-        "η = 1",
+        description="spacing of the snapshots at other learning rates. scaled: in proportion to 1/η, like "
+        "all other times; fixed: the same number of steps as at η = 1",
     )
     widths: dict[Count, ThresholdWidth] = Field(
-        {100: ThresholdWidth()}, min_length=1, description="learning rates and seeds, by width"
+        {100: ThresholdWidth()},
+        min_length=1,
+        description="learning rates and seeds, by the number of hidden units",
     )
 
     def run(self, width: int, learning_rate: float) -> TrajectorySettings:
-        """The run at one width and learning rate.
+        """Return the settings of the run at one width and learning rate.
+
+        Args:
+            width: number of hidden units.
+            learning_rate: η.
 
         Raises:
-            ValidationError: if the learning rate leaves no run.
+            ValidationError: if no valid run remains when its times are scaled with 1/η.
         """
         scaled = self.snapshot_spacing == "scaled"
         return self.trajectory.at_learning_rate(learning_rate, width, scaled_spacing=scaled)
 
 
 class DeviceSettings(Settings):
-    """What kind of device computes; one that is not there is refused by the job."""
+    """Kind of device on which jobs compute; a job fails with an error if the device is missing."""
 
-    training: Literal["cpu", "gpu"] = Field("cpu", description="of all training jobs: cpu or gpu")
-    probes: Literal["cpu", "gpu"] = Field("cpu", description="of all curvature probes: cpu or gpu")
+    training: Literal["cpu", "gpu"] = Field("cpu", description="device of all training jobs, cpu or gpu")
+    probes: Literal["cpu", "gpu"] = Field(
+        "cpu", description="device of all jobs that probe curvature, cpu or gpu"
+    )
 
 
 class LimitSettings(Settings):
-    """What a job may take at most; a study that would take more is refused before any work starts."""
+    """Upper limits for a single job; a study that exceeds them is refused before any work starts."""
 
-    steps: Count = Field(100_000_000, description="minimisation steps of a run; the paper has up to 700 000")
-    memory_mb: Count = Field(32_000, description="memory of a job, MB, as it is reckoned from the settings")
+    steps: Count = Field(
+        100_000_000, description="largest number of minimisation steps in a run; the paper has up to 700 000"
+    )
+    memory_mb: Count = Field(
+        32_000, description="largest memory of a job in MB, as estimated from the settings"
+    )
 
 
 class Config(Settings):
-    """Everything that decides what is computed; how it runs is the profile's business."""
+    """All settings that decide what is computed; a Snakemake profile sets how it is run."""
 
-    scale: Name = Field("laptop", description="results go to results/<scale>/")
+    scale: Name = Field(
+        "laptop", description="name of this set of studies; results are written to results/<scale>/"
+    )
     published: bool = Field(
-        False, description="render figures from the results kept in paper_figures/data, computing nothing"
+        False,
+        description="whether to render the figures from the results stored in paper_figures/data, without "
+        "computing anything",
     )
-    devices: DeviceSettings = Field(DeviceSettings(), description="what kind of device computes")
-    limits: LimitSettings = Field(LimitSettings(), description="what a job may take at most")
+    devices: DeviceSettings = Field(DeviceSettings(), description="kind of device on which jobs compute")
+    limits: LimitSettings = Field(
+        LimitSettings(),
+        description="upper limits for a single job; a study that exceeds them is refused before any work "
+        "starts",
+    )
     datasets: dict[Name, AnyDataset] = Field(
-        min_length=1, description=f"datasets, by name of your choice, each of the kind {NAMES}"
+        min_length=1, description=f"datasets, each under a name of your choice; the kind of each is {NAMES}"
     )
-    phase: dict[Name, PhaseSettings] = Field(min_length=1, description="phase-diagram studies, by name")
-    trajectories: dict[Name, TrajectoryStudy] = Field(min_length=1, description="trajectory studies, by name")
+    phase: dict[Name, PhaseSettings] = Field(
+        min_length=1,
+        description="phase-diagram studies: training runs over a grid of periods, amplitudes and seeds, each "
+        "under a name of your choice",
+    )
+    trajectories: dict[Name, TrajectoryStudy] = Field(
+        min_length=1,
+        description="trajectory studies: runs that are recorded along the way, with probes of the curvature, "
+        "each under a name of your choice",
+    )
     threshold: dict[Name, ThresholdSettings] = Field(
-        min_length=1, description="threshold studies, as that of Fig. 5a, by name"
+        min_length=1,
+        description="threshold studies: the threshold of instability against the learning rate, as in Fig. "
+        "5a, each under a name of your choice",
     )
-    instabilities: InstabilitySettings = Field(InstabilitySettings(), description="analysis of instabilities")
+    instabilities: InstabilitySettings = Field(
+        InstabilitySettings(), description="rule by which instabilities are found along a run"
+    )
     readings: dict[Name, InstabilitySettings] = Field(
-        default_factory=dict, description="other readings of the paper's rule, for protocols, by name"
+        default_factory=dict,
+        description="alternative rules for finding instabilities, used by protocols, each under a name of "
+        "your choice",
     )
     protocols: dict[Name, ProtocolSettings] = Field(
         default_factory=dict,
-        description="what the paper may have done where it is silent, by name; docs/choices.md",
+        description="protocols: sets of studies that make one version of the choices that the paper leaves "
+        "open (docs/choices.md), each under a name of your choice",
     )
-    flow: FlowSettings = Field(FlowSettings(), description="flows in continuous time, Fig. F1")
+    flow: FlowSettings = Field(
+        FlowSettings(), description="flows in continuous time on losses known in closed form (Fig. F1)"
+    )
     flows: dict[Name, FlowStudy] = Field(
-        default_factory=dict, description="flows along training runs, Fig. F4, by name"
+        default_factory=dict,
+        description="studies of flows along training runs (Fig. F4), each under a name of your choice",
     )
     lazy: dict[Name, LazyStudy] = Field(
-        default_factory=dict, description="gradient flows between feature and lazy training, Fig. L1, by name"
+        default_factory=dict,
+        description="studies of gradient flows between feature and lazy training (Fig. L1), each under a "
+        "name of your choice",
     )
-    bootstrap: BootstrapSettings = Field(BootstrapSettings(), description="95 % intervals")
-    figures: FigureSettings = Field(FigureSettings(), description="which studies figures show")
+    bootstrap: BootstrapSettings = Field(
+        BootstrapSettings(), description="bootstrap behind all 95 % intervals"
+    )
+    figures: FigureSettings = Field(FigureSettings(), description="studies that the figures show")
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
@@ -151,7 +195,7 @@ class Config(Settings):
             where, run = f"threshold.{name}.trajectory", threshold.trajectory
             require_analysable(where, run, threshold.probes.hessian.losses)
             if "width" not in type(run.model).model_fields:
-                raise ValueError(f"{where}.model: this kind has no width; take one that has, as mlp")
+                raise ValueError(f"{where}.model: this kind of network has no width; take mlp")
         for _, where, probes, run in self.probed_runs():
             shape = self.datasets[run.dataset].shape
             try:
@@ -162,7 +206,7 @@ class Config(Settings):
                 raise ValueError(f"{where}.{error}") from None
         clash = sorted(name for name in self.trajectories if name.startswith("threshold_"))
         if clash:
-            raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'")
+            raise ValueError(f"trajectories.{clash[0]}: names must not begin with 'threshold_'; rename it")
         self._require_draws()
         self._require_protocols()
         self._require_flows()
@@ -170,10 +214,13 @@ class Config(Settings):
         return self
 
     def probed_runs(self) -> Iterator[tuple[str, str, ProbeSettings, TrajectorySettings]]:
-        """Every kind of run that is probed: where it is set, where its probes are, these, and the run.
+        """Yield every kind of run that is probed.
+
+        Yields:
+            key of the run, key of its probes, settings of its probes, settings of the run.
 
         Raises:
-            ValueError: one line that names the key, if a learning rate leaves no run.
+            ValueError: one line that names the key, if a learning rate leaves no valid run.
         """
         for name, study in self.trajectories.items():
             yield f"trajectories.{name}", f"trajectories.{name}.probes", study.probes, study
@@ -185,23 +232,23 @@ class Config(Settings):
                         run = threshold.run(width, rate)
                     except ValidationError as error:
                         raise ValueError(
-                            f"{where} leaves no run, as steps and T scale with 1/η "
-                            f"({error.errors()[0]['msg']}); take another"
+                            f"{where} leaves no run, because steps and T scale with 1/η "
+                            f"({error.errors()[0]['msg']}); take another learning rate"
                         ) from None
                     yield where, f"threshold.{name}.probes", threshold.probes, run
 
     def _require_draws(self) -> None:
-        """Refuse studies whose data cannot be drawn anew, or whose draws have names that are taken."""
+        """Refuse studies whose data cannot be drawn again, or whose draws have names that already exist."""
         for name, study in self.phase.items():
             for seed in study.noise_seeds:
                 self._require_draw("phase", name, study.dataset, seed, "noise_seeds")
                 if (taken := grid.draw(name, seed)) in self.phase:
                     raise ValueError(
-                        f"phase.{name}.noise_seeds: phase.{taken} has the name of a draw; rename it"
+                        f"phase.{name}.noise_seeds: phase.{taken} has the name of a draw; rename that study"
                     )
 
     def _require_protocols(self) -> None:
-        """Refuse protocols that name what does not exist, or is not what a claim can look at."""
+        """Refuse protocols that name missing studies, or studies from which no claim can be computed."""
         sections = {
             "phase_narrow": "phase",
             "phase_wide": "phase",
@@ -217,14 +264,17 @@ class Config(Settings):
                 if value is not None:
                     require_name(value, getattr(self, section), f"protocols.{name}.{key}", section)
             if not protocol.evidence(self.trajectories):
-                raise ValueError(f"protocols.{name}: names no study; name one, or leave the protocol out")
+                raise ValueError(
+                    f"protocols.{name}: the protocol names no study; name one, or leave the protocol out"
+                )
             if (protocol.static_narrow or protocol.static_wide) and protocol.threshold is None:
                 raise ValueError(
-                    f"protocols.{name}: static runs are held against a threshold; name a study of it too"
+                    f"protocols.{name}: static runs are compared with a threshold; name a threshold study too"
                 )
             if protocol.reading and protocol.threshold is None and protocol.trajectory is None:
                 raise ValueError(
-                    f"protocols.{name}.reading: there is nothing to read; name a trajectory or a threshold"
+                    f"protocols.{name}.reading: the protocol has no instabilities to find; name a trajectory "
+                    "or a threshold"
                 )
             self._require_spiral(name, protocol)
             if protocol.trajectory is not None:
@@ -233,7 +283,7 @@ class Config(Settings):
                 require_analysable(where, run, run.probes.hessian.losses)
 
     def _require_flows(self) -> None:
-        """Refuse flows along runs that do not exist, or that no flow can follow."""
+        """Refuse flows along runs that do not exist, or along which no flow can be traced."""
         for name, study in self.flows.items():
             require_name(study.trajectory, self.trajectories, f"flows.{name}.trajectory", "trajectories")
             run = self.trajectories[study.trajectory]
@@ -243,7 +293,7 @@ class Config(Settings):
                 raise ValueError(f"flows.{name}.{error}") from None
 
     def _require_lazy(self) -> None:
-        """Refuse gradient flows on data that do not exist, have not two classes, or cannot be split anew."""
+        """Refuse gradient flows on data that do not exist, do not have two classes, or cannot be redrawn."""
         for name, study in self.lazy.items():
             require_name(study.dataset, self.datasets, f"lazy.{name}.dataset", "datasets")
             try:
@@ -254,7 +304,7 @@ class Config(Settings):
                 self._require_draw("lazy", name, study.dataset, seed, "data_seeds")
 
     def _require_draw(self, section: str, name: str, dataset: str, seed: int, key: str) -> None:
-        """Refuse data that cannot be drawn from a seed, or whose draw has a name that is taken."""
+        """Refuse data that cannot be drawn from a seed, or whose draw has a name that already exists."""
         where = f"{section}.{name}.{key}"
         try:
             drawn = self.datasets[dataset].redrawn(seed)
@@ -262,10 +312,10 @@ class Config(Settings):
             raise ValueError(f"{where}: {error}") from None
         taken = grid.draw(dataset, seed)
         if self.datasets.get(taken, drawn) != drawn:
-            raise ValueError(f"{where}: datasets.{taken} has the name of a draw; rename it")
+            raise ValueError(f"{where}: datasets.{taken} has the name of a draw; rename that dataset")
 
     def _require_spiral(self, name: str, protocol: ProtocolSettings) -> None:
-        """Refuse studies of other data in a protocol: its claims are about the spiral."""
+        """Refuse a protocol with studies of other data, because its claims are about the spiral."""
         runs: dict[str, Any] = {
             key: self.phase[study]
             for key in ("phase_narrow", "phase_wide")
@@ -279,14 +329,15 @@ class Config(Settings):
         for key, run in runs.items():
             if self.datasets[run.dataset].kind != "spiral":
                 raise ValueError(
-                    f"protocols.{name}.{key}: its claims are about the spiral, and this study is of "
-                    f"{self.datasets[run.dataset].kind}; name another"
+                    f"protocols.{name}.{key}: the claims are about the spiral, and this study trains on "
+                    f"{self.datasets[run.dataset].kind}; name another study"
                 )
 
     def for_data(self) -> Config:
-        """The same as stages take it: every length of a run in steps, every draw of the data a dataset.
+        """Return this configuration in the form that stages use.
 
-        A study with `noise_seeds` stays, and beside it stands one for each draw.
+        The length of every run is given in steps, and every draw of the data is a dataset.  A study with
+        `noise_seeds` is kept, and one study is added for each of its draws.
         """
         draws = [(name, study, seed) for name, study in self.phase.items() for seed in study.noise_seeds]
         drawn = [(study.dataset, seed) for _, study, seed in draws]
@@ -325,10 +376,10 @@ def _model(figures: tuple[tuple[str, FigureDeclaration], ...]) -> type[Config]:
 
 
 def model(figures: Mapping[str, FigureDeclaration]) -> type[Config]:
-    """The settings class of the whole configuration, with the keys that the figures declare.
+    """Return the settings class of the whole configuration, with the keys that the figures declare.
 
     Args:
-        figures: declarations by name; the same ones give the same class.
+        figures: declarations of the figures, by name; equal declarations give the same class.
 
     Raises:
         ValueError: if two figures declare one key differently.
@@ -340,9 +391,9 @@ def load(values: Any, source: str, figures: Mapping[str, FigureDeclaration]) -> 
     """Check a merged configuration.
 
     Args:
-        values: nested dictionaries, as YAML gives them.
-        source: what to call it in an error.
-        figures: declarations of the figures by name: the keys that they add, and what they require.
+        values: nested dictionaries, as read from YAML.
+        source: name of the configuration in an error.
+        figures: declarations of the figures, by name, with their keys and requirements.
 
     Raises:
         UserError: one line that names the first offending key.

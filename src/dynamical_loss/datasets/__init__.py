@@ -1,1 +1,1 @@
-"""Datasets: training and validation inputs and labels, one NetCDF file each."""
+"""Datasets: each is one NetCDF file with the inputs and labels of a training and a validation set."""

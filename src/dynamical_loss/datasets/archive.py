@@ -1,4 +1,4 @@
-"""Files of a tar or zip archive, read into memory by their names; nothing is ever extracted."""
+"""Read the files of a tar or zip archive into memory, without extracting them to disk."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from dynamical_loss.datasets.file_names import of_bytes, printable
 from dynamical_loss.datasets.reading import reading
 from dynamical_loss.errors import UserError
 
-_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # with a file, and with the list of none
-_ENCRYPTED, _UTF8 = 1 << 0, 1 << 11  # flags of a file in a zip
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # a zip with files, and an empty zip
+_ENCRYPTED, _UTF8 = 1 << 0, 1 << 11  # bits in the flags of a file in a zip
 
 _UNREADABLE = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError,
-    # What a damaged list of files makes of its numbers and names.
+    # Raised for invalid numbers and names in a damaged list of files.
     struct.error, ValueError, OverflowError,
 )  # fmt: skip
 
 
 class _Entry(NamedTuple):
-    """What an archive says of one thing in it that is no folder.
+    """Entry of an archive that is no folder.
 
     Attributes:
-        name: as `file_names` has names.
-        size: bytes, unpacked.
-        fault: why it is not read, with the remedy; empty if it can be.
-        read: gives its content.
+        name: name in the archive, in the form that `file_names` describes.
+        size: size of the unpacked content, bytes.
+        fault: reason why the entry is not read, with the remedy; empty if the entry can be read.
+        read: function that returns the content.
     """
 
     name: str
@@ -45,20 +45,21 @@ class _Entry(NamedTuple):
 
 
 def kind_of(path: Path) -> Literal["tar", "zip"]:
-    """What a file begins as; all that is no zip is taken for a tar.
+    """Return the kind of archive that the first bytes of a file show; a file that is no zip counts as a tar.
 
     Raises:
-        UserError: if the system cannot read it.
+        UserError: if the system cannot read the file.
     """
     with reading(path), open(path, "rb") as stream:
         return "zip" if stream.read(4) in _ZIP_STARTS else "tar"
 
 
 def names(path: Path) -> Iterator[str]:
-    """Names of all files that the archive holds, in its order.
+    """Yield the names of all files in the archive, in the order of the archive.
 
     Raises:
-        UserError: if it is no archive, truncated or damaged, once the names before that are given.
+        UserError: if the file is no archive, or is truncated or damaged; names before the damage are yielded
+            first.
     """
     with _unpacking(path):
         for entry in _entries(path):
@@ -66,15 +67,15 @@ def names(path: Path) -> Iterator[str]:
 
 
 def members(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
-    """Name and content of every regular file, in the archive's order.
+    """Yield the name and the content of every regular file, in the order of the archive.
 
     Args:
         path: a tar archive, compressed or not, or a zip archive.
-        largest: bytes that a file in it may have.
+        largest: largest allowed size of a file in the archive, bytes.
 
     Raises:
-        UserError: if it is no such archive or truncated, or holds a link, an encrypted file or a larger one;
-            or if the system cannot read it.
+        UserError: if the file is no such archive or truncated; if the archive holds a link, a device, an
+            encrypted file or a file larger than `largest`; or if the system cannot read the archive.
     """
     with _unpacking(path):
         for entry in _entries(path):
@@ -89,10 +90,10 @@ def members(path: Path, largest: int) -> Iterator[tuple[str, bytes]]:
 
 
 def named(path: Path, names: tuple[str, ...], largest: int) -> dict[str, bytes]:
-    """The files of `names`, by name.
+    """Return the content of the files `names`, by name.
 
     Raises:
-        UserError: as `members` says, or if one is missing.
+        UserError: as `members` says, or if one of the files is missing.
     """
     found = {name: content for name, content in members(path, largest) if name in names}
     for name in names:
@@ -103,10 +104,12 @@ def named(path: Path, names: tuple[str, ...], largest: int) -> dict[str, bytes]:
 
 @contextmanager
 def _unpacking(path: Path) -> Iterator[None]:
-    """Turn what fails while the archive is read into one line, which blames the system or the content.
+    """Turn a failure while an archive is read into an error of one line.
+
+    The message says whether the system or the content of the archive is at fault.
 
     Raises:
-        UserError: that line.
+        UserError: if the archive cannot be read.
     """
     kind = kind_of(path)
     try:
@@ -114,8 +117,8 @@ def _unpacking(path: Path) -> Iterator[None]:
             yield
     except NotImplementedError as error:
         raise UserError(
-            f"{path} is packed in a way that is not read here ({_reason(error)}); pack it as other zip "
-            "archives are"
+            f"{path} uses a compression that cannot be read here ({_reason(error)}); pack it again with the "
+            "usual compression of zip archives"
         ) from None
     except _UNREADABLE as error:
         raise UserError(
@@ -138,14 +141,14 @@ def _of_tar(path: Path) -> Iterator[_Entry]:
                 continue
             fault = "" if member.isreg() else "is a link or a device; pack files alone"
             yield _Entry(member.name, member.size, fault, partial(_content, archive, member))
-        # A compressed archive is compared with its checksum at its end, which may lie behind the last file.
+        # A compressed archive has its checksum at its end, behind the last file: reading on compares it.
         while archive.fileobj is not None and archive.fileobj.read(2**20):
             pass
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     stream = archive.extractfile(member)
-    assert stream is not None  # as it is a regular file
+    assert stream is not None  # holds for a regular file
     return stream.read()
 
 
@@ -155,7 +158,7 @@ def _of_zip(path: Path) -> Iterator[_Entry]:
             if member.filename.endswith("/"):  # a folder; a damaged name may be empty
                 continue
             fault = ""
-            # The upper half is what stat says of the file, or 0 where another system packed it.
+            # The upper half is the file's mode, as `stat` has it, or 0 if another kind of system packed it.
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
                 fault = "is a link or a device; pack files alone"
             elif member.flag_bits & _ENCRYPTED:
@@ -164,9 +167,9 @@ def _of_zip(path: Path) -> Iterator[_Entry]:
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """The name of a file in a zip: text where it is marked as UTF-8, and else the bytes that were packed.
+    """Return the name of a file in a zip: as text if it is marked as UTF-8, else from the packed bytes.
 
-    `zipfile` takes such bytes for the code page of DOS.
+    `zipfile` decodes unmarked bytes with the code page of DOS, which this function undoes.
     """
     if member.flag_bits & _UTF8 or member.filename != member.orig_filename:
         return member.filename

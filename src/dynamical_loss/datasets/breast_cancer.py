@@ -1,4 +1,4 @@
-"""Breast cancer, 30 measured numbers a cell sample, as scikit-learn brings it along (UCI, Wisconsin)."""
+"""Read the breast-cancer data of scikit-learn (UCI, Wisconsin): 30 numbers for each cell sample."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dynamical_loss.results import netcdf
 
 
 def dataset(validation_samples: int, seed: int) -> xr.Dataset:
-    """Training and validation set, ready to be stored.
+    """Return the training and validation set, ready to be stored.
 
     Every feature has mean 0 and standard deviation 1 over the training set.
 
     Args:
-        validation_samples: set apart for validation.
-        seed: of which samples these are.
+        validation_samples: number of samples in the validation set.
+        seed: seed of the random choice of the validation samples.
     """
     from sklearn.datasets import load_breast_cancer
 

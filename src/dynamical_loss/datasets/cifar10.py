@@ -1,4 +1,4 @@
-"""CIFAR-10 in whatever form it is at hand: an official archive, or images as files."""
+"""Read CIFAR-10 from an official archive or from image files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ CLASS_NAMES = (
 
 
 class Official(NamedTuple):
-    """An archive of the authors of CIFAR-10.
+    """Archive that the authors of CIFAR-10 publish.
 
     Attributes:
-        sha256: of the file.
-        kind: in words.
-        folder: that its files lie in.
-        read: what gives its training and test images.
+        sha256: checksum of the archive.
+        kind: kind of archive, in words.
+        folder: folder in the archive that holds its files.
+        read: function that returns the training and test images.
     """
 
     sha256: str
@@ -49,17 +49,17 @@ OFFICIAL = {
 
 
 def read(path: Path, official: Mapping[str, Official] = OFFICIAL) -> Source:
-    """All images.
+    """Read all images.
 
-    An official archive is known by its checksum, whatever its name.
+    An official archive is recognised by its checksum, whatever its name.
 
     Args:
         path: an official archive, or a folder, tar or zip of images as `image_folder` reads them.
         official: the official archives, by name.
 
     Raises:
-        UserError: if it is missing, has an official name or an official archive's files and another checksum,
-            or cannot be read.
+        UserError: if the file is missing or cannot be read, or if it has the name or the files of an official
+            archive but another checksum.
     """
     with reading(path):
         is_folder, is_file = path.is_dir(), path.is_file()
@@ -81,7 +81,7 @@ def read(path: Path, official: Mapping[str, Official] = OFFICIAL) -> Source:
     try:
         return _from_images(path)
     except UserError:
-        # Looked at only now, as it takes as long as reading the images.
+        # Checked only after a failure, because this check takes as long as reading the images.
         resembled = _resembled(path, official)
         if resembled is None:
             raise
@@ -96,9 +96,12 @@ def _altered(path: Path, known: Official, sha256: str) -> UserError:
 
 
 def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
-    """The official archive that another one holds the folder of, as far as it can be read."""
+    """Return the official archive whose folder appears in the archive at `path`; None if there is none.
+
+    A damaged archive is examined up to the damage.
+    """
     folders = {known.folder: known for known in official.values()}
-    # What ends the names early, damage, is told by the checksums.
+    # Damage ends the list of names early; the checksums in the caller's message report it.
     with suppress(UserError):
         for name in archive.names(path):
             for part in PurePosixPath(name).parts:
@@ -108,10 +111,10 @@ def _resembled(path: Path, official: Mapping[str, Official]) -> Official | None:
 
 
 def _from_images(path: Path) -> Source:
-    """Images whose folders alone say that they are of CIFAR-10."""
+    """Read image files, which only the names of their folders identify as CIFAR-10."""
     found = image_folder.read(path, CLASS_NAMES, cifar10_binary.SIDE)
     formats = " and ".join(found.formats)
-    # Of these two formats, PNG alone keeps every bit.
+    # `image_folder` reads PNG and JPEG, and PNG alone keeps every bit.
     lossy = found.formats != ("PNG",)
     kind = "folder" if path.is_dir() else archive.kind_of(path)
     source = _source(

@@ -1,4 +1,4 @@
-"""CIFAR-10 as cifar-10-binary.tar.gz: records of one byte for the class and 3072 for the image."""
+"""Read cifar-10-binary.tar.gz, whose records have one byte for the class and 3072 bytes for the image."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _LARGEST = 10_000 * (PIXELS + 1)
 
 
 def interleaved(planes: Bytes) -> Bytes:
-    """Images whose channels are stored one after the other, (sample, 3072), as (sample, 32, 32, 3)."""
+    """Reorder images (sample, 3072), whose channels are stored one after another, to (sample, 32, 32, 3)."""
     return planes.reshape(-1, CHANNELS, SIDE, SIDE).transpose(0, 2, 3, 1)
 
 
 def read(path: Path) -> tuple[Images, Images]:
-    """Training and test images.
+    """Read the training and test images.
 
     Raises:
-        UserError: if the archive is truncated, or one of its files is missing or makes no sense.
+        UserError: if the archive is truncated, or one of its files is missing or malformed.
     """
     found = archive.named(path, _TRAIN + _TEST, _LARGEST)
     return _images(path, found, _TRAIN), _images(path, found, _TEST)
@@ -37,7 +37,7 @@ def _images(path: Path, found: dict[str, bytes], names: tuple[str, ...]) -> Imag
     for name in names:
         if not found[name] or len(found[name]) % (PIXELS + 1):
             raise UserError(
-                f"{path}: {name} has {len(found[name]):,} bytes, which are no whole records of {PIXELS + 1}; "
+                f"{path}: {name} has {len(found[name]):,} bytes, not whole records of {PIXELS + 1} bytes; "
                 "fetch it again"
             )
     records = np.frombuffer(b"".join(found.pop(name) for name in names), np.uint8).reshape(-1, PIXELS + 1)

@@ -1,7 +1,8 @@
-"""CIFAR-10 as cifar-10-python.tar.gz, whose pickles are read with next to nothing allowed.
+"""Read cifar-10-python.tar.gz, without trusting the pickles in it.
 
-A pickle may name any function and have it called.  This reader is used on the official archive alone, after
-its checksum has been compared, and even then lets a pickle name only what makes an array of numbers.
+A pickle may name any function and have it called.  This reader is therefore used on the official archive
+alone, after a comparison of its checksum.  Even then a pickle may name only the functions and types that
+create an array of numbers.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ _ALLOWED = {
 
 
 class _Arrays(pickle.Unpickler):
-    """Reads dictionaries, lists, numbers, strings and arrays."""
+    """Unpickler that reads dictionaries, lists, numbers, strings and arrays only."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle may name.
+        """Return a function or type that a pickle may name.
 
         Raises:
-            UnpicklingError: for all else.
+            UnpicklingError: if a pickle names anything else.
         """
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
@@ -44,14 +45,14 @@ class _Arrays(pickle.Unpickler):
 
 
 def read(path: Path) -> tuple[Images, Images]:
-    """Training and test images.
+    """Read the training and test images.
 
     Args:
-        path: an archive whose checksum has been compared.
+        path: an archive whose checksum is known to be right.
 
     Raises:
-        UserError: if it is truncated, one of its files is missing or makes no sense, or a pickle names what
-            is no array.
+        UserError: if the archive is truncated, one of its files is missing or malformed, or a pickle names
+            anything but arrays.
     """
     found = archive.named(path, _TRAIN + _TEST, _LARGEST)
     return _images(path, found, _TRAIN), _images(path, found, _TEST)
@@ -65,14 +66,14 @@ def _images(path: Path, found: dict[str, bytes], names: tuple[str, ...]) -> Imag
 
 
 def _batch(where: str, content: bytes) -> tuple[Any, Any]:
-    """Pixels (sample, 3072) and labels (sample,) of one file."""
+    """Return the pixels (sample, 3072) and the labels (sample,) of one file."""
     try:
         # Python 2 wrote these files, and its strings are bytes.
         batch = _Arrays(io.BytesIO(content), encoding="bytes").load()
         pixels, labels = batch[b"data"], np.asarray(batch[b"labels"], np.int64)
-    except MemoryError:  # of which no file is to blame
+    except MemoryError:  # not the fault of the file
         raise
-    except Exception as error:  # malformed pickles raise whatever they run into
+    except Exception as error:  # a malformed pickle may raise any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{where} is no batch of CIFAR-10 ({reason}); fetch it again") from None
     if (

@@ -1,4 +1,4 @@
-"""Handwritten digits, 8×8 grey, as scikit-learn brings them along (UCI Optical Recognition)."""
+"""Read the handwritten digits of scikit-learn (UCI Optical Recognition): grey images of 8×8 pixels."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from dynamical_loss.datasets.images import WHITE, Images, Source
 from dynamical_loss.datasets.selection import balanced
 
-_DARKEST = 16  # of the original's intensities
-_SPLIT = 2  # beside the seed, so that this draw is none of those of the order
+_DARKEST = 16  # largest intensity of the original images
+_SPLIT = 2  # second part of the seed, different from those in `preparation`
 
 
 def read(validation: int, seed: int) -> Source:
-    """All 1797 digits, of which `validation` are set apart, as many of each class as of the others.
+    """Read all 1797 digits and set some apart for validation, with class sizes as equal as possible.
 
     Args:
-        validation: images for validation.
-        seed: of the choice of these.
+        validation: number of validation images.
+        seed: seed of the random choice of the validation images.
     """
     from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Fetch a large file over a connection that may break: it goes on where it stopped, and is checked."""
+"""Download a large file over a connection that may break: resume it, and verify its checksum."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from dynamical_loss.errors import UserError
 
 _CHUNK_BYTES = 2**18
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
-_FAILURES = (OSError, http.client.HTTPException)  # URLError and time-outs are among them
+_FAILURES = (OSError, http.client.HTTPException)  # URLError and time-outs are kinds of OSError
 
 
 class Remote:
-    """A file on a server, whose size and checksum are known.
+    """File on a server, whose size and checksum are known.
 
     Attributes:
-        url: where it is; http or https.
-        size: bytes.
-        sha256: its checksum.
+        url: address of the file, http or https.
+        size: size of the file, bytes.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
     """
 
     def __init__(self, url: str, size: int, sha256: str) -> None:
-        """Refuse an address of another kind.
+        """Check the address.
 
         Raises:
-            UserError: if it is one.
+            UserError: if the address begins with neither https:// nor http://.
         """
         if not url.startswith(("https://", "http://")):
             raise UserError(f"--url '{url}': it must begin with https:// or http://")
@@ -42,31 +42,32 @@ class Remote:
 
 
 def part_of(path: Path) -> Path:
-    """Where the bytes that have arrived are kept until `path` is whole."""
+    """Return the file that keeps the bytes received so far, until `path` is complete."""
     return path.with_name(f"{path.name}.part")
 
 
 def fetch(
     remote: Remote, path: Path, *, advice: str, progress: Callable[[float], None], timeout_seconds: float
 ) -> None:
-    """Download to `path`, which appears only when it is whole and its checksum agrees.
+    """Download to `path`, which appears only when the download is complete and its checksum is right.
 
-    What has arrived when the connection breaks stays in `part_of` it, and the next call asks for the rest.
-    A server that cannot give a part gives all from the start.
+    If the connection breaks, the bytes received so far stay in ``part_of(path)``, and the next call asks for
+    the rest.  A server that does not support partial downloads sends the file from the start.
 
     Args:
-        remote: what to fetch.
-        path: the file; left alone if it is there and whole.
-        advice: the remedies, at the end of an error about the connection.
-        progress: called with the fraction that has arrived.
-        timeout_seconds: that connecting, or waiting for more bytes, may take.
+        remote: file to download.
+        path: file to write; an existing file with the right checksum is left as it is.
+        advice: remedies, which end an error message about the connection.
+        progress: called with the fraction of the file that has arrived, 0 to 1.
+        timeout_seconds: longest time that connecting, or waiting for more bytes, may take, seconds.
 
     Raises:
-        UserError: if the server cannot be reached, the connection breaks, or the checksum differs.
+        UserError: if the server cannot be reached, the connection breaks, the checksum is wrong, or `path` is
+            another file.
     """
     if path.is_file():
         if sha256_of(path) != remote.sha256:
-            raise UserError(f"{path} is there and is not {remote.url}; move it away")
+            raise UserError(f"{path} exists and is not the file at {remote.url}; move it away")
         return
     part = part_of(path)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -78,8 +79,8 @@ def fetch(
     if found != remote.sha256:
         part.unlink()
         raise UserError(
-            f"{remote.url} is not the file that is wanted: SHA-256 {remote.sha256} expected, {found} found; "
-            "what was downloaded is removed; run again, or take a copy from elsewhere"
+            f"{remote.url} is not the expected file: SHA-256 {remote.sha256} expected, {found} found; the "
+            "download was removed; run the command again, or get a copy from elsewhere"
         )
     part.replace(path)
 
@@ -87,10 +88,10 @@ def fetch(
 def _receive(
     remote: Remote, part: Path, advice: str, progress: Callable[[float], None], timeout_seconds: float
 ) -> None:
-    """Append to `part` what is missing of it.
+    """Append the missing bytes to `part`.
 
     Raises:
-        UserError: if not all of it arrives.
+        UserError: if the connection ends before all bytes have arrived.
     """
     response, arrived = _ask(remote, part, advice, timeout_seconds)
     with response, open(part, "r+b" if arrived else "wb") as stream:
@@ -108,10 +109,13 @@ def _receive(
 
 
 def _ask(remote: Remote, part: Path, advice: str, timeout_seconds: float) -> tuple[Any, int]:
-    """The server's answer, and where in the file it begins: after what is in `part`, or at 0.
+    """Ask the server for the bytes that `part` lacks.
+
+    Returns:
+        the response, and the position in the file at which it begins: the size of `part`, or 0.
 
     Raises:
-        UserError: if there is no answer, or one about another file.
+        UserError: if the server does not respond, refuses, or offers a file of another size.
     """
     present = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(remote.url, headers={"Range": f"bytes={present}-"} if present else {})
@@ -140,7 +144,7 @@ def _ask(remote: Remote, part: Path, advice: str, timeout_seconds: float) -> tup
 
 
 def _pieces(response: Any, remote: Remote, advice: str) -> Iterator[bytes]:
-    """What arrives, as it arrives.
+    """Yield the bytes of a response as they arrive.
 
     Raises:
         UserError: if the connection breaks.

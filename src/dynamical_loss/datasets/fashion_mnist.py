@@ -1,4 +1,4 @@
-"""Fashion-MNIST, or other images in its layout: four IDX files, each compressed with gzip or not."""
+"""Read Fashion-MNIST or other images in the same layout: four IDX files, each compressed with gzip or not."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ CLASS_NAMES = (
 )  # fmt: skip
 _CLASSES = len(CLASS_NAMES)
 _SIDE = 28
-_MOST = 100_000  # images that are plausible in a file
-_HEAD = 16  # bytes before the images
+_MOST = 100_000  # largest plausible number of images in a file
+_HEAD = 16  # number of bytes before the images
 _LARGEST = _HEAD + _MOST * _SIDE**2
-_UNSIGNED_BYTE = 8  # in the third byte of an IDX file
+_UNSIGNED_BYTE = 8  # code of this data type, in the third byte of an IDX file
 _NAMES = tuple(FASHION_MNIST_SHA256)
 
 
 class _File(NamedTuple):
-    """One of the four files, or its compressed form.
+    """One of the four files, compressed or not.
 
     Attributes:
-        where: what to call it in an error.
-        name: with the suffix ``.gz`` if it is compressed.
-        stored: its bytes, as they are stored.
+        where: name of the file in error messages.
+        name: base name, with the suffix ``.gz`` if the file is compressed.
+        stored: bytes of the file as they are stored.
     """
 
     where: str
@@ -56,17 +56,19 @@ class _File(NamedTuple):
 
 
 def read(path: Path, title: str | None = None, official: Mapping[str, str] = FASHION_MNIST_SHA256) -> Source:
-    """All images.
+    """Read all images of the set.
 
     Args:
-        path: a folder, or a tar or zip archive, with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``
-            and the same of ``t10k``, with or without the suffix ``.gz``.
-        title: what the images are, if they are not those of Fashion-MNIST.
+        path: a folder, or a tar or zip archive, with ``train-images-idx3-ubyte``,
+            ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each with
+            or without the suffix ``.gz``.
+        title: name of the images if they are not Fashion-MNIST; None if they are.
         official: SHA-256 of the four unpacked files of Fashion-MNIST, by name.
 
     Raises:
-        UserError: if one of the files is missing, truncated, no IDX file, does not fit the others or cannot
-            be read; without a title, if one is not the official file; with one, if all of them are.
+        UserError: if one of the files is missing, truncated, no IDX file, does not fit the other files or
+            cannot be read; if `title` is None and a file is not the official one; or if a title is given and
+            all files are the official ones.
     """
     with reading(path):
         is_archive = path.is_file()
@@ -101,27 +103,26 @@ def _require_identity(
     contents: Mapping[str, bytes],
     official: Mapping[str, str],
 ) -> None:
-    """Compare what the files hold with the official ones, however they are compressed.
+    """Compare the unpacked content of the files with the official files.
 
     Raises:
-        UserError: if they are not those of Fashion-MNIST and have no title, or are and have one.
+        UserError: if the files are not those of Fashion-MNIST and `title` is None, or if they are and a
+            title is given.
     """
     found = {name: hashlib.sha256(contents[name]).hexdigest() for name in _NAMES}
     other = next((name for name in _NAMES if found[name] != official[name]), None)
     if title is None and other is not None:
         raise UserError(
-            f"{files[other].where} is not Fashion-MNIST's: SHA-256 {official[other]} expected of it "
-            f"unpacked, {found[other]} found; fetch it again, or say in datasets.<name>.title what the "
-            "images are"
+            f"{files[other].where} is not the official file of Fashion-MNIST: SHA-256 {official[other]} of "
+            f"its unpacked content expected, {found[other]} found; fetch it again, or say in "
+            "datasets.<name>.title what the images are"
         )
     if title is not None and other is None:
-        raise UserError(
-            f"datasets.<name>.title: {path} holds Fashion-MNIST, and not {title}; leave title out"
-        )
+        raise UserError(f"datasets.<name>.title: {path} holds Fashion-MNIST, not {title}; leave title out")
 
 
 def _tree(folder: Path) -> Iterator[tuple[str, _File]]:
-    """The files of a folder that are there, by their names without a suffix."""
+    """Yield the files that exist in a folder, with their names without the suffix ``.gz``."""
     for name in _NAMES:
         for path in (folder / name, folder / f"{name}.gz"):
             with reading(path):
@@ -138,10 +139,10 @@ def _tree(folder: Path) -> Iterator[tuple[str, _File]]:
 
 
 def _packed(path: Path) -> dict[str, _File]:
-    """The same of an archive, in whatever folder of it they lie.
+    """Return the files of an archive, in any of its folders, by their names without the suffix ``.gz``.
 
     Raises:
-        UserError: as `archive.members` says, or if there are two of one.
+        UserError: as `archive.members` says, or if the archive holds two files of one name.
     """
     found: dict[str, _File] = {}
     for member, stored in archive.members(path, _LARGEST):
@@ -151,13 +152,13 @@ def _packed(path: Path) -> dict[str, _File]:
         if name in found:
             raise UserError(f"{path} holds {name} twice; pack one dataset alone")
         found[name] = _File(f"{path}: {printable(member)}", name, stored)
-    # As of a folder, a file counts before its compressed form.
+    # As in a folder, an uncompressed file takes precedence over a compressed one.
     compressed = {name.removesuffix(".gz"): file for name, file in found.items()}
     return {name: found.get(name, file) for name, file in compressed.items()}
 
 
 def _listed(files: Mapping[str, _File]) -> str:
-    """SHA-256 of the list that `sha256sum` makes of the files as they are stored, by name."""
+    """Return the SHA-256 of the list that `sha256sum` prints for the stored files, sorted by name."""
     lines = (
         f"{hashlib.sha256(file.stored).hexdigest()}  {file.name}\n"
         for file in sorted(files.values(), key=lambda file: file.name)
@@ -178,7 +179,10 @@ def _images(path: Path, part: str, files: Mapping[str, _File], contents: Mapping
 
 
 def _idx(where: str, content: bytes, sample: tuple[int, ...]) -> Bytes:
-    """Values (sample, …) of an IDX file: type and rank, big-endian sizes, then the values."""
+    """Return the values (sample, …) of an IDX file.
+
+    Such a file consists of its type and rank, the big-endian sizes, and the values.
+    """
     rank = 1 + len(sample)
     head = 4 * (1 + rank)
     magic = (_UNSIGNED_BYTE << 8 | rank).to_bytes(4, "big")
@@ -195,7 +199,9 @@ def _idx(where: str, content: bytes, sample: tuple[int, ...]) -> Bytes:
         )
     expected = head + math.prod(sizes)
     if len(content) != expected:
-        raise UserError(f"{where} has {len(content):,} bytes of {expected:,} that it states; fetch it again")
+        raise UserError(
+            f"{where} has {len(content):,} bytes, and its header says {expected:,}; fetch it again"
+        )
     return np.frombuffer(content, np.uint8, offset=head).reshape(sizes)
 
 
@@ -204,7 +210,7 @@ def _unpacked(file: _File) -> bytes:
         return file.stored
     try:
         with gzip.open(io.BytesIO(file.stored)) as stream:
-            # One byte more than is plausible, so that a longer file differs from what it states.
+            # One byte more than the largest plausible file, so that a longer file does not match its header.
             return stream.read(_LARGEST + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{file.where} is damaged ({error}); fetch it again") from None

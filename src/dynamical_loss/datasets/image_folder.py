@@ -1,4 +1,7 @@
-"""Images as files, one folder a class: ``train/<class>/*``, ``test/<class>/*`` in a folder, tar or zip."""
+"""Read image files from a folder, tar or zip that has one folder per class.
+
+The files are ``train/<class>/*`` and ``test/<class>/*``.
+"""
 
 from __future__ import annotations
 
@@ -20,21 +23,21 @@ from dynamical_loss.errors import UserError
 SPLITS = ("train", "test")
 _LARGEST = 2**20
 _MODES = ("RGB", "L", "P", "1")
-"""Of Pillow, that become RGB without a loss, where a channel has no more than 8 bits."""
+"""Pillow's colour modes that convert to RGB without a loss if a channel has at most 8 bits."""
 
-# Where a PNG has the name of its header, which comes first, and the bits of a channel.
+# Positions in a PNG file: the name of the first chunk, which must be the header, and the bits per channel.
 _HEADER, _BITS = slice(12, 16), slice(24, 25)
 
 
 class Folder(NamedTuple):
-    """What was read.
+    """Images that were read from a folder or archive.
 
     Attributes:
-        train: the images of ``train``, by class and name.
-        test: those of ``test``.
-        formats: of the files, e.g. ``("JPEG",)``.
-        sha256: of the archive; or of the lines ``<sha256>  <name>``, as `sha256sum` writes them, of all
-            images of the folder in the order of their names.
+        train: images of ``train``, sorted by class and name.
+        test: images of ``test``, sorted by class and name.
+        formats: formats of the files, e.g. ``("JPEG",)``.
+        sha256: checksum of the archive; for a folder, the checksum of the lines ``<sha256>  <name>``, as
+            `sha256sum` prints them, for all images in the order of their names.
     """
 
     train: Images
@@ -44,20 +47,21 @@ class Folder(NamedTuple):
 
 
 def read(path: Path, classes: Sequence[str], side: int) -> Folder:
-    """All images below `path`; hidden files, and those that lie elsewhere, are passed over.
+    """Read all images in the class folders below `path`; hidden files and files elsewhere are ignored.
 
     Args:
-        path: a folder, or a tar or zip archive with the two folders in it or in its only top folder.
+        path: a folder, or a tar or zip archive, with the folders ``train`` and ``test``; in an archive they
+            may lie in a single top folder.
         classes: names of the class folders, in the order of the labels.
-        side: height and width that every image must have, pixels.
+        side: height and width that every image must have, in pixels.
 
     Returns:
-        images in colour, (sample, side, side, 3).
+        colour images, (sample, side, side, 3).
 
     Raises:
-        UserError: if a class has no images, or is none of `classes`; if a file is no PNG or JPEG image of
-            this size, or says more than 8 bits of red, green and blue; if the archive is truncated or holds
-            links; if the system cannot read something.
+        UserError: if a class has no images or is not one of `classes`; if a file is no PNG or JPEG image of
+            this size, or holds more than red, green and blue with 8 bits each; if the archive is truncated or
+            holds links; or if the system cannot read a file.
     """
     pixels = {split: bytearray() for split in SPLITS}
     order: dict[str, list[tuple[int, bytes]]] = {split: [] for split in SPLITS}
@@ -96,16 +100,16 @@ def read(path: Path, classes: Sequence[str], side: int) -> Folder:
 
 
 def _sorted(pixels: bytearray, names: list[tuple[int, bytes]], side: int) -> Images:
-    """Images in the order of class and name, so that an archive and its folder are the same dataset."""
+    """Sort images by class and name, so that an archive and its unpacked folder are the same dataset."""
     order = sorted(range(len(names)), key=names.__getitem__)
     images = np.frombuffer(pixels, np.uint8).reshape(-1, side, side, 3)
     return Images(images[order], np.array([names[index][0] for index in order], np.uint8))
 
 
 def _decoded(content: bytes, side: int, where: str) -> tuple[bytes, str]:
-    """Red, green and blue of every pixel, and the format of the file."""
+    """Return red, green and blue of every pixel, and the format of the file."""
     try:
-        # The size is known before anything is decoded.
+        # The size is known, and checked, before the image is decoded.
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             if image.size != (side, side):
                 width, height = image.size
@@ -118,16 +122,16 @@ def _decoded(content: bytes, side: int, where: str) -> tuple[bytes, str]:
             return image.convert("RGB").tobytes(), str(image.format)
     except Image.DecompressionBombError:
         raise UserError(f"{where} is far larger than {side}×{side} pixels; take it out") from None
-    except (OSError, ValueError, SyntaxError) as error:  # the last for damaged PNG files
+    except (OSError, ValueError, SyntaxError) as error:  # damaged PNG files raise SyntaxError
         reason = "truncated" if "truncated" in str(error) else "damaged or of another format"
         raise UserError(f"{where} is no PNG or JPEG image ({reason}); replace it or take it out") from None
 
 
 def _require_sound(image: ImageFile.ImageFile, content: bytes) -> None:
-    """Refuse what Pillow reads although the formats forbid it.
+    """Refuse files that Pillow reads although they violate their format.
 
     Raises:
-        ValueError: if a chunk of a PNG comes before its header, or a pixel has no colour in the palette.
+        ValueError: if a chunk of a PNG comes before the header, or a pixel has no colour in the palette.
     """
     if image.format == "PNG" and content[_HEADER] != b"IHDR":
         raise ValueError("no header")
@@ -136,14 +140,14 @@ def _require_sound(image: ImageFile.ImageFile, content: bytes) -> None:
 
 
 def _require_lossless(image: ImageFile.ImageFile, content: bytes, where: str) -> None:
-    """Refuse an image of which red, green and blue of 8 bits each are not all.
+    """Refuse an image that holds more information than red, green and blue with 8 bits each.
 
     Raises:
-        UserError: if it is one.
+        UserError: if a conversion to RGB would lose information.
     """
     if image.mode not in _MODES:
         raise UserError(f"{where} has the colour mode {image.mode}; convert it to RGB")
-    # Pillow opens images in colour of 16 bits as such of 8.
+    # Pillow silently opens colour images of 16 bits as images of 8 bits.
     if image.format == "PNG" and content[_BITS] == b"\x10":
         raise UserError(f"{where} has 16 bits a channel, of which 8 would be lost; convert it to 8")
     if "transparency" in image.info:
@@ -154,7 +158,7 @@ def _require_lossless(image: ImageFile.ImageFile, content: bytes, where: str) ->
 
 
 def _tree(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Name relative to `path` and content of every file in a class folder."""
+    """Yield the name relative to `path` and the content of every file in a class folder."""
     for split in SPLITS:
         for folder in _visible(path / split):
             for file in _visible(folder):
@@ -174,7 +178,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _packed(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The same of an archive, whose top folder does not count."""
+    """Yield the name, without a top folder, and the content of every file in a class folder of an archive."""
     tops: set[tuple[str, ...]] = set()
     for name, content in archive.members(path, _LARGEST):
         parts = PurePosixPath(name).parts

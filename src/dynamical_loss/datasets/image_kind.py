@@ -1,4 +1,4 @@
-"""What every kind of dataset of images says of itself, beside what `kind` asks of all."""
+"""Base class of the settings of image datasets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class ImageSettings(DatasetSettings):
-    """What all sets of images share.
+    """Settings that all kinds of image datasets share.
 
     Attributes:
-        whole: sizes of the set of which a part may be taken.
+        whole: sizes of the complete set, from which a part may be selected.
     """
 
     draw_seed = "sample_seed"
@@ -29,39 +29,57 @@ class ImageSettings(DatasetSettings):
 
     labels: Literal["class", "parity"] = Field(
         "class",
-        description="parity: two classes, the even and the odd of those of the images, by their index",
+        description="what a network has to predict; class: the class of the image; parity: whether the "
+        "index of that class is even or odd, which makes two classes",
     )
     split: Literal["official", "pooled"] = Field(
         "official",
-        description="pooled: images of both parts in turn one of each class, drawn from sample_seed: first "
-        "train_samples, then validation_samples",
+        description="where the training and the validation images come from; official: from the training "
+        "and the test set of the source; pooled: both sets are merged and put into a random order that "
+        "sample_seed decides and in which the classes alternate, the first train_samples images are the "
+        "training set, and the next validation_samples images are the validation set; pooled "
+        "requires train_samples and validation_samples",
     )
     train_samples: Count | None = Field(
-        None, description="training images, as many of each class as of the others; null: all"
+        None,
+        description="number of training images, with class sizes as equal as possible; null: all of them",
     )
-    validation_samples: Count | None = Field(None, description="likewise of the official test set")
-    sample_seed: Seed = Field(0, description="seed of the order of the images, and of which are taken")
+    validation_samples: Count | None = Field(
+        None,
+        description="number of validation images, with class sizes as equal as possible; with the official "
+        "split they come from the official test set; null: all of them",
+    )
+    sample_seed: Seed = Field(0, description="seed that decides which images are selected and in which order")
     reduction: Count = Field(
-        1, description="edge of the squares of pixels whose mean is one pixel; 2 makes 16×16 of 32×32"
+        1,
+        description="edge, in pixels, of the squares that are averaged into one pixel; 1 leaves the images "
+        "as they are, 2 reduces 32×32 pixels to 16×16",
     )
     normalisation: Literal["standard", "zca", "sphere", "pca", "none"] = Field(
         "standard",
-        description="standard: training mean 0 and standard deviation 1 in each channel; zca: whitened; "
-        "none: 0 to 1; sphere: less the mean, scaled to a norm² of the number of pixel values; pca: "
-        "principal components, of variance 1. For sphere and pca, mean and covariance are those of all "
-        "images of the source, also those for validation and those not taken",
+        description="how pixel values become the inputs of a network; standard: every channel has mean 0 and "
+        "standard deviation 1 over the training images; zca: whitened with the mean and the covariance of "
+        "the training images; none: scaled to the range from 0 to 1; sphere: the mean image is subtracted, "
+        "and every image is scaled so that its squared norm equals the number of its pixel values; pca: "
+        "projected on the first principal components, each scaled to variance 1. sphere and pca use the "
+        "mean and the covariance of all images of the source, including validation images and images that "
+        "are not selected",
     )
-    components: Count = Field(10, description="of pca alone: how many principal components")
+    components: Count = Field(
+        10, description="number of principal components; used only if normalisation is pca"
+    )
     zca_regularisation: Annotated[float, Field(gt=0)] = Field(
-        0.1, description="of zca: added to every variance, in units of their mean"
+        0.1,
+        description="number that is added to every variance before whitening, in units of the mean variance; "
+        "used only if normalisation is zca",
     )
 
     @abstractmethod
     def read(self) -> Source:
-        """All images of the set.
+        """Return all images of the set.
 
         Raises:
-            UserError: if they cannot be read, or are not there.
+            UserError: if the images are missing or cannot be read.
         """
 
     def prepare(self) -> xr.Dataset:
@@ -74,7 +92,7 @@ class ImageSettings(DatasetSettings):
         """See `DatasetSettings`."""
         if self.split == "official" and self.shape.train_samples == self.whole.train_samples:
             raise ValueError(
-                "all images of the set are taken, so there is nothing to draw; set train_samples"
+                "all images of the set are used, so there is nothing to draw at random; set train_samples"
             )
         return super().redrawn(seed)
 
@@ -90,18 +108,18 @@ class ImageSettings(DatasetSettings):
 
     @property
     def normalised_by_all(self) -> bool:
-        """Whether inputs are normalised by all images of the source, and not by the training images."""
+        """Whether inputs are normalised with statistics of all images of the source."""
         return self.normalisation in ("sphere", "pca")
 
     @property
     def image(self) -> tuple[int, int, int]:
-        """Rows, columns and channels of an image as it is stored."""
+        """Number of rows, columns and channels of an image as it is stored."""
         rows, columns, channels = self.whole.sample
         return rows // self.reduction, columns // self.reduction, channels
 
     @property
     def shape(self) -> Shape:
-        """Sizes of what these settings make."""
+        """See `DatasetSettings`."""
         return Shape(
             train_samples=self.train_samples or self.whole.train_samples,
             validation_samples=self.validation_samples or self.whole.validation_samples,
@@ -121,7 +139,7 @@ class ImageSettings(DatasetSettings):
     @classmethod
     def _are_there(cls, samples: int | None, info: ValidationInfo) -> int | None:
         most: int = getattr(cls.whole, str(info.field_name))
-        # Of pooled images it is the sum of both that has a limit.
+        # For pooled images the sum of both numbers has a limit, which is checked below.
         if samples is not None and samples > most and info.data.get("split") != "pooled":
             raise ValueError(f"must be at most {most}, as many as the set has; take fewer, or null for all")
         return samples
@@ -135,7 +153,7 @@ class ImageSettings(DatasetSettings):
         asked, most = (shape.train_samples + shape.validation_samples for shape in (self.shape, self.whole))
         if asked > most:
             raise ValueError(
-                f"train_samples: with validation_samples they are {asked}, and the set has {most} images; "
+                f"train_samples: with validation_samples {asked} images are needed, and the set has {most}; "
                 "take fewer"
             )
         return self
@@ -146,13 +164,15 @@ class ImageSettings(DatasetSettings):
             return self
         classes = self.whole.classes
         if classes % 2:
-            raise ValueError(f"labels: of {classes} classes more are even than odd ones; take class")
+            raise ValueError(
+                f"labels: parity needs an even number of classes, the set has {classes}; set labels: class"
+            )
         for name in ("train_samples", "validation_samples"):
             samples = getattr(self.shape, name)
             if samples % classes:
                 raise ValueError(
-                    f"{name}: {samples} images are not as many of each of {classes} classes, which labels: "
-                    f"parity needs; take a multiple of {classes}"
+                    f"{name}: {samples} images cannot be shared out equally among {classes} classes, which "
+                    f"labels: parity needs; take a multiple of {classes}"
                 )
         return self
 
@@ -161,7 +181,7 @@ class ImageSettings(DatasetSettings):
         features = math.prod(self.image)
         if self.normalisation == "pca" and self.components > features:
             raise ValueError(
-                f"components: {self.components} are more than the {features} pixel values of an image; take "
+                f"components: {self.components} is more than the {features} pixel values of an image; take "
                 "fewer"
             )
         return self

@@ -1,4 +1,4 @@
-"""What every reader of images gives."""
+"""Types that every reader of images returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dynamical_loss.errors import UserError
 Bytes = npt.NDArray[np.uint8]
 
 WHITE = 255
-"""The stored intensity that counts as 1."""
+"""Stored intensity that stands for 1."""
 
 
 class Images(NamedTuple):
@@ -30,19 +30,19 @@ class Images(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A set of images as it was found.
+    """Set of images as a reader found it.
 
     Attributes:
-        dataset: its name in the literature, e.g. ``CIFAR-10``.
-        title: the same for readers of a figure, with what they should know of these images.
-        origin: base name of the file or folder, and what kind it is.
-        sha256: checksum of the file or archive, or of the list that `sha256sum` makes of a folder's files.
-        split: where training and validation images part.
+        dataset: name in the literature, e.g. ``CIFAR-10``.
+        title: name in figures, with what their readers should know about these images.
+        origin: base name of the file or folder, and the kind of file.
+        sha256: checksum of the file or archive, or of the list that `sha256sum` prints for a folder's files.
+        split: how the images are divided into training and validation images, in words.
         train: the training images.
         validation: the validation images.
         class_names: C names, in the order of the labels.
-        copies: ``lossy`` if a file was of a format that changes intensities, else ``exact``; it tells of the
-            format alone, and not of what the images are.
+        copies: ``lossy`` if a file has a format that changes intensities, else ``exact``; the value depends
+            on the format alone, not on the content of the images.
     """
 
     dataset: str
@@ -57,10 +57,10 @@ class Source(NamedTuple):
 
 
 DESCRIPTION = "dataset_description"
-"""Attribute of a dataset's file: one line for the titles of figures."""
+"""Attribute of a dataset's file that holds one line for the titles of figures."""
 
 PARITIES = ("even", "odd")
-"""Names of the classes where a label is the parity of an index of a class."""
+"""Names of the classes if a label is the parity of the index of a class."""
 
 OFFICIAL_SPLIT = "official; the validation set is the test set, as in the paper"
 
@@ -70,20 +70,20 @@ POOLED_SPLIT = "pooled and dealt out class after class, drawn from sample_seed"
 
 
 def together(source: Source) -> Images:
-    """All images of a source, those for training first."""
+    """Return all images of a source, the training images first."""
     return Images(*map(np.concatenate, zip(source.train, source.validation, strict=True)))
 
 
 def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) -> Bytes:
-    """Labels as they are stored.
+    """Return labels in the type in which they are stored.
 
     Args:
-        labels: (sample,).
-        classes: C.
-        where: what to call their place in an error.
+        labels: integers, (sample,).
+        classes: number of classes C.
+        where: name of the file in error messages.
 
     Raises:
-        UserError: if one of them is not in 0 … C−1.
+        UserError: if a label is not in 0 … C−1.
     """
     wrong = labels[(labels < 0) | (labels >= classes)]
     if wrong.size:
@@ -94,10 +94,10 @@ def require_labels(labels: npt.NDArray[np.integer], classes: int, where: str) ->
 
 
 def base_name(path: Path) -> str:
-    """The last part of a path as valid text, also where it is relative and names none."""
+    """Return the last part of a path as valid text; a path such as ``.`` is resolved first."""
     return printable(path.name or path.resolve().name)
 
 
 def sizes(train: int, validation: int) -> str:
-    """How many samples a dataset has, for a sentence."""
+    """Return the sizes of the training and validation sets as text for a sentence, e.g. ``1 500 + 297``."""
     return f"{train:,} + {validation:,}".replace(",", " ")

@@ -1,7 +1,8 @@
-"""What every kind of dataset says of itself.
+"""Base class of the settings of a dataset.
 
-A kind is one module of `datasets/kinds`: its settings, the sizes of what they make, and what makes it.
-Nothing here reads or makes data.
+Each kind of dataset is one module of `datasets/kinds`.  That module defines the settings of the kind, the
+sizes of the dataset that they lead to, and the function that prepares the dataset.  The code in this module
+neither reads nor makes data.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ Precision = Literal["float32", "float64"]
 
 
 class Shape(NamedTuple):
-    """What can be told of a dataset before it is read.
+    """Sizes of a dataset, which are known before the dataset is read.
 
     Attributes:
-        train_samples: in the training set.
-        validation_samples: in the validation set.
+        train_samples: number of samples in the training set.
+        validation_samples: number of samples in the validation set.
         sample: shape of one input.
-        classes: C.
+        classes: number of classes C.
     """
 
     train_samples: int
@@ -37,10 +38,10 @@ class Shape(NamedTuple):
 
 
 class DatasetSettings(Settings):
-    """Settings of one dataset, and what all others ask of its kind.
+    """Settings of one dataset, and the properties that the rest of the pipeline asks every kind for.
 
     Attributes:
-        draw_seed: the setting that `redrawn` changes; None where there is nothing to draw.
+        draw_seed: name of the setting that `redrawn` changes; None if nothing in the dataset is random.
     """
 
     draw_seed: ClassVar[str | None] = None
@@ -50,34 +51,36 @@ class DatasetSettings(Settings):
     @property
     @abstractmethod
     def shape(self) -> Shape:
-        """Sizes of what these settings make."""
+        """Sizes of the dataset that these settings describe."""
 
     @property
     @abstractmethod
     def precision(self) -> Precision:
-        """Floating-point precision of the inputs that a network is given."""
+        """Floating-point precision of the inputs of a network."""
 
     @abstractmethod
     def prepare(self) -> xr.Dataset:
-        """Training and validation set, ready to be stored; see `loading.load` for the variables.
+        """Return the training and validation set, ready to be stored; see `loading.load` for the variables.
 
         Raises:
-            UserError: if something is to be read that cannot be, or is not there.
+            UserError: if a file that the dataset is read from is missing or cannot be read.
         """
 
     @property
     @abstractmethod
     def seeds(self) -> list[int]:
-        """The random seeds behind the data."""
+        """Random seeds that the data were drawn from."""
 
     def redrawn(self, seed: int) -> Self:
-        """The same data drawn anew from that seed: the spiral's training noise, or which images are taken.
+        """Return settings that differ in the seed of the random draw alone.
+
+        The seed decides the spiral's training noise, or which samples of a set are selected.
 
         Raises:
-            ValueError: one line without the key, if it cannot be drawn from that seed.
+            ValueError: if the data cannot be drawn from that seed; the message is one line without the key.
         """
         if self.draw_seed is None:
-            raise ValueError(f"a dataset of the kind {self.kind} has nothing to draw anew; leave it out")
+            raise ValueError(f"a dataset of kind {self.kind} has no random draw to repeat; leave it out")
         try:
             return type(self).model_validate({**self.model_dump(), self.draw_seed: seed})
         except ValidationError as error:
@@ -85,5 +88,5 @@ class DatasetSettings(Settings):
 
     @property
     def location(self) -> Path | None:
-        """The file or folder that the data are read from; None: they come with a package, or from nothing."""
+        """File or folder that the data are read from; None if a package holds them or they are computed."""
         return None

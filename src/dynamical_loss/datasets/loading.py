@@ -1,7 +1,7 @@
-"""Datasets as training takes them, read from their files.
+"""Read datasets from their files for training.
 
-Training reads datasets and never makes them, so that a change of how they are made retrains nothing whose
-data stay.
+Training reads datasets and never prepares them.  So a change in the preparation causes no retraining if the
+data stay the same.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ class Data(NamedTuple):
     """A classification problem in memory.
 
     Attributes:
-        train_inputs: (sample, feature), or images (sample, row, column, channel), normalised; float32 or
+        train_inputs: normalised inputs, (sample, feature) or (sample, row, column, channel); float32 or
             float64.
         train_labels: integers 0 … C−1, (sample,).
-        validation_inputs: like the training inputs, and normalised with their statistics.
+        validation_inputs: like `train_inputs`, and normalised with the same statistics.
         validation_labels: integers 0 … C−1, (sample,).
-        classes: C.
-        attributes: what the file says of its data, for what is made from it; see `recorded.of_data`.
+        classes: number of classes C.
+        attributes: attributes of the file that describe the data and that results made from them copy; see
+            `recorded.of_data`.
     """
 
     train_inputs: Array
@@ -45,7 +46,7 @@ class Data(NamedTuple):
 
     @property
     def shape(self) -> Shape:
-        """What a configuration is checked against."""
+        """Sizes of the data, against which a configuration is checked."""
         return Shape(
             len(self.train_inputs), len(self.validation_inputs), self.train_inputs.shape[1:], self.classes
         )
@@ -56,19 +57,19 @@ class Data(NamedTuple):
         return "float32" if self.train_inputs.dtype == np.float32 else "float64"
 
     def one_hot(self, labels: Array) -> Array:
-        """Labels (sample,) as targets (sample, class_index) of 0 and 1."""
+        """Convert labels (sample,) to one-hot targets (sample, class_index)."""
         return np.eye(self.classes)[labels]
 
 
 def load(path: Path, inputs: Inputs) -> Data:
-    """Read a dataset; images come out normalised, in the precision that `normalisation` says.
+    """Read a dataset and normalise its images; `normalisation` defines the precision of the result.
 
     Args:
-        path: the file.
-        inputs: of the result that it is read for.
+        path: file of the dataset.
+        inputs: inputs of the result that the dataset is read for.
 
     Raises:
-        UserError: if the file is missing, damaged or no dataset.
+        UserError: if the file is missing or damaged, or holds no dataset.
     """
     names = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
     stored = inputs.read(path, names, made_by="prepare_dataset")
@@ -86,9 +87,10 @@ def load(path: Path, inputs: Inputs) -> Data:
 
 
 def _normaliser(stored: xr.Dataset) -> Callable[[Array], Array]:
-    """What makes inputs of what is stored, by the variables that are there and not by what the file says.
+    """Return the function that converts stored values to inputs of a network.
 
-    Inputs that are no images are stored as they are.
+    The variables in the file decide which function it is; attributes have no influence.  Inputs that are no
+    images are used as they are stored.
     """
     if "whitening" in stored:
         return lambda images: whitened(images, stored["whitening_mean"].values, stored["whitening"].values)

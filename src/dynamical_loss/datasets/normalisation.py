@@ -1,4 +1,4 @@
-"""From stored intensities to the inputs of a network."""
+"""Convert stored intensities to the inputs of a network."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ _CHUNK_BYTES = 2**26
 
 
 def _chunks(images: Bytes) -> Iterator[slice]:
-    """Parts of the images that take little memory as float64."""
+    """Yield slices of the images that are small enough to be converted to float64."""
     count = max(1, _CHUNK_BYTES // max(8 * images[:1].size, 1))
     return (slice(first, first + count) for first in range(0, len(images), count))
 
 
 def channel_statistics(images: Bytes) -> tuple[Real, Real]:
-    """Mean and standard deviation of each channel over all pixels of all images.
+    """Return the mean and the standard deviation of each channel over all pixels of all images.
 
     Args:
-        images: (sample, row, column, channel).
+        images: intensities, (sample, row, column, channel).
 
     Returns:
-        both (channel,), in units of the largest intensity.
+        mean and standard deviation, each (channel,), in units of the largest intensity.
     """
     channels = images.shape[-1]
     counts = np.zeros((channels, WHITE + 1))
     for part in _chunks(images):
         for channel in range(channels):
             counts[channel] += np.bincount(images[part][..., channel].reshape(-1), minlength=WHITE + 1)
-    # Of counted values nothing is rounded before the division.
+    # The counts are exact, so nothing is rounded before this division.
     values = np.arange(WHITE + 1) / WHITE
     weights = counts / counts.sum(axis=1, keepdims=True)
     mean = weights @ values
@@ -48,14 +48,14 @@ def channel_statistics(images: Bytes) -> tuple[Real, Real]:
 
 
 def whitening(images: Bytes, regularisation: float) -> tuple[Real, Real]:
-    """Mean m and matrix W of the zero-phase whitening x → (x − m) W.
+    """Return the mean m and the matrix W of the zero-phase whitening x → (x − m) W.
 
     With the covariance U diag(v) Uᵀ of the features, W = U diag(v + ε)^−½ Uᵀ and ε is `regularisation` times
-    the mean of v.  The covariance of what comes out is U diag(v / (v + ε)) Uᵀ.
+    the mean of v.  The covariance of the whitened features is U diag(v / (v + ε)) Uᵀ.
 
     Args:
-        images: (sample, row, column, channel); a feature is one intensity of an image, 0 to 1.
-        regularisation: in units of the mean variance, dimensionless.
+        images: intensities, (sample, row, column, channel); a feature is one intensity of an image, 0 to 1.
+        regularisation: ε in units of the mean variance, dimensionless.
 
     Returns:
         m (feature,) and W (feature, feature_out).
@@ -63,44 +63,46 @@ def whitening(images: Bytes, regularisation: float) -> tuple[Real, Real]:
     Raises:
         UserError: if all images are equal.
     """
-    with threadpool_limits(1, "blas"):  # sums in one order, whatever the machine
+    with threadpool_limits(1, "blas"):  # one thread always sums in the same order
         mean, covariance = _moments(images)
         typical = np.trace(covariance) / len(covariance)
         if typical == 0:
-            raise UserError("normalisation: zca needs images that differ; take more, or none")
+            raise UserError(
+                "normalisation: zca needs images that differ; take more images, or set normalisation: none"
+            )
         variances, modes = np.linalg.eigh(covariance)
-        # Rounding may leave the smallest a little below zero.
+        # Rounding may leave the smallest variances a little below zero.
         scales = 1 / np.sqrt(np.maximum(variances, 0) + regularisation * typical)
         return mean, (modes * scales) @ modes.T
 
 
 def principal_axes(images: Bytes, components: int) -> tuple[Real, Real]:
-    """Mean m and matrix P of the projection x → (x − m) P on principal components of variance 1.
+    """Return the mean m and the matrix P of the projection x → (x − m) P on principal components.
 
-    With the covariance U diag(v) Uᵀ of the features, a mean over the samples (and not over one fewer), column
-    k of P is column k of U over √v_k, in falling order of v.  Of both signs of a column the one is taken that
-    makes its largest entry positive.
+    The components have variance 1.  With the covariance U diag(v) Uᵀ of the features, column k of P is column
+    k of U divided by √v_k, in decreasing order of v.  The covariance is divided by the number of samples, not
+    by one fewer.  The sign of a column is chosen so that the entry of the largest magnitude is positive.
 
     Args:
-        images: (sample, row, column, channel); a feature is one intensity of an image, 0 to 1.
-        components: how many, at most the features.
+        images: intensities, (sample, row, column, channel); a feature is one intensity of an image, 0 to 1.
+        components: number of principal components, at most the number of features.
 
     Returns:
         m (feature,) and P (feature, component).
 
     Raises:
-        UserError: if the images differ along fewer directions.
+        UserError: if the images vary along fewer directions than `components`.
     """
     with threadpool_limits(1, "blas"):
         mean, covariance = _moments(images)
         variances, modes = np.linalg.eigh(covariance)
     variances, modes = variances[::-1], modes[:, ::-1]
-    # Directions without variance have one of rounding's size, to which nothing can be scaled.
+    # Along a direction without variance, rounding leaves a tiny variance that must not be divided by.
     varied = int(np.count_nonzero(variances > len(variances) * np.finfo(float).eps * variances[0]))
     if varied < components:
         raise UserError(
-            f"components: the images differ along {varied} directions, fewer than {components}; take fewer, "
-            "or another normalisation"
+            f"components: the images differ along {varied} directions, fewer than {components}; take fewer "
+            "components, or another normalisation"
         )
     axes = modes[:, :components] / np.sqrt(variances[:components])
     largest = np.abs(axes).argmax(axis=0)
@@ -108,13 +110,16 @@ def principal_axes(images: Bytes, components: int) -> tuple[Real, Real]:
 
 
 def mean_image(images: Bytes) -> Real:
-    """Mean over the samples of images (sample, row, column, channel): (feature,), intensities 0 to 1."""
+    """Return the mean image (feature,), 0 to 1, of images (sample, row, column, channel), 0 to 255."""
     mean: Real = images.reshape(len(images), -1).mean(axis=0, dtype=np.float64) / WHITE
     return mean
 
 
 def _moments(images: Bytes) -> tuple[Real, Real]:
-    """Mean (feature,) and covariance (feature, feature), a mean over the samples, of intensities 0 to 1."""
+    """Return the mean (feature,) and the covariance (feature, feature) of intensities 0 to 1.
+
+    The covariance is divided by the number of samples, not by one fewer.
+    """
     flat = images.reshape(len(images), -1)
     mean = mean_image(images)
     covariance = np.zeros((flat.shape[1], flat.shape[1]))
@@ -126,21 +131,21 @@ def _moments(images: Bytes) -> tuple[Real, Real]:
 
 
 def require_directions(images: Bytes, mean: Real) -> None:
-    """Refuse images that `on_sphere` has no place for.
+    """Refuse images that `on_sphere` cannot scale, because their distance from the mean image is 0.
 
     Args:
-        images: (sample, row, column, channel).
-        mean: (feature,), intensities 0 to 1.
+        images: intensities, (sample, row, column, channel).
+        mean: mean image, (feature,), intensities 0 to 1.
 
     Raises:
-        UserError: if one of them is the mean.
+        UserError: if an image equals the mean image.
     """
     flat = images.reshape(len(images), -1)
     for part in _chunks(images):
         if not (flat[part] / WHITE != mean).any(axis=1).all():
             raise UserError(
-                "normalisation: an image is the mean image and has no direction from it, which sphere needs; "
-                "take another"
+                "normalisation: an image equals the mean image, so sphere cannot scale their difference; "
+                "take another normalisation"
             )
 
 
@@ -150,7 +155,7 @@ def _converted(
     precision: type[Precision],
     sample: tuple[int, ...],
 ) -> npt.NDArray[Precision]:
-    """Images as inputs (sample, *sample), part by part, so that there is never a second copy of them all."""
+    """Convert images to inputs (sample, *sample), part by part, so that little memory is needed."""
     inputs = np.empty((len(images), *sample), precision)
     for part in _chunks(images):
         inputs[part] = convert(images[part].astype(precision) / precision(WHITE))
@@ -158,29 +163,29 @@ def _converted(
 
 
 def scaled(images: Bytes) -> Single:
-    """Intensities from 0 to 1, (sample, row, column, channel)."""
+    """Return intensities from 0 to 1, (sample, row, column, channel)."""
     return _converted(images, lambda values: values, np.float32, images.shape[1:])
 
 
 def standardised(images: Bytes, mean: Real, standard_deviation: Real) -> Single:
-    """Intensities from 0 to 1, less the mean, over the standard deviation of their channel.
+    """Subtract the mean of each channel from intensities 0 to 1, and divide by its standard deviation.
 
     Args:
-        images: (sample, row, column, channel).
-        mean: (channel,).
-        standard_deviation: (channel,).
+        images: intensities 0 to 255, (sample, row, column, channel).
+        mean: mean of each channel, (channel,), 0 to 1.
+        standard_deviation: standard deviation of each channel, (channel,), in the same unit.
     """
     centre, width = mean.astype(np.float32), standard_deviation.astype(np.float32)
     return _converted(images, lambda values: (values - centre) / width, np.float32, images.shape[1:])
 
 
 def whitened(images: Bytes, mean: Real, matrix: npt.NDArray[np.floating]) -> Single:
-    """Intensities from 0 to 1 as `whitening` says, in the images' own shape.
+    """Whiten images with the mean and the matrix of `whitening`; the result has the shape of `images`.
 
     Args:
-        images: (sample, row, column, channel).
-        mean: (feature,).
-        matrix: (feature, feature_out).
+        images: intensities 0 to 255, (sample, row, column, channel).
+        mean: mean image, (feature,), 0 to 1.
+        matrix: W, (feature, feature_out).
     """
     centre, weights = mean.astype(np.float32), matrix.astype(np.float32, copy=False)
 
@@ -193,12 +198,14 @@ def whitened(images: Bytes, mean: Real, matrix: npt.NDArray[np.floating]) -> Sin
 
 
 def on_sphere(images: Bytes, mean: Real) -> Real:
-    """Directions from the mean image, on the sphere ‖x‖² = d, in the images' own shape.
+    """Subtract the mean image and scale each image to the sphere ‖x‖² = d.
+
+    The result has the shape of `images`.
 
     Args:
-        images: (sample, row, column, channel) with d features, none of them the mean; see
-            `require_directions`.
-        mean: (feature,), intensities 0 to 1.
+        images: intensities 0 to 255, (sample, row, column, channel), with d features each; none may equal the
+            mean image, see `require_directions`.
+        mean: mean image, (feature,), intensities 0 to 1.
     """
 
     def convert(values: Real) -> Real:
@@ -211,12 +218,12 @@ def on_sphere(images: Bytes, mean: Real) -> Real:
 
 
 def projected(images: Bytes, mean: Real, axes: Real) -> Real:
-    """Principal components of images as `principal_axes` says, (sample, component).
+    """Return the principal components (sample, component) of images, see `principal_axes`.
 
     Args:
-        images: (sample, row, column, channel).
-        mean: (feature,), intensities 0 to 1.
-        axes: (feature, component).
+        images: intensities 0 to 255, (sample, row, column, channel).
+        mean: mean image, (feature,), intensities 0 to 1.
+        axes: P, (feature, component).
     """
 
     def convert(values: Real) -> Real:

@@ -1,6 +1,7 @@
-"""From images as they were found to a dataset that can be stored.
+"""Turn images as a reader found them into a dataset that can be stored.
 
-Training reads datasets and never makes them, so that a change here retrains nothing whose data stay.
+Training reads the stored datasets and never prepares them.  So a change in this module causes no retraining
+if the data stay the same.
 """
 
 from __future__ import annotations
@@ -37,15 +38,17 @@ if TYPE_CHECKING:
 
 _DISENTANGLING = "arXiv 1906.08034"
 
-# Beside sample_seed, so that no two draws are the same; digits are set apart with 2.
+# Second part of a seed, after sample_seed, so that no two draws are the same.  The draw that sets digits
+# apart uses 2.
 _TRAIN, _VALIDATION, _POOL = 0, 1, 3
 
 
 def images(settings: ImageSettings, source: Source) -> xr.Dataset:
-    """Variables and attributes of a set of images, of which the settings ask for a part or all.
+    """Return the dataset of the images that the settings select from a source.
 
     Raises:
-        UserError: if there are fewer images than asked for, or they cannot be normalised.
+        UserError: if the source has fewer images than the settings ask for, or the images cannot be
+            normalised.
     """
     _require_enough(settings, source)
     train, validation = _parts(settings, source)
@@ -89,7 +92,7 @@ def images(settings: ImageSettings, source: Source) -> xr.Dataset:
 
 
 def _title(settings: ImageSettings, source: Source) -> str:
-    """What the images are and what was made of them, in words."""
+    """Describe in words what the images are and how they were changed."""
     title = source.title
     if settings.reduction > 1:
         rows, columns, _ = settings.image
@@ -107,10 +110,10 @@ def _title(settings: ImageSettings, source: Source) -> str:
 
 
 def _require_enough(settings: ImageSettings, source: Source) -> None:
-    """Refuse a source that is not what the sizes of the dataset were reckoned with.
+    """Refuse a source that has not the images which the sizes of the dataset were computed for.
 
     Raises:
-        UserError: one line with what was found and what to set.
+        UserError: if images are missing; the message is one line that says what was found and what to set.
     """
     shape = settings.shape
     where = settings.location or source.origin
@@ -125,28 +128,29 @@ def _require_enough(settings: ImageSettings, source: Source) -> None:
         wants = {"train_samples + validation_samples": (np.concatenate(parts), both)}
     for name, (labels, wanted) in wants.items():
         present = len(labels)
-        # All that is there may be asked for, unless classes that are not equal would be made one.
+        # All images may be used, whatever the sizes of their classes.  Parity labels need equal classes.
         if present == wanted and settings.labels == "class":
             continue
         if present != wanted and getattr(settings, name, wanted) is None:
             whole = settings.whole
             raise UserError(
-                f"{where} holds {sizes(*found)} images, and without train_samples and validation_samples "
-                f"{sizes(whole.train_samples, whole.validation_samples)} are taken; set both"
+                f"{where} holds {sizes(*found)} images, and "
+                f"{sizes(whole.train_samples, whole.validation_samples)} are expected unless train_samples "
+                "and validation_samples are set; set both"
             )
         counts = np.bincount(labels, minlength=len(source.class_names))
         share = -(-wanted // len(counts))
         scarce = int(counts.argmin())
         if counts[scarce] < share:
             raise UserError(
-                f"{name}: {wanted} images are up to {share} of each class, and {where} holds "
+                f"{name}: {wanted} images need up to {share} images of each class, and {where} holds "
                 f"{counts[scarce]} of {source.class_names[scarce]}; set it to at most "
                 f"{counts[scarce] * len(counts)}"
             )
 
 
 def _parts(settings: ImageSettings, source: Source) -> tuple[Images, Images]:
-    """The images for training and for validation, reduced, with the labels of the source."""
+    """Return the selected training and validation images, reduced in size, with the labels of the source."""
     seed, shape = settings.sample_seed, settings.shape
     if settings.split == "pooled":
         train = validation = together(source)
@@ -165,14 +169,14 @@ def _chosen(images: Images, positions: Indices, reduction: int) -> Images:
 
 
 def reduced(pixels: Bytes, reduction: int) -> Bytes:
-    """Means of squares of pixels, rounded to whole intensities.
+    """Average the pixels of squares and round the means to whole intensities.
 
     Args:
-        pixels: (sample, row, column, channel).
-        reduction: edge of a square, a divisor of rows and columns.
+        pixels: intensities, (sample, row, column, channel).
+        reduction: edge of a square in pixels; it divides the numbers of rows and columns.
 
     Returns:
-        (sample, row / reduction, column / reduction, channel).
+        intensities, (sample, row / reduction, column / reduction, channel).
     """
     if reduction == 1:
         return pixels
@@ -183,17 +187,20 @@ def reduced(pixels: Bytes, reduction: int) -> Bytes:
 
 
 def _add_statistics(variables: netcdf.Variables, settings: ImageSettings, train: Images) -> None:
-    """Add what `loading.load` normalises with, of the chosen training images, and nothing else.
+    """Add the statistics of the selected training images with which `loading.load` normalises.
 
-    So the content of the file, and with it its checksum, decides what a network is trained on.
+    No statistics are added that `loading.load` does not use.  So the content of the file, and with it the
+    checksum of the content, determines what a network is trained on.
 
     Raises:
-        UserError: if they are of one colour, so that there is nothing to divide by.
+        UserError: if a channel is constant or all images are equal, so that a standard deviation is 0.
     """
     if settings.normalisation == "standard":
         mean, standard_deviation = channel_statistics(train.pixels)
         if not standard_deviation.all():
-            raise UserError("normalisation: a channel is the same in all training images; take none")
+            raise UserError(
+                "normalisation: a channel has one value in all training images; set normalisation: none"
+            )
         for name, values, words in (
             ("mean", mean, "mean of each channel of the training images, intensities 0 to 1"),
             ("standard_deviation", standard_deviation, "standard deviation of the same"),
@@ -216,16 +223,18 @@ def _add_statistics(variables: netcdf.Variables, settings: ImageSettings, train:
 def _add_statistics_of_all(
     variables: netcdf.Variables, settings: ImageSettings, source: Source, taken: tuple[Images, Images]
 ) -> None:
-    """Likewise for normalisations by all images of the source, which labels do not enter.
+    """Add the statistics of all images of the source with which `loading.load` normalises.
+
+    The statistics do not depend on the labels.
 
     Args:
-        variables: to add to.
-        settings: with the normalisation.
-        source: whose images are reduced here.
-        taken: the chosen images, reduced.
+        variables: variables of the file, to which the statistics are added.
+        settings: settings of the dataset, which name the normalisation.
+        source: all images, in their original size.
+        taken: selected training and validation images, already reduced in size.
 
     Raises:
-        UserError: if they cannot be normalised so.
+        UserError: if the images cannot be normalised in this way.
     """
     everything = reduced(together(source).pixels, settings.reduction)
     if settings.normalisation == "sphere":

@@ -1,4 +1,4 @@
-"""Failures of the file system, told as what they are and not blamed on what a file holds."""
+"""Report failures of the file system as such, and not as faults in the content of a file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dynamical_loss.results import checksums
 from dynamical_loss.results.files import unreadable
 
 _OF_CONTENT = (None, errno.EINVAL)
-"""Numbers of an `OSError` that blame no system.
+"""Values of `OSError.errno` for which the content of a file is at fault and not the system.
 
-Readers of compressed files raise it without a number for what does not parse.  Where a damaged archive states
-a place before its start, to go there is an invalid argument.
+Readers of compressed files raise `OSError` without a number if they cannot parse the content.  A damaged
+archive may state a position before its start, and seeking to such a position is an invalid argument.
 """
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn a failure of the system to read `path`, or what lies in it, into one line.
+    """Turn a failure of the system to read `path`, or a file in it, into an error of one line.
 
     Raises:
-        UserError: with the file, what the system said, and the remedy.
+        UserError: if the system cannot read a file; the message names the file, the reason and the remedy.
     """
     try:
         yield
@@ -40,10 +40,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes: 64 hexadecimal digits.
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits.
 
     Raises:
-        UserError: if the system cannot read it.
+        UserError: if the system cannot read the file.
     """
     with reading(path):
         return checksums.of_file(path)

@@ -1,4 +1,4 @@
-"""Which images are taken, and in which order."""
+"""Select images and put them into a random order."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ Indices = npt.NDArray[np.intp]
 
 
 def balanced(labels: npt.NDArray[np.integer], count: int, seed: Sequence[int]) -> Indices:
-    """Positions of `count` samples in random order, with class sizes as equal as possible.
+    """Return the positions of `count` samples in random order, with class sizes as equal as possible.
 
-    The first samples of a larger choice with the same seed are no smaller choice, but every smaller choice is
-    part of a larger one and stands there in the same order.  The legacy generator ``RandomState`` is used as
-    it draws the same numbers in every version of numpy.
+    With the same seed, every smaller selection is a subset of a larger one and has the same order there.  It
+    is not the beginning of the larger one.  The legacy generator ``RandomState`` is used because it draws the
+    same numbers in every version of numpy.
 
     Args:
         labels: integers, (sample,).
-        count: how many are taken, at most all.
-        seed: integers that the order is drawn from.
+        count: number of samples to select, at most all of them.
+        seed: integers that seed the random order.
 
     Returns:
-        (count,), each position at most once.
+        positions, (count,), each at most once.
     """
     order, rank = _ranked(labels, seed)
-    # The first of every class in order of appearance, then the second, and so on.
+    # The first sample of every class in order of appearance, then the second one, and so on.
     taken = np.argsort(rank, kind="stable")[:count]
     return order[np.sort(taken)]
 
 
 def interleaved(labels: npt.NDArray[np.integer], seed: Sequence[int]) -> Indices:
-    """Positions of all samples: in turn one of each class, in the order of the labels.
+    """Return the positions of all samples, in an order in which the classes alternate.
 
-    Which sample of a class comes when is drawn as in `balanced`.  With C classes the first m C positions hold
-    m samples of each, as long as every class has so many; a class that has no more is passed over.
+    The first samples are one of each class in the order of the labels, then follows a second one of each
+    class, and so on.  The order within a class is random and drawn as in `balanced`.  With C classes the
+    first m C positions hold m samples of each class, as long as every class has at least m.  A class without
+    remaining samples is skipped.
 
     Args:
         labels: integers, (sample,).
-        seed: integers that the order within each class is drawn from.
+        seed: integers that seed the random order within each class.
 
     Returns:
-        (sample,), each position once.
+        positions, (sample,), each once.
     """
     order, rank = _ranked(labels, seed)
     return order[np.lexsort((labels[order], rank))]
 
 
 def _ranked(labels: npt.NDArray[np.integer], seed: Sequence[int]) -> tuple[Indices, Indices]:
-    """A random order of all samples, and how many of its own class come before each in this order."""
+    """Return a random order of all samples, and for each how many samples of its class come before it."""
     order = np.random.RandomState(list(seed)).permutation(len(labels))
     shuffled = labels[order]
     rank = np.empty(len(labels), np.intp)

@@ -1,4 +1,4 @@
-"""The spiral classification problem of Fig. 2: one arm per class in the plane."""
+"""Compute the spiral classification problem of Fig. 2, which has one arm per class in the plane."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from dynamical_loss.notation import exact
 from dynamical_loss.results import netcdf
 
 RadiusLaw = Literal["linspace", "uniform", "sqrt"]
-"""Radii of the points of an arm: in equal steps, drawn evenly, or in equal steps of their squares."""
+"""How the radii of the points of an arm are chosen.
+
+``linspace``: in equal steps; ``uniform``: drawn from the uniform distribution; ``sqrt``: in equal steps of
+the squared radius.
+"""
 
 
 def spiral(
@@ -25,21 +29,21 @@ def spiral(
     seed: int,
     radius_law: RadiusLaw = "linspace",
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Points along `classes` spiral arms, with Gaussian noise on the angle.
+    """Return points along `classes` spiral arms, with Gaussian noise on the angle.
 
     Arm j has radius r = linspace(0, 1, n) and angle linspace(2πj/C, 2πj/C + 2π·turns, n) plus
     noise · N(0, 1).  Other radius laws move the points along the same arm, where the angle without noise is
-    2πj/C + 2π·turns·r.  The legacy generator ``RandomState`` and the arm-by-arm draw order are the
-    authors' notebook's, so that classes=3, points_per_class=100, turns=2, noise=0.2, seed=0 is the
-    paper's own training set.
+    2πj/C + 2π·turns·r.  The authors' notebook uses the legacy generator ``RandomState`` and draws the noise
+    arm by arm.  This function does the same, so that classes=3, points_per_class=100, turns=2, noise=0.2,
+    seed=0 gives the training set of the paper.
 
     Args:
-        classes: C, number of arms.
-        points_per_class: points on each arm.
-        turns: revolutions an arm makes from the centre to radius 1.
-        noise: standard deviation of the angle, radians.
-        seed: seed of the noise.
-        radius_law: where on an arm its points lie.
+        classes: number of arms C.
+        points_per_class: number of points on each arm.
+        turns: number of revolutions that an arm makes from the centre to radius 1.
+        noise: standard deviation of the noise on the angle, radians.
+        seed: seed of the noise, and of the radii if they are drawn.
+        radius_law: how the radii of the points are chosen, see `RadiusLaw`.
 
     Returns:
         inputs of shape (sample, 2) inside or on the unit circle (dimensionless), and labels of shape
@@ -61,12 +65,12 @@ def spiral(
 
 
 class Arms(NamedTuple):
-    """What tells the validation set from the training set.
+    """Parameters in which the training and the validation set may differ.
 
     Attributes:
-        points_per_class: points on each arm.
-        seed: of the noise.
-        radius_law: where on an arm its points lie.
+        points_per_class: number of points on each arm.
+        seed: seed of the noise, and of the radii if they are drawn.
+        radius_law: how the radii of the points are chosen, see `RadiusLaw`.
     """
 
     points_per_class: int
@@ -75,14 +79,14 @@ class Arms(NamedTuple):
 
 
 def dataset(*, classes: int, turns: float, noise: float, train: Arms, validation: Arms) -> xr.Dataset:
-    """Training and validation set, ready to be stored.
+    """Return the training and validation set, ready to be stored.
 
     Args:
-        classes: C, number of arms.
-        turns: revolutions of an arm.
-        noise: standard deviation of the angle, radians.
-        train: points of the training set.
-        validation: points of the validation set.
+        classes: number of arms C.
+        turns: number of revolutions of an arm.
+        noise: standard deviation of the noise on the angle, radians.
+        train: parameters of the training set.
+        validation: parameters of the validation set.
     """
     variables = netcdf.Variables()
     for part, arms in (("train", train), ("validation", validation)):
@@ -101,7 +105,7 @@ def dataset(*, classes: int, turns: float, noise: float, train: Arms, validation
 
 
 def _told(classes: int, turns: float, noise: float, train: Arms, validation: Arms) -> str:
-    """All else that tells one spiral from another, in the order in which a reader asks for it."""
+    """Return the text of all parameters but the sizes, so that two different spirals have different texts."""
     law = "" if validation.radius_law == "linspace" else f", validation radii {validation.radius_law}"
     return (
         f"{classes} arms of {exact(turns)} turns, noise {exact(noise)} rad, seeds {train.seed} and "

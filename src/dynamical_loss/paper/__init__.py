@@ -1,1 +1,1 @@
-"""The paper's own protocols and data, and where a result departs from them."""
+"""The paper's protocols and data, and the departures of results from them."""

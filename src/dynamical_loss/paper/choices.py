@@ -1,4 +1,7 @@
-"""What a result chose where the paper is silent, in words, from what the result records alone."""
+"""Describe in words what a result chose where the paper leaves a choice open.
+
+The words are derived only from what the result records.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ NETWORK, INITIALISATION, DATA = "network", "initialisation", "data"
 CYCLE, GRID, READING = "cycle", "grid", "reading"
 
 CHOICES = (INITIALISATION, DATA, CYCLE, GRID, READING)
-"""What the paper leaves open and protocols may differ in, as columns of `claims.Row`."""
+"""Choices that the paper leaves open and in which protocols may differ; each is a column of `claims.Row`."""
 
 _KERNELS = (
     ("kernel_distribution", "{} kernels"),
@@ -29,19 +32,20 @@ _USUAL = {"first_kernel_factor": 1.0, "further_kernel_factor": 1.0}
 
 
 def choices_of(*items: xr.Dataset) -> dict[str, str]:
-    """The choices behind results, in words by name: `NETWORK` and those of `CHOICES`.
+    """Return the choices behind results in words, by the choice's name: `NETWORK` and those in `CHOICES`.
 
     Args:
-        items: results that one claim is computed from; where they differ, all ways are named.
+        items: results that one claim is computed from; where they differ, all their choices are named.
 
     Returns:
-        a choice that does not apply is left out, e.g. the reading of a phase diagram.
+        Words by name.  A choice that does not apply is left out, e.g. the reading for a phase diagram.
     """
     found: dict[str, dict[str, None]] = {}
     for item in items:
         for name, words in _of(item):
             found.setdefault(name, {})[words] = None
-    # A single run says less of a rule than several: it has one learning rate.
+    # The reading of a single run lacks the last part, the spacing of snapshots at several learning rates.  It
+    # is dropped if another result has the same reading with that part.
     readings = found.get(READING, {})
     for words in list(readings):
         if any(other.startswith(f"{words}, ") for other in readings):
@@ -63,7 +67,7 @@ def _of(item: xr.Dataset) -> list[tuple[str, str]]:
         )
     ]
     told += [(name, words) for name, words in ((DATA, _data(item)), (GRID, _grid(settings))) if words]
-    # Integrators of flows have a tolerance too.
+    # Files with `evaluations` come from integrators of flows, whose settings have a tolerance too.
     searched = "tolerance" in settings and "evaluations" not in settings
     if "trajectories" in settings or searched:
         stated = InstabilitySettings.stated(
@@ -74,14 +78,14 @@ def _of(item: xr.Dataset) -> list[tuple[str, str]]:
 
 
 def _trainings(settings: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Settings of the trainings behind a result."""
+    """Return the settings of the trainings behind a result."""
     if "trajectories" in settings:
         return list(settings["trajectories"])
     return [settings.get("trajectory", settings)]
 
 
 def network(model: Mapping[str, Any]) -> str:
-    """A network's kind and size in words."""
+    """Return a network's kind and size in words."""
     if model["kind"] != "mlp":
         return str(model["kind"])
     depth = f", {model['depth']} hidden layers" if model.get("depth", 1) != 1 else ""
@@ -93,7 +97,7 @@ def _start(model: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def initialisation(model: Mapping[str, Any]) -> str:
-    """How a network starts, in words: the name of the initialisation and what was changed of it."""
+    """Return in words how a network is initialised: the name of the initialisation, and changes to it."""
     parts = [str(model["initialisation"])]
     parts += [
         words.format(model[key])
@@ -111,7 +115,7 @@ def _cycle(training: Mapping[str, Any]) -> str:
 
 
 def _data(item: xr.Dataset) -> str:
-    """Which draw of the training noise, or how many, and which validation set."""
+    """Return in words which draw of the training noise was used, or how many, and which validation set."""
     place = Path(item.encoding.get("source", "a dataset"))
     stated = item.attrs.get(recorded.DATASET_SETTINGS)
     known = {} if stated is None else recorded.recorded(item.attrs, recorded.DATASET_SETTINGS, place)
@@ -128,7 +132,7 @@ def _data(item: xr.Dataset) -> str:
 
 
 def _grid(settings: Mapping[str, Any]) -> str:
-    """Cells of a phase diagram, and how long and how precisely they were trained."""
+    """Return the cells of a phase diagram in words, with the length and precision of their training."""
     if "periods" not in settings or "amplitudes" not in settings:
         return ""
     periods, amplitudes = (
@@ -138,11 +142,11 @@ def _grid(settings: Mapping[str, Any]) -> str:
 
 
 def reading(stated: InstabilitySettings, trainings: Sequence[Mapping[str, Any]]) -> str:
-    """How instabilities were found, in words.
+    """Return in words how instabilities were detected.
 
     Args:
         stated: settings of the analysis.
-        trainings: of the runs that were looked at, for the spacing of their snapshots.
+        trainings: settings of the analysed runs, for the spacing of their snapshots.
     """
     at_rate = "/η" if stated.tolerance_at_rate == "scaled" else " at every η"
     return ", ".join(
@@ -160,7 +164,7 @@ _PLACES = {"outside": "outside", "flagged": "at the flagged snapshot"}
 
 
 def _spacing(trainings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Spacing of snapshots over learning rates; nothing where there is one learning rate."""
+    """Return in words how the spacing of snapshots depends on η; an empty list if there is a single η."""
     spacing = {float(run["learning_rate"]): int(run["snapshots"]["every"]) for run in trainings}
     if len(spacing) < 2:
         return []

@@ -1,7 +1,7 @@
-"""Where a result departs from a protocol of the paper, judged from what the result records alone.
+"""Find where a result departs from a protocol of the paper, only from what the result records.
 
 A protocol is a list of rules, each about one recorded fact.  A fact that the result does not record is
-unknown, and what is unknown is never taken for the paper's.
+unknown, and an unknown fact never counts as the paper's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 OFFICIAL, EXACT, LOSSY = "official", *recorded.COPIES
-"""What the images may be, as `facts_of` says: of an official archive, or copies of either kind."""
+"""Origin of the images in the words of `facts_of`: an official archive, exact copies, or lossy copies."""
 
 COPIES = "dataset_copies"
 
@@ -31,29 +31,29 @@ _ABSENT = object()
 
 
 class Sort(StrEnum):
-    """What a departure is about."""
+    """Kind of a departure."""
 
     PROTOCOL = "protocol"
-    """How networks are trained and looked at."""
+    """Departure in how networks are trained and evaluated."""
     SIZE = "size"
-    """Size of the network and length of the run."""
+    """Departure in the size of the network or the length of the run."""
     DATA = "data"
-    """What it is trained on, and how much of that."""
+    """Departure in the kind or the amount of data."""
     SEEDS = "seeds"
-    """How many runs there are."""
+    """Departure in the number of runs."""
 
 
 @dataclass(frozen=True)
 class Departure:
-    """One way in which a result is not the paper's.
+    """One way in which a result differs from the paper.
 
     Attributes:
-        keys: what it was told from; of an unknown fact, the one that is not recorded.
-        sort: what it is about.
+        keys: recorded facts that show the departure; for an unknown fact, the key that is not recorded.
+        sort: kind of the departure.
         known: whether the result records the fact.
-        found: what the result has; None if it is unknown.
-        paper: what the paper has; None where the paper leaves it open and it is only unknown.
-        words: all of this in one line.
+        found: value in the result; None if the result does not record the value.
+        paper: value in the paper; None if the paper leaves the value open and the result does not record it.
+        words: the departure in one line.
     """
 
     keys: tuple[str, ...]
@@ -70,16 +70,16 @@ def _itself(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Rule:
-    """What the paper has for one fact.
+    """The paper's value of one fact.
 
     Attributes:
-        keys: of the recorded facts that it is computed from; ``a.b`` is key b of group a.
-        sort: what it is about.
+        keys: keys of the recorded facts that the fact is computed from; ``a.b`` is key b of group a.
+        sort: kind of a departure from this rule.
         paper: the paper's value.
-        agrees: whether a value that was found counts as the paper's.
-        value: computes the fact from those of `keys`, in their order.
-        words: of a departure, with ``{key}``, ``{found}`` and ``{paper}``.
-        before: what a result has that was made before its key existed; by default it is unknown.
+        agrees: function of the found value and the paper's value; it returns whether they agree.
+        value: function that computes the fact from the values of `keys`, in their order.
+        words: template for the words of a departure, with ``{key}``, ``{found}`` and ``{paper}``.
+        before: value of results from before the key existed; by default their value is unknown.
     """
 
     keys: tuple[str, ...]
@@ -91,7 +91,7 @@ class Rule:
     before: Any = _ABSENT
 
     def departure(self, facts: Mapping[str, Any]) -> Departure | None:
-        """How these facts depart from the paper; None if they do not."""
+        """Return how these facts depart from the paper; None if they do not depart."""
         values = []
         for key in self.keys:
             known = recorded.setting(facts, key, self.before)
@@ -107,21 +107,24 @@ class Rule:
 
 
 Protocol = tuple[Rule, ...]
-"""All that the paper says of one kind of result, the most telling first."""
+"""All that the paper says about one kind of result; the most important rules come first."""
 
 
 def exactly(sort: Sort, facts: Mapping[str, Any]) -> Protocol:
-    """Rules that each fact has the paper's value and no other."""
+    """Return rules that each fact must have exactly the paper's value."""
     return tuple(Rule((key,), sort, paper) for key, paper in facts.items())
 
 
 def recorded_at_all(sort: Sort, *keys: str) -> Protocol:
-    """Rules that facts are known, of which the paper says nothing."""
+    """Return rules that facts must be recorded with any value, because the paper does not give one."""
     return tuple(Rule((key,), sort, None, lambda found, paper: True) for key in keys)
 
 
 def close(tolerance: float) -> Callable[[Any, Any], bool]:
-    """Agreement of numbers, or of lists of them, up to a tolerance; null is no number."""
+    """Return a function that compares numbers, or lists of numbers, up to an absolute tolerance.
+
+    None (null in a configuration) agrees with no number.
+    """
 
     def agrees(found: Any, paper: Any) -> bool:
         wanted = np.asarray(paper, dtype=np.float64)
@@ -132,32 +135,34 @@ def close(tolerance: float) -> Callable[[Any, Any], bool]:
 
 
 def departures(protocol: Protocol, facts: Mapping[str, Any]) -> list[Departure]:
-    """All departures from a protocol, in the order of its rules.
+    """Return all departures from a protocol, in the order of its rules.
 
     Args:
-        protocol: see `dynamical_loss.paper.protocols`.
-        facts: from `facts_of`.
+        protocol: a protocol of `dynamical_loss.paper.protocols`.
+        facts: recorded facts, from `facts_of`.
     """
     found = (rule.departure(facts) for rule in protocol)
     return [departure for departure in found if departure is not None]
 
 
 def facts_of(item: xr.Dataset, training: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a result records of a training and its data.
+    """Return what a result records about a training and its data.
 
     Args:
-        item: a dataset with the global attributes of its file.
-        training: settings of the training, where they are a part of the file's settings; all by default.
+        item: dataset with the global attributes of its file.
+        training: settings of the training, if they are a part of the file's settings; None takes all settings
+            of the file.
 
     Returns:
-        the settings by name, beside what `recorded.of_data` gives. `COPIES` is `OFFICIAL` where the checksum
-        is that of an official archive, whatever else is recorded, and else what the file says of copies.
+        The settings by name, together with the result of `recorded.of_data`.  `COPIES` is `OFFICIAL` if the
+        checksum is that of an official archive, whatever else is recorded.  Otherwise it is what the file
+        records about copies.
 
     Raises:
         UnknownOriginError: if the file records no settings.
     """
     settings = recorded.settings_of(item) if training is None else training
-    # In settings, `dataset` is a name that a user chose, which says nothing of the data.
+    # In settings, `dataset` is a name that a user chose, so it says nothing about the data.
     facts = {name: value for name, value in settings.items() if name != "dataset"}
     facts |= recorded.of_data(item)
     if recorded.DATASET_SETTINGS in facts:
@@ -171,7 +176,7 @@ def facts_of(item: xr.Dataset, training: Mapping[str, Any] | None = None) -> dic
 
 
 def _rounded(value: Any) -> Any:
-    """A value of the paper for a line of text."""
+    """Return a value of the paper, rounded for a line of text."""
     if isinstance(value, float):
         return round(value, 4)
     if isinstance(value, Sequence) and not isinstance(value, str):

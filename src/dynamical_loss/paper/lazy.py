@@ -1,4 +1,4 @@
-"""The protocols of the claims about feature and lazy training (arXiv 1906.08034)."""
+"""Protocols for the claims about feature and lazy training (arXiv 1906.08034)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import operator
 from dynamical_loss.paper.departures import Protocol, Rule, Sort, exactly
 
 VELOCITY_TOLERANCE, OUTPUT_TOLERANCE = 1e-3, 0.1
-"""The coarsest steps that count (docs/lazy.md says what finer ones change)."""
+"""Largest tolerances that the protocols allow (docs/lazy.md says what smaller tolerances change)."""
 
 CLOSENESS = 0.01
-"""How near to their labels the predictions of the null have to come."""
+"""Largest distance from their labels at which the predictions in the protocol `lazy_null` may end."""
 
 _IMAGES = "parity labels, pooled split, on a sphere"
 
@@ -25,7 +25,7 @@ def _flow(loss: str, depth: int) -> Protocol:
 
 
 def _at_most(key: str, value: float) -> Rule:
-    words = "{key} is {found}, at most {paper} is needed"
+    words = "{key} is {found}; at most {paper} is allowed"
     return Rule((key,), Sort.PROTOCOL, value, operator.le, words=words)
 
 
@@ -39,17 +39,20 @@ def _grid(depth: int, *descriptions: str) -> Protocol:
 
 
 def lazy_digits() -> Protocol:
-    """Digits of 8×8 pixels, P = 200, two hidden layers."""
+    """Return the protocol for digits of 8×8 pixels, P = 200, and two hidden layers."""
     return _grid(2, f"digits 8×8, {_IMAGES}, 200 + 1 540 images")
 
 
 def lazy_sizes() -> Protocol:
-    """Digits of 8×8 pixels and two hidden layers, whatever P is, with 1300 for testing."""
+    """Return the protocol for digits of 8×8 pixels, any P, 1300 test images, and two hidden layers."""
     return _grid(2, *(f"digits 8×8, {_IMAGES}, {size} + 1 300 images" for size in (50, 100, 200, 400)))
 
 
 def lazy_fashion() -> Protocol:
-    """Fashion-MNIST and three hidden layers: 200 images of 14×14 pixels, or as many as in the paper."""
+    """Return the protocol for Fashion-MNIST and three hidden layers.
+
+    The training set has 200 images of 14×14 pixels, or as many full images as in the paper.
+    """
     return _grid(
         3,
         f"Fashion-MNIST reduced to 14×14 pixels, {_IMAGES}, 200 + 4 000 images",
@@ -58,7 +61,7 @@ def lazy_fashion() -> Protocol:
 
 
 def lazy_null() -> Protocol:
-    """The squared error with and without a tilt, on fifty digits."""
+    """Return the protocol for the squared error with and without a tilt, on fifty digits."""
     return (
         *_flow("mse", 2),
         *exactly(Sort.PROTOCOL, {"tilt.amplitude": 10.0, "tilt.period": 1.0}),

@@ -1,4 +1,4 @@
-"""By which rule of the learning rate a phase diagram was trained (Fig. F7, F8)."""
+"""Identify the learning rate with which a phase diagram was trained (Fig. F7, F8)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Cell = tuple[int | None, float]
-"""T and A; the static loss has no T."""
+"""T and A; T is None for the static loss, which has no period."""
 
 STATIC: Cell = (None, 1.0)
 SHORT: Cell = (200, 10.0)
 LONG: Cell = (5000, 70.0)
-"""Cells (T, A) of the study: the static loss, one that is known to help, and that of Fig. 4."""
+"""Cells (T, A) of the study: the static loss, a cell that is known to help, and the cell of Fig. 4."""
 
 CELLS = {STATIC: "static loss", SHORT: "T = 200, A = 10", LONG: "T = 5000, A = 70"}
 
@@ -27,15 +27,15 @@ _OWN, _NEXT, _STATIC_NEXT = "own_run", "next_seed", "static_next_seed"
 
 
 class LearningRate(NamedTuple):
-    """What makes the learning rate of a step.
+    """How the learning rate of each step is computed.
 
     Attributes:
         rate: η.
-        decays: whether it falls to 0 along a straight line, from twice η.
-        power: p of the drift-adjusted learning rate; None for one that is given beforehand.
-        cap: its largest value.
-        steps_of: the run whose curvature it follows.
-        constant: c of the rule, of which the paper has 2.
+        decays: whether the learning rate falls linearly from 2η to 0.
+        power: power p of the drift-adjusted learning rate; None for a learning rate that is given in advance.
+        cap: largest factor by which the drift-adjusted learning rate multiplies η.
+        steps_of: run whose curvature the learning rate follows.
+        constant: constant c of the drift-adjusted learning rate; the paper has 2.
     """
 
     rate: float
@@ -47,16 +47,16 @@ class LearningRate(NamedTuple):
 
     @property
     def is_constant(self) -> bool:
-        """Whether all steps have the same."""
+        """Whether all steps have the same learning rate."""
         return self.power is None and not self.decays
 
     @property
     def follows(self) -> bool:
-        """Whether it is the paper's rule, which follows the curvature of the run itself."""
+        """Whether this is the paper's rule, which follows the curvature of the run itself."""
         return self.power is not None and self.steps_of == _OWN and (self.rate, self.constant) == (1.0, 2.0)
 
     def words(self) -> str:
-        """As the label of a row."""
+        """Return the learning rate in words, as the label of a row."""
         if self.power is None:
             return f"η = {exact(2 * self.rate)} → 0" if self.decays else f"η = {exact(self.rate)}"
         rule = f"DAL, p = {exact(self.power)}, cap {exact(self.cap or 0.0)}"
@@ -67,11 +67,11 @@ class LearningRate(NamedTuple):
 
 
 DECAY = [[0.0, 2.0], [1.0, 0.0]]
-"""The schedule of a rate that decays; the only one of the study."""
+"""Schedule of a learning rate that decays; the study has no other schedule."""
 
 
 def learning_rate_of(item: xr.Dataset) -> LearningRate | None:
-    """That of a phase diagram; None if the study knows none like it."""
+    """Return the learning rate of a phase diagram; None if the study has no such learning rate."""
     settings = recorded.settings_of(item)
     schedule = [list(point) for point in settings["learning_rate_schedule"]]
     rule = settings.get("learning_rate_rule", {"kind": "constant"})
@@ -84,18 +84,18 @@ def learning_rate_of(item: xr.Dataset) -> LearningRate | None:
     return LearningRate(rate, False, power, cap, rule["steps_of"], constant)
 
 
-_LONG_STEPS = 70_000  # of Fig. 4; at the other cells runs are those of Fig. 3
+_LONG_STEPS = 70_000  # number of steps in Fig. 4; runs in the other cells have the steps of Fig. 3
 
 
 def runs_of(items: Iterable[xr.Dataset], cell: Cell) -> dict[LearningRate, xr.DataArray]:
-    """Final validation accuracies of one cell by learning rate, each over (seed).
+    """Return the final validation accuracies in one cell by learning rate, each of shape (seed,).
 
     Args:
         items: phase diagrams.
-        cell: where to look; at `LONG` among runs as long as those of Fig. 4, else among shorter ones.
+        cell: T and A; at `LONG` only runs as long as those of Fig. 4 count, elsewhere only shorter runs.
 
     Raises:
-        UserError: if two diagrams hold the same.
+        UserError: if two diagrams have the same learning rate in this cell.
     """
     found: dict[LearningRate, xr.DataArray] = {}
     for item in items:
@@ -105,6 +105,6 @@ def runs_of(items: Iterable[xr.Dataset], cell: Cell) -> dict[LearningRate, xr.Da
         if rate is None or values is None or is_long != (cell == LONG):
             continue
         if rate in found:
-            raise UserError(f"two studies of {rate.words()} in one cell; leave one out")
+            raise UserError(f"two studies have the learning rate {rate.words()} in one cell; leave one out")
         found[rate] = values
     return found

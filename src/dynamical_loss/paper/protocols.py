@@ -1,7 +1,7 @@
-"""The paper's protocols, as rules that a result is held against.
+"""The paper's protocols, as rules that a result is compared with.
 
-Each says what a result must record to count as the paper's: settings, data, sizes and seeds.  Steps are those
-at η = 1: for other learning rates the paper scales times with 1/η.
+Each protocol states what a result must record to count as the paper's: settings, data, sizes and seeds.
+Numbers of steps are for η = 1; for other learning rates the paper scales all times with 1/η.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ LOSS_PARTS = {
     "loss.normalisation": "each_step",
     "loss.cycles": None,
 }
-"""Parts of the paper's loss that variants leave out."""
+"""Parts of the paper's loss that variants leave out, with the paper's values."""
 
 WEIGHT_DECAY = "optimiser.weight_decay"
 
 REDUCTION = f"{DATASET_SETTINGS}.reduction"
 
 ANSWERS = {f"{DATASET_SETTINGS}.labels": "class", f"{DATASET_SETTINGS}.split": "official"}
-"""What is asked of an image, and of which it is learned; the paper's are those that the images come with."""
+"""Labels and split of the images; the paper uses the labels and the split that the images come with."""
 
 RULE = "learning_rate_rule.kind"
 
@@ -56,7 +56,7 @@ LATER = {
     REDUCTION: 1,
     **ANSWERS,
 }
-"""Keys that came later: whatever was made before them has the paper's value."""
+"""Keys that were introduced later: results from before a key existed have the paper's value."""
 
 
 def _as_before(sort: Sort, *keys: str) -> Protocol:
@@ -82,18 +82,18 @@ def _seeds(count: int) -> Rule:
 # The spiral ----------------------------------------------------------------------------------------
 
 NARROW, WIDE = 100, 1000
-"""Hidden units of the paper's two networks."""
+"""Numbers of hidden units of the paper's two networks."""
 
 PHASE_STEPS, SPIRAL_SEEDS = 35_000, 50
-"""Of Fig. 3."""
+"""Numbers of steps and seeds in Fig. 3."""
 
 CASCADE_PERIOD, CASCADE_AMPLITUDE, CASCADE_STEPS = 5_000, 70.0, 70_000
-"""Of Fig. 4 and Fig. 5a."""
+"""T, A and number of steps in Fig. 4 and Fig. 5a."""
 
 SPIRAL: dict[str, Any] = {"classes": 3, "points_per_class": 100, "turns": 2.0, "noise": 0.2, "train_seed": 0}
-"""The authors' training set; they do not publish the seed of their validation set."""
+"""The authors' training set; the seed of their validation set is not published."""
 
-_ROUNDING = 0.01  # of times: they are whole numbers of steps, which scaling by 1/η rounds
+_ROUNDING = 0.01  # relative tolerance of times, because scaling by 1/η rounds them to whole steps
 
 _DRAW = f"{DATASET_SETTINGS}.train_seed"
 
@@ -103,7 +103,7 @@ _SPIRAL_DATA = (
         Sort.DATA,
         {f"{DATASET_SETTINGS}.{key}": value for key, value in SPIRAL.items() if key != "train_seed"},
     ),
-    # Whether the authors drew the noise anew for each run is not published, so several draws are theirs too.
+    # It is not published whether the authors drew new noise for each run, so several draws are allowed too.
     Rule((_DRAW,), Sort.DATA, SPIRAL["train_seed"], lambda found, paper: found == paper or _is_list(found)),
 )
 
@@ -137,7 +137,7 @@ def _perceptron(width: int, loss: str = "cross_entropy") -> Protocol:
 
 
 def _training_time(steps: int) -> Rule:
-    """Longer runs count as well: what is looked at has settled by then."""
+    """Return a rule for the length of runs; longer runs count too, because results have settled by then."""
     return Rule(
         ("steps", "learning_rate"),
         Sort.SIZE,
@@ -149,7 +149,7 @@ def _training_time(steps: int) -> Rule:
 
 
 def phase_of_spiral(width: int) -> Protocol:
-    """Of Fig. 3: a phase diagram of the network of that width."""
+    """Return the protocol of Fig. 3: a phase diagram of the network with the given width."""
     return (
         *_perceptron(width),
         *exactly(Sort.PROTOCOL, {"learning_rate": 1.0}),
@@ -159,7 +159,7 @@ def phase_of_spiral(width: int) -> Protocol:
 
 
 def spiral_study(width: int) -> Protocol:
-    """Of studies beyond the paper (Fig. S7, F7): that of Fig. 3, with learning rates of its own."""
+    """Return the protocol of studies beyond the paper (Fig. S7, F7): as Fig. 3, but any learning rate."""
     return (
         *_perceptron(width),
         *recorded_at_all(Sort.PROTOCOL, "learning_rate"),
@@ -168,7 +168,7 @@ def spiral_study(width: int) -> Protocol:
 
 
 def averaged_run(width: int) -> Protocol:
-    """Of the study of sizes and learning rates (Fig. S8): runs of its own learning rates, T and A."""
+    """Return the protocol of the study of sizes and learning rates (Fig. S8): any learning rate, T and A."""
     return (
         *_perceptron(width),
         *recorded_at_all(Sort.PROTOCOL, "learning_rate", "period", "amplitude"),
@@ -177,13 +177,23 @@ def averaged_run(width: int) -> Protocol:
 
 
 def edge_run(static: bool) -> Protocol:
-    """Of runs looked at from step to step (Fig. F5, F9): the static loss, or that of Fig. 4."""
+    """Return the protocol of runs that are measured at each step (Fig. F5, F9).
+
+    Args:
+        static: whether the loss is static; otherwise it is the dynamical loss of Fig. 4.
+    """
     loss = {"amplitude": 1.0} if static else {"period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}
     return (*_perceptron(NARROW), *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, **loss}))
 
 
 def residual_run(static: bool) -> Protocol:
-    """Of runs on the squared error, looked at from step to step (Fig. F10); η is our choice."""
+    """Return the protocol of runs on the squared error that are measured at each step (Fig. F10).
+
+    The learning rate is our choice.
+
+    Args:
+        static: whether the loss is static; otherwise T and A are those of Fig. 4.
+    """
     loss = {"amplitude": 1.0} if static else {"period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}
     return (*_perceptron(NARROW, "mse"), *exactly(Sort.PROTOCOL, {"learning_rate": 0.3, **loss}))
 
@@ -205,14 +215,17 @@ FLOWS: dict[str, Protocol] = {
         *exactly(Sort.SIZE, {"model.width": 10, "model.depth": 2}),
     ),
 }
-"""Of runs that flows follow (Fig. F4), by their data: our choice, as the paper of flows is not at hand."""
+"""Protocols of the runs that flows follow (Fig. F4), by data.
+
+They are our choice, because the paper about flows is not at hand.
+"""
 
 CASCADE: Protocol = (
     *_perceptron(NARROW),
     *exactly(Sort.PROTOCOL, {"learning_rate": 1.0, "period": CASCADE_PERIOD, "amplitude": CASCADE_AMPLITUDE}),
     _training_time(CASCADE_STEPS),
 )
-"""Of Fig. 4: the run whose instabilities are followed."""
+"""Protocol of Fig. 4: the run whose instabilities are followed."""
 
 THRESHOLD: Protocol = (
     *_SPIRAL_DATA,
@@ -230,11 +243,11 @@ THRESHOLD: Protocol = (
     ),
     _training_time(CASCADE_STEPS),
 )
-"""Of Fig. 5a: the same run at any learning rate and width."""
+"""Protocol of Fig. 5a: the run of Fig. 4 at any learning rate and width."""
 
 
 def static_run(width: int) -> Protocol:
-    """Of Fig. 5b and 5c: a run with the static loss at any learning rate."""
+    """Return the protocol of Fig. 5b and 5c: a run with the static loss at any learning rate."""
     return (
         *_perceptron(width),
         *exactly(Sort.PROTOCOL, {"amplitude": 1.0}),
@@ -245,28 +258,28 @@ def static_run(width: int) -> Protocol:
 # Images --------------------------------------------------------------------------------------------
 
 TRAIN_IMAGES, VALIDATION_IMAGES = 50_000, 10_000
-"""Of CIFAR-10."""
+"""Numbers of training and validation images in CIFAR-10."""
 
 CHANNELS, BATCH, EPOCHS, IMAGE_SEEDS = 64, 512, 700, 30
 LEARNING_RATE, PEAK_EPOCH, FINAL_FACTOR = 0.02, 300, 0.1
 LEARNING_RATE_SCHEDULE = ((0.0, 0.0), (PEAK_EPOCH / EPOCHS, 1.0), (1.0, FINAL_FACTOR))
 OSCILLATION_EPOCHS = 600
 MOMENTUM = {"momentum": 0.9, "nesterov": True}
-"""Of Fig. 1, Myrtle5: the learning rate rises to its peak and falls to a tenth of it."""
+"""Settings of Myrtle5 in Fig. 1: the learning rate rises to its peak and then falls to a tenth of it."""
 
 WIDE_RESNET_BATCH, WIDE_RESNET_EPOCHS = 1024, 200
-"""Of the supplement's Wide ResNet, as far as it is published."""
+"""Published settings of the supplement's Wide ResNet: batch size and number of epochs."""
 
-_FRACTIONS = close(1e-3)  # of a run: less than an epoch, so that a configuration may round them
+_FRACTIONS = close(1e-3)  # shares of a run may be rounded by less than an epoch
 
 
 def _epochs(steps: int, batch: int | None, images: int) -> float:
-    """Passes over the training set; the last batch of each may be smaller."""
+    """Return the number of passes over the training set; the last batch of a pass may be smaller."""
     return float(steps / -(-images // (batch or images)))
 
 
 def _cifar10(epochs: int) -> Protocol:
-    """How much is trained on, for how long, and what the images are."""
+    """Return rules for the number of images, the number of epochs, and the origin of the images."""
     return (
         *exactly(Sort.DATA, {"train_samples": TRAIN_IMAGES, "validation_samples": VALIDATION_IMAGES}),
         Rule(
@@ -292,7 +305,7 @@ _ACCURACIES = Rule(
 
 
 def _descent(**more: Any) -> Protocol:
-    """The paper's loss and momentum, and further settings."""
+    """Return rules for the paper's loss and momentum, and for further settings."""
     known = {**_LOSS, "optimiser.kind": "sgd", "optimiser.arguments": MOMENTUM, **more}
     return (*exactly(Sort.PROTOCOL, known), *_PARTS)
 
@@ -306,10 +319,13 @@ MYRTLE5_RUN: Protocol = (
     *_cifar10(EPOCHS),
     *recorded_at_all(Sort.PROTOCOL, "arithmetic"),
 )
-"""Of a single run by the protocol of Fig. 1, which looks at a fixed part of the images (Fig. S2)."""
+"""Protocol of a single run as in Fig. 1, which may be measured on a fixed part of the images (Fig. S2)."""
 
 REGIME_CHANNELS, REGIME_IMAGES, REGIME_STEPS = 20, 5_000, 8_575
-"""Of the headline at a CPU's size (Fig. S9): the paper's parameters an image, an eighth of its steps."""
+"""Channels, images and steps of Fig. 1 at the size of a CPU (Fig. S9).
+
+The number of parameters for each image is the paper's, and the number of steps is an eighth of the paper's.
+"""
 
 REGIME: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "myrtle5", "model.channels": REGIME_CHANNELS}),
@@ -321,10 +337,13 @@ REGIME: Protocol = (
     Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
     *recorded_at_all(Sort.PROTOCOL, "learning_rate", "steps", "arithmetic"),
 )
-"""Of its studies; controls have another learning rate, length or weight decay."""
+"""Protocol of the studies of Fig. S9; controls have another learning rate, length or weight decay."""
 
 QUESTIONS_SIDE, QUESTIONS_STEPS = 2, 2_000
-"""Of the talk's questions (Fig. S10): images of 16×16 pixels, and equal steps whatever the batch."""
+"""Reduction of the images and number of steps for the talk's questions (Fig. S10).
+
+The images have 16×16 pixels, and the number of steps is the same for all batch sizes.
+"""
 
 QUESTIONS: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "wide_resnet", "steps": QUESTIONS_STEPS}),
@@ -334,10 +353,10 @@ QUESTIONS: Protocol = (
     *_descent(),
     *recorded_at_all(Sort.PROTOCOL, "learning_rate", "batch_size", "arithmetic"),
 )
-"""Of its studies, which differ in batch norm, weight decay and batch."""
+"""Protocol of the studies of Fig. S10, which differ in batch norm, weight decay and batch size."""
 
 MYRTLE5: Protocol = (*MYRTLE5_RUN, _ACCURACIES, _seeds(IMAGE_SEEDS))
-"""Of Fig. 1: a phase diagram."""
+"""Protocol of Fig. 1: a phase diagram."""
 
 WIDE_RESNET: Protocol = (
     *exactly(Sort.SIZE, {"model.kind": "wide_resnet"}),
@@ -356,17 +375,17 @@ WIDE_RESNET: Protocol = (
     ),
     _ACCURACIES,
 )
-"""Of the supplement, as far as it is published; neither the size of the network nor the seeds are."""
+"""Published part of the supplement's protocol; the network's size and the number of seeds are unpublished."""
 
 
 def of_images(model: Any, has_seeds: bool) -> Protocol:
-    """The protocol that a result of images is held against.
+    """Return the protocol that a result on images is compared with.
 
-    A network of another kind is held against that of Fig. 1, from which its kind is a departure.
+    A network of any other kind is compared with the protocol of Fig. 1, so its kind counts as a departure.
 
     Args:
         model: settings of the network.
-        has_seeds: whether it is a study over seeds, and no single run.
+        has_seeds: whether the result is a study over several seeds rather than a single run.
     """
     if model["kind"] == "wide_resnet":
         return WIDE_RESNET

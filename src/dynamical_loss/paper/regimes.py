@@ -1,4 +1,4 @@
-"""Studies of the dynamical loss from feature to lazy training (Fig. L6), told apart by what they record."""
+"""Identify studies of the dynamical loss from feature to lazy training (Fig. L6) by what they record."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from dynamical_loss.results import recorded
 if TYPE_CHECKING:
     import xarray as xr
 
-_ROUNDING = 1e-3  # of √h·α, which a configuration may round
+_ROUNDING = 1e-3  # relative tolerance of √h·α, which a configuration may round
 
 Arm = Literal["usual", "longer", "parametrised"]
 
 PERIOD, AMPLITUDE, STEPS = 200, 20.0, 35_000
-"""T, A and length of the runs in the usual arm; in the longer one steps and T are α times as many."""
+"""T, A and number of steps in the usual arm; the longer arm multiplies T and the number of steps by α."""
 
 
 class Regime(NamedTuple):
-    """What one study varies.
+    """Quantities in which the studies differ.
 
     Attributes:
-        arm: ``usual``: α alone, and the learning rate min(1, α); ``longer``: T above `PERIOD`, and with it
-            the steps; ``parametrised``: the neural-tangent parametrisation.
-        alpha: α.
-        width: h.
+        arm: ``usual``: α alone varies, and the learning rate is min(1, α); ``longer``: T is larger than
+            `PERIOD`, with proportionally more steps; ``parametrised``: the network has the neural-tangent
+            parametrisation.
+        alpha: scale α of the output.
+        width: number h of hidden units.
     """
 
     arm: Arm
@@ -40,17 +41,18 @@ class Regime(NamedTuple):
 
 
 def regime_of(item: xr.Dataset) -> Regime:
-    """What a study varies.
+    """Return the arm, α and width of a study.
 
     Raises:
-        UserError: if its output is not scaled, or it has more than one T.
+        UserError: if the output is not scaled, if there is more than one T, or if the amplitudes are not
+            A = 1 and one other A.
     """
     settings = recorded.settings_of(item)
     alpha = settings.get("output_scale")
     amplitudes = item["amplitude"].values
     if alpha is None or item.sizes["period"] != 1 or len(amplitudes) != 2 or 1.0 not in amplitudes:
         raise UserError(
-            "a study of regimes has an output_scale, one T, and A = 1 beside another; name others"
+            "a study of regimes needs an output_scale, one T, and A = 1 with one other A; name such a study"
         )
     model = settings["model"]
     parametrised = model.get("parametrisation", "standard") == "neural_tangent"
@@ -60,11 +62,14 @@ def regime_of(item: xr.Dataset) -> Regime:
 
 
 def departure(item: xr.Dataset, narrow: int) -> str | None:
-    """How a study departs from the protocol of its arm, in words; None if it does not.
+    """Return in words how a study departs from the protocol of its arm; None if it does not depart.
 
     Args:
-        item: a study that `regime_of` takes.
-        narrow: the width of the arms that have one width.
+        item: study that `regime_of` accepts.
+        narrow: width in the arms that have a single width.
+
+    Raises:
+        UserError: if `regime_of` does not accept the study.
     """
     which, settings = regime_of(item), recorded.settings_of(item)
     times = which.alpha if which.arm == "longer" else 1.0
@@ -77,19 +82,19 @@ def departure(item: xr.Dataset, narrow: int) -> str | None:
     }
     for name, (value, wanted) in found.items():
         if not math.isclose(value, wanted, rel_tol=_ROUNDING):
-            return f"{name} is {value:g}, in the arm '{which.arm}' {wanted:g} at α = {which.alpha:g}"
+            return f"{name} is {value:g}; the arm '{which.arm}' has {wanted:g} at α = {which.alpha:g}"
     if which.arm != "parametrised" and which.width != narrow:
-        return f"the width is {which.width}, in the arm '{which.arm}' {narrow}"
+        return f"the width is {which.width}; the arm '{which.arm}' has {narrow}"
     return None
 
 
 def pair(item: xr.Dataset, name: str) -> tuple[xr.DataArray, xr.DataArray]:
-    """A variable of a study's runs with the static loss and with the dynamical one, (seed,) each."""
+    """Return a variable with the static loss, and the same variable with the dynamical loss, (seed,) each."""
     values = item[name].isel(period=0)
     return values.sel(amplitude=1.0), values.sel(amplitude=float(item["amplitude"].max()))
 
 
 def gain(item: xr.Dataset) -> xr.DataArray:
-    """Final validation accuracy with the dynamical loss less that with the static one, by seed, (seed,)."""
+    """Return the gain in final validation accuracy from the dynamical over the static loss, shape (seed,)."""
     static, dynamical = pair(item, "validation_accuracy")
     return dynamical - static

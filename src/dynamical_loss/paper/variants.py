@@ -9,25 +9,25 @@ from dynamical_loss.paper.protocols import LOSS_PARTS
 
 VARIANTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "random_order": ("a fixed order of the classes", {"loss.emphasis": "random_class"}),
-    "random_groups": ("classes (random groups of samples in their place)", {"loss.emphasis": "random_group"}),
+    "random_groups": ("classes (random groups of samples replace them)", {"loss.emphasis": "random_group"}),
     "in_phase": (
-        "any tilt (all classes at once, a pure modulation of the learning rate)",
+        "any tilt (all classes are emphasised at once, which only modulates the learning rate)",
         {"loss.emphasis": "all", "loss.normalisation": "cycle"},
     ),
     "unnormalised": (
-        "Eq. 5 (weights with the same mean over a cycle, not at each step)",
+        "the normalisation of Eq. 5 (the weights have the same mean over a cycle, but not at each step)",
         {"loss.normalisation": "cycle"},
     ),
     "one_cycle": ("repetition (one cycle, then the static loss)", {"loss.cycles": 1}),
 }
-"""By name: what the loss is left without, and the settings that leave it out."""
+"""Variants by name: the part that the loss lacks, in words, and the settings that leave this part out."""
 
 
 def variant_of(loss: Mapping[str, Any]) -> str | None:
-    """Which of `VARIANTS` a loss is; ``whole`` for the paper's loss, None for others.
+    """Return which of `VARIANTS` a loss is; ``whole`` for the paper's loss, None for any other loss.
 
     Args:
-        loss: its settings; a key that is missing has the paper's value.
+        loss: settings of the loss; a missing key has the paper's value.
     """
     parts = {key: loss.get(key.removeprefix("loss."), usual) for key, usual in LOSS_PARTS.items()}
     changed = {key: value for key, value in parts.items() if value != LOSS_PARTS[key]}

@@ -1,1 +1,1 @@
-"""One module a rule of the workflow; a rule's code digest is that of its stage and what it imports."""
+"""Stages of the workflow, one module per rule; a rule's code digest covers its stage and its imports."""

@@ -27,13 +27,13 @@ _WANTED = ["output", "test_label", "test_error", "kernel_change", "converged", "
 
 
 def run(settings: LazyStudy, blocks: Sequence[Path], output: Path) -> None:
-    """Write what was found of every run, and of the ensembles over initial seeds.
+    """Write the quantities of every run, and of the ensembles over initial seeds.
 
-    The records along a flow are those of the first seed and the first split alone.
+    Records along a flow are written for the first seed and the first split only.
 
     Raises:
-        UserError: if a file is no block, cannot be read or was made with other settings, or if one that the
-            settings ask for is not given.
+        UserError: if a file is no block, cannot be read, was made with other settings or from other data than
+            the first block; or if a run that the settings ask for is missing.
     """
     inputs = Inputs()
     record = Provenance(
@@ -54,13 +54,13 @@ def run(settings: LazyStudy, blocks: Sequence[Path], output: Path) -> None:
     given = list({id(cell.block): cell.block for cell in cells.values()}.values())
     attributes = {"engine": "adaptive Euler steps", **recorded.of_data(*given)}
     if data := _data_of(given[0], blocks[0]):
-        # Of several splits the seeds are a list, as those of draws are.
+        # The seeds of the splits form a list, as the seeds of draws do in `gather_draws`.
         attributes[recorded.DATASET_SETTINGS] = json.dumps({**data, "sample_seed": settings.data_seeds})
     record.write(variables.dataset().assign_attrs(attributes), output)
 
 
 class _Cell:
-    """One run of a block."""
+    """Run of a block; its items are the values of variables."""
 
     def __init__(self, block: xr.Dataset, scale: int, seed: int) -> None:
         self.block, self._place = block, {"scale": scale, "seed": seed}
@@ -73,7 +73,7 @@ _Key = tuple[int, float, int, int]
 
 
 def _cells(settings: LazyStudy, blocks: Sequence[Path], inputs: Inputs) -> Mapping[_Key, _Cell]:
-    """The runs of all blocks by width, scale, seed of the split and initial seed."""
+    """Return the runs of all blocks by width, scale, seed of the split, and initial seed."""
     cells: dict[_Key, _Cell] = {}
     shared: dict[str, dict[str, Any]] = {}
     origins: dict[int, frozenset[str] | None] = {}
@@ -84,28 +84,30 @@ def _cells(settings: LazyStudy, blocks: Sequence[Path], inputs: Inputs) -> Mappi
             raise UserError(f"{path}: {error}; give files made by train-lazy-block") from None
         stored = inputs.read(path, _WANTED, made_by="train_lazy_block")
         if not _made_with(settings.run, block, recorded.settings_of(stored)):
-            raise UserError(f"{path} was made with other settings than those given; make it anew with them")
-        # Splits differ in the seed that they were drawn from, and in nothing else.
+            raise UserError(
+                f"{path} was made with other settings than those given; make it again with these settings"
+            )
+        # The datasets of different splits may differ only in the seed of the draw.
         data = _data_of(stored, path)
         if data != shared.setdefault("data", data):
             raise ResultError(f"{path} was made from other data than {blocks[0]}", path)
         origin = inputs.origins(path)
         if origin != origins.setdefault(block.data_seed, origin):
-            raise ResultError(f"{path} was made from another dataset than others of its split", path)
+            raise ResultError(f"{path} was made from another dataset than other blocks of its split", path)
         for place, value in enumerate(block.scales):
             for at, number in enumerate(block.seeds):
                 cells[block.width, value, block.data_seed, number] = _Cell(stored, place, at)
     for width, scale, data_seed, seed in _keys(settings):
         if (width, scale, data_seed, seed) not in cells:
             raise UserError(
-                f"no block given holds h = {width}, √h·α = {exact(scale)}, data seed {data_seed}, seed "
-                f"{seed}; make the file with snakemake, which names them all"
+                f"no given block holds h = {width}, √h·α = {exact(scale)}, data seed {data_seed}, seed "
+                f"{seed}; make the file with snakemake, which passes all blocks"
             )
     return cells
 
 
 def _data_of(block: xr.Dataset, path: Path) -> dict[str, Any]:
-    """Settings of a block's dataset, without the seed of the split; empty where it does not say."""
+    """Return the settings of a block's dataset without the seed of the split; empty if not recorded."""
     if recorded.DATASET_SETTINGS not in block.attrs:
         return {}
     stated = recorded.recorded(block.attrs, recorded.DATASET_SETTINGS, path)
@@ -135,7 +137,7 @@ def _shape(settings: LazyStudy) -> tuple[int, ...]:
 
 
 def _add_runs(variables: netcdf.Variables, settings: LazyStudy, cells: Mapping[_Key, _Cell]) -> None:
-    """Every variable of a block that is one number a run, or one a layer."""
+    """Add every variable of the blocks that has one number per run, or one per run and layer."""
     keys = _keys(settings)
     example = cells[keys[0]].block
     for name, variable in example.data_vars.items():
@@ -177,7 +179,7 @@ def _add_records(variables: netcdf.Variables, settings: LazyStudy, cells: Mappin
 
 
 def _add_ensembles(variables: netcdf.Variables, settings: LazyStudy, cells: Mapping[_Key, _Cell]) -> None:
-    """Variance and ensemble error over the initial seeds, of all of them and without each."""
+    """Add variance and ensemble error over all initial seeds, and over all seeds but one, for each seed."""
     whole = np.full((2, *_shape(settings)[:-1]), np.nan)
     without = np.full((2, *_shape(settings)), np.nan)
     for index in np.ndindex(*whole.shape[1:]):

@@ -19,8 +19,8 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     """Write the phase diagram.
 
     Raises:
-        UserError: if a file is no block, cannot be read, was made with other settings or trained on other
-            data than the first, or if one that the settings ask for is not given.
+        UserError: if a file is no block, cannot be read, was made with other settings, or was trained on
+            other data than the first block; or if a run that the settings ask for is missing.
     """
     inputs = Inputs()
     settings = _resolved(settings, blocks[0], inputs)
@@ -34,7 +34,9 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
             raise UserError(f"{path}: {error}; give files made by train-phase-block") from None
         stored = record.inputs.read(path, wanted(settings), made_by="train_phase_block")
         if not _made_with(settings.training, block, recorded.settings_of(stored)):
-            raise UserError(f"{path} was made with other settings than those given; make it anew with them")
+            raise UserError(
+                f"{path} was made with other settings than those given; make it again with these settings"
+            )
         if record.inputs.origins(path) != record.inputs.origins(blocks[0]):
             raise ResultError(f"{path} was trained on another dataset than {blocks[0]}", path)
         engines.add(str(stored.attrs["engine"]))
@@ -45,8 +47,8 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
     if missing := diagram.missing():
         period, amplitude, seed = missing
         raise UserError(
-            f"no block given holds T = {period}, A = {exact(amplitude)}, seed {seed}; make {output} with "
-            "snakemake, which names them all"
+            f"no given block holds T = {period}, A = {exact(amplitude)}, seed {seed}; make {output} with "
+            "snakemake, which passes all blocks"
         )
     trained = {"engine": ", ".join(sorted(engines)), "trained_on": ", ".join(sorted(devices)), **of_data}
     if computed:
@@ -55,16 +57,17 @@ def run(settings: PhaseSettings, blocks: Sequence[Path], output: Path) -> None:
 
 
 def _resolved(settings: PhaseSettings, block: Path, inputs: Inputs) -> PhaseSettings:
-    """The settings with the length of a run in steps, as the first block tells it.
+    """Return the settings with the length of a run in steps, which follows from the first block.
 
     Raises:
-        UserError: if it does not tell, or the settings do not go together with it.
+        UserError: if the block does not record the number of its training samples, or if the settings are not
+            valid with this length.
     """
     if settings.is_resolved:
         return settings
     data = recorded.of_data(inputs.read(block, made_by="train_phase_block"))
     if "train_samples" not in data:
-        raise UserError(f"{block} does not say how long an epoch is; make it anew, or give `steps` too")
+        raise UserError(f"{block} does not record the length of an epoch; make it again, or set `steps` too")
     try:
         return settings.with_length(int(data["train_samples"]))
     except ValueError as error:
@@ -72,7 +75,7 @@ def _resolved(settings: PhaseSettings, block: Path, inputs: Inputs) -> PhaseSett
 
 
 def _made_with(training: TrainingSettings, block: Block, stated: Mapping[str, Any]) -> bool:
-    """Whether a block records these settings; a key that it lacks had its default."""
+    """Return whether a block records these settings; an absent key stands for its default."""
     values = {name: value for name, value in stated.items() if name != "block"}
     try:
         return stated.get("block") == block.name and TrainingSettings.model_validate(values) == training

@@ -1,4 +1,4 @@
-"""Download CIFAR-10: before the first step of the pipeline, for those who have no copy."""
+"""Download CIFAR-10, which is needed before the first stage of the pipeline if there is no copy yet."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dynamical_loss.progress import report
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 _BYTES = 170_052_171
-_TIMEOUT_SECONDS = 60.0  # the server is slow at times
+_TIMEOUT_SECONDS = 60.0  # the server is sometimes slow
 
 
 def run(output: Path, url: str | None) -> None:
-    """Fetch the official binary archive.
+    """Download the official binary archive.
 
     Args:
-        output: the file; what has arrived of it lies beside it, with the suffix ``.part``.
-        url: where from; None: the authors' server.
+        output: file to write; an unfinished download is kept in the same folder, with the suffix ``.part``.
+        url: address to download from; None uses the authors' server.
 
     Raises:
-        UserError: if it cannot be fetched, in one line with both remedies.
+        UserError: if the archive cannot be downloaded; the message is one line with two remedies.
     """
     with report("downloading CIFAR-10") as progress:
         fetch(
             Remote(url or URL, _BYTES, BINARY_SHA256),
             output,
-            advice="run the same command again, it goes on where it stopped; or set datasets.<name>.source "
+            advice="run the same command again, which resumes the download; or set datasets.<name>.source "
             "to a copy",
             progress=progress,
             timeout_seconds=_TIMEOUT_SECONDS,

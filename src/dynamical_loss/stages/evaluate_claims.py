@@ -1,4 +1,4 @@
-"""Hold the paper's claims against the results: the last room of the pipeline."""
+"""Test the paper's claims against the results, as the last stage of the pipeline."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def run(
 ) -> None:
     """Write ``claims.csv``, UTF-8, numbers with 6 significant digits, and its sidecar.
 
-    There is one row a claim, and a closing one with the expected number of false verdicts.
+    The table has one row per claim, and a last row with the expected number of false verdicts.
 
     Args:
-        settings: of the bootstrap behind the intervals.
-        inputs: files by role; figures declare the roles as `evidence`. A claim whose role is absent is
+        settings: settings of the bootstrap that computes the intervals.
+        inputs: files by role; figures declare the roles as `evidence`.  A claim whose role is absent is
             written as not tested.
-        output: the CSV file.
-        given_only: leave out claims whose files are not given.
+        output: CSV file to write.
+        given_only: whether to leave out claims whose files are not given.
 
     Raises:
-        UserError: if an input cannot be read, is a result of another stage than its role asks for, or its
-            role is unknown.
+        UserError: if an input cannot be read, is a result of another stage than its role asks for, or has an
+            unknown role.
     """
     record = Provenance(__name__, settings.model_dump(), [settings.seed], "float64")
     known = {role for claim in claims.CLAIMS for role in claim.roles}
     unknown = [role for role in inputs if role not in known]
     if unknown:
-        raise UserError(f"no claim looks at --input {unknown[0]}=…; the roles are {', '.join(sorted(known))}")
+        raise UserError(f"no claim uses --input {unknown[0]}=…; the roles are {', '.join(sorted(known))}")
     roles = registry.roles_of_claims()
     datasets = {
         role: [record.inputs.read(path, roles[role].variables, roles[role].made_by) for path in paths]

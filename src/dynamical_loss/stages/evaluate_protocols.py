@@ -1,4 +1,4 @@
-"""Hold the claims of Fig. 3 to 5 against every protocol, and name the choice that each of them hangs on."""
+"""Test the claims of Fig. 3 to 5 under every protocol, and name the choice that decides each claim."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ def run(
     output: Path,
     table: Path,
 ) -> None:
-    """Write one row for each claim and protocol: as NetCDF, and as CSV with its sidecar.
+    """Write one row for each claim and protocol, as a NetCDF file and as a CSV file with its sidecar.
 
     Args:
-        settings: of the bootstrap behind the intervals.
-        inputs: files by role, by protocol; a claim whose files a protocol lacks has no row of it.
-        output: the NetCDF file, for the figure.
-        table: the CSV file, for readers.
+        settings: settings of the bootstrap that computes the intervals.
+        inputs: files by protocol and role; a claim has no row for a protocol that lacks the claim's files.
+        output: NetCDF file to write, for the figure.
+        table: CSV file to write, for readers.
 
     Raises:
-        UserError: if an input cannot be read, is a result of another stage than its role asks for, its role
-            is unknown, or no claim can be held against any of them.
+        UserError: if an input cannot be read, is a result of another stage than its role asks for, or has an
+            unknown role; or if the files suffice for no claim.
     """
     record = Provenance(__name__, settings.model_dump(), [settings.seed], "float64")
     roles = registry.roles_of_claims()
     unknown = [role for files in inputs.values() for role in files if role not in roles]
     if unknown:
-        raise UserError(f"no claim looks at a role '{unknown[0]}'; the roles are {', '.join(sorted(roles))}")
+        raise UserError(f"no claim uses a role '{unknown[0]}'; the roles are {', '.join(sorted(roles))}")
     datasets = {
         protocol: {
             role: [
@@ -82,7 +82,7 @@ def run(
     }
     found = protocols.evaluate(datasets, settings, names)
     if not found:
-        raise UserError("no claim can be held against these files; give more of them")
+        raise UserError("these files suffice for no claim; give more files")
     rows = [_columns(row) for row in found]
     variables = netcdf.Variables()
     for name, words in _TEXT.items():
@@ -101,7 +101,7 @@ def _made_by(stage: str | Sequence[str]) -> str | Sequence[str]:
 
 
 def _columns(found: protocols.ProtocolRow) -> dict[str, tables.Value]:
-    """A row as columns: the protocol first, then those of `claims.Row` and what belongs to the rule."""
+    """Return a row as columns: the protocol, the columns of `claims.Row`, and the limits of the rule."""
     return {
         "protocol": found.protocol,
         **dataclasses.asdict(found.row),

@@ -1,4 +1,4 @@
-"""Find the instabilities along one trajectory, by both rules, and the threshold they give."""
+"""Find the instabilities along one trajectory by both rules, and compute the threshold from them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output:
     """Write the table of events.
 
     Raises:
-        UserError: if an input cannot be read or lacks what the rules need, or if the spectrum is that of
-            another trajectory.
+        UserError: if an input cannot be read or lacks a variable that the rules need, if the spectrum was
+            measured along another trajectory, or if the learning rate of the trajectory changes.
     """
     inputs = Inputs()
     path = inputs.read(trajectory, ["weighted_loss", "oscillation_end"], made_by="train_trajectory")
@@ -38,15 +38,16 @@ def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output:
     rule = recorded.setting(origin, "learning_rate_rule.kind", "constant")
     if rule != "constant" or recorded.setting(origin, "learning_rate_schedule"):
         raise UserError(
-            f"{trajectory} was trained with a learning rate that changes, and instabilities are held against "
-            "one; give a run with a constant one"
+            f"{trajectory} was trained with a changing learning rate, but instabilities are compared with a "
+            "constant one; give a run with a constant learning rate"
         )
     record = Provenance(
         __name__, {**settings.model_dump(), "trajectory": origin}, [origin["seed"]], "float64", inputs
     )
     tolerance = settings.tolerance_at(origin["learning_rate"])
     end = float(path["oscillation_end"])
-    # Windows of dense snapshots would make the paper's rule depend on where one looks closely.
+    # Only snapshots at the regular interval count, because the paper's rule would give other results within
+    # windows of dense snapshots.
     regular = probes["snapshot_step"].values % origin["snapshots"]["every"] == 0
     snapshot_step = probes["snapshot_step"].values[regular]
     sharpness = probes["hessian_eigenvalue"].values[regular, 0]

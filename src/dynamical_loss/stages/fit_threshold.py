@@ -13,11 +13,11 @@ from dynamical_loss.results.record import Inputs, Provenance
 
 
 def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> None:
-    """Write thresholds, their events and the fitted exponents.
+    """Write the thresholds, their events and the fitted exponents.
 
     Raises:
-        UserError: if an input cannot be read or is no analysis of a run, if two are of the same run, or if
-            they were not all found by the same rule.
+        UserError: if an input cannot be read or is no result of find-instabilities, if two inputs belong to
+            the same run, or if the inputs were made with different settings.
     """
     inputs = Inputs()
     wanted = ["unstable_period", "event_start"]
@@ -27,8 +27,8 @@ def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> 
     for path, way in zip(analyses, ways, strict=True):
         if way != ways[0]:
             raise UserError(
-                f"{path} was found by other settings than {analyses[0]} (--settings of find-instabilities); "
-                "give files of one reading"
+                f"{path} was made with other settings than {analyses[0]} (--settings of find-instabilities); "
+                "give files with the same settings"
             )
     seeds = sorted({origin["seed"] for origin in origins})
     record = Provenance(
@@ -42,7 +42,7 @@ def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> 
         study = threshold_study.gather(stored, origins, resamples=settings.resamples, seed=settings.seed)
     except ValueError as error:
         raise UserError(
-            f"{analyses[error.args[0]]} has the width, learning rate and seed of another analysis given; "
-            "leave one out"
+            f"{analyses[error.args[0]]} has the width, learning rate and seed of another given file; leave "
+            "one of them out"
         ) from None
     record.write(threshold_study.dataset(study).assign_attrs(recorded.of_data(*stored)), output)

@@ -1,4 +1,4 @@
-"""Gather the phase diagrams of several draws of one dataset into one file."""
+"""Gather the phase diagrams of several random draws of one dataset into one file."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.settings import kind_of
 
 _DRAWN_BY = {kind_of(kind): kind.draw_seed for kind in KINDS}
-"""The setting that is the seed of a draw, by the kind of dataset."""
+"""Name of the setting that holds the seed of a draw, by kind of dataset."""
 
 
 def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None:
-    """Write all draws and the parts of the variance.
+    """Write the phase diagrams of all draws, and the contributions to the variance.
 
     Raises:
-        UserError: if a file is no phase diagram, cannot be read, was made with other settings, or if its data
-            differ from the first's in more than the seed of the draw, or if one that the settings ask for is
-            not given.
+        UserError: if a file is no phase diagram, cannot be read or was made with other settings; if the data
+            of two files differ in more than the seed of the draw; or if the file of a draw is missing.
     """
     if not settings.noise_seeds:
         raise UserError("--settings: noise_seeds is empty; name the draws to gather")
@@ -41,16 +40,20 @@ def run(settings: PhaseSettings, diagrams: Sequence[Path], output: Path) -> None
     for seed in settings.noise_seeds:
         if seed not in found:
             raise UserError(
-                f"no file given is of the draw {seed} of the data; make {output} with snakemake, which "
-                "names them all"
+                f"no file was given for the data drawn with seed {seed}; make {output} with snakemake, which "
+                "passes all files"
             )
     given = [found[seed] for seed in settings.noise_seeds]
     _, first, data = given[0]
     for seed, (path, stored, others) in zip(settings.noise_seeds, given, strict=True):
         if not _made_with(settings.drawn(seed), recorded.settings_of(stored)):
-            raise UserError(f"{path} was made with other settings than those given; make it anew with them")
+            raise UserError(
+                f"{path} was made with other settings than those given; make it again with these settings"
+            )
         if others != data:
-            raise UserError(f"{path} is of other data than {given[0][0]}, and not only of another draw")
+            raise UserError(
+                f"{path} differs from {given[0][0]} in more of its data settings than the seed of the draw"
+            )
     diagrams_in_order = [stored for _, stored, _ in given]
     if settings.draws == "paired":
         everything = draws.gather_pairs(diagrams_in_order)
@@ -74,7 +77,7 @@ def _made_with(settings: PhaseSettings, stated: dict[str, Any]) -> bool:
 
 
 def _description(first: str, settings: PhaseSettings) -> str:
-    """The data of all draws in words."""
+    """Describe the data of all draws in words."""
     seeds = ", ".join(map(str, settings.noise_seeds))
     each = ", one for each initial seed" if settings.draws == "paired" else ""
     return f"{len(settings.noise_seeds)} draws of the data (seeds {seeds}){each}, the first: {first}"

@@ -1,4 +1,4 @@
-"""Gather all runs of a trajectory study, at their snapshots, into one small file."""
+"""Gather all runs of a trajectory study at their snapshots into one small file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def run(trajectories: Sequence[Path], spectra: Sequence[Path], output: Path) -> 
     """Write losses, accuracies and λ_max of every seed.
 
     Args:
-        trajectories: one a seed, of one study.
-        spectra: of the same runs, in the same order.
-        output: the file to write.
+        trajectories: trajectories of one study, one for each seed.
+        spectra: spectra of the same runs, in the same order.
+        output: file to write.
 
     Raises:
-        UserError: if a file cannot be read, if a spectrum is that of another trajectory, if the runs differ
-            in more than their seeds, or if a seed from 0 to n-1 is absent or given twice.
+        UserError: if a file cannot be read, if a spectrum was measured along another trajectory, if the runs
+            differ in more than their seeds, or if a seed from 0 to n-1 is absent or given twice.
     """
     if len(trajectories) != len(spectra):
         raise UserError(
-            f"{len(trajectories)} trajectories and {len(spectra)} spectra were given; give one of each a run"
+            f"{len(trajectories)} trajectories and {len(spectra)} spectra were given; give one each per run"
         )
     inputs = Inputs()
     found = {}
@@ -44,17 +44,17 @@ def run(trajectories: Sequence[Path], spectra: Sequence[Path], output: Path) -> 
         first = first or (trajectory, settings)
         if settings != first[1]:
             raise UserError(
-                f"{trajectory} is of another study than {first[0]}, or probed in another way; give runs of "
-                "one"
+                f"{trajectory} belongs to another study than {first[0]}, or was probed with other settings; "
+                "give runs of one study"
             )
         found[seed] = path, probes
     if first is None or sorted(found) != list(range(len(trajectories))):
-        raise UserError("the runs given are not those of seeds 0 to n-1, each once; give all of a study")
+        raise UserError("the given runs do not have the seeds 0 to n-1, each once; give all runs of a study")
     ordered = [found[seed] for seed in sorted(found)]
     precision = first[1]["trajectory"]["precision"]
     record = Provenance(__name__, first[1], sorted(found), precision, inputs)
     try:
         gathered = runs.gather([path for path, _ in ordered], [probes for _, probes in ordered])
     except ValueError as error:
-        raise UserError(f"{first[0]} and other runs given have {error}; make them anew") from None
+        raise UserError(f"{first[0]} and other given runs have {error}; make them again") from None
     record.write(gathered.assign_attrs(recorded.of_data(*(path for path, _ in ordered))), output)

@@ -1,4 +1,4 @@
-"""Make a dataset: the first step of the pipeline."""
+"""Prepare a dataset, which is the first stage of the pipeline."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dynamical_loss.results.record import Provenance
 
 
 def run(settings: DatasetSettings, output: Path) -> None:
-    """Write training and validation set to `output`.
+    """Write the training and validation set to `output`.
 
     Raises:
-        UserError: if images are asked for that cannot be read, or are not there.
+        UserError: if the images that the settings ask for are missing or cannot be read.
     """
     values = _without_place(settings)
     record = Provenance(code.dataset(settings), values, settings.seeds, settings.precision)
@@ -25,7 +25,7 @@ def run(settings: DatasetSettings, output: Path) -> None:
 
 
 def _without_place(settings: DatasetSettings) -> dict[str, Any]:
-    """Settings to be recorded: where a source lies on one machine decides no number."""
+    """Return the settings to record; the folder of a source is left out, because it changes no number."""
     values = settings.model_dump()
     if values.get("source") is not None:
         values["source"] = Path(values["source"]).name

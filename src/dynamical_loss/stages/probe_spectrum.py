@@ -1,4 +1,4 @@
-"""Measure curvature at the snapshots of a trajectory: Hessian and NTK spectra, never retraining."""
+"""Measure Hessian and NTK spectra at the snapshots of a trajectory, without training again."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from dynamical_loss.settings import validate
 
 
 def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) -> None:
-    """Probe every snapshot and write the spectra.
+    """Measure the spectra at every snapshot and write them.
 
     Raises:
         UserError: if an input cannot be read, the trajectory was not trained on the dataset, or the settings
-            ask for more than there is.
+            ask for more than the trajectory or the dataset holds.
     """
     inputs = Inputs()
     wanted = ["parameters", "class_weight", "learning_rate", "snapshot_step"]
@@ -43,9 +43,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
         raise UserError(f"--settings: {error}") from None
     steps = stored["snapshot_step"].values
     if training.output_scale is not None and steps[0] != 0:
-        raise UserError(
-            f"{trajectory} lacks a snapshot at step 0, where its output_scale starts; make it anew"
-        )
+        raise UserError(f"{trajectory} lacks a snapshot at step 0, which output_scale needs; make it again")
     inputs.require_made_from(trajectory, dataset)
     record = Provenance(
         code.probing(training, jax.default_backend()),
@@ -62,7 +60,7 @@ def run(settings: ProbeSettings, trajectory: Path, dataset: Path, output: Path) 
     snapshots = Snapshots(steps, parameters, weight, rate, memory)
     again = None
     if settings.small_steps is not None:
-        # With Γ where the stretch ends.
+        # The slice includes the class weights Γ at the end of the stretch.
         first, last = settings.small_steps.start, settings.small_steps.start + settings.small_steps.steps
         again = stored["class_weight"].sel(step=slice(first, last)).values
     with report(f"probing {output.stem}") as progress:

@@ -1,7 +1,7 @@
-"""Make the small copy of a result that the repository keeps, to render figures from without training.
+"""Make the small copy of a result that the repository keeps, so that figures need no training.
 
-A copy keeps the provenance of its result, inputs included, and states the checksum of the result's content
-beside its own.
+A copy keeps the provenance of its result, including the inputs.  It states the checksum of the result's
+content in addition to the checksum of its own content.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from dynamical_loss.errors import ResultError
 from dynamical_loss.results import files, netcdf, recorded, sidecars
 
 _LEFT_OUT = ("parameters", "optimiser_state")
+_MOST_CURVE_VALUES = 200_000
+"""Largest size of learning curves that are kept; the curves of a large grid would fill the repository."""
+
 _DIGITS = 5
-# Fig. 4c shows differences of neighbouring losses; the oscillation is smooth and only drawn; of a residual
-# the order of magnitude matters.
+# Fig. 4c shows differences of neighbouring losses, which need more digits.  The class weights oscillate
+# smoothly and are only drawn.  For a residual only the order of magnitude matters.
 _OTHER_DIGITS = {"weighted_loss": 6, "class_weight": 4}
 _RESIDUAL_DIGITS = 1
 
 
 def run(result: Path, output: Path) -> None:
-    """Copy a result: a NetCDF file rounded and without parameter snapshots, others as they are.
+    """Copy a result: round a NetCDF file and drop its parameter snapshots, and copy other files unchanged.
 
     Raises:
         UserError: if the result cannot be read.
@@ -30,10 +33,15 @@ def run(result: Path, output: Path) -> None:
         return
     dataset = netcdf.read(result)
     files.bring_back([result])
-    small = dataset.drop_vars(_LEFT_OUT, errors="ignore").assign_attrs(
+    curves = [
+        str(name)
+        for name, variable in dataset.data_vars.items()
+        if str(name).endswith("_curve") and variable.size > _MOST_CURVE_VALUES
+    ]
+    small = dataset.drop_vars([*_LEFT_OUT, *curves], errors="ignore").assign_attrs(
         {
             recorded.PUBLISHED: f"rounded to {_DIGITS} significant digits or as the variable says, "
-            "without parameters",
+            f"without {' and '.join(['parameters', *(['learning curves'] if curves else [])])}",
             recorded.PUBLISHED_FROM: dataset.attrs[recorded.CONTENT],
         }
     )

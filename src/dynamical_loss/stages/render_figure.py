@@ -1,8 +1,8 @@
 """Render one figure from stored results.
 
-The figure's own module is found by its name rather than imported, so that editing one figure
-re-renders that one alone; its digest is part of the rule's. What the environment or a file of the user's
-asks of matplotlib does not count: `style` imports and sets it.
+The module of the figure is looked up by name instead of imported here, so that an edit of one figure
+re-renders that figure only.  The digest of the rule covers the module.  Settings of matplotlib in the
+environment or in a user's files have no effect, because `style` imports and configures matplotlib.
 """
 
 from __future__ import annotations
@@ -17,19 +17,26 @@ from dynamical_loss.errors import UserError
 from dynamical_loss.figures import style
 from dynamical_loss.figures.declaration import Declaration
 from dynamical_loss.figures.names import NAMES
-from dynamical_loss.results import sidecars
+from dynamical_loss.results import roles, sidecars
 from dynamical_loss.results.record import Provenance
+from dynamical_loss.results.roles import Wanted
 
 
 def run(
     name: str, inputs: Mapping[str, Sequence[Path]], options: Mapping[str, Any], outputs: Sequence[Path]
 ) -> None:
-    """Render the figure `name` to each of `outputs`, and write where it came from beside them.
+    """Render the figure `name` to each of `outputs`, and write the provenance to sidecars.
+
+    Args:
+        name: name of the figure.
+        inputs: files by role; the figure declares its roles.
+        options: options of the figure, by name.
+        outputs: files to write, with the suffix ``.pdf`` or ``.png``.
 
     Raises:
-        UserError: if there is no such figure, it does not know an option, a role is missing, a file of it
-            cannot be read or is a result of another stage than the figure shows, or if files do not belong
-            together.
+        UserError: if the figure, an option or a role is unknown; if a role is missing; if an input cannot be
+            read or is a result of another stage than its role asks for; or if the inputs were not made from
+            one another as the figure requires.
     """
     wrong = [path for path in outputs if path.suffix not in (".pdf", ".png")]
     if wrong:
@@ -44,20 +51,9 @@ def run(
         raise UserError(
             f"figure {name} knows no --option {strange[0]}; it takes {', '.join(known) or 'none'}"
         )
-    roles = declaration.inputs
-    missing = [role for role in roles if not inputs.get(role)]
-    if missing:
-        raise UserError(f"figure {name} needs --input {missing[0]}=FILE")
-    unknown = [role for role in inputs if role not in roles]
-    if unknown:
-        raise UserError(f"figure {name} shows no --input {unknown[0]}=…; the roles are {', '.join(roles)}")
     record = Provenance(code.figure(name), {"figure": name, "options": options}, [], "float64")
-    datasets = {
-        role: [record.inputs.read(path, asked.variables, asked.made_by) for path in inputs[role]]
-        for role, asked in roles.items()
-    }
-    for result, origin in declaration.made_from:
-        record.inputs.require_made_from(inputs[result][0], inputs[origin][0])
+    wanted = {role: Wanted(asked.made_by, asked.variables) for role, asked in declaration.inputs.items()}
+    datasets = roles.read(f"figure {name}", wanted, inputs, declaration.made_from, record.inputs)
     with style.style():
         figure = module.render(datasets, options)
         style.save(figure, outputs)

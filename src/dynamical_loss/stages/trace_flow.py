@@ -1,4 +1,4 @@
-"""Follow gradient descent by flows from snapshots of trajectories on (Fig. F4)."""
+"""Compare flows with gradient descent, starting at snapshots of trajectories (Fig. F4)."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from dynamical_loss.settings import validate
 
 
 def run(settings: FlowStudy, trajectories: Sequence[Path], dataset: Path, output: Path) -> None:
-    """Write the distance of each flow from gradient descent, after each step from each start of each run.
+    """Write the distance between each flow and gradient descent, for each run and start and after each step.
 
     Args:
-        settings: of the flows.
-        trajectories: of runs that differ in their seeds alone.
-        dataset: that they were trained on.
-        output: the file to write.
+        settings: settings of the flows.
+        trajectories: trajectories of runs that differ only in their seeds.
+        dataset: dataset that the runs were trained on.
+        output: file to write.
 
     Raises:
         UserError: if an input cannot be read, a trajectory was not trained on the dataset, the runs differ in
-            more than their seeds, or they are none that a flow can follow.
+            more than their seeds, or a flow cannot follow such runs.
     """
     inputs = Inputs()
     runs, study = _runs(trajectories, inputs)
@@ -122,10 +122,10 @@ def run(settings: FlowStudy, trajectories: Sequence[Path], dataset: Path, output
 
 
 def _runs(trajectories: Sequence[Path], inputs: Inputs) -> tuple[dict[int, xr.Dataset], dict[str, Any]]:
-    """The runs by seed, and the settings that they share.
+    """Return the runs by seed, and the settings that the runs share.
 
     Raises:
-        UserError: if they share them not, or a seed is given twice.
+        UserError: if the runs differ in more than their seeds, or a seed is given twice.
     """
     wanted = ["parameters", "class_weight", "snapshot_step"]
     runs: dict[int, xr.Dataset] = {}
@@ -136,9 +136,11 @@ def _runs(trajectories: Sequence[Path], inputs: Inputs) -> tuple[dict[int, xr.Da
         seed = settings.pop("seed")
         shared = settings if shared is None else shared
         if settings != shared:
-            raise UserError(f"{trajectory} is of another study than {trajectories[0]}; give runs of one")
+            raise UserError(
+                f"{trajectory} belongs to another study than {trajectories[0]}; give runs of one study"
+            )
         if seed in runs:
-            raise UserError(f"{trajectory}: a run of seed {seed} was given before; give each once")
+            raise UserError(f"{trajectory}: another given run has seed {seed} too; give each seed once")
         runs[seed] = stored
     assert shared is not None
     return runs, shared

@@ -1,4 +1,4 @@
-"""Follow gradient descent by flows on losses that are known in closed form (Fig. F1)."""
+"""Compare flows with gradient descent on losses that are known in closed form (Fig. F1)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dynamical_loss.results.record import Inputs, Provenance
 
 
 def run(settings: FlowSettings, output: Path) -> None:
-    """Write paths on a quadratic, and single steps on two curved losses.
+    """Write paths on a quadratic loss, and single steps on two losses with varying curvature.
 
     Args:
-        settings: of the integration.
-        output: the file to write.
+        settings: settings of the numerical integration.
+        output: file to write.
     """
     record = Provenance(__name__, settings.model_dump(), [], "float64", Inputs())
     how = settings.tolerance, settings.evaluations
@@ -60,7 +60,7 @@ def run(settings: FlowSettings, output: Path) -> None:
             f"{name} parts of a flow's places on the quadratic",
             reference=figure,
         )
-    # Of its own: where it is far below the rounding of published copies, places do not tell it.
+    # Stored separately, because it may be far below the rounding of the positions in published copies.
     variables.add(
         "path_error",
         ("flow", "path", "step"),

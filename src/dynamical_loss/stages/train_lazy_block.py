@@ -1,4 +1,4 @@
-"""Follow networks of one width by gradient flow, at several scales of their output (Fig. L1 to L5)."""
+"""Train networks of one width by gradient flow at several scales of their output (Fig. L1 to L5)."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from dynamical_loss.training.margin_flow import KernelConstants, NetworkConstant
 
 Array = npt.NDArray[Any]
 
-_FIRST_STEP = 1.0  # where it is too long, rejections shorten it tenfold each
-_STRETCH = 1000  # evaluations between two looks from outside …
-_STRETCH_OPERATIONS = 2e11  # … or fewer, where they take longer than about ten seconds
-_OUTPUTS = 4000  # test samples at a time
+_FIRST_STEP = 1.0  # length of the first step; each rejection of a step that is too long shortens it tenfold
+_STRETCH = 1000  # gradient evaluations between two opportunities to save or stop …
+_STRETCH_OPERATIONS = 2e11  # … or fewer if they would take longer than about ten seconds
+_OUTPUTS = 4000  # number of samples that are evaluated at a time
 _FIGURE = "arXiv 1906.08034"
 
 
 class _Quantity(NamedTuple):
-    """What is found of every flow: words, dimensions behind (scale, seed), and the paper's place for it."""
+    """Quantity of a flow: description, dimensions after (scale, seed), place in the paper, and units."""
 
     words: str
     dimensions: tuple[str, ...]
@@ -85,7 +85,7 @@ _OF_FROZEN = {
 
 
 class _Programs(NamedTuple):
-    """What is compiled once for all flows of a block."""
+    """Functions that are compiled once for all flows of a block."""
 
     apply: Apply
     static: Flow
@@ -95,7 +95,7 @@ class _Programs(NamedTuple):
 
 
 class _Frozen(NamedTuple):
-    """What the flow of a frozen kernel came to: F on the test samples, and whether it came to its end."""
+    """Result of a flow with a frozen kernel: F on the test samples, and whether the flow reached its end."""
 
     prediction: Array
     done: bool
@@ -104,18 +104,19 @@ class _Frozen(NamedTuple):
 def run(
     settings: LazySettings, block: LazyBlock, dataset: Path, output: Path, checkpoint_seconds: float
 ) -> None:
-    """Follow each scale and seed of a block to its end and write what came of it.
+    """Train each scale and seed of a block to the end of its flow, and write the results.
 
     Args:
-        settings: what all flows share.
+        settings: settings that all flows share.
         block: width, scales and initial seeds.
-        dataset: file made by prepare-dataset, of the block's split.
-        output: the file to write.
-        checkpoint_seconds: least time between two writes of unfinished work.
+        dataset: file made by prepare-dataset, with the split of the block.
+        output: file to write.
+        checkpoint_seconds: shortest time between two checkpoints, seconds.
 
     Raises:
-        Interrupted: if the process was asked to stop; what was done is kept.
-        UserError: if the dataset cannot be read or has not two classes, or if rounding would decide.
+        Interrupted: if the process was asked to stop; the work done so far is kept.
+        UserError: if the dataset cannot be read or does not have two classes, or if rounding errors would
+            dominate at one of the scales.
     """
     inputs = Inputs()
     data = loading.load(dataset, inputs)
@@ -161,28 +162,28 @@ def run(
 
 
 def _require_split(data: loading.Data, block: LazyBlock, dataset: Path) -> None:
-    """Refuse a dataset that was drawn from another seed than the block is named by.
+    """Refuse a dataset that was drawn from another seed than the seed in the name of the block.
 
     Raises:
-        UserError: if it says so.
+        UserError: if the dataset records another seed.
     """
     if recorded.DATASET_SETTINGS not in data.attributes:
         return
     seed = recorded.recorded(data.attributes, recorded.DATASET_SETTINGS, dataset).get("sample_seed")
     if seed not in (None, block.data_seed):
         raise UserError(
-            f"{dataset} was drawn from sample_seed {seed}, and --data-seed is {block.data_seed}; name that "
-            "seed, or another file"
+            f"{dataset} was drawn from sample_seed {seed}, but --data-seed is {block.data_seed}; give the "
+            "same seed, or another file"
         )
 
 
 def _signs(labels: Array) -> Array:
-    """Classes 0 and 1 as −1.0 and 1.0."""
+    """Convert classes 0 and 1 to −1.0 and 1.0."""
     return 2.0 * labels.astype(np.float64) - 1.0
 
 
 class _Block:
-    """The flows of a block, one after the other, and what is found of them."""
+    """Flows of a block, which are computed one after another, and their results."""
 
     def __init__(
         self,
@@ -209,7 +210,7 @@ class _Block:
         self.frozen: dict[int, _Frozen] = {}
 
     def results(self) -> dict[str, Array]:
-        """What is found of all flows, by name, each with the axes (scale, seed, …)."""
+        """Compute all flows and return their quantities by name, each with the axes (scale, seed, …)."""
         kept = self.checkpoint.restore()
         unfinished: Mapping[str, Array] | None = None
         done = 0
@@ -244,7 +245,7 @@ class _Block:
     def _one(
         self, seed: int, scale: int, number: int, unfinished: Mapping[str, Array] | None
     ) -> dict[str, Any]:
-        """What is found of one flow, and of the frozen kernels that belong to it."""
+        """Compute one flow and its frozen kernels, and return their quantities by name."""
         real = np.dtype(self.settings.precision)
         start = self._start(seed)
         alpha = self.block.scales[scale] / np.sqrt(self.block.width)
@@ -260,7 +261,7 @@ class _Block:
             period = self.settings.tilt.period * static.half_time
             constants = constants._replace(tilt=Tilt(period, self.settings.tilt.amplitude))
         if static is not None and np.isnan(static.half_time):
-            # It did not get so far that a period could be told from it.
+            # The loss of the flow without a tilt did not halve, so there is no time unit for the period.
             state = static
         else:
             state = self._followed(self.programs.network, constants, start, number, unfinished)
@@ -301,17 +302,19 @@ class _Block:
         unfinished: Mapping[str, Array] | None = None,
         carried: Mapping[str, Array] | None = None,
     ) -> State:
-        """A flow at its end or after as many evaluations as are allowed; it is kept now and then.
+        """Follow a flow to its end or to the allowed number of evaluations, with checkpoints on the way.
 
-        A flow that only serves as the measure of another is done again where work goes on.
+        The flow without a tilt, which only serves as a reference for the tilted flow, has no checkpoint.  It
+        is computed again when the work resumes.
 
         Args:
-            flow: its programs.
-            constants: of the flow.
-            start: where it begins.
-            number: of the flow in the block.
-            unfinished: what an earlier attempt has kept of it.
-            carried: what an earlier attempt has kept of the flow that this one is the measure of.
+            flow: compiled functions of the flow.
+            constants: constants of the flow.
+            start: initial parameters.
+            number: number of the flow in the block.
+            unfinished: checkpoint of this flow from an earlier attempt; None starts from the beginning.
+            carried: checkpoint of the tilted flow from an earlier attempt, which is kept while this flow
+                without a tilt is computed.
         """
         state = flow.begin(constants, start, _FIRST_STEP)
         if unfinished is not None:
@@ -337,7 +340,7 @@ class _Block:
         return state
 
     def _frozen(self, seed: int, end: Parameters, prediction: Array) -> dict[str, Any]:
-        """Test errors of the kernels of both ends, each frozen and trained with; see `margin_flow`."""
+        """Train with the frozen kernels of the start and the end of the flow; see `margin_flow`."""
         first, last = self._of_start(seed), self._of_kernel(end)
         return {
             "frozen_start_error": self._error(first.prediction),
@@ -347,7 +350,7 @@ class _Block:
         }
 
     def _of_start(self, seed: int) -> _Frozen:
-        """That of the kernel of the start, which does not depend on the scale: made once a seed."""
+        """Train with the frozen kernel of the start, once per seed: the result is the same for all scales."""
         if seed not in self.frozen:
             self.frozen = {seed: self._of_kernel(self._start(seed))}
         return self.frozen[seed]

@@ -1,4 +1,4 @@
-"""Train one block of a phase study: one period, some amplitudes, several seeds."""
+"""Train one block of a phase study: one period, and several amplitudes and seeds."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def run(
     """Train the block and write its learning curves.
 
     Args:
-        settings: what all runs share.
-        block: the cells and seeds.
+        settings: settings that all runs share.
+        block: period, amplitudes and seeds of the block.
         dataset: file made by prepare-dataset.
-        output: the file to write.
-        checkpoint_seconds: least time between two writes of unfinished work.
+        output: file to write.
+        checkpoint_seconds: shortest time between two checkpoints, seconds.
 
     Raises:
-        Interrupted: if the process was asked to stop; what was done is kept.
-        UserError: if the dataset cannot be read, or the period leaves no static one.
+        Interrupted: if the process was asked to stop; the work done so far is kept.
+        UserError: if the dataset cannot be read, or the period leaves no room for a static end.
     """
     inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
@@ -60,7 +60,8 @@ def run(
     def repeated(parameters: Any) -> Any:
         return jax.tree.map(lambda leaf: np.concatenate([leaf] * len(amplitudes)), parameters)
 
-    # Runs in the order of the file's dimensions: all seeds of the first amplitude, of the second, …
+    # The runs are in the order of the file's dimensions: all seeds of the first amplitude, then of the
+    # second, …
     count = len(amplitudes) * len(seeds)
     runs = Runs(
         parameters=repeated(parameters),
@@ -118,12 +119,15 @@ def run(
 def _changes(
     settings: TrainingSettings, data: Data, parameters: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """How far the kernel of the first samples and the parameters moved from start to end, (run,) each.
+    """Return the relative changes, from start to end, of the tangent kernel and of the parameters.
 
     Args:
-        settings: of the training.
-        data: that it was done on.
-        parameters: flattened, (run, [start, end], parameter).
+        settings: settings of the training; the kernel is that of the first `kernel_samples` training samples.
+        data: training data.
+        parameters: flattened parameters, (run, [start, end], parameter).
+
+    Returns:
+        change of the kernel and change of the parameters, each (run,).
     """
     from dynamical_loss.probes import ntk
 
@@ -131,7 +135,7 @@ def _changes(
     apply = apply_function(model)
     example = initial_parameters(model, data.train_inputs.shape[1:], [0])
     ends = np.asarray(parameters, np.float64)
-    # A kernel that hardly moves is lost in the rounding of float32.
+    # In float32, rounding would hide the change of a kernel that hardly moves.
     with jax.enable_x64(True):
         _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], example))
         inputs = jnp.asarray(data.train_inputs[: settings.kernel_samples], np.float64)

@@ -1,4 +1,4 @@
-"""Train one run and keep every step of it, with parameter snapshots for the probes (Fig. 4)."""
+"""Train one run and record its steps, with parameter snapshots for the probes (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def run(
     """Train and write the trajectory.
 
     Args:
-        settings: of the run.
-        seed: of its initial parameters.
+        settings: settings of the run.
+        seed: seed of the initial parameters.
         dataset: file made by prepare-dataset.
-        output: the file to write.
-        checkpoint_seconds: least time between two writes of unfinished work.
+        output: file to write.
+        checkpoint_seconds: shortest time between two checkpoints, seconds.
 
     Raises:
-        Interrupted: if the process was asked to stop; what was done is kept.
+        Interrupted: if the process was asked to stop; the work done so far is kept.
         UserError: if the dataset cannot be read.
     """
     inputs = Inputs()

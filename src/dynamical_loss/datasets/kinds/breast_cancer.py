@@ -1,4 +1,4 @@
-"""Breast cancer, 30 measured numbers a cell sample."""
+"""Breast cancer: 30 measured numbers for each cell sample."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ _SAMPLES, _FEATURES, _CLASSES = 569, 30, 2
 
 
 class BreastCancerSettings(DatasetSettings):
-    """Breast cancer (UCI, Wisconsin), 30 numbers a cell sample, which scikit-learn brings along."""
+    """Breast cancer (UCI, Wisconsin), which is part of scikit-learn: 30 numbers for each cell sample."""
 
     draw_seed = "split_seed"
 
-    kind: Literal["breast_cancer"] = Field(description="kind of dataset")
-    validation_samples: Annotated[int, Field(ge=2, le=_SAMPLES - 2)] = Field(
-        119, description="set apart for validation, of 569"
+    kind: Literal["breast_cancer"] = Field(
+        description="kind of dataset; breast_cancer: 569 cell samples of 30 measured numbers, in two classes"
     )
-    split_seed: Seed = Field(0, description="seed of which samples these are")
+    validation_samples: Annotated[int, Field(ge=2, le=_SAMPLES - 2)] = Field(
+        119, description="number of samples in the validation set; the training set gets the rest of the 569"
+    )
+    split_seed: Seed = Field(0, description="seed of the random choice of the validation samples")
 
     @property
     def shape(self) -> Shape:

@@ -1,4 +1,4 @@
-"""CIFAR-10, 32×32 in colour."""
+"""CIFAR-10: colour images of 32×32 pixels."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ if TYPE_CHECKING:
     from dynamical_loss.datasets.images import Source
 
 DOWNLOADED = Path("data", "cifar-10-binary.tar.gz")
-"""Where CIFAR-10 is downloaded to, and read from where no source is given."""
+"""File that CIFAR-10 is downloaded to.  The images are read from it if `source` is unset."""
 
 
 class Cifar10Settings(ImageSettings):
-    """CIFAR-10, 32×32 in colour."""
+    """CIFAR-10: colour images of 32×32 pixels."""
 
     whole = Shape(50_000, 10_000, (32, 32, 3), 10)
 
-    kind: Literal["cifar10"] = Field(description="kind of dataset")
+    kind: Literal["cifar10"] = Field(
+        description="kind of dataset; cifar10: CIFAR-10, ten classes of colour images, 32×32 pixels"
+    )
     source: Place | None = Field(
         None,
-        description="cifar-10-binary.tar.gz or cifar-10-python.tar.gz, or a folder, tar or zip of images "
-        "train/<class>/*, test/<class>/* (png, jpeg); null: downloaded to data/",
+        description="file or folder with the images: the official archive cifar-10-binary.tar.gz or "
+        "cifar-10-python.tar.gz, or a folder, tar or zip with PNG or JPEG files train/<class>/* and "
+        "test/<class>/*; null: data/cifar-10-binary.tar.gz, which is downloaded if it does not exist",
     )
 
     @property
     def location(self) -> Path:
-        """The file or folder that the images are read from."""
+        """File or folder that the images are read from."""
         return DOWNLOADED if self.source is None else located(self.source)
 
     def read(self) -> Source:

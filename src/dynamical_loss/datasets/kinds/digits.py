@@ -1,4 +1,4 @@
-"""Handwritten digits, images for any machine."""
+"""Handwritten digits: small images that train fast on any machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class DigitsSettings(ImageSettings):
-    """Handwritten digits, 8×8 grey, which scikit-learn brings along: images for any machine."""
+    """Handwritten digits: grey images of 8×8 pixels, which are part of scikit-learn and train fast."""
 
-    # There is no official split: 297 of 1797 are set apart before any part is taken.
+    # The digits have no official split.  So 297 of the 1797 images are set apart as the validation set before
+    # train_samples and validation_samples select from both sets.
     whole = Shape(1_500, 297, (8, 8, 1), 10)
 
-    kind: Literal["digits"] = Field(description="kind of dataset")
+    kind: Literal["digits"] = Field(
+        description="kind of dataset; digits: 1797 handwritten digits, grey images of 8×8 pixels, of which "
+        "297 drawn with sample_seed serve as the test set"
+    )
 
     def read(self) -> Source:
         """See `ImageSettings`."""

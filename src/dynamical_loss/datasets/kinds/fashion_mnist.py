@@ -1,4 +1,4 @@
-"""Fashion-MNIST, 28×28 grey, or other images in its layout."""
+"""Fashion-MNIST: grey images of 28×28 pixels, or other images in the same file layout."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _TAKEN = ("fashionmnist", "cifar10", "spiral", "official")
 
 
 def _own(title: str) -> str:
-    """A title that no checked dataset has, and that a figure can show.
+    """Return a title that a figure can show and that names no dataset with known checksums.
 
     Raises:
-        ValueError: if it is another.
+        ValueError: if the title cannot be shown, or names such a dataset.
     """
     if not title or not title.isprintable() or title != title.strip() or "$" in title:
         raise ValueError(
@@ -33,25 +33,27 @@ def _own(title: str) -> str:
 
 
 class FashionMnistSettings(ImageSettings):
-    """Fashion-MNIST, 28×28 grey."""
+    """Fashion-MNIST: grey images of 28×28 pixels, or other images in the same file layout."""
 
     whole = Shape(60_000, 10_000, (28, 28, 1), 10)
 
-    kind: Literal["fashion_mnist"] = Field(description="kind of dataset")
+    kind: Literal["fashion_mnist"] = Field(
+        description="kind of dataset; fashion_mnist: Fashion-MNIST, ten classes of grey images, 28×28 pixels"
+    )
     source: Place = Field(
         "/usr/share/datasets/fashion-mnist",
-        description="folder, tar or zip of the four IDX files, compressed or not; Debian: "
-        "dataset-fashion-mnist",
+        description="folder, tar or zip with the four IDX files, each compressed with gzip or not; Debian's "
+        "package dataset-fashion-mnist installs them in the default folder",
     )
     title: Annotated[str, AfterValidator(_own)] | None = Field(
         None,
-        description="what the images are, where they are not Fashion-MNIST; null: only its official files "
-        "are accepted",
+        description="name of the images, which figures show; required if they are not Fashion-MNIST; null: "
+        "the files must be the official files of Fashion-MNIST",
     )
 
     @property
     def location(self) -> Path:
-        """The folder or archive that the images are read from."""
+        """Folder or archive that the images are read from."""
         return located(self.source)
 
     def read(self) -> Source:

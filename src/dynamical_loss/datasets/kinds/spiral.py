@@ -1,4 +1,4 @@
-"""The spiral of Fig. 2."""
+"""Spiral of Fig. 2."""
 
 from __future__ import annotations
 
@@ -14,27 +14,36 @@ if TYPE_CHECKING:
 
 
 class SpiralSettings(DatasetSettings):
-    """The spiral of Fig. 2."""
+    """Spiral of Fig. 2: points in the plane along one arm per class."""
 
     draw_seed = "train_seed"
 
-    kind: Literal["spiral"] = Field("spiral", description="kind of dataset")
-    classes: Annotated[int, Field(ge=2)] = Field(3, description="arms, one per class")
-    points_per_class: Count = Field(100, description="points on each arm")
-    turns: Annotated[float, Field(gt=0)] = Field(2.0, description="revolutions of an arm")
-    noise: Annotated[float, Field(ge=0)] = Field(0.2, description="standard deviation of the angle, radians")
-    train_seed: Seed = Field(0, description="seed of the training noise; 0 is the authors'")
+    kind: Literal["spiral"] = Field(
+        "spiral", description="kind of dataset; spiral: points in the plane along one arm per class (Fig. 2)"
+    )
+    classes: Annotated[int, Field(ge=2)] = Field(
+        3, description="number of arms of the spiral; each arm is one class"
+    )
+    points_per_class: Count = Field(100, description="number of training points on each arm")
+    turns: Annotated[float, Field(gt=0)] = Field(2.0, description="number of revolutions that an arm makes")
+    noise: Annotated[float, Field(ge=0)] = Field(
+        0.2, description="standard deviation of the Gaussian noise on the angle of a point, in radians"
+    )
+    train_seed: Seed = Field(0, description="seed of the noise on the training points; the paper uses 0")
     validation_seed: Seed = Field(
-        1, description="seed of the validation noise; the paper does not publish its own"
+        1,
+        description="seed of the noise on the validation points, different from train_seed; the paper does "
+        "not state its seed",
     )
 
     validation_points_per_class: Count | None = Field(
-        None, description="points on each arm of the validation set; null: as many as for training"
+        None, description="number of validation points on each arm; null: as many as points_per_class"
     )
     validation_radius: Literal["linspace", "uniform", "sqrt"] = Field(
         "linspace",
-        description="where on its arm a validation point lies, by its radius: in equal steps, as for "
-        "training; drawn evenly; or in equal steps of its square",
+        description="radii of the validation points, from 0 to 1; linspace: in equal steps, as for the "
+        "training points; uniform: drawn at random from the uniform distribution; sqrt: the squares of the "
+        "radii are in equal steps",
     )
 
     @model_validator(mode="after")
@@ -42,8 +51,8 @@ class SpiralSettings(DatasetSettings):
         same_points = self._validation_points == self.points_per_class and self.noise > 0
         if self.train_seed == self.validation_seed and same_points and self.validation_radius == "linspace":
             raise ValueError(
-                f"validation_seed: {self.validation_seed} is the training noise's too, so both sets would be "
-                "the same points; take another"
+                f"validation_seed: {self.validation_seed} is also train_seed, so both sets would have the "
+                "same points; choose another seed"
             )
         return self
 
