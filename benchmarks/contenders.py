@@ -1,8 +1,8 @@
-"""Ways of doing the same training steps, from the authors' notebook to a loop in C, side by side.
+"""Several ways to do the same training steps, from the authors' notebook to a loop in C.
 
-All train the paper's spiral network by gradient descent on the same dynamical loss, from the same
-initial parameters; :func:`check_agreement` holds them to it.  A step's cost is the difference between a
-long and a short run, so that starting and compiling cancel.
+All contenders train the paper's spiral network by gradient descent on the same dynamical loss, and from the
+same initial parameters; :func:`check_agreement` verifies that their losses agree.  The cost of a step is the
+difference between a long and a short run, so that the time of start-up and compilation cancels.
 """
 
 from __future__ import annotations
@@ -40,36 +40,40 @@ PERIOD, AMPLITUDE, LEARNING_RATE = 200, 10.0, 1.0
 WIDTHS = (100, 1000)
 PRECISIONS: tuple[Precision, ...] = ("float32", "float64")
 REFERENCE = "plain vmap"
-RULES = {"constant": {}, "dal": {"kind": "dal", "power": 1, "cap": 2}}
-"""What makes the learning rate of a step, by name."""
+RULES: dict[str, dict[str, Any]] = {"constant": {}, "dal": {"kind": "dal", "power": 1, "cap": 2}}
+"""Rules that set the learning rate of a step, by name."""
 
-# Gradient descent at η = 1 amplifies rounding: at width 1000 by five orders of magnitude in 50 steps.
+# Gradient descent at η = 1 amplifies rounding errors: at width 1000 they grow by five orders of magnitude in
+# 50 steps.
 AGREEMENT_STEPS = {"float32": 10, "float64": 50}
 AGREEMENT = {"float32": 2e-4, "float64": 1e-8}
 
 
 class Case(NamedTuple):
-    """Width of the network and precision of everything."""
+    """Width of the network, and the precision of its parameters and data."""
 
     width: int
     precision: Precision
 
 
+Engine = Literal["xla", "fused"]
+
 Train = Callable[[int], Array]
-"""Number of steps → final dynamical losses, (seed,)."""
+"""A function that takes the number of steps and returns the final dynamical losses, (seed,)."""
 
 
 @functools.cache
 def data() -> Data:
-    """The paper's spiral: 300 training and 300 validation samples."""
+    """Return the paper's spiral: 300 training and 300 validation samples."""
     stored = SpiralSettings().prepare()
     parts = [f"{part}_{what}" for part in ("train", "validation") for what in ("input", "label")]
-    return Data(*(stored[name].values for name in parts), classes=3)
+    inputs, labels, validation_inputs, validation_labels = (stored[name].values for name in parts)
+    return Data(inputs, labels, validation_inputs, validation_labels, classes=3)
 
 
 @functools.cache
 def build(case: Case, seeds: int, rule: str = "constant") -> tuple[Problem, Parameters]:
-    """The problem as a stage of the pipeline builds it, and initial parameters of the first seeds."""
+    """Build the problem as a stage of the pipeline does, with the initial parameters of the first seeds."""
     settings = TrainingSettings.model_validate(
         {"model": {"width": case.width}, "precision": case.precision, "learning_rate_rule": RULES[rule]}
     )
@@ -77,7 +81,7 @@ def build(case: Case, seeds: int, rule: str = "constant") -> tuple[Problem, Para
 
 
 def same_runs(parameters: Parameters, steps: int) -> Runs:
-    """Runs that differ in their initial parameters alone and oscillate to the end."""
+    """Return runs that differ only in their initial parameters and oscillate until the last step."""
     count = len(jax.tree.leaves(parameters)[0])
     return Runs(
         parameters,
@@ -89,10 +93,10 @@ def same_runs(parameters: Parameters, steps: int) -> Runs:
 
 
 def notebook(case: Case, seeds: int) -> Train:
-    """The way of the authors' notebooks: one run, a loop in Python, four compiled calls a step.
+    """Train as the authors' notebooks do: one run, a loop in Python, four compiled calls per step.
 
-    Update, loss, training accuracy and validation accuracy are compiled on their own; the class weights
-    are made on the host; every step's numbers end up in Python lists.
+    Update, loss, training accuracy and validation accuracy are compiled separately.  The class weights are
+    computed on the host, and the numbers of every step are stored in Python lists.
     """
     _, stacked = build(case, seeds)
     initial = jax.tree.map(lambda leaf: jnp.asarray(leaf[0], case.precision), stacked)
@@ -107,7 +111,8 @@ def notebook(case: Case, seeds: int) -> Train:
 
     def logits(p: Parameters, x: jax.Array) -> jax.Array:
         hidden = jax.nn.relu(x @ p["hidden_0"]["kernel"] + p["hidden_0"]["bias"])
-        return hidden @ p["output"]["kernel"] + p["output"]["bias"]
+        found: jax.Array = hidden @ p["output"]["kernel"] + p["output"]["bias"]
+        return found
 
     def loss(p: Parameters, gamma: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
         return -jnp.mean(jnp.sum(jax.nn.log_softmax(logits(p, x)) * y * gamma, axis=1))
@@ -123,25 +128,26 @@ def notebook(case: Case, seeds: int) -> Train:
         phase = step % PERIOD / PERIOD
         gamma = np.ones(3, case.precision)
         gamma[step // PERIOD % 3] = 1 + (AMPLITUDE - 1) * (1 - abs(2 * phase - 1))
-        return 3 * gamma / gamma.sum()
+        normalised: Array = 3 * gamma / gamma.sum()
+        return normalised
 
-    update, loss_now, accuracy = jax.jit(update), jax.jit(loss), jax.jit(accuracy)
+    update_now, loss_now, accuracy_now = jax.jit(update), jax.jit(loss), jax.jit(accuracy)
 
     def run(steps: int) -> Array:
         p = initial
         losses, train_accuracies, validation_accuracies = [], [], []
         for step in range(steps):
-            p = update(p, weights(step), *train)
+            p = update_now(p, weights(step), *train)
             losses.append(float(loss_now(p, weights(step + 1), *train)))
-            train_accuracies.append(float(accuracy(p, *train)))
-            validation_accuracies.append(float(accuracy(p, *validation)))
+            train_accuracies.append(float(accuracy_now(p, *train)))
+            validation_accuracies.append(float(accuracy_now(p, *validation)))
         return np.asarray(losses[-1:])
 
     return run
 
 
 def plain_vmap(case: Case, seeds: int) -> Train:
-    """What one writes first: ``vmap`` over seeds of automatic differentiation through ``x @ W + b``."""
+    """Train with the most obvious program: ``vmap`` over seeds and automatic differentiation of ``x @ W``."""
     _, parameters = build(case, seeds)
     stacked = jax.tree.map(lambda leaf: jnp.asarray(leaf, case.precision), parameters)
     inputs, labels = jnp.asarray(data().train_inputs, case.precision), jnp.asarray(data().train_labels)
@@ -167,8 +173,8 @@ def plain_vmap(case: Case, seeds: int) -> Train:
     return lambda steps: np.asarray(compiled(stacked, steps))
 
 
-def engine(name: Literal["xla", "fused"], case: Case, seeds: int, rule: str = "constant") -> Train:
-    """The training engine of the pipeline, with one of `RULES`."""
+def engine(name: Engine, case: Case, seeds: int, rule: str = "constant") -> Train:
+    """Train with one of the pipeline's engines, under one of `RULES`."""
     problem, parameters = build(case, seeds, rule)
 
     def run(steps: int) -> Array:
@@ -185,11 +191,11 @@ def engine(name: Literal["xla", "fused"], case: Case, seeds: int, rule: str = "c
 
 
 def hand_written(case: Case, seeds: int) -> Train:
-    """The loop of floor.c."""
+    """Train with the loop of floor.c."""
     _, parameters = build(case, seeds)
 
     def run(steps: int) -> Array:
-        settings = {"period": PERIOD, "amplitude": AMPLITUDE, "learning_rate": LEARNING_RATE}
+        settings: dict[str, Any] = {"period": PERIOD, "amplitude": AMPLITUDE, "learning_rate": LEARNING_RATE}
         single = [jax.tree.map(lambda leaf, k=k: leaf[k], parameters) for k in range(seeds)]
         points = (data().train_inputs, data().train_labels)
         return np.asarray(
@@ -200,7 +206,7 @@ def hand_written(case: Case, seeds: int) -> Train:
 
 
 def idle(case: Case, seeds: int) -> Train:
-    """Nothing but what all contenders share: imports, data and initial parameters."""
+    """Do only what all contenders share: imports, data and initial parameters."""
     build(case, seeds)
     return lambda steps: np.full(seeds, np.nan)
 
@@ -210,10 +216,10 @@ class Contender:
     """One way of training.
 
     Attributes:
-        prepare: (case, number of seeds) → its training function.
-        seeds: runs in the ensemble at width 100 and at width 1000; 0: does not take part.
-        steps: length of the long run at width 100 and at width 1000, the short one being a fifth of it.
-        keeps_lengths: whether it compiles each length once, at its first run of that length.
+        prepare: function that takes the case and the number of seeds, and returns the training function.
+        seeds: number of runs in the ensemble at width 100 and at width 1000; 0: the contender is left out.
+        steps: length of the long run at width 100 and at width 1000; the short run is a fifth as long.
+        keeps_lengths: whether the contender compiles again for each new length of a run.
     """
 
     prepare: Callable[[Case, int], Train]
@@ -222,15 +228,16 @@ class Contender:
     keeps_lengths: bool = False
 
     def seeds_at(self, width: int) -> int:
-        """Runs in the ensemble."""
+        """Return the number of runs in the ensemble."""
         return self.seeds[width >= 500]
 
     def steps_at(self, width: int, scale: float) -> int:
-        """Length of the long run, a multiple of 5."""
+        """Return the length of the long run, a multiple of 5."""
         return max(5, round(self.steps[width >= 500] * scale / 5) * 5)
 
 
-# Each long run takes a third of a second or more: the noise of a clock and of compiling is small in it.
+# Each long run takes at least a third of a second, so that the noise of the clock and of compilation is
+# small.
 CONTENDERS = {
     "notebook": Contender(notebook, (1, 1), (1000, 400)),
     REFERENCE: Contender(plain_vmap, (16, 8), (500, 60), keeps_lengths=True),
@@ -242,7 +249,7 @@ CONTENDERS = {
 
 
 def taking_part(width: int) -> dict[str, Contender]:
-    """The contenders of that width; without a C compiler the hand-written loop is none."""
+    """Return the contenders at a width; the hand-written loop needs a C compiler."""
     return {
         name: contender
         for name, contender in CONTENDERS.items()
@@ -251,13 +258,13 @@ def taking_part(width: int) -> dict[str, Contender]:
 
 
 def check_agreement(case: Case, trains: dict[str, Train]) -> float:
-    """Hold the contenders to the same computation by the loss of every seed that two have in common.
+    """Verify that all contenders compute the same, by the losses of the seeds they share with the reference.
 
     Returns:
         the largest relative difference from the reference.
 
     Raises:
-        RuntimeError: naming the contender that differs by more than rounding explains.
+        RuntimeError: if a contender differs by more than rounding explains; the message names the contender.
     """
     steps = AGREEMENT_STEPS[case.precision]
     expected = trains[REFERENCE](steps)
@@ -265,19 +272,19 @@ def check_agreement(case: Case, trains: dict[str, Train]) -> float:
     for name, train in trains.items():
         found = train(steps)
         common = min(len(found), len(expected))
-        # A NaN differs from everything.
+        # Written with `not`, so that NaN counts as a difference.
         difference = float(np.max(np.abs(found[:common] / expected[:common] - 1)))
         if not difference <= AGREEMENT[case.precision]:
             raise RuntimeError(
                 f"{name}: after {steps} steps at width {case.width} in {case.precision} the loss "
-                f"differs from that of {REFERENCE} by {difference:.1e} of it"
+                f"differs from that of {REFERENCE} by a relative {difference:.1e}"
             )
         largest = max(largest, difference)
     return largest
 
 
 def step_time(train: Train, lengths: tuple[int, int], seeds: int) -> float:
-    """Processor time of a step of a run, µs, from a short and a long training of so many runs."""
+    """Return the processor time per step and run, µs, from a short and a long training of `seeds` runs."""
     marks = [time.process_time()]
     for steps in lengths:
         train(steps)
@@ -287,7 +294,12 @@ def step_time(train: Train, lengths: tuple[int, int], seeds: int) -> float:
 
 
 def step_times(case: Case, repetitions: int, scale: float) -> tuple[dict[str, list[float]], float]:
-    """Processor time of a step of a run, µs, of each contender in each repetition; their disagreement."""
+    """Time all contenders at one width and precision.
+
+    Returns:
+        processor times per step and run, µs, one per repetition, by contender; the largest relative
+        difference between their losses.
+    """
     contenders = taking_part(case.width)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     with jax.enable_x64(case.precision == "float64"):
@@ -310,13 +322,16 @@ def step_times(case: Case, repetitions: int, scale: float) -> tuple[dict[str, li
 
 
 def first_call(name: str, width: int, precision: Precision, seeds: int, steps: int) -> dict[str, float]:
-    """Processor seconds of the first call in this process, and the peak memory, MB.  For a worker."""
+    """Measure the processor seconds of the first call in this process, and its peak memory in MB.
+
+    A worker calls this function in a fresh process.
+    """
     case = Case(width, precision)
     prepare = idle if name == "idle" else CONTENDERS[name].prepare
     with jax.enable_x64(precision == "float64"):
-        jax.block_until_ready(jnp.ones(3) + 1)  # starting JAX is nobody's compilation
+        (jnp.ones(3) + 1).block_until_ready()  # starts JAX, whose start-up is not part of the compilation
         train = prepare(case, seeds)
-        start = sum(os.times()[:4])  # with that of the C compiler
+        start = sum(os.times()[:4])  # includes child processes: the C compiler
         train(steps)
         return {"seconds": sum(os.times()[:4]) - start, "memory": machine.peak_memory()}
 
@@ -327,13 +342,13 @@ def measure(
     scale: float,
     alone: Sequence[str] = (*CONTENDERS, "idle"),
 ) -> list[Measurement]:
-    """Cost of a step, ratios, and agreement of all contenders, then their compilation and memory.
+    """Measure cost of a step, ratios and agreement of all contenders; then compilation and memory.
 
     Args:
         cases: widths and precisions.
-        repetitions: of the steps.
-        scale: of the number of steps, 1 for numbers that mean something.
-        alone: those whose compilation and memory are measured, each in a process of its own.
+        repetitions: number of times that each contender is timed.
+        scale: factor on the numbers of steps; below 1 the times are too short to be meaningful.
+        alone: names of the contenders whose compilation and memory are measured, each in a fresh process.
     """
     result: list[Measurement] = []
     for case in cases:
@@ -378,10 +393,11 @@ def _of_step(times: dict[str, list[float]], name: str, keys: dict[str, Any]) -> 
 def _of_fresh_process(
     measured: Sequence[Measurement], cases: Sequence[Case], scale: float, alone: Sequence[str]
 ) -> list[Measurement]:
-    """What the first call costs beyond its steps, and the peak memory, each in a process of its own.
+    """Measure the cost of the first call beyond its steps, and the peak memory, each in a fresh process.
 
-    Processor time of compiling is that of a process that finds nothing compiled.  Memory is that of one
-    that finds on disk what a contender keeps there: the fused loop; XLA compiles in every process.
+    The time of compilation comes from a process that finds nothing compiled on disk.  The memory comes from
+    a process that finds what the contender keeps on disk.  Only the fused engine keeps its compiled loop
+    there; XLA compiles in every process.
     """
     jobs: list[dict[str, Any]] = []
     for case in cases:
@@ -396,7 +412,7 @@ def _of_fresh_process(
         for entry in measured
         if (entry["section"], entry["quantity"]) == ("step", "time")
     }
-    # This process has already kept what can be kept.
+    # By now this process has written the compiled loop to disk, where the second call finds it.
     again = [job for job in jobs if job["name"] == "fused engine"]
     calls = [{**job, "cold": True} for job in jobs] + again
     found = worker.call_all("contenders.first_call", calls, machine.cores())

@@ -1,7 +1,8 @@
-"""What 2800 curvature probes cost: the three largest Hessian eigenvalues and the NTK's largest.
+"""Measure the cost of 2800 curvature probes.
 
-Snapshots are spread over a real run of Fig. 4's protocol.  The Lanczos order is the smallest whose
-residual |Hv − λv| stays within 1e-6 of the eigenvalue λ, for every mode and at every snapshot.
+A probe finds the three largest eigenvalues of the Hessian, or the largest of the neural tangent kernel (NTK).
+The snapshots are spread over a real run of Fig. 4's protocol.  The Lanczos order is the smallest at which the
+residual |Hv − λv| is at most 1e-6 λ for every mode and every snapshot.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Array = npt.NDArray[Any]
 SNAPSHOTS = 2800
 TOLERANCE = 1e-6
 MODES = {"hessian": 3, "ntk": 1}
-ORDERS = (10, 26)  # the range that is searched
+ORDERS = (10, 26)  # smallest and largest Lanczos order that the search considers
 
 
 class Trajectory(NamedTuple):
@@ -45,19 +46,19 @@ class Trajectory(NamedTuple):
 
 
 def trajectory(width: int, steps: int, every: int) -> Trajectory:
-    """A run of Fig. 4's protocol (T = 5000, A = 70, float64), with a snapshot every so many steps."""
+    """Train a run of Fig. 4's protocol (T = 5000, A = 70, float64), with a snapshot every `every` steps."""
     settings = TrajectorySettings.model_validate({"model": {"width": width}, "steps": steps})
     problem, parameters = problems.build(settings, contenders.data(), [0])
     end = last_period_boundary(settings.steps, settings.period)
     runs = Runs(parameters, [settings.period], [settings.amplitude], [settings.learning_rate], [end])
     history = train_ensemble(problem, runs, Schedule.regular(steps, every, every), precision="float64")
-    # Records and snapshots are the same steps here.
+    # Records and snapshots are taken at the same steps here.
     return Trajectory(history.snapshot_step, history.parameters[0], history.class_weight[0])
 
 
 @functools.cache
 def probe(kind: str, width: int, order: int) -> Callable[[Trajectory], Any]:
-    """The compiled probe of all snapshots, one after the other as the pipeline's stage does it."""
+    """Compile a probe of all snapshots, one after another as in the pipeline's stage."""
     settings = TrajectorySettings.model_validate({"model": {"width": width}})
     data = contenders.data()
     model = settings.model.build(data.classes)
@@ -69,14 +70,15 @@ def probe(kind: str, width: int, order: int) -> Callable[[Trajectory], Any]:
 
     def one(snapshot: Trajectory) -> Any:
         key = jax.random.fold_in(jax.random.key(0), snapshot.step)
-        common = {"modes": MODES[kind], "order": order, "key": key}
+        parameters = jnp.asarray(snapshot.parameters)
+        common: dict[str, Any] = {"modes": MODES[kind], "order": order, "key": key}
         if kind == "ntk":
-            return ntk.ntk_top_eigenpairs(apply, unravel(snapshot.parameters), inputs, **common)[0]
+            return ntk.ntk_top_eigenpairs(apply, unravel(parameters), inputs, **common)[0]
         return hessian.extreme_eigenvalues(
             lambda flat: losses.weighted_loss(
                 loss, apply(unravel(flat), inputs), targets, snapshot.class_weight
             ),
-            snapshot.parameters,
+            parameters,
             **common,
         )
 
@@ -84,12 +86,16 @@ def probe(kind: str, width: int, order: int) -> Callable[[Trajectory], Any]:
 
 
 def relative_residuals(spectrum: Any) -> Array:
-    """|Hv − λv| / |λ|, (snapshot, mode)."""
-    return np.asarray(spectrum.residual) / np.abs(np.asarray(spectrum.eigenvalue))
+    """Return |Hv − λv| / |λ|, (snapshot, mode)."""
+    residuals: Array = np.asarray(spectrum.residual) / np.abs(np.asarray(spectrum.eigenvalue))
+    return residuals
 
 
 def smallest_order(kind: str, width: int, snapshots: Trajectory, orders: tuple[int, int]) -> int:
-    """By bisection, since residuals fall with the order; the largest of `orders` if none is enough."""
+    """Find the smallest sufficient Lanczos order by bisection; residuals fall as the order grows.
+
+    Returns the largest of `orders` if no order in this range is sufficient.
+    """
     low, high = orders
     while low < high:
         order = (low + high) // 2
@@ -101,12 +107,12 @@ def smallest_order(kind: str, width: int, snapshots: Trajectory, orders: tuple[i
 def measure(
     runs: Sequence[tuple[int, int, int]], repetitions: int, orders: tuple[int, int]
 ) -> list[Measurement]:
-    """Processor time of 2800 probes, extrapolated, and what their residuals are.
+    """Measure the processor time of a probe, extrapolated to 2800 snapshots, and the residuals.
 
     Args:
         runs: (width, steps, steps between snapshots) of the trajectories to probe.
-        repetitions: how often the compiled probe of all snapshots is timed.
-        orders: the range of Lanczos orders to search.
+        repetitions: number of times that the compiled probe of all snapshots is timed.
+        orders: smallest and largest Lanczos order to consider.
     """
     result = []
     with jax.enable_x64(True):
@@ -120,7 +126,7 @@ def measure(
                 times = []
                 for _ in range(repetitions):
                     start = time.process_time()
-                    jax.block_until_ready(compiled(snapshots))
+                    jax.block_until_ready(compiled(snapshots))  # type: ignore[no-untyped-call]  # no type
                     times.append((time.process_time() - start) / count * SNAPSHOTS)
                 keys = {
                     "probe": kind,

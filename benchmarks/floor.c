@@ -1,16 +1,20 @@
-/* Gradient descent on the paper's spiral network, written by hand for one core: the time to compare with.
+/* Gradient descent on the paper's spiral network, written by hand for one core.  The benchmark
+   compares the times of the other programs with the time of this loop.
 
-   One hidden ReLU layer, two features, three classes, cross-entropy, dynamical class weights.  It does
-   less than the textbook's arithmetic, in three ways that change rounding and nothing else:
+   The network has two features, one hidden ReLU layer and three classes; the loss is the cross-entropy with
+   dynamical class weights.  The loop does less arithmetic than the textbook's algorithm, in three ways that
+   change the rounding but not the result:
 
-   - Softmax sees differences of logits only, and its errors e sum to zero over the classes.  So all is
-     said by the output weights relative to the last class, u_c = v_c - v_2, and by e_0 and e_1.
-   - With the units that are on as a mask, every gradient of a unit is a combination of six sums over
-     the samples, S = sum_n on(n) {1, x0, x1} {e_0, e_1}: six masked additions a sample in place of a
-     product with the output layer, a masked one with the inputs and one with the hidden activations.
-   - The backward pass has units along the vector lanes, so that no sum ever runs across lanes.
+   - Softmax depends only on differences of logits, and its errors e sum to zero over the classes.  Therefore
+     the output weights relative to the last class, u_c = v_c - v_2, and the errors e_0 and e_1 suffice.
+   - A mask on(n) marks the samples for which a unit is active.  Every gradient of a unit is a combination of
+     six sums over the samples, S = sum_n on(n) {1, x0, x1} {e_0, e_1}.  These are six masked additions per
+     sample.  They replace a product with the output layer, a masked product with the inputs and a product
+     with the hidden activations.
+   - In the backward pass the lanes of a vector are hidden units, so that no sum runs across lanes.
 
-   Everything stays in registers and the nearest caches.  -DDOUBLE=0 or 1 chooses the precision. */
+   All data stay in registers and in the nearest caches.  -DDOUBLE=0 selects single precision, -DDOUBLE=1
+   double precision. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,7 +50,7 @@ const int vector_bytes = BYTES;
 #define LANES ((int)(BYTES / sizeof(real)))
 #define VECTORS(count) (((count) + LANES - 1) / LANES)
 
-/* What a pass holds in registers at once, in vectors of samples or of units. */
+/* Number of vectors of samples, or of units, that a pass keeps in registers at once. */
 #define SAMPLES_AT_ONCE (BYTES == 64 ? 5 : 2)
 #define UNITS_AT_ONCE (BYTES == 64 ? 3 : 1)
 
@@ -90,14 +94,14 @@ INLINE vector add_where(mask on, vector a, vector to) { return to + where(on, a)
 INLINE vector multiply_add_where(mask on, vector a, vector b, vector to) { return to + where(on, a) * b; }
 #endif
 
-/* exp(x) for x <= 0 as 2^k sum_n r^n / n! with |r| <= ln 2 / 2. */
+/* exp(x) for x <= 0, computed as 2^k sum_n r^n / n! with |r| <= ln 2 / 2. */
 INLINE vector exponential(vector x) {
     static const double factorial[] = {1,      1,       2,        6,         24,         120,        720, 5040, 40320,
                                        362880, 3628800, 39916800, 479001600, 6227020800.0};
     x = maximum(x, splat((real)LOWEST));
     integers k = __builtin_convertvector(x * (real)1.4426950408889634 - (real)0.5, integers);
     vector turns = __builtin_convertvector(k, vector);
-    /* ln 2 in two parts, the first with few enough bits that its product with k is exact. */
+    /* ln 2 is split into two parts.  The first has so few bits that its product with k is exact. */
     vector r = x - turns * (real)0.693145751953125 - turns * (real)1.4286068203094172e-6;
     vector sum = splat(1);
     UNROLL
@@ -109,12 +113,12 @@ INLINE vector exponential(vector x) {
 
 typedef struct {
     int units, samples;
-    vector *w0, *w1, *b, *u0, *u1;                 /* by unit, filled up with units that are always off */
-    vector *x0, *x1, *e0, *e1, *x0e0, *x0e1, *z0, *z1; /* by sample, filled up with samples of weight zero */
+    vector *w0, *w1, *b, *u0, *u1;                 /* by unit, padded with units that are never active */
+    vector *x0, *x1, *e0, *e1, *x0e0, *x0e1, *z0, *z1; /* by sample, padded with samples of weight zero */
     real c0, c1;
 } State;
 
-/* Logits relative to the last class, of `count` vectors of samples. */
+/* Compute the logits relative to the last class for `count` vectors of samples. */
 INLINE void forward_block(const State *s, int first, int count) {
     vector x0[SAMPLES_AT_ONCE], x1[SAMPLES_AT_ONCE], z0[SAMPLES_AT_ONCE], z1[SAMPLES_AT_ONCE];
     UNROLL
@@ -142,12 +146,12 @@ INLINE void forward_block(const State *s, int first, int count) {
     }
 }
 
-/* Gradient and update of `count` vectors of units. */
+/* Compute the gradient of `count` vectors of units and update their weights. */
 INLINE void backward_block(const State *s, int first, int count, real rate) {
     vector w0[UNITS_AT_ONCE], w1[UNITS_AT_ONCE], b[UNITS_AT_ONCE];
-    vector sum0[UNITS_AT_ONCE], sum1[UNITS_AT_ONCE];     /* of e_c where the unit is on */
-    vector sum00[UNITS_AT_ONCE], sum01[UNITS_AT_ONCE];   /* of x0 e_c */
-    vector sum10[UNITS_AT_ONCE], sum11[UNITS_AT_ONCE];   /* of x1 e_c */
+    vector sum0[UNITS_AT_ONCE], sum1[UNITS_AT_ONCE];     /* sums of e_c over samples with the unit active */
+    vector sum00[UNITS_AT_ONCE], sum01[UNITS_AT_ONCE];   /* sums of x0 e_c */
+    vector sum10[UNITS_AT_ONCE], sum11[UNITS_AT_ONCE];   /* sums of x1 e_c */
     UNROLL
     for (int i = 0; i < count; i++) {
         w0[i] = s->w0[first + i];
@@ -167,7 +171,7 @@ INLINE void backward_block(const State *s, int first, int count, real rate) {
             sum1[i] = add_where(on, e1, sum1[i]);
             sum00[i] = add_where(on, x0e0, sum00[i]);
             sum01[i] = add_where(on, x0e1, sum01[i]);
-            /* Products here and not beforehand: additions and multiplications have ports of their own. */
+            /* These products are not computed beforehand: the processor adds and multiplies at the same time. */
             sum10[i] = multiply_add_where(on, x1, e0, sum10[i]);
             sum11[i] = multiply_add_where(on, x1, e1, sum11[i]);
         }
@@ -186,7 +190,7 @@ INLINE void backward_block(const State *s, int first, int count, real rate) {
     }
 }
 
-/* Blocks of nearly equal size; the switch gives the compiler each size as a constant. */
+/* Both passes work in blocks of nearly equal size.  The switch makes each size a compile-time constant. */
 static void forward(const State *s) {
     int left = VECTORS(s->samples), first = 0;
     while (left > 0) {
@@ -221,7 +225,8 @@ static void backward(const State *s, real rate) {
     }
 }
 
-/* Errors of the logits, e = share (softmax - one-hot), with the share Gamma_y / N of each sample. */
+/* Compute the errors of the logits, e = share (softmax - one-hot), and update the output biases.  The share of
+   a sample is Gamma_y / N. */
 static void errors(State *s, const vector *y0, const vector *y1, const vector *y2, const double gamma[3], real rate) {
     real share0 = gamma[0] / s->samples, share1 = gamma[1] / s->samples, share2 = gamma[2] / s->samples;
     vector total0 = splat(0), total1 = splat(0);
@@ -256,7 +261,8 @@ static void class_weights(int step, int period, double amplitude, double gamma[3
 
 #define CHAINS 12
 
-/* What the processor's multiply-add units can do: operations done, in independent chains of vectors. */
+/* Run multiply-adds in independent chains of vectors, to measure the processor's peak speed.  Returns the
+   number of floating-point operations done. */
 double multiply_adds(int rounds, real factor, real *sink) {
     vector sum[CHAINS], a = splat(factor);
     UNROLL
@@ -278,8 +284,9 @@ double multiply_adds(int rounds, real factor, real *sink) {
     return 2.0 * rounds * CHAINS * LANES;
 }
 
-/* Trains for `steps` steps, leaves the parameters in place, returns the dynamical loss at the end, NaN if
-   there is no memory.  inputs (sample, 2), hidden_kernel (2, unit), output_kernel (unit, 3), row by row. */
+/* Train for `steps` steps and overwrite the parameters with their final values.  Returns the dynamical loss
+   after the last step, or NaN if memory cannot be allocated.  The arrays are stored row by row:
+   inputs (sample, 2), hidden_kernel (2, unit), output_kernel (unit, 3). */
 double train(int steps, int period, double amplitude, double learning_rate, int units, int samples,
              const real *inputs, const int *label, real *hidden_kernel, real *hidden_bias, real *output_kernel,
              real *output_bias) {
@@ -334,7 +341,7 @@ double train(int steps, int period, double amplitude, double learning_rate, int 
     }
 
     for (int j = 0; j <= units; j++) {
-        /* The gradients of the classes sum to zero, so the sum of their weights is what it was. */
+        /* The gradients sum to zero over the classes, so the sum of the classes' weights has not changed. */
         real *out = j < units ? output_kernel + 3 * j : output_bias;
         real first = j < units ? u0[j] : s.c0, second = j < units ? u1[j] : s.c1;
         real last = (out[0] + out[1] + out[2] - first - second) / 3;

@@ -1,4 +1,4 @@
-"""The hand-written loop of floor.c, compiled for the processor at hand and called through ctypes."""
+"""The hand-written loop of floor.c, compiled for this machine's processor and called through ctypes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ import numpy.typing as npt
 
 SOURCE = Path(__file__).with_name("floor.c")
 _OPTIONS = ["-std=gnu11", "-O3", "-shared", "-fPIC"]
-# Not every compiler knows the first on every processor.  No -ffast-math: linked into a library it makes
-# the whole process treat denormal numbers as zeros, and the loop gains nothing by it.
-_PROCESSOR = (["-march=native"], ["-mcpu=native"], [])
+# Alternatives, tried one after another: not every compiler accepts the first one on every processor.
+# -ffast-math is left out, because a library linked with it makes the whole process treat denormal numbers as
+# zeros, and the loop is no faster with it.
+_PROCESSOR: tuple[list[str], ...] = (["-march=native"], ["-mcpu=native"], [])
 
 
 def compiler() -> list[str] | None:
-    """The C compiler, `CC` or ``cc``, or None if there is none."""
+    """Return the C compiler's command, from the variable `CC` or else ``cc``; None if it is not installed."""
     words = shlex.split(os.environ.get("CC", "cc"))
     return words if words and shutil.which(words[0]) else None
 
 
 @functools.cache
 def library(precision: str) -> ctypes.CDLL:
-    """The compiled functions of floor.c in that precision.
+    """Compile the functions of floor.c for one precision, and load them.
 
     Raises:
-        RuntimeError: if there is no compiler, or it does not compile floor.c.
+        RuntimeError: if there is no compiler, or if floor.c does not compile.
     """
     words = compiler()
     if words is None:
@@ -63,26 +64,26 @@ def train(
     learning_rate: float,
     precision: str,
 ) -> tuple[float, dict[str, dict[str, npt.NDArray[Any]]]]:
-    """One run of gradient descent on a network with one hidden layer.
+    """Train one run by gradient descent on a network with one hidden layer.
 
     Args:
-        inputs: (sample, 2).
-        labels: 0, 1 or 2, (sample,).
-        parameters: initial ``hidden_0`` and ``output``, each with ``kernel`` and ``bias``.
+        inputs: training inputs, (sample, 2).
+        labels: classes 0, 1 or 2, (sample,).
+        parameters: initial layers ``hidden_0`` and ``output``, each with ``kernel`` and ``bias``.
         steps: length of the run.
-        period: T, steps.
-        amplitude: A.
-        learning_rate: η.
+        period: period T of the oscillation, steps.
+        amplitude: amplitude A of the oscillation.
+        learning_rate: learning rate η.
         precision: ``float32`` or ``float64``.
 
     Returns:
-        the dynamical loss after the last step, and the parameters then.
+        the dynamical loss and the parameters after the last step.
 
     Raises:
-        ValueError: if the problem is not one with two features and three classes.
+        ValueError: if the problem does not have two features, one hidden layer and three classes.
         RuntimeError: if the loop cannot be compiled.
     """
-    # Copies, since the loop works in place.
+    # The loop overwrites its arguments, so it gets copies.
     final = {
         layer: {name: np.array(value, precision, order="C") for name, value in leaves.items()}
         for layer, leaves in parameters.items()
@@ -90,7 +91,7 @@ def train(
     hidden, output = final["hidden_0"], final["output"]
     units = len(hidden["bias"])
     if inputs.shape[1:] != (2,) or output["kernel"].shape != (units, 3):
-        raise ValueError("the loop has two features, three classes and one hidden layer")
+        raise ValueError("floor.c handles two features, three classes and one hidden layer only")
     arrays = (
         np.ascontiguousarray(inputs, precision),
         np.ascontiguousarray(labels, np.int32),
@@ -112,7 +113,7 @@ def train(
 
 
 def multiply_add_peak(precision: str, repetitions: int) -> float:
-    """The best speed of multiply-adds on vectors in registers, GFLOP/s.
+    """Measure the best speed of multiply-adds on vectors in registers, GFLOP/s.
 
     Raises:
         RuntimeError: if the loop cannot be compiled.

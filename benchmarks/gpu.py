@@ -1,9 +1,13 @@
-"""The engine on a GPU, if JAX finds one: ensembles side by side.  Not yet run on one."""
+"""Time the engine on a GPU, if JAX finds one, with all runs of an ensemble in parallel.
+
+This part of the benchmark has not been run on a GPU yet.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import contenders
 import jax
@@ -17,7 +21,10 @@ ENSEMBLES = (64, 256, 1024, 4096)
 
 
 def on_gpu(repetitions: int, ensembles: Sequence[int], long: int) -> list[Measurement]:
-    """Wall time of a step of a run, from the difference between a long and a short run.  For a worker."""
+    """Measure the wall time per step and run, from the difference between a long and a short run.
+
+    A worker calls this function in a fresh process.  The list is empty if JAX finds no GPU.
+    """
     if jax.default_backend() != "gpu":
         return []
     device = jax.devices()[0].device_kind
@@ -40,7 +47,7 @@ def on_gpu(repetitions: int, ensembles: Sequence[int], long: int) -> list[Measur
                         )
                         marks.append(time.perf_counter())
                     short_time, long_time = marks[1] - marks[0], marks[2] - marks[1]
-                    # The first round compiles kernels that the driver keeps, and is not counted.
+                    # The first repetition is not counted: it compiles kernels that the driver keeps.
                     if repetition > 0:
                         times.append((long_time - short_time) / ((long - long // 5) * runs) * 1e6)
                 keys = {"width": width, "precision": precision, "seeds": runs, "device": device}
@@ -49,9 +56,9 @@ def on_gpu(repetitions: int, ensembles: Sequence[int], long: int) -> list[Measur
 
 
 def measure(repetitions: int, ensembles: Sequence[int] = ENSEMBLES, long: int = 50_000) -> list[Measurement]:
-    """Measurements on the first GPU, none where there is none."""
-    # The rest of the benchmark keeps JAX off the GPU; this process is left to find one.
+    """Measure on the first GPU; the list is empty if there is no GPU."""
+    # The rest of the benchmark keeps JAX off the GPU; in this process JAX may use one.
     changes = {"JAX_PLATFORMS": None, "PJRT_NPROC": None}
-    arguments = {"repetitions": repetitions, "ensembles": list(ensembles), "long": long}
+    arguments: dict[str, Any] = {"repetitions": repetitions, "ensembles": list(ensembles), "long": long}
     found: list[Measurement] = worker.call("gpu.on_gpu", changes=changes, **arguments)
     return found

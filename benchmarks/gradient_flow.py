@@ -1,8 +1,8 @@
-"""What an evaluation of gradient flow costs: a trial step of the compiled loop over a plain `jax.grad`.
+"""Measure the cost of gradient flow: a trial step of the compiled loop, divided by a plain gradient.
 
 The problem is that of the default study of feature and lazy training (docs/lazy.md): 200 samples of 64
 numbers, two hidden layers of Softplus, float64.  A plain gradient is a call of ``jax.jit(jax.grad(loss))``
-from Python, as one would write it.
+from Python.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ Run = Callable[[int], Any]
 
 
 def contenders(width: int) -> dict[str, Run]:
-    """So many evaluations of the flow, and as many plain gradients; call in double precision."""
+    """Return two functions that do a given number of evaluations of the flow, or of plain gradients.
+
+    JAX must be in double precision when this function is called.
+    """
     random = np.random.RandomState(0)
     inputs = random.normal(size=(SAMPLES, FEATURES))
     inputs *= np.sqrt(FEATURES) / np.linalg.norm(inputs, axis=1, keepdims=True)
@@ -52,19 +55,19 @@ def contenders(width: int) -> dict[str, Run]:
     def plain(count: int) -> None:
         for _ in range(count):
             found = gradient(start)
-        jax.block_until_ready(found)
+        jax.block_until_ready(found)  # type: ignore[no-untyped-call]  # JAX has no type
 
     return {
-        "flow": lambda count: jax.block_until_ready(programs.advance(constants, state, 1 + count).loss),
+        "flow": lambda count: programs.advance(constants, state, 1 + count).loss.block_until_ready(),
         "gradient": plain,
     }
 
 
 def check_agreement(velocity: Any, gradient: Any) -> None:
-    """Refuse to time two things that are not the same.
+    """Verify that the flow's velocity is the negative gradient, as otherwise the times could not be compared.
 
     Raises:
-        RuntimeError: if the velocity is not the negative gradient, but for rounding.
+        RuntimeError: if the two differ by more than rounding explains.
     """
     flat = [
         np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (velocity, gradient)
@@ -75,12 +78,12 @@ def check_agreement(velocity: Any, gradient: Any) -> None:
 
 
 def measure(widths: Sequence[int], repetitions: int, evaluations: int) -> list[Measurement]:
-    """Times of an evaluation, and their ratios repetition by repetition, in turns.
+    """Measure the times of an evaluation and of a plain gradient, alternately, and their ratios.
 
     Args:
-        widths: h.
-        repetitions: of both.
-        evaluations: in each; a flow needs more to come to its end.
+        widths: numbers h of units in a hidden layer.
+        repetitions: number of times that each of the two is timed.
+        evaluations: number of evaluations per repetition; it must be smaller than a complete flow needs.
     """
     result = []
     with jax.enable_x64(True):

@@ -1,4 +1,4 @@
-"""How time grows with seeds, grid cells, width and steps, and memory with steps; and the picture of it."""
+"""Measure how time grows with seeds, grid cells, width and steps, and memory with steps; and plot both."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from dynamical_loss.training.types import Runs, Schedule
 PRECISION: contenders.Precision = "float32"
 WIDTH, STEPS = 100, 8000
 ENOUGH = 0.5  # processor seconds after which a point is not measured again
-SEEDS = 8  # of the runs where neither seeds nor cells are varied: one alone drowns in the noise of starting
-# What is varied, and with which others held: seeds of one cell, cells of one seed, the rest one cell.
+SEEDS = 8  # number of seeds where neither seeds nor cells vary; one run is lost in the noise of start-up
+# Quantities that are varied.  Seeds are varied in one cell, cells with one seed, and the rest in one cell.
 RANGES: dict[str, tuple[int, ...]] = {
     "seeds": (1, 2, 4, 8, 16, 32, 64),
     "cells": (1, 2, 4, 8, 16),
@@ -38,7 +38,7 @@ KEPT = {"phase study": (500, None), "trajectory": (1, 25)}
 
 
 def seconds(seeds: int, cells: int, width: int, steps: int) -> float:
-    """Processor seconds of one ensemble, as the pipeline runs it, compilation included."""
+    """Return the processor seconds of one ensemble, trained as in the pipeline, including compilation."""
     problem, parameters = contenders.build(contenders.Case(width, PRECISION), seeds)
     count = seeds * cells
     amplitude = np.repeat(np.linspace(1, 20, cells), seeds)
@@ -55,7 +55,7 @@ def seconds(seeds: int, cells: int, width: int, steps: int) -> float:
 
 
 def memory(width: int, steps: int, kept: str) -> float:
-    """Peak memory of this process after one run, MB.  For a worker."""
+    """Return the peak memory of this process after one run, MB.  A worker calls it in a fresh process."""
     problem, parameters = contenders.build(contenders.Case(width, PRECISION), 1)
     record_every, snapshot_every = KEPT[kept]
     schedule = Schedule.regular(steps, record_every, snapshot_every)
@@ -64,7 +64,7 @@ def memory(width: int, steps: int, kept: str) -> float:
 
 
 def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """Exponent of the power law through the points, by least squares on logarithms."""
+    """Fit the exponent of a power law by least squares on the logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
@@ -74,15 +74,15 @@ def measure(
     memory_steps: Sequence[int] = MEMORY_STEPS,
     steps: int = STEPS,
 ) -> list[Measurement]:
-    """Time of steps beyond that of a one-step run, and its exponent, along each range; then memory.
+    """Measure memory, and along each range the time beyond that of a one-step run, with its exponent.
 
     Args:
-        repetitions: at most so many a point; fewer where one takes long enough.
-        ranges: what is varied over which sizes.
+        repetitions: largest number of repetitions per point; long runs are repeated less often.
+        ranges: sizes by the quantity that is varied.
         memory_steps: lengths of the runs whose memory is measured.
-        steps: length of a run where it is not varied.
+        steps: length of a run where the length is not varied.
     """
-    seconds(1, 1, WIDTH, 1)  # what is compiled once in a process is compiled now
+    seconds(1, 1, WIDTH, 1)  # compiles what a process compiles only once
     start = statistics.median(seconds(1, 1, WIDTH, 1) for _ in range(repetitions))
     result = [measurement("growth", "start", "s", start)]
     for varied, sizes in ranges.items():
@@ -92,14 +92,17 @@ def measure(
             held: dict[str, Any] = {"seeds": seeds, "cells": 1, "width": WIDTH, "steps": steps, varied: size}
             times: list[float] = []
             while len(times) < repetitions and sum(times) < ENOUGH:
-                # A toy run can drown in the noise of starting; a logarithm needs a positive number.
+                # The difference can be negative for a toy run, and the fit needs the logarithm of a
+                # positive number.
                 times.append(max(seconds(**held) - start, 1e-6))
             keys = {"varied": varied, **held, "precision": PRECISION}
             result.append(measurement("growth", "time of steps", "s", times, **keys))
             medians.append(result[-1]["median"])
         result.append(measurement("growth", "exponent", "1", slope(sizes, medians), varied=varied))
-    jobs = [{"width": WIDTH, "steps": size, "kept": kept} for kept in KEPT for size in memory_steps]
-    # These processes find the loop compiled, as all but the first job on a machine do.
+    jobs: list[dict[str, Any]] = [
+        {"width": WIDTH, "steps": size, "kept": kept} for kept in KEPT for size in memory_steps
+    ]
+    # Like all jobs on a machine but the first, these processes find the compiled loop on disk.
     found = worker.call_all("growth.memory", jobs, machine.cores())
     for job, size in zip(jobs, found, strict=True):
         keys = {**job, "record_every": KEPT[job["kept"]][0], "snapshot_every": KEPT[job["kept"]][1]}
@@ -108,9 +111,9 @@ def measure(
 
 
 def draw(measurements: Sequence[Measurement], path: Path) -> None:
-    """The growth panels: time on the left four, memory on the last."""
+    """Plot the growth of time in the first four panels, and of memory in the last."""
     found = [entry for entry in measurements if entry["section"] == "growth"]
-    # Fewer dots than for print: it is looked at in the README.
+    # A lower resolution than in print, because the picture is shown in the README.
     with style.style(), plt.rc_context({"savefig.dpi": 160}):
         figure, axes = plt.subplots(1, len(RANGES) + 1, figsize=(style.PAGE, 1.6))
         for axis, varied in zip(axes, RANGES, strict=False):
@@ -123,9 +126,9 @@ def draw(measurements: Sequence[Measurement], path: Path) -> None:
             constant = np.exp(np.mean(np.log(times) - exponent * np.log(sizes)))
             axis.loglog(sizes, constant * np.power(sizes, exponent), color=style.THEORY_COLOUR)
             axis.errorbar(sizes, times, [below, above], fmt="o", markersize=2.5, color=style.MEASURED_COLOUR)
-            # A difference of two short times may be close to zero, or below.
+            # The error bars may reach zero or below, as the points are differences of two short times.
             axis.set(xlabel=varied, ylim=(min(times) / 2, max(times) * 2))
-            # Within one decade they would be labelled too, and run into the panel on the left.
+            # On an axis of one decade, minor ticks would have labels that overlap the panel on the left.
             axis.yaxis.set_minor_formatter(NullFormatter())
             axis.text(0.06, 0.88, f"exponent {exponent:.2f}", transform=axis.transAxes, fontsize=6)
         axes[0].set_ylabel("processor time (s)")

@@ -1,7 +1,7 @@
-"""Ways of training Myrtle5 on random images, and what their steps are made of; `images.py` times them.
+"""Several ways to train Myrtle5 on random images, and the convolutions of a step; `images.py` times them.
 
-All train the same network by Nesterov's momentum in batches of images of CIFAR-10's shape, from the same
-initial parameters.
+All of them train the same network with Nesterov's momentum, from the same initial parameters, in batches of
+images of CIFAR-10's shape.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
@@ -35,22 +35,30 @@ LEARNING_RATE, MOMENTUM = 0.02, 0.9
 AGREEMENT_STEPS = 5
 AGREEMENT = {"full": 1e-4, "tf32": 1e-3, "bfloat16": 1e-2}
 
-# What a user of plain JAX would ask for: on a GPU, its default is TF32.
+# Precision of products that a user of plain JAX would request; the default on a GPU is TF32.
 _PRECISION = {"full": Precision.HIGHEST, "tf32": Precision.DEFAULT, "bfloat16": Precision.DEFAULT}
 
 State = tuple[Parameters, Any]
-"""Parameters and what the optimiser remembers."""
+"""Parameters and the state of the optimiser."""
+
+Tree = TypeVar("Tree")
+
+
+def finished(tree: Tree) -> Tree:
+    """Wait until all arrays of a tree are computed, and return the tree."""
+    done: Tree = jax.block_until_ready(tree)  # type: ignore[no-untyped-call]  # JAX has no type
+    return done
 
 
 class Case(NamedTuple):
-    """What is trained.
+    """Sizes and arithmetic of a training.
 
     Attributes:
-        channels: of each convolution.
-        batch: images a step.
-        arithmetic: of the convolutions' products.
-        side: pixels of a square image's edge.
-        samples: images of the training set.
+        channels: number of channels of each convolution.
+        batch: number of images in a batch.
+        arithmetic: arithmetic of the products in convolutions.
+        side: number of pixels along an edge of the square images.
+        samples: number of training images.
     """
 
     channels: int
@@ -61,7 +69,7 @@ class Case(NamedTuple):
 
     @property
     def keys(self) -> dict[str, Any]:
-        """What distinguishes its measurements from those of other cases."""
+        """Keys that distinguish the measurements of this case from those of other cases."""
         return {"channels": self.channels, "batch": self.batch, "arithmetic": self.arithmetic}
 
     @property
@@ -71,12 +79,12 @@ class Case(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A 3×3 convolution that leaves the size of its images.
+    """A 3×3 convolution that keeps the size of the images.
 
     Attributes:
-        before: channels of its inputs.
-        after: channels of its outputs.
-        side: pixels of an edge.
+        before: number of input channels.
+        after: number of output channels.
+        side: number of pixels along an edge of the square images.
     """
 
     before: int
@@ -85,21 +93,21 @@ class Layer(NamedTuple):
 
     @property
     def products(self) -> int:
-        """Multiplications with an addition each, of one image's forward pass."""
+        """Number of multiply-adds in the forward pass of one image."""
         return 9 * self.before * self.after * self.side**2
 
 
 def layers(case: Case) -> list[Layer]:
-    """The four convolutions of Myrtle5."""
+    """Return the four convolutions of Myrtle5."""
     c, s = case.channels, case.side
     return [Layer(COLOURS, c, s), Layer(c, c, s), Layer(c, c, s // 2), Layer(c, c, s // 4)]
 
 
 def operations(case: Case) -> int:
-    """Floating-point operations of the products of training on one image, a multiply-add counted as two.
+    """Count the floating-point operations of the products in training on one image; a multiply-add is two.
 
-    The gradient of each layer's kernel and that of its images cost as much as its forward pass; the first
-    layer's images need none.
+    The gradient with respect to a layer's kernel costs as much as its forward pass, and so does the gradient
+    with respect to its input images.  The first layer needs no gradient with respect to its input.
     """
     model = Myrtle5Settings(kind="myrtle5", channels=case.channels)
     forward = model.size(Shape(case.samples, case.samples, case.image, CLASSES)).products
@@ -108,7 +116,7 @@ def operations(case: Case) -> int:
 
 @functools.cache
 def data(side: int, samples: int) -> loading.Data:
-    """Random images and labels, as many for validation."""
+    """Return random images and labels; the same images serve for training and validation."""
     generator = np.random.default_rng(0)
     images = generator.standard_normal((samples, side, side, COLOURS), np.float32)
     labels = generator.integers(CLASSES, size=samples)
@@ -116,7 +124,7 @@ def data(side: int, samples: int) -> loading.Data:
 
 
 def settings(case: Case, **changes: Any) -> TrainingSettings:
-    """The pipeline's settings of this training."""
+    """Return the pipeline's settings for this training."""
     return TrainingSettings.model_validate(
         {
             "model": {"kind": "myrtle5", "channels": case.channels},
@@ -131,15 +139,15 @@ def settings(case: Case, **changes: Any) -> TrainingSettings:
 
 @functools.cache
 def build(case: Case) -> tuple[Problem, Parameters]:
-    """The problem as a stage of the pipeline builds it, and the initial parameters of one run.
+    """Build the problem as a stage of the pipeline does, with the initial parameters of one run.
 
-    Records look at one sample, as next to nothing but training is to be timed.
+    Loss and accuracy are recorded on a single sample, so that the times are almost only those of training.
     """
     return problems.build(settings(case, evaluation_samples=1), data(case.side, case.samples), range(1))
 
 
 def runs(parameters: Parameters, period: int, amplitude: float, end: int) -> Runs:
-    """Runs that differ in their seeds alone, and stop oscillating at step `end`."""
+    """Return runs that differ only in their seeds and stop oscillating at step `end`."""
     count = len(jax.tree.leaves(parameters)[0])
     return Runs(
         parameters,
@@ -152,7 +160,7 @@ def runs(parameters: Parameters, period: int, amplitude: float, end: int) -> Run
 
 
 def convolution(images: jax.Array, kernel: jax.Array, precision: Precision, padding: int = 1) -> jax.Array:
-    """XLA's own, in the layout that it knows best."""
+    """Compute a convolution with XLA, in the memory layout for which XLA is fastest."""
     edge = (padding, padding)
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
@@ -161,15 +169,14 @@ def convolution(images: jax.Array, kernel: jax.Array, precision: Precision, padd
 
 
 class Plain:
-    """What a good user of JAX would write for this one network: no schedule, no order, no records.
+    """A program that a good user of JAX would write for this network alone.
+
+    The learning rate is constant, every step uses the same batch, and nothing is recorded.
 
     Attributes:
-        state: before the first step.
-        images: the one batch, on the device.
-        labels: integers, (sample,).
-        steps_alone: (state, number of steps) → state, one compiled call a step.
-        steps_in_a_loop: the same in one compiled call.
-        loss: (parameters) → mean cross-entropy of the batch.
+        state: state before the first step.
+        images: images of the batch, on the device, (sample, row, column, channel).
+        labels: classes of the images, integers, (sample,).
     """
 
     def __init__(self, case: Case, parameters: Parameters) -> None:
@@ -187,10 +194,12 @@ class Plain:
             for index, pooled in enumerate((False, True, True, False)):
                 kernel = parameters[f"convolution_{index}"]["kernel"].astype(dtype)
                 hidden = nn.relu(convolution(hidden, kernel, precision))
-                hidden = nn.avg_pool(hidden, (2, 2), (2, 2)) if pooled else hidden
+                if pooled:
+                    hidden = nn.avg_pool(hidden, (2, 2), (2, 2))  # type: ignore[no-untyped-call]  # no type
             features = hidden.astype(jnp.float32).mean((1, 2))
             logits = jnp.matmul(features, parameters["readout"], precision=Precision.HIGHEST)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+            each: jax.Array = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return each.mean()
 
         def step(state: State, images: jax.Array, labels: jax.Array) -> State:
             parameters, memory = state
@@ -199,30 +208,34 @@ class Plain:
             return optax.apply_updates(parameters, updates), memory
 
         def loop(state: State, steps: int, images: jax.Array, labels: jax.Array) -> State:
-            return jax.lax.fori_loop(0, steps, lambda _, state: step(state, images, labels), state)
+            last: State = jax.lax.fori_loop(0, steps, lambda _, state: step(state, images, labels), state)
+            return last
 
         self._step, self._loop, self._loss = jax.jit(step, donate_argnums=0), jax.jit(loop), jax.jit(loss)
 
     def steps_alone(self, steps: int) -> State:
-        """The state after so many steps, one compiled call each."""
-        state = jax.tree.map(jnp.copy, self.state)  # the first call takes its memory
+        """Return the state after a number of steps, with one compiled call per step."""
+        # The first compiled call reuses the memory of its argument, so it gets a copy.
+        state: State = jax.tree.map(jnp.copy, self.state)
         for _ in range(steps):
             state = self._step(state, self.images, self.labels)
-        return jax.block_until_ready(state)
+        return finished(state)
 
     def steps_in_a_loop(self, steps: int) -> State:
-        """The state after so many steps, all in one compiled call."""
-        return jax.block_until_ready(self._loop(self.state, steps, self.images, self.labels))
+        """Return the state after a number of steps, all in one compiled call."""
+        last: State = self._loop(self.state, steps, self.images, self.labels)
+        return finished(last)
 
     def loss(self, state: State) -> float:
-        """Mean cross-entropy of the batch."""
+        """Return the mean cross-entropy of the batch."""
         return float(self._loss(state[0], self.images, self.labels))
 
 
 def engine_loss(case: Case, steps: int) -> float:
-    """The static loss of the one batch of `Plain` after so many steps of the engine on it."""
+    """Train the engine on the batch of `Plain`, and return the batch's static loss after the last step."""
     problem, parameters = build(case)
-    # As many samples as a batch has: each epoch is one step, whatever the order of its samples.
+    # The training set is one batch, so that an epoch is one step and the order of the samples does not
+    # matter.
     alone = dataclasses.replace(
         problem,
         train_inputs=problem.train_inputs[: case.batch],
@@ -234,22 +247,22 @@ def engine_loss(case: Case, steps: int) -> float:
 
 
 def disagreement(case: Case, name: str, found: float, plain: Plain) -> float:
-    """By how much a contender's loss after some steps differs from that of plain xla, as a share of it.
+    """Return the relative difference of a contender's loss from that of plain xla after `AGREEMENT_STEPS`.
 
     Raises:
-        RuntimeError: if it is more than rounding explains.
+        RuntimeError: if the difference is larger than rounding explains.
     """
     difference = abs(found / plain.loss(plain.steps_alone(AGREEMENT_STEPS)) - 1)
-    if not difference <= AGREEMENT[case.arithmetic]:  # a NaN is no agreement
+    if not difference <= AGREEMENT[case.arithmetic]:  # written with `not`, so that NaN counts as a difference
         raise RuntimeError(
             f"{name}: after {AGREEMENT_STEPS} steps of {case.channels} channels in {case.arithmetic} the "
-            f"loss differs from that of plain xla by {difference:.1e} of it"
+            f"loss differs from that of plain xla by a relative {difference:.1e}"
         )
     return difference
 
 
 def check_agreement(case: Case, plain: Plain) -> float:
-    """Hold engine and plain program to the same computation; see `disagreement`."""
+    """Verify that the engine and the plain program compute the same; see `disagreement`."""
     return disagreement(case, "engine", engine_loss(case, AGREEMENT_STEPS), plain)
 
 
@@ -273,18 +286,19 @@ def _image_gradient(
 
 
 def convolutions(case: Case) -> dict[str, list[Call]]:
-    """The convolutions of a training step by name, each in the forms in which it may be fastest.
+    """Return the convolutions of a training step by name, each in several forms of which one is the fastest.
 
-    These are what automatic differentiation of XLA's convolution makes of it, one of the same layout as the
-    forward pass, its operands arranged beforehand, and the engine's own, in C where that is possible.
+    The forms of a gradient are: automatic differentiation of XLA's convolution; a convolution in the layout
+    of the forward pass, whose operands are rearranged beforehand; and the engine's own function, which is
+    in C where that is possible.
     """
     precision = _PRECISION[case.arithmetic]
     dtype = jnp.bfloat16 if case.arithmetic == "bfloat16" else jnp.float32
     forward = jax.jit(convolution, static_argnames=("precision", "padding"))
     of_kernel = jax.jit(_kernel_gradient, static_argnames="precision")
     of_images = jax.jit(_image_gradient, static_argnames="precision")
-    own = jax.jit(lambda *pair: convolve(*pair, 1))
-    own_of_kernel = jax.jit(lambda *pair: kernel_gradient(*pair, 1))
+    own = jax.jit(lambda images, kernel: convolve(images, kernel, 1))
+    own_of_kernel = jax.jit(lambda images, cotangent: kernel_gradient(images, cotangent, 1))
     generator = np.random.default_rng(0)
 
     def random(*shape: int) -> jax.Array:
@@ -299,7 +313,7 @@ def convolutions(case: Case) -> dict[str, list[Call]]:
             functools.partial(forward, images, kernel, precision),
             functools.partial(own, images, kernel),
         ]
-        # Channels in the place of samples, samples in the place of channels.
+        # The kernel's gradient is a convolution in which samples and channels have changed places.
         swapped = jnp.copy(images.transpose(3, 1, 2, 0)), jnp.copy(cotangent.transpose(1, 2, 0, 3))
         found[f"{index} kernel gradient"] = [
             functools.partial(of_kernel, *operands, precision=precision),

@@ -1,9 +1,10 @@
-"""Images a second in training Myrtle5: the engine beside plain programs and beside its convolutions alone.
+"""Measure the speed of training Myrtle5, in images per second, for the engine and other contenders.
 
-On a CPU times are processor time of one thread, on another device wall time.
+The others are plain programs, and the convolutions of a step alone.  On a CPU, times are processor time of
+one thread; on another device they are wall time.
 
-The engine takes turns with the others.  It tells its progress after each stretch of steps, and in these
-pauses the others are timed; the first stretch, which compiles, is not counted.
+The engine and the other contenders are timed alternately.  The engine reports its progress after each stretch
+of steps, and the others are timed in these pauses.  The first stretch is not counted, because it compiles.
 """
 
 from __future__ import annotations
@@ -40,35 +41,36 @@ from dynamical_loss.training.types import Problem, Schedule
 
 CONTENDERS = ("engine", "plain xla", "plain xla in a loop", "convolutions alone")
 PYTORCH = "pytorch"
-"""A contender that is there if it is asked for."""
+"""Name of a contender that is timed only with the option ``--pytorch``."""
 
 REFERENCES = {
     "of plain xla": "plain xla",
     "of the convolutions alone": "convolutions alone",
     "of pytorch": PYTORCH,
 }
-SCHEDULE = [[0, 0], [0.428571, 1], [1, 0.1]]  # the paper's: 300, 600 and 700 epochs of 700
-OSCILLATION_STOP = 0.857143
+# The paper's schedule: its points are at epochs 0, 300 and 700 of 700.
+SCHEDULE: list[list[float]] = [[0, 0], [0.428571, 1], [1, 0.1]]
+OSCILLATION_STOP = 0.857143  # epoch 600 of 700
 CELLS = ((100, 1.0), (30, 50.0))  # T and A: the static loss, and a period of one epoch of the digits
 
 IN_A_LOOP = CONTENDERS[2]
-_MOST_STEPS = 500  # of a plain program: some tenths of a second on any device
-_SHORTEST = 0.05  # seconds in which a convolution is repeated: a clock's noise is small in it
+_MOST_STEPS = 500  # most steps of a plain program per timing: some tenths of a second on any device
+_SHORTEST = 0.05  # shortest time for which a convolution is repeated, s: the clock's noise is then small
 
 Timer = Callable[[], float]
-"""Measures once: seconds of a step."""
+"""A function that measures the time of a step once, s."""
 
 
 def clock() -> float:
-    """Seconds: of this process on a CPU, of the wall where something else does the work."""
+    """Return the processor time of this process on a CPU, or the wall time on another device, s."""
     return time.process_time() if jax.default_backend() == "cpu" else time.perf_counter()
 
 
-def _seconds(call: Call, calls: int) -> float:
+def _seconds(call: Callable[[], Any], calls: int) -> float:
     start = clock()
     for _ in range(calls):
         done = call()
-    jax.block_until_ready(done)
+    image_training.finished(done)
     return (clock() - start) / calls
 
 
@@ -79,26 +81,26 @@ def _torch_seconds(torch: pytorch.Torch, steps: int) -> float:
 
 
 class Convolutions:
-    """The sum of the times of a step's convolutions, each alone and in its fastest form."""
+    """A timer for the sum of a step's convolutions, each run alone and in its fastest form."""
 
     def __init__(self, case: Case) -> None:
         self.chosen: list[tuple[Call, int]] = []
         for forms in image_training.convolutions(case).values():
             times = []
             for form in forms:
-                jax.block_until_ready(form())
+                image_training.finished(form())
                 times.append(min(_seconds(form, 1) for _ in range(3)))
             best = int(np.argmin(times))
             self.chosen.append((forms[best], math.ceil(_SHORTEST / max(times[best], 1e-5))))
 
     def __call__(self) -> float:
-        """Seconds."""
+        """Return the sum of the times, s."""
         return sum(_seconds(call, calls) for call, calls in self.chosen)
 
 
 @functools.cache
 def stretch_length(case: Case) -> int:
-    """Steps between two reports of the engine's progress."""
+    """Return the number of steps between two reports of the engine's progress."""
     problem, _ = image_training.build(case)
     return xla._stretch_length(problem, 1)
 
@@ -114,10 +116,10 @@ def _on_device(problem: Problem) -> types.Data:
 
 
 def step_times(case: Case, repetitions: int, with_pytorch: bool) -> tuple[dict[str, list[float]], float]:
-    """Seconds of a step of each contender in each repetition, and their largest disagreement.
+    """Measure the seconds per step of each contender in each repetition, and their largest disagreement.
 
     Raises:
-        RuntimeError: if they do not compute the same.
+        RuntimeError: if the contenders do not compute the same.
     """
     length = stretch_length(case)
     steps = length * (repetitions + 1)
@@ -129,8 +131,8 @@ def step_times(case: Case, repetitions: int, with_pytorch: bool) -> tuple[dict[s
     if torch is not None:
         torch.steps(image_training.AGREEMENT_STEPS)
         disagreement = max(disagreement, image_training.disagreement(case, PYTORCH, torch.loss(), plain))
-    # On a CPU, XLA loses its fast convolutions in a loop: steps take thirty to a hundred times as long, and
-    # one of them, once, is enough.
+    # On a CPU, XLA has no fast convolutions within a loop: a step takes thirty to a hundred times as long.
+    # There the loop is short and is timed only once.
     slow = jax.default_backend() == "cpu"
     several = min(length, _MOST_STEPS)
     few = max(1, length // 100) if slow else several
@@ -142,10 +144,12 @@ def step_times(case: Case, repetitions: int, with_pytorch: bool) -> tuple[dict[s
         nonlocal mark
         now = clock()
         if not others:
-            # The first of all stretches; the last is empty, as training ends where it would start.
+            # This is the first stretch.  The last stretch is empty, because training ends where it would
+            # start.
             if done != 1 / (repetitions + 2):
                 raise RuntimeError(f"a stretch of the engine is not {length} steps")
-            # Compiled here and not before: what the engine sets in JAX would compile them once more.
+            # The contenders are compiled here: compiled earlier, they would have to be compiled again,
+            # because the engine changes settings of JAX.
             alone = Convolutions(case)
             plain.steps_alone(1)
             plain.steps_in_a_loop(0)
@@ -174,34 +178,41 @@ def step_times(case: Case, repetitions: int, with_pytorch: bool) -> tuple[dict[s
 
 
 def matrix_product(repetitions: int) -> float:
-    """The best speed of a product of float32 matrices, GFLOP/s: XLA's, or numpy's where that is faster."""
+    """Measure the best speed of a product of float32 matrices, GFLOP/s.
+
+    On a CPU this is the faster of XLA's and numpy's products, on another device XLA's.
+    """
     size = 1024 if jax.default_backend() == "cpu" else 8192
     matrix = jnp.asarray(np.random.default_rng(0).standard_normal((size, size), np.float32))
     multiply = jax.jit(lambda a, b: jnp.matmul(a, b, precision=Precision.HIGHEST))
-    jax.block_until_ready(multiply(matrix, matrix))
+    image_training.finished(multiply(matrix, matrix))
     best = min(_seconds(lambda: multiply(matrix, matrix), 10) for _ in range(repetitions))
     speed = 2 * size**3 / best / 1e9
     return max(speed, roofline.matrix_product("float32", repetitions)) if size == 1024 else speed
 
 
 class Moved(NamedTuple):
-    """Bytes that a stretch moves between host and device, at its ends; within it nothing can."""
+    """Bytes that are moved between host and device at the start and the end of a stretch.
+
+    Within a stretch nothing is moved.
+    """
 
     to_device: int
     to_host: int
 
 
-def stretch_program(case: Case, length: int) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """The engine's compiled program of a stretch, and its arguments.
+def stretch_program(case: Case, length: int) -> tuple[jax.stages.Wrapped, tuple[Any, ...]]:
+    """Compile the engine's program of a stretch.
 
     Returns:
-        the program; (data, run, state, stops), of which data and state live on the device from stretch to
-        stretch.
+        the program; its arguments (data, run, state, stops).  Data and state stay on the device from one
+        stretch to the next.
     """
     problem, parameters = image_training.build(case)
     run = jax.tree.map(lambda leaf: np.asarray(leaf[0]), image_training.runs(parameters, *CELLS[-1], length))
     first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), run.parameters)
-    state = (first, problem.optimiser(jnp.float32(image_training.LEARNING_RATE)).init(first), {}, (), ())
+    memory = problem.optimiser(jnp.float32(image_training.LEARNING_RATE)).init(first)
+    state: tuple[Any, ...] = (first, memory, {}, (), ())
     schedule = Schedule((0, length))
     stops = xla._stops(schedule, schedule.stretches(length)[0], 2)
     program = jax.jit(xla._stretch_program(problem, np.dtype("float32"), 1, length))
@@ -209,10 +220,10 @@ def stretch_program(case: Case, length: int) -> tuple[Callable[..., Any], tuple[
 
 
 def moved(case: Case, length: int) -> Moved:
-    """What the compiled program takes and gives beside data and state, by its own account."""
+    """Return the bytes of arguments and results without data and state, as XLA reports them."""
     program, arguments = stretch_program(case, length)
     samples, _, state, _ = arguments
-    account = program.lower(*arguments).compile().memory_analysis()
+    account: Any = program.lower(*arguments).compile().memory_analysis()
 
     def size(tree: Any) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
@@ -224,13 +235,13 @@ def moved(case: Case, length: int) -> Moved:
 
 
 def of_case(case: Case, times: Mapping[str, Sequence[float]], peak: float, **keys: Any) -> list[Measurement]:
-    """Throughput of each contender and what it is of others' and of the matrix product's.
+    """Return the throughput of each contender, and its ratios to other contenders and to the matrix product.
 
     Args:
-        case: what was trained.
-        times: seconds of a step by contender, one a repetition; some may have fewer, the first.
-        peak: of the matrix product, GFLOP/s.
-        keys: what else distinguishes these numbers.
+        case: sizes and arithmetic of the training.
+        times: seconds per step by contender, one per repetition; a contender may lack the later repetitions.
+        peak: speed of the matrix product, GFLOP/s.
+        keys: further keys that distinguish these measurements.
     """
     found = []
     for name, own in times.items():
@@ -242,7 +253,7 @@ def of_case(case: Case, times: Mapping[str, Sequence[float]], peak: float, **key
                 continue
             ratios = [theirs / mine for theirs, mine in zip(times[other], own, strict=False)]
             found.append(measurement("images", quantity, "1", ratios, **own_keys))
-        # Other arithmetic has another peak, which is not measured.
+        # The peak is that of float32; the peaks of other arithmetic are not measured.
         rate = image_training.operations(case) / (peak * 1e9) if case.arithmetic == "full" else None
         shares = rate and [speed * rate for speed in speeds]
         found.append(measurement("images", "of the matrix product", "1", shares, **own_keys))
@@ -250,7 +261,7 @@ def of_case(case: Case, times: Mapping[str, Sequence[float]], peak: float, **key
 
 
 def throughput(cases: Sequence[Case], repetitions: int, with_pytorch: bool = False) -> list[Measurement]:
-    """All contenders on the device that JAX has, and what a stretch moves."""
+    """Measure all contenders on JAX's default device, and the bytes that a stretch moves."""
     device = "one core" if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
     peak = matrix_product(max(3, repetitions))
     found = [measurement("images", "matrix product", "GFLOP/s", peak, device=device)]
@@ -273,14 +284,17 @@ def throughput(cases: Sequence[Case], repetitions: int, with_pytorch: bool = Fal
 
 
 def on_gpu(cases: Sequence[Sequence[Any]], repetitions: int) -> list[Measurement]:
-    """The same on the first GPU, nothing where there is none.  For a worker."""
+    """Measure the throughput on the first GPU; the list is empty if there is no GPU.
+
+    A worker calls this function in a fresh process.
+    """
     if jax.default_backend() == "cpu":
         return []
     return throughput([Case(*case) for case in cases], repetitions)
 
 
 def digits() -> loading.Data:
-    """The handwritten digits as the pipeline prepares them: 1500 for training, 297 for validation."""
+    """Return the handwritten digits as the pipeline prepares them: 1500 for training, 297 for validation."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.nc"
         prepare_dataset.run(DigitsSettings(kind="digits"), path)
@@ -290,7 +304,7 @@ def digits() -> loading.Data:
 def accuracies(
     samples: loading.Data, case: Case, epochs: int, seeds: int, period: int, amplitude: float
 ) -> list[float]:
-    """Final validation accuracy of each seed, by the paper's schedule."""
+    """Train with the paper's schedule, and return the final validation accuracy of each seed."""
     steps = epochs * image_training.settings(case).steps_per_epoch(len(samples.train_labels))
     problem, parameters = problems.build(
         image_training.settings(case, steps=steps, learning_rate_schedule=SCHEDULE), samples, range(seeds)
@@ -305,11 +319,13 @@ def accuracies(
 
 
 def of_accuracies(found: Mapping[str, Sequence[float]], **keys: Any) -> list[Measurement]:
-    """Accuracies of each arithmetic, and their mean difference from `full`, seed by seed, with its interval.
+    """Return the accuracies of each arithmetic, and their mean difference from `full` with its interval.
+
+    The differences are taken seed by seed.
 
     Args:
-        found: final accuracies by arithmetic, one a seed.
-        keys: what else distinguishes these numbers.
+        found: final accuracies by arithmetic, one per seed.
+        keys: further keys that distinguish these measurements.
     """
     result = []
     for arithmetic, values in found.items():
@@ -327,7 +343,7 @@ def of_accuracies(found: Mapping[str, Sequence[float]], **keys: Any) -> list[Mea
 def agreement_of_accuracies(
     channels: int = 16, epochs: int = 30, seeds: int = 20, cells: Sequence[tuple[int, float]] = CELLS
 ) -> list[Measurement]:
-    """How well Myrtle5 learns the digits in either arithmetic that differs on a CPU: TF32 does not."""
+    """Measure how well Myrtle5 learns the digits in `full` and in bfloat16; a CPU has no TF32."""
     samples = digits()
     result = []
     for period, amplitude in cells:
@@ -352,19 +368,19 @@ GPU_CASES = tuple(
 def everywhere(
     repetitions: int, cases: Sequence[Case], gpu_cases: Sequence[Case], with_pytorch: bool
 ) -> list[Measurement]:
-    """Throughput on one core, beside PyTorch if it is asked for, and, where there is one, on a GPU."""
-    # The rest of the benchmark keeps JAX off the GPU; this process is left to find one.
+    """Measure the throughput on one core, with PyTorch if requested, and on a GPU if there is one."""
+    # The rest of the benchmark keeps JAX off the GPU; in this process JAX may use one.
     changes = {"JAX_PLATFORMS": None, "PJRT_NPROC": None}
-    arguments = {"cases": [list(case) for case in gpu_cases], "repetitions": repetitions}
+    arguments: dict[str, Any] = {"cases": [list(case) for case in gpu_cases], "repetitions": repetitions}
     found: list[Measurement] = worker.call("images.on_gpu", changes=changes, **arguments)
     return throughput(cases, repetitions, with_pytorch) + found
 
 
 def measure(repetitions: int, with_pytorch: bool) -> list[Measurement]:
-    """Throughput, and what lower precision does to accuracy."""
+    """Measure the throughput, and the effect of lower precision on the accuracy."""
     return everywhere(repetitions, CPU_CASES, GPU_CASES, with_pytorch) + agreement_of_accuracies()
 
 
 def quick(with_pytorch: bool) -> list[Measurement]:
-    """The same at toy size."""
+    """Measure throughput and accuracy at toy size."""
     return everywhere(1, [TOY], [TOY], with_pytorch) + agreement_of_accuracies(2, 1, 2, CELLS[:1])

@@ -1,4 +1,4 @@
-"""The machine and what was running on it; one measurement as the JSON keeps it."""
+"""Description of the machine and its software, and the format of a measurement in the JSON file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 from dynamical_loss.results.record import git_state, package_versions
 
 Measurement = dict[str, Any]
-"""One number: its keys (section, quantity and what distinguishes it), unit, median, minimum, maximum."""
+"""A measured number: section, quantity, further keys, unit, median, minimum, maximum and repetitions."""
 
 SPREAD = {"median", "minimum", "maximum", "repetitions"}
 
 
 def processor() -> str:
-    """Name of the processor as its maker gives it."""
+    """Return the name of the processor as its manufacturer gives it."""
     try:
         found = re.search(
             r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE
@@ -33,14 +33,14 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Number of logical processors that this process may use."""
+    """Return the number of logical processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def caches() -> dict[str, str]:
-    """Caches of the first core, e.g. ``{"L2": "1024K"}``; empty where they cannot be read."""
+    """Return the cache sizes of the first core, e.g. ``{"L2": "1024K"}``; empty if they cannot be read."""
     found = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
@@ -55,20 +55,20 @@ def caches() -> dict[str, str]:
 
 
 def second_level_cache() -> int:
-    """Bytes of the second-level cache, 1 MiB where it cannot be read."""
+    """Return the size of the second-level cache in bytes, or 1 MiB if it cannot be read."""
     match = re.fullmatch(r"(\d+)([KM])", caches().get("L2", ""))
     return int(match[1]) * {"K": 1024, "M": 1024**2}[match[2]] if match else 1024**2
 
 
 def label() -> str:
-    """Processor and number of cores as a file name, e.g. ``amd-epyc-2-cores``."""
+    """Return the processor and the number of cores as a file name, e.g. ``amd-epyc-2-cores``."""
     name = re.sub(r"\((r|tm)\)", "", processor().lower())
     name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\bcpu\b|@.*", "", name)).strip("-")
     return f"{name}-{cores()}-core{'s' if cores() > 1 else ''}"
 
 
 def description() -> dict[str, Any]:
-    """Machine, software, commit and date."""
+    """Describe machine, software, commit and date."""
     commit, state = git_state()
     return {
         "machine": {
@@ -86,9 +86,9 @@ def description() -> dict[str, Any]:
 
 
 def peak_memory() -> float:
-    """Largest resident memory of this process so far, MB."""
+    """Return the largest resident memory of this process so far, MB."""
     status = Path("/proc/self/status")
-    # Linux keeps ru_maxrss across exec: a child would report what its parent had in memory.
+    # Linux keeps ru_maxrss across exec: a child process would report the memory of its parent.
     found = (
         re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(encoding="utf-8"), re.MULTILINE)
         if status.exists()
@@ -103,14 +103,15 @@ def peak_memory() -> float:
 def measurement(
     section: str, quantity: str, unit: str, values: Sequence[float] | float | None, **keys: Any
 ) -> Measurement:
-    """A number with its spread over repetitions, or a null entry where there is none.
+    """Return a measured number with its spread over repetitions, or a null entry if nothing was measured.
 
     Args:
         section: part of the benchmark, e.g. ``step``.
-        quantity: what was measured.
-        unit: its unit.
-        values: one number a repetition, or a single number.
-        keys: what distinguishes this number from others of its section; ``note`` says what it lacks.
+        quantity: name of the measured quantity.
+        unit: unit of the values.
+        values: one number per repetition, or a single number; None: nothing was measured.
+        keys: keys that distinguish this number from others of its section; ``note`` says why a number is
+            missing.
     """
     entry: Measurement = {"section": section, "quantity": quantity, "unit": unit, **keys}
     if values is None:

@@ -1,8 +1,8 @@
-"""``python -m MODULE …`` in this process, and then its peak memory in MB as the last line.
+"""Run ``python -m MODULE …`` in this process, and print its peak memory in MB as the last line.
 
     python benchmarks/peak.py MODULE …
 
-Processes that the module starts are not in it.
+The memory of processes that the module starts is not included.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     try:
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
     finally:
-        # Only now: what it imports would be measured too.
+        # Imported only here, because its imports would add to the memory of the module.
         import machine
 
         print(machine.peak_memory())

@@ -1,6 +1,6 @@
-"""Training Myrtle5 as a good user of PyTorch writes it for a CPU; `images.py` times it.
+"""Train Myrtle5 as a good user of PyTorch would on a CPU; `images.py` times it.
 
-PyTorch is in none of the lock files: whoever wants this contender installs it beside them.
+PyTorch is in none of the lock files, so it must be installed separately for this contender.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from dynamical_loss.models.network import Parameters
 
 
 class Torch:
-    """The network of `image_training.Plain` on the same batch, on one thread, channels last in memory.
+    """The network of `image_training.Plain` on the same batch, in one thread, with channels last in memory.
 
-    In bfloat16 it runs under automatic casting, PyTorch's own way of lower precision.
+    In bfloat16 it runs under PyTorch's automatic casting.
     """
 
     def __init__(self, case: Case, parameters: Parameters) -> None:
@@ -54,12 +54,12 @@ class Torch:
             for kernel, pooled in zip(kernels, (False, True, True, False), strict=True):
                 hidden = functions.relu(functions.conv2d(hidden, kernel, padding=1))
                 hidden = functions.avg_pool2d(hidden, 2) if pooled else hidden
-        # As in the other contenders, what follows the convolutions is in float32.
+        # As in the other contenders, everything after the convolutions is in float32.
         logits = hidden.float().mean((2, 3)) @ readout
         return functions.cross_entropy(logits, self._labels)
 
     def steps(self, count: int) -> None:
-        """So many steps from the initial parameters."""
+        """Train for `count` steps, starting from the initial parameters."""
         with self._torch.no_grad():
             for weight, start in zip(self._weights, self._start, strict=True):
                 weight.copy_(start)
@@ -72,6 +72,6 @@ class Torch:
             optimiser.step()
 
     def loss(self) -> float:
-        """Mean cross-entropy of the batch after the steps that were made last."""
+        """Return the mean cross-entropy of the batch after the most recent call of `steps`."""
         with self._torch.no_grad():
             return float(self._loss())

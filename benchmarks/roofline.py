@@ -1,10 +1,10 @@
-"""What one core could reach: operations and bytes of a training step over measured peaks.
+"""The roofline of one core: operations and bytes of a training step, divided by measured peak speeds.
 
-The peak is that of a matrix product in numpy or of multiply-adds in registers, whichever is higher: a BLAS
-that does not know the processor takes narrower vectors than it has.
+The peak of the operations is that of numpy's matrix product or of multiply-adds in registers, whichever is
+higher: a BLAS that does not know the processor may use narrower vectors than the processor has.
 
-N samples, D features, H hidden units, C classes.  A fused multiply-add counts as two operations, a
-comparison, a maximum, an exponential, a logarithm or a division as one.
+The formulas use N samples, D features, H hidden units and C classes.  A fused multiply-add counts as two
+operations; a comparison, a maximum, an exponential, a logarithm or a division counts as one.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ class Shape(NamedTuple):
 
 
 def _per_sample(shape: Shape) -> int:
-    """Operations of softmax and its error for one sample: they do not depend on the width.
+    """Count the operations of the softmax and its error for one sample, which do not depend on the width.
 
-    Largest logit C − 1, shift C, exponentials C, their sum C − 1, scale 1, its product with them C, the
-    targets' share taken off C, output bias gradient C.
+    Largest logit: C − 1.  Shift by it: C.  Exponentials: C.  Their sum: C − 1.  Scale: 1.  Product of the
+    exponentials with the scale: C.  Subtraction of the targets: C.  Gradient of the output bias: C.
     """
     return 7 * shape.classes - 1
 
 
 def textbook_operations(shape: Shape) -> int:
-    """Operations of a step as one writes it: forward, backward by the chain rule, update.
+    """Count the operations of the textbook's step: forward pass, backward pass by the chain rule, and update.
 
-    A sample and a hidden unit take 2D for the unit's input with its bias, 1 for the rectifier and 2C for
-    the logits; then 2C for the gradient of the output kernel, 2C − 1 for the error of the unit, 1 for
-    the rectifier's mask, and 2D + 1 for the gradients of hidden kernel and bias.  The update takes 2 a
-    parameter.
+    Forward, each pair of a sample and a hidden unit takes 2D operations for the unit's input with its bias,
+    1 for the rectifier and 2C for the logits.  Backward, each pair takes 2C for the gradient of the output
+    kernel, 2C − 1 for the error of the unit, 1 for the rectifier's mask, and 2D + 1 for the gradients of the
+    hidden kernel and bias.  The update takes 2 operations per parameter.
     """
     n, d, h, c = shape
     forward = 2 * d + 1 + 2 * c
@@ -55,13 +55,14 @@ def textbook_operations(shape: Shape) -> int:
 
 
 def fewest_operations(shape: Shape) -> int:
-    """Operations of the cheapest way of doing the same step that we know.
+    """Count the operations of the cheapest algorithm that we know for the same step.
 
-    It is that of floor.c, had it kept from the forward pass which units are on.  A sample and a hidden
-    unit take 2D + 1 and, on differences of logits, 2(C − 1) forward; backward, one addition for each of
-    (D + 1)(C − 1) masked sums.  What is left depends on samples or units alone: D(C − 1) products a
-    sample; and a unit's gradients from its sums, 2(D + 1)(C − 1) for the hidden layer and as many for
-    the output layer, and two operations a parameter to update them.
+    It is the algorithm of floor.c, except that it stores in the forward pass which units are
+    active.  Forward, each pair of a sample and a hidden unit takes 2D + 1 operations, and 2(C − 1) for the
+    differences of logits.  Backward, each pair takes one addition for each of (D + 1)(C − 1) masked
+    sums.  Each sample takes D(C − 1) products.  Each unit takes 2(D + 1)(C − 1) operations for the
+    gradients of the hidden layer from the sums, and as many for the output layer.  The update takes 2
+    operations per parameter.
     """
     n, d, h, c = shape
     each = 2 * d + 1 + 2 * (c - 1) + (d + 1) * (c - 1)
@@ -71,16 +72,16 @@ def fewest_operations(shape: Shape) -> int:
 
 
 def bytes_moved(shape: Shape, itemsize: int) -> int:
-    """Bytes that a step must move to and from the cache: samples in, parameters in and out.
+    """Count the bytes that a step must move to and from the cache: samples in, parameters in and out.
 
-    Activations can stay in registers, and all of it fits in the second-level cache, so the bandwidth
-    it is held against is that of a copy of that size, not of main memory.
+    Activations can stay in registers.  All of a run fits in the second-level cache, so these bytes are
+    divided by the bandwidth of a copy within this cache, not by that of main memory.
     """
     return itemsize * (shape.samples * (shape.features + shape.classes) + 2 * shape.parameters)
 
 
 def matrix_product(precision: str, repetitions: int = 40) -> float:
-    """The best speed of numpy's matrix product with three matrices in the second-level cache, GFLOP/s."""
+    """Measure the best speed of numpy's product of matrices in the second-level cache, GFLOP/s."""
     itemsize = np.dtype(precision).itemsize
     size = int((0.75 * second_level_cache() / (3 * itemsize)) ** 0.5) // 16 * 16
     generator = np.random.default_rng(0)
@@ -97,7 +98,7 @@ def matrix_product(precision: str, repetitions: int = 40) -> float:
 
 
 def copy_bandwidth(repetitions: int = 40) -> float:
-    """The best speed of a copy between two arrays in the second-level cache, GB/s read and written."""
+    """Measure the best speed of a copy in the second-level cache, GB/s; bytes read and written both count."""
     size = second_level_cache() // 4
     source, target = np.ones(size, np.uint8), np.empty(size, np.uint8)
     inner = max(1, 100_000_000 // size)
@@ -111,7 +112,7 @@ def copy_bandwidth(repetitions: int = 40) -> float:
 
 
 def measure(shapes: dict[int, Shape], precisions: tuple[str, ...], repetitions: int) -> list[Measurement]:
-    """Peaks, counts and the time of a step that follows from them, for each width and precision."""
+    """Measure the peaks, and compute counts and the shortest time of a step for each width and precision."""
     bandwidth = copy_bandwidth(repetitions)
     result = [measurement("roofline", "copy bandwidth", "GB/s", bandwidth)]
     for precision in precisions:

@@ -1,4 +1,4 @@
-"""What a learning rate that follows the curvature costs: a step of it over a step with a constant one."""
+"""Measure the cost of a step with a learning rate that follows the curvature, relative to a constant one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import jax
 from machine import Measurement, measurement
 
 SEEDS = 4
+ENGINES: tuple[contenders.Engine, ...] = ("xla", "fused")
 
 
-def step_times(engine: str, case: contenders.Case, repetitions: int, steps: int) -> dict[str, list[float]]:
-    """Processor time of a step of a run under each of `contenders.RULES`, µs, in turns."""
+def step_times(
+    engine: contenders.Engine, case: contenders.Case, repetitions: int, steps: int
+) -> dict[str, list[float]]:
+    """Measure the processor time per step and run under each of `contenders.RULES`, µs, alternately."""
     times: dict[str, list[float]] = {rule: [] for rule in contenders.RULES}
     with jax.enable_x64(case.precision == "float64"):
         trains = {rule: contenders.engine(engine, case, SEEDS, rule) for rule in contenders.RULES}
@@ -25,17 +28,17 @@ def step_times(engine: str, case: contenders.Case, repetitions: int, steps: int)
 
 
 def measure(cases: Sequence[contenders.Case], repetitions: int, scale: float) -> list[Measurement]:
-    """Ratios, repetition by repetition, of both engines.
+    """Measure the ratio of the two times in each repetition, for both engines.
 
     Args:
         cases: widths and precisions.
-        repetitions: of the steps.
-        scale: of the number of steps, 1 for numbers that mean something.
+        repetitions: number of times that each rule is timed.
+        scale: factor on the number of steps; below 1 the times are too short to be meaningful.
     """
     result = []
     for case in cases:
         length = max(10, int(1_000_000 * scale / case.width))
-        for engine in ("xla", "fused"):
+        for engine in ENGINES:
             times = step_times(engine, case, repetitions, length)
             ratios = [dal / plain for dal, plain in zip(times["dal"], times["constant"], strict=True)]
             keys = {"engine": engine, **case._asdict()}

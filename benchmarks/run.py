@@ -1,12 +1,13 @@
-"""Measure what training, probing and starting cost on this machine.
+"""Measure the cost of training, of curvature probes and of starting jobs on this machine.
 
     python benchmarks/run.py [--quick] [--output FILE] [--update] [--repetitions N] [--only PART ...]
 
-A full run writes benchmarks/results/<machine>.json, benchmarks/growth.png and the tables of
-benchmarks/README.md.  With --output, which --quick (toy sizes, numbers that mean nothing) and --only need,
-it writes that file, the picture beside it, and leaves the rest alone.  With --update instead, --only puts
-its parts into the stored results.  Time is processor time of one thread unless stated otherwise, so that
-other work on the machine disturbs it little.
+A full run writes benchmarks/results/<machine>.json, benchmarks/growth.png, the tables of benchmarks/README.md
+and docs/how-it-works.md, and src/dynamical_loss/models/costs.json.  With --output, only the named file is
+written, and the picture in the same folder.  --quick and --only need --output; the numbers of --quick are
+meaningless, because its sizes are toy sizes.  With --only and --update instead, the selected parts replace
+those in the stored results.  Times are processor time of one thread unless stated otherwise, so that other
+work on the machine has little effect.
 """
 
 from __future__ import annotations
@@ -35,21 +36,23 @@ PARTS = (
     "startup",
     "scale",
     "images",
+    "pages",
+    "overhead",
     "gpu",
 )
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="toy sizes, to see that everything runs")
+    """Parse the command line; a wrong combination of options ends the program."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="run everything at toy size, as a test")
     parser.add_argument("--output", type=Path, help="JSON file [benchmarks/results/<machine>.json]")
     parser.add_argument(
-        "--update", action="store_true", help="replace the parts of --only in the stored file"
+        "--update", action="store_true", help="replace the parts named by --only in the stored file"
     )
-    parser.add_argument("--repetitions", type=int, help="repetitions of the steps [5; 1 with --quick]")
-    parser.add_argument("--only", choices=PARTS, action="append", help="part to run; repeatable [all]")
-    parser.add_argument("--pytorch", action="store_true", help="time PyTorch too, on images; see README.md")
+    parser.add_argument("--repetitions", type=int, help="repetitions of the timed steps [5; 1 with --quick]")
+    parser.add_argument("--only", choices=PARTS, action="append", help="part to run; may be repeated [all]")
+    parser.add_argument("--pytorch", action="store_true", help="also time PyTorch on images; see README.md")
     options = parser.parse_args(arguments)
     if options.pytorch and not pytorch_is_there():
         parser.error("--pytorch: PyTorch is not installed; pip install torch==2.13.0, or leave --pytorch out")
@@ -65,20 +68,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def pytorch_is_there() -> bool:
-    """Whether PyTorch, which is in no lock file, is installed."""
+    """Return whether PyTorch, which is in no lock file, is installed."""
     return importlib.util.find_spec("torch") is not None
 
 
 def parts(
     quick: bool, repetitions: int, with_pytorch: bool
 ) -> dict[str, Callable[[], list[dict[str, object]]]]:
-    """What is measured, by name, at full or toy size."""
+    """Return the functions that measure each part, by name, at full or toy size."""
     import contenders
     import curvature
     import gpu
     import gradient_flow
     import growth
     import images
+    import overhead
+    import pages
     import roofline
     import rules
     import scale
@@ -103,6 +108,8 @@ def parts(
             "startup": lambda: startup.measure(1, first=False),
             "scale": lambda: scale.measure(scale.Study(periods=2, amplitudes=3, seeds=2), 2, 1),
             "images": lambda: images.quick(with_pytorch),
+            "pages": lambda: pages.measure(1, 500, 3, 2, 5),
+            "overhead": lambda: overhead.measure(2, ("Flax linen",)),
             "gpu": lambda: gpu.measure(1, (64,), 50),
         }
     return {
@@ -116,12 +123,14 @@ def parts(
         "startup": lambda: startup.measure(3),
         "scale": lambda: scale.measure(scale.Study(periods=100, amplitudes=100, seeds=50), 50, 3),
         "images": lambda: images.measure(repetitions, with_pytorch),
+        "pages": lambda: pages.measure(repetitions, 70_001, 16, 50, 141),
+        "overhead": lambda: overhead.measure(40 * repetitions),
         "gpu": lambda: gpu.measure(repetitions),
     }
 
 
 def same_software(one: dict[str, str], other: dict[str, str]) -> bool:
-    """Whether two descriptions agree, where a package that only one of them names may be any."""
+    """Return whether two descriptions agree; a package that only one of them names may have any version."""
     versions, others = (
         dict(entry.rsplit(" ", 1) for entry in description["packages"].split(", "))
         for description in (one, other)
@@ -131,7 +140,7 @@ def same_software(one: dict[str, str], other: dict[str, str]) -> bool:
 
 
 def merged(stored: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Stored results with the sections that were measured anew, and when and from what they were."""
+    """Replace the newly measured sections in the stored results, and record their date and commit."""
     sections = sorted({entry["section"] for entry in found["measurements"]})
     kept = [entry for entry in stored["measurements"] if entry["section"] not in sections]
     origin = {key: found[key] for key in ("date", "git_commit", "git_state", "wall_seconds")}
@@ -140,7 +149,7 @@ def merged(stored: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, store, and write the tables and the picture."""
+    """Measure, store the results, and write the tables and the picture."""
     options = parse(arguments)
     os.environ.update(worker.ENVIRONMENT)  # before JAX and numpy start
     import growth
@@ -151,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     own = table.RESULTS / f"{machine.label()}.json"
     stored = json.loads(own.read_text(encoding="utf-8")) if options.update and own.exists() else None
     if options.update and (stored is None or not same_software(stored["software"], result["software"])):
-        sys.exit(f"error: {own} does not exist or is of other packages; measure all of it first")
+        sys.exit(f"error: {own} does not exist or is of other packages; run the whole benchmark first")
     began = time.perf_counter()
     for name, measure in parts(options.quick, options.repetitions, options.pytorch).items():
         if options.only is None or name in options.only:

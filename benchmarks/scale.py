@@ -1,7 +1,7 @@
-"""What a study of ten thousand cells costs beside its training: planning, starting jobs, reading, writing.
+"""Measure the overhead of a study of ten thousand cells: planning, starting jobs, reading and writing.
 
-All of it is real but the training.  In a copy of the project a stub takes its place, which starts the engine
-with one step of one run and fills the learning curves of all others with noise.
+Everything but the training is real.  In a copy of the project a stub replaces the training: it runs the
+engine for one step of one run and fills the learning curves of all runs with noise.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ PEAK = Path(__file__).resolve().parent / "peak.py"
 NAME = "many_cells"
 TARGET = f"results/{NAME}/phase/spiral_w100.nc"
 STEPS = 35_000
-_LONG, _SHORT = ("10", "12", "14"), ("10",)  # amplitudes of the jobs that tell a step's time
+_LONG, _SHORT = ("10", "12", "14"), ("10",)  # amplitudes of the jobs that measure the time of a step
 
-# The log of a rule that may be cached: its name without the suffix, and what follows it.
+# Matches the log and the line `cache: True` of a rule; the replacement has a benchmark file instead of the
+# cache.
 _CACHED = re.compile(r'(f"[^"\n]+)\.log(",\n)    cache: True\n')
 _MEASURED = r'\1.log\2    benchmark:\n        \1.tsv"\n'
 
-# Noise takes the longest to write, as nothing in it can be compressed.
+# Noise cannot be compressed, so it takes the longest time to write.
 STUB = '''
 
 _trained = train_ensemble
 
 
 def train_ensemble(problem, runs, schedule, **options):
-    """The history of one step of one run, filled up with noise to the shape of what is asked for."""
+    """Run one step of one run, and fill the history with noise to the shape that was requested."""
     one = Runs(*jax.tree.map(lambda leaf: leaf[:1], tuple(runs)))
     history = _trained(problem, one, Schedule((0, 1)), **options)
     generator = np.random.default_rng(0)
@@ -55,8 +56,8 @@ class Study(NamedTuple):
 
     Attributes:
         periods: number of periods.
-        amplitudes: number of amplitudes above 1; the static loss is one cell more.
-        seeds: runs per cell, all in one job.
+        amplitudes: number of amplitudes above 1; the static loss adds one cell.
+        seeds: number of runs per cell, all in one job.
     """
 
     periods: int
@@ -65,11 +66,11 @@ class Study(NamedTuple):
 
     @property
     def cells(self) -> int:
-        """Cells that are trained; all periods share the static one."""
+        """Number of cells that are trained; all periods share the static cell."""
         return self.periods * self.amplitudes + 1
 
     def settings(self, amplitudes_per_block: int) -> dict[str, object]:
-        """What differs from the defaults.  Amplitudes are numbers with short names."""
+        """Return the settings that differ from the defaults; integer amplitudes make short file names."""
         return {
             "periods": [50 * (index + 1) for index in range(self.periods)],
             "amplitudes": list(range(1, self.amplitudes + 2)),
@@ -81,17 +82,17 @@ class Study(NamedTuple):
 
 
 class Copy:
-    """A copy of the project where Snakemake makes the study.
+    """A copy of the project in which Snakemake runs the study.
 
     Args:
-        folder: an empty folder.
-        study: the study.
+        folder: empty folder for the copy.
+        study: study to run.
     """
 
     def __init__(self, folder: Path, study: Study) -> None:
         self.folder, self.study = folder, study
         copy_project(folder)
-        # As for a user: what was compiled once is found again, but in the copy.
+        # As for a user, compiled programs are kept between jobs, but in the copy's own folder.
         self.environment = worker.environment(
             XDG_CACHE_HOME=str(folder / ".cache"),
             PYTHONPATH=str(folder / "src"),
@@ -100,16 +101,18 @@ class Copy:
         )
 
     def measured(self, *arguments: str) -> tuple[float, str, float]:
-        """Wall seconds of ``python -m …`` here, what it wrote, and its own peak memory in MB.
+        """Run ``python -m …`` in the copy; return wall seconds, output and peak memory in MB.
+
+        The memory of processes that the command starts is not included.
 
         Raises:
-            RuntimeError: if it failed.
+            RuntimeError: if the command failed.
         """
         seconds, output = timed([str(PEAK), *arguments], self.environment, self.folder)
         return seconds, output, float(output.splitlines()[-1])
 
     def snakemake(self, amplitudes_per_block: int, *options: str) -> tuple[float, str, float]:
-        """`measured` of the study with so many amplitudes a job."""
+        """Run Snakemake for the study with a number of amplitudes per job; return what `measured` returns."""
         phase = {"spiral_w100": self.study.settings(amplitudes_per_block)}
         (self.folder / "overlay.json").write_text(
             json.dumps({"scale": NAME, "phase": phase}), encoding="utf-8"
@@ -117,9 +120,9 @@ class Copy:
         return self.measured("snakemake", *options, "--configfile", "overlay.json", "--", TARGET)
 
     def replace_training(self) -> None:
-        """Put the stub in the place of the training engine, and have Snakemake measure each job.
+        """Replace the training engine by the stub, and make Snakemake measure the time of each job.
 
-        It does not measure rules that its cache between workflows may serve.
+        Snakemake measures no job whose rule has `cache: True`, so this line is removed from the rules.
         """
         path = self.folder / "src/dynamical_loss/training/ensemble.py"
         path.write_text(path.read_text(encoding="utf-8") + STUB, encoding="utf-8")
@@ -127,7 +130,7 @@ class Copy:
             path.write_text(_CACHED.sub(_MEASURED, path.read_text(encoding="utf-8")), encoding="utf-8")
 
     def seconds(self, rule: str) -> list[float]:
-        """Wall time of each job's command, as Snakemake measured it."""
+        """Return the wall time of the command of each job of a rule, s, as Snakemake measured it."""
         found = []
         for path in sorted((self.folder / "logs" / NAME / rule).rglob("*.tsv")):
             with open(path, encoding="utf-8", newline="") as stream:
@@ -136,7 +139,7 @@ class Copy:
 
 
 def plan(copy: Copy, amplitudes_per_block: int, repetitions: int) -> list[Measurement]:
-    """Dry runs of the study: time and peak memory."""
+    """Measure the time and the peak memory of dry runs of the study."""
     runs = [copy.snakemake(amplitudes_per_block, "-n", "--quiet", "rules") for _ in range(repetitions)]
     seconds, outputs, memory = zip(*runs, strict=True)
     keys = {
@@ -151,10 +154,10 @@ def plan(copy: Copy, amplitudes_per_block: int, repetitions: int) -> list[Measur
 
 
 def overhead(copy: Copy, amplitudes_per_block: int) -> list[Measurement]:
-    """All of the study on all cores, with the stub, and the last of its jobs again by itself.
+    """Run the whole study with the stub on all cores, and its last job once more alone.
 
-    The overhead is what the cores could have computed meanwhile, and is shared among the training jobs.
-    Its processor time leaves out what the cores waited, or did for others.
+    The overhead per job is the wall time times the number of cores, divided by the number of training jobs.
+    The overhead in processor time excludes the time in which the cores waited or did other work.
     """
     copy.replace_training()
     count = cores()
@@ -191,9 +194,9 @@ def overhead(copy: Copy, amplitudes_per_block: int) -> list[Measurement]:
 
 
 def training_step(copy: Copy, repetitions: int) -> list[Measurement]:
-    """Processor time of a step of a run of real training, on all cores at once as the study's jobs are.
+    """Measure the processor time per step and run of real training, with a job on each core as in the study.
 
-    It is the difference between jobs of three cells and jobs of one, so their start is not in it.
+    The time is the difference between jobs of three cells and jobs of one cell, so start-up cancels.
     """
     copy.measured("dynamical_loss", "prepare-dataset", "--output", "spiral.nc")
     settings = json.dumps({"steps": STEPS})
@@ -219,16 +222,17 @@ def training_step(copy: Copy, repetitions: int) -> list[Measurement]:
 
 
 def _processor_seconds() -> float:
-    """Processor time of all ended processes that were started from here, and of those that they started."""
+    """Return the processor time of all child processes that have ended, including their own children."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def measure(study: Study, amplitudes_per_block: int, repetitions: int) -> list[Measurement]:
-    """Plans with several cells a job and with one, then all of the study without its training."""
+    """Plan the study with several cells per job and with one, then run all of it without training."""
     with tempfile.TemporaryDirectory() as name:
         copy = Copy(Path(name), study)
         plans = plan(copy, amplitudes_per_block, repetitions) + plan(copy, 1, 1)
-        # Before the stub takes its place, and in the same quarter of an hour: machines change their speed.
+        # Real training is timed before the stub replaces it, and within the same quarter of an hour,
+        # because the speed of a machine changes with time.
         step = training_step(copy, repetitions)
         return plans + step + overhead(copy, amplitudes_per_block)

@@ -1,4 +1,4 @@
-"""What several processes do side by side, beside one alone: jobs of the pipeline share the machine."""
+"""Compare the work of several parallel processes with that of one, as the pipeline's jobs share a machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import IO
 
 import contenders
 import worker
@@ -17,7 +18,7 @@ CASE = contenders.Case(100, "float32")
 
 
 def job(steps: int) -> list[float]:
-    """Train 16 runs when told to on standard input; returns when it started and ended, seconds."""
+    """Train 16 runs after a line on standard input; return the times of start and end, s."""
     train = contenders.engine("fused", CASE, 16)
     train(5)
     print("ready", flush=True)
@@ -27,8 +28,14 @@ def job(steps: int) -> list[float]:
     return [start, time.time()]
 
 
+def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    """Return standard input and output of a process that was started with pipes."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
+
+
 def wall_time(processes: int, steps: int) -> float:
-    """Seconds from the start of the first of several equal jobs to the end of the last.
+    """Return the seconds from the start of the first of several equal jobs to the end of the last.
 
     Raises:
         RuntimeError: if a job failed.
@@ -46,21 +53,22 @@ def wall_time(processes: int, steps: int) -> float:
             )
             for _ in range(processes)
         ]
-        ready = [process.stdout.readline() for process in jobs]
+        pipes = [_pipes(process) for process in jobs]
+        ready = [answers.readline() for _, answers in pipes]
         if all(ready):
-            # All at once, and only then the first answer is waited for.
-            for process in jobs:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        answers = [process.communicate()[0] for process in jobs]
-    if not all(answers):
-        raise RuntimeError("a job failed; what it wrote is above")
-    starts, stops = zip(*map(json.loads, answers), strict=True)
-    return max(stops) - min(starts)
+            # All jobs are started before the first answer is read.
+            for requests, _ in pipes:
+                requests.write("go\n")
+                requests.flush()
+        found = [process.communicate()[0] for process in jobs]
+    if not all(found):
+        raise RuntimeError("a job failed; its error message is above")
+    starts, stops = zip(*map(json.loads, found), strict=True)
+    return float(max(stops) - min(starts))
 
 
 def measure(repetitions: int, steps: int) -> list[Measurement]:
-    """Work done side by side over that of one process alone, repetition by repetition."""
+    """Measure the work of parallel processes relative to one process alone, in each repetition."""
     counts: Sequence[int] = sorted({2, cores()}) if cores() > 1 else ()
     ratios: dict[int, list[float]] = {count: [] for count in counts}
     for _ in range(repetitions if counts else 0):

@@ -1,4 +1,4 @@
-"""What a job costs before it computes: imports, compilation, writing; and what planning costs."""
+"""Measure the cost of a job besides its computation (imports, compilation, writing), and of planning."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.stages import prepare_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
-# What a dry run reads: it is done in a copy, so that results at hand do not shorten its plan.
+# Files that a dry run reads.  It runs in a copy of the project, so that existing results do not shorten its
+# plan.
 PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
-# Two steps are the fewest that leave a static period.
+# Two is the smallest number of steps that leaves time for a static period at the end.
 SETTINGS = json.dumps({"steps": 2, "record_every": 2})
 
 
 def timed(
     arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> tuple[float, str]:
-    """Wall seconds of ``python …`` and what it wrote.
+    """Run ``python …``; return the wall seconds and the output.
 
     Raises:
-        RuntimeError: if it failed.
+        RuntimeError: if the command failed.
     """
     start = time.perf_counter()
     done = subprocess.run(
@@ -50,7 +51,7 @@ def timed(
 
 
 def copy_project(folder: Path) -> None:
-    """What Snakemake reads, without results, into an empty folder."""
+    """Copy the files that Snakemake reads, without results, to an empty folder."""
     for part in PARTS:
         source = ROOT / part
         if source.is_symlink():
@@ -62,17 +63,17 @@ def copy_project(folder: Path) -> None:
 
 
 def planned_jobs(output: str) -> int | None:
-    """The number of jobs that a dry run tells, None where it tells none."""
+    """Return the number of jobs that a dry run reports; None if it reports none."""
     found = re.search(r"^total\s+(\d+)", output, re.MULTILINE)
     return int(found[1]) if found else None
 
 
 def training_job(repetitions: int, first: bool) -> list[Measurement]:
-    """One job of a phase study with a run of two steps, at its first start and at a later one.
+    """Time a job of a phase study with a run of two steps, at its first start and at a later start.
 
     Args:
-        repetitions: of each start.
-        first: whether the first start is measured too; it compiles all that is kept on disk.
+        repetitions: number of times that each start is timed.
+        first: whether the first start is measured too; it compiles everything that is kept on disk.
     """
     seconds: dict[str, list[float]] = {"first": [], "later": []}
     with tempfile.TemporaryDirectory() as name:
@@ -100,7 +101,7 @@ def training_job(repetitions: int, first: bool) -> list[Measurement]:
 
 
 def plan(repetitions: int) -> list[Measurement]:
-    """A dry run of the paper's sizes."""
+    """Time dry runs at the paper's sizes."""
     seconds = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -117,5 +118,5 @@ def plan(repetitions: int) -> list[Measurement]:
 
 
 def measure(repetitions: int, first: bool = True) -> list[Measurement]:
-    """All of it, with the job's first start or without."""
+    """Measure the start of a training job, with or without its first start, and the planning."""
     return training_job(repetitions, first) + plan(repetitions)

@@ -1,6 +1,7 @@
-"""Tables of both README files, and costs for schedulers, from the stored results.
+"""Write tables of the stored results into documents, and the costs from which resource requests follow.
 
-``python benchmarks/table.py`` writes them anew.
+``python benchmarks/table.py`` writes the tables of benchmarks/README.md and docs/how-it-works.md, and
+src/dynamical_loss/models/costs.json.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
 
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
-FRONT = FOLDER.parent / "README.md"
+FRONT = FOLDER.parent / "docs" / "how-it-works.md"
 RESULTS = FOLDER / "results"
 COSTS = FOLDER.parent / "src/dynamical_loss/models/costs.json"
 _BETWEEN = re.compile(r"(<!-- (table|speed) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 SHARED = (50, 20, 1)
-"""Amplitudes a job for which the overhead is told."""
+"""Numbers of amplitudes per job for which the table lists the overhead."""
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -34,7 +35,7 @@ Entry = dict[str, Any]
 
 
 def number(value: float | None) -> str:
-    """Whole numbers whole, others to three significant digits, or a dash where there is none."""
+    """Format an integer in full and other numbers to three significant digits; a dash if there is none."""
     if value is None or not math.isfinite(value):
         return "–"
     if isinstance(value, int) or value == 0 or 1e-3 <= abs(value) < 1e7:
@@ -46,7 +47,7 @@ def number(value: float | None) -> str:
 
 
 def spread(entry: Entry | None) -> str:
-    """Median [minimum, maximum], or the median alone of a single number."""
+    """Format an entry as median [minimum, maximum], or as the median alone if there is a single value."""
     if entry is None or entry["median"] is None:
         return "–"
     text = number(entry["median"])
@@ -56,23 +57,24 @@ def spread(entry: Entry | None) -> str:
 
 
 def select(entries: Iterable[Entry], **keys: Any) -> list[Entry]:
-    """Those entries that have these values."""
+    """Return the entries that have all the given values."""
     return [entry for entry in entries if all(entry.get(key) == value for key, value in keys.items())]
 
 
 def first(entries: Iterable[Entry], **keys: Any) -> Entry | None:
-    """The first such entry."""
+    """Return the first entry that has all the given values; None if there is none."""
     return next(iter(select(entries, **keys)), None)
 
 
 def median(entries: Iterable[Entry], **keys: Any) -> float | None:
-    """The median of the first such entry."""
+    """Return the median of the first entry that has all the given values; None if there is none."""
     found = first(entries, **keys)
-    return found["median"] if found else None
+    value: float | None = found["median"] if found else None
+    return value
 
 
 def rows(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, empty if it has no rows."""
+    """Format a Markdown table; the text is empty if there are no rows."""
     lines = ["| " + " | ".join(row) + " |" for row in body]
     head = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return "\n".join([*head, *lines]) + "\n\n" if lines else ""
@@ -104,11 +106,11 @@ def _steps(entries: Sequence[Entry]) -> str:
         "width, precision",
         "contender",
         "runs",
-        "µs a step a run",
-        "steps · runs a second a core",
+        "µs per step and run",
+        "steps · runs per second and core",
         "× faster than plain vmap",
         "× slower than the floor",
-        "of the roofline",
+        "share of the roofline",
         "compilation, s",
         "peak memory, MB",
         "n",
@@ -123,7 +125,7 @@ def _rules(entries: Sequence[Entry]) -> str:
         (f"{ratio['width']}, {ratio['precision']}", ratio["engine"], spread(ratio), str(ratio["repetitions"]))
         for ratio in select(entries, section="rules")
     ]
-    return rows(("width, precision", "engine", "a step with DAL, in plain steps", "n"), body)
+    return rows(("width, precision", "engine", "step with DAL ÷ step at a constant rate", "n"), body)
 
 
 def _flow(entries: Sequence[Entry]) -> str:
@@ -131,7 +133,7 @@ def _flow(entries: Sequence[Entry]) -> str:
     for time in select(entries, section="flow", quantity="time"):
         (ratio,) = select(entries, section="flow", quantity="times a plain gradient", width=time["width"])
         body.append((str(time["width"]), number(time["median"]), spread(ratio), str(time["repetitions"])))
-    header = ("width", "an evaluation of the flow, µs", "in plain gradients", "n")
+    header = ("width", "evaluation of the flow, µs", "÷ plain gradient", "n")
     return rows(header, body)
 
 
@@ -160,7 +162,7 @@ def _limits(entries: Sequence[Entry]) -> str:
         "matrix product, GFLOP/s",
         "multiply-adds, GFLOP/s",
         "copy in L2, GB/s",
-        "roofline, µs a step",
+        "roofline, µs per step",
     )
     return rows(header, body)
 
@@ -198,7 +200,7 @@ def _probes(entries: Sequence[Entry]) -> str:
 def _rest(entries: Sequence[Entry]) -> str:
     body = [
         (
-            f"work of {e['processes']} training processes over that of one, wall time",
+            f"work of {e['processes']} training processes ÷ work of one, wall time",
             spread(e),
             e["repetitions"],
         )
@@ -233,31 +235,34 @@ def _scale(entries: Sequence[Entry]) -> str:
         memory = first(found, quantity="memory of the plan", **own)
         body.append(
             (
-                f"snakemake -n, {number(time['cells'])} cells, {time['amplitudes_per_block']} to a job",
+                f"snakemake -n, {number(time['cells'])} cells, {time['amplitudes_per_block']} per job",
                 number(time["jobs"]),
                 spread(time),
                 spread(memory),
                 str(time["repetitions"]),
             )
         )
-    for quantity, words, memory in (
-        ("study without training", "all of it, without training", "memory of Snakemake"),
-        ("command of a training job", "in it: each training job's command", None),
-        ("aggregation", "its last job, gathering, again by itself", "memory of the aggregation"),
+    for quantity, words, peak in (
+        ("study without training", "whole study, without training", "memory of Snakemake"),
+        ("command of a training job", "within it: command of each training job", None),
+        ("aggregation", "its last job (aggregation), run again alone", "memory of the aggregation"),
     ):
         for time in select(found, quantity=quantity):
             jobs = 1 if quantity == "aggregation" else time["jobs"]
-            size = spread(first(found, quantity=memory)) if memory else "–"
+            size = spread(first(found, quantity=peak)) if peak else "–"
             body.append((words, number(jobs), spread(time), size, str(time["repetitions"])))
     for step in select(found, quantity="training step"):
-        words = "real training of the same network, µs a step a run, processor time"
+        words = "real training of the same network, µs per step and run, processor time"
         body.append((words, "–", spread(step), "–", str(step["repetitions"])))
     header = ("study of many cells", "jobs", "s, wall time", "peak memory, MB", "n")
     return rows(header, body) + overhead(entries)
 
 
 def overhead(entries: Sequence[Entry]) -> str:
-    """Overhead beside compute, if each job trained so many amplitudes and cost the same beside that."""
+    """Format a table of overhead and training per job, for several numbers of amplitudes per job.
+
+    The table assumes the measured overhead per job whatever the number of amplitudes.
+    """
     found = first(entries, section="scale", quantity="overhead a job")
     step = median(entries, section="scale", quantity="training step")
     if found is None or step is None:
@@ -279,11 +284,11 @@ def overhead(entries: Sequence[Entry]) -> str:
             )
         )
     header = (
-        f"amplitudes a job, of {found['seeds']} seeds",
+        f"amplitudes per job, with {found['seeds']} seeds",
         "training jobs",
-        "training a job, core · s",
-        "overhead a job, core · s",
-        "of it processor time, s",
+        "training per job, core · s",
+        "overhead per job, core · s",
+        "processor time of the overhead, s",
         "overhead / training",
     )
     return rows(header, body)
@@ -309,7 +314,7 @@ def _images(entries: Sequence[Entry]) -> str:
         "device",
         "channels, batch, arithmetic",
         "contender",
-        "images a second",
+        "images per second",
         "÷ pytorch",
         "÷ plain xla",
         "÷ convolutions alone",
@@ -363,16 +368,32 @@ def _accuracies(found: Sequence[Entry]) -> str:
     return rows(header, body)
 
 
+def _pages(entries: Sequence[Entry]) -> str:
+    found = select(entries, section="pages")
+    body = [(e["page"], e["quantity"], e["unit"], spread(e), str(e["repetitions"])) for e in found]
+    return rows(("page in Chromium", "quantity", "unit", "measured, wall time", "n"), body) if body else ""
+
+
+def _overhead(entries: Sequence[Entry]) -> str:
+    found = select(entries, section="overhead")
+    body = [
+        (e["framework"], f"{e['median']:.3f} [{e['lower']:.3f}, {e['upper']:.3f}]", str(e["groups"]))
+        for e in found
+    ]
+    header = ("framework", "step with the weighting / without, mean [95 %]", "groups of blocks")
+    return rows(header, body) if body else ""
+
+
 def _gpu(entries: Sequence[Entry]) -> str:
     body = [
         (e["device"], f"{e['width']}, {e['precision']}", number(e["seeds"]), spread(e), str(e["repetitions"]))
         for e in select(entries, section="gpu")
     ]
-    return rows(("GPU", "width, precision", "runs", "µs a step a run, wall time", "n"), body)
+    return rows(("GPU", "width, precision", "runs", "µs per step and run, wall time", "n"), body)
 
 
 def _updates(result: dict[str, Any]) -> str:
-    """What was measured later than the rest."""
+    """List date and commit of the sections that were measured later than the rest."""
     return "".join(
         f" Section {name}: {origin['date'][:10]}, commit {_commit(origin)}."
         for name, origin in result.get("updates", {}).items()
@@ -380,11 +401,27 @@ def _updates(result: dict[str, Any]) -> str:
 
 
 def _commit(origin: dict[str, Any]) -> str:
-    return origin["git_commit"][:12] + (" with changes" if origin["git_state"] == "dirty" else "")
+    commit: str = origin["git_commit"][:12]
+    return commit + (" with changes" if origin["git_state"] == "dirty" else "")
+
+
+_PARTS = (
+    _steps,
+    _rules,
+    _flow,
+    _limits,
+    _probes,
+    _rest,
+    _scale,
+    _images,
+    _pages,
+    _overhead,
+    _gpu,
+)
 
 
 def render(results: Sequence[dict[str, Any]]) -> str:
-    """All tables, machine after machine."""
+    """Format all tables, one machine after another."""
     parts = []
     for result in results:
         machine, entries = result["machine"], result["measurements"]
@@ -394,16 +431,13 @@ def render(results: Sequence[dict[str, Any]]) -> str:
             f"{result['date'][:10]}, commit {_commit(result)}, {machine['system']}"
             f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
             f"{result['software']['packages']}; measured in {result['wall_seconds']} s.{_updates(result)}\n\n"
-            + "".join(
-                part(entries)
-                for part in (_steps, _rules, _flow, _limits, _probes, _rest, _scale, _images, _gpu)
-            )
+            + "".join(part(entries) for part in _PARTS)
         )
     return "".join(parts) or "No results are stored; `make bench` measures them.\n\n"
 
 
 def headline(results: Sequence[dict[str, Any]]) -> str:
-    """One line a case and machine: what a step costs, for the front page."""
+    """Format the short table of docs/how-it-works.md: the cost of a step, one line per case and machine."""
     names = ("notebook", "plain vmap", "xla engine", "fused engine", "floor")
     body = []
     for result in results:
@@ -416,22 +450,23 @@ def headline(results: Sequence[dict[str, Any]]) -> str:
 
 
 def stored() -> list[dict[str, Any]]:
-    """The stored results, by name of the machine."""
+    """Read the stored results, in the order of the machines' names."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
 
 
 def updated(readme: str) -> str:
-    """A README's text with its tables written anew."""
+    """Return the text of a document with its tables rebuilt."""
     text = {"table": render(stored()), "speed": headline(stored())}
     return _BETWEEN.sub(lambda match: match[1] + text[match[2]] + match[3], readme)
 
 
 def costs(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Fields of `models.kind.Cost` by the kind of layer, in µs; on the slowest of the machines.
+    """Return fields of `models.kind.Cost` by the kind of layer, in µs, for the slowest of the machines.
 
-    Of perceptrons the XLA engine's; of convolutions those of a plain program of XLA, as a cluster's nodes may
-    have no C compiler: at both numbers of channels, which tell the cost of a product from that of an
-    activation.  Double precision is taken to cost as much more as with perceptrons.
+    Costs of perceptrons are those of the XLA engine.  Costs of convolutions are those of a plain XLA program,
+    because the nodes of a cluster may have no C compiler.  The two numbers of channels separate the cost of a
+    product from that of an activation.  Double precision is assumed to slow convolutions as much as
+    perceptrons.
     """
     found = [_costs_of(result["measurements"]) for result in results]
     return {
@@ -441,9 +476,14 @@ def costs(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def _costs_of(entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
+    def measured(**keys: Any) -> float:
+        found = median(entries, **keys)
+        assert found is not None
+        return found
+
     def step(precision: str) -> float:
         own = {"contender": "xla engine", "width": 1000, "precision": precision}
-        return float(first(entries, section="step", quantity="time", **own)["median"])
+        return measured(section="step", quantity="time", **own)
 
     spiral, images = Shape(300, 300, (2,), 3), Shape(1, 1, (32, 32, 3), 10)
     dense = step("float32") / (300 * MLPSettings(width=1000).size(spiral).products)
@@ -453,7 +493,7 @@ def _costs_of(entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
         own = {"contender": "plain xla", "channels": channels, "arithmetic": "full", "device": "one core"}
         size = Myrtle5Settings(kind="myrtle5", channels=channels).size(images)
         sizes.append((size.products, size.activations))
-        times.append(1e6 / first(entries, section="images", quantity="throughput", **own)["median"])
+        times.append(1e6 / measured(section="images", quantity="throughput", **own))
     product, activation = np.linalg.solve(sizes, times).tolist()
     return {
         "dense": {"product": dense, "activation": 0.0, "double": double},
@@ -462,7 +502,7 @@ def _costs_of(entries: Sequence[Entry]) -> dict[str, dict[str, float]]:
 
 
 def write() -> None:
-    """Write the tables of both files, and what a scheduler is told."""
+    """Write the tables of both documents, and the costs from which resource requests are computed."""
     for path in (README, FRONT):
         path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
     COSTS.write_text(json.dumps(costs(stored()), indent=2) + "\n", encoding="utf-8")

@@ -1,8 +1,9 @@
-"""A function of one of these modules in a fresh process of its own.
+"""Call a function of one of these modules in a fresh process.
 
     python benchmarks/worker.py MODULE.FUNCTION '{"argument": 1}'
 
-It prints the result as JSON.  :func:`call` does the same from Python, :func:`call_all` side by side.
+The process prints the result as JSON.  :func:`call` starts such a process from Python, and :func:`call_all`
+starts several in parallel.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# One thread for XLA and BLAS, as in every job of the pipeline; no GPU and no program compiled before,
-# except where they are asked for.
+# XLA and BLAS use one thread, as in every job of the pipeline.  GPUs and kept compiled programs are off
+# unless a call changes these variables.
 ENVIRONMENT = {
     "PJRT_NPROC": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -31,12 +32,12 @@ ENVIRONMENT = {
 
 
 def command(function: str, arguments: Mapping[str, Any]) -> list[str]:
-    """The command line that calls ``module.function``."""
+    """Return the command line that calls ``module.function``."""
     return [sys.executable, str(Path(__file__).resolve()), function, json.dumps(arguments)]
 
 
 def environment(**changes: str | None) -> dict[str, str]:
-    """The environment of one-thread processes; None removes a name."""
+    """Return the environment of one-thread processes with changes; None removes a variable."""
     merged = {**os.environ, **ENVIRONMENT, **changes}
     return {name: value for name, value in merged.items() if value is not None}
 
@@ -44,16 +45,16 @@ def environment(**changes: str | None) -> dict[str, str]:
 def call(
     function: str, *, cold: bool = False, changes: Mapping[str, str | None] | None = None, **arguments: Any
 ) -> Any:
-    """The result of ``module.function(**arguments)`` in a fresh process.
+    """Return the result of ``module.function(**arguments)`` in a fresh process.
 
     Args:
-        function: e.g. ``growth.memory``.
-        cold: whether the process finds no compiled loop on disk, instead of what this one has kept.
-        changes: of the environment; None removes a name.
-        arguments: what JSON can carry.
+        function: name of module and function, e.g. ``growth.memory``.
+        cold: whether the process gets an empty folder for compiled loops, instead of this process's folder.
+        changes: environment variables to set; None removes a variable.
+        arguments: arguments of the function, which JSON can represent.
 
     Raises:
-        RuntimeError: with what the process wrote, if it failed.
+        RuntimeError: if the process failed; the message contains its error output.
     """
     with tempfile.TemporaryDirectory() as folder:
         cache = {"NUMBA_CACHE_DIR": folder} if cold else {}
@@ -69,7 +70,10 @@ def call(
 
 
 def call_all(function: str, arguments: Sequence[Mapping[str, Any]], processes: int) -> list[Any]:
-    """Several calls, so many at a time.  For what neighbours disturb little, such as memory."""
+    """Do several calls, `processes` of them in parallel.
+
+    This suits quantities that other processes disturb little, such as memory.
+    """
     with ThreadPoolExecutor(processes) as pool:
         return list(pool.map(lambda keywords: call(function, **keywords), arguments))
 
