@@ -1,10 +1,14 @@
-"""Made-up results that claims can look at."""
+"""Made-up results on which claims are evaluated."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.analysis import event_table
@@ -16,18 +20,32 @@ from dynamical_loss.datasets.kinds.spiral import SpiralSettings
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.results import netcdf
 
+Array = npt.NDArray[Any]
+
 DEFINITIONS = ["sharpness", "sharpness_starts", "loss"]
 
 
 SPIRAL = {"dataset": "spiral", "dataset_settings": SpiralSettings().model_dump_json()}
 
 
-def with_settings(dataset, settings):
+def with_settings(dataset: xr.Dataset, settings: Mapping[str, Any]) -> xr.Dataset:
+    """Add the attributes that record the settings and the spiral dataset."""
     return dataset.assign_attrs(settings=json.dumps(settings), **SPIRAL)
 
 
-def phase(accuracy, *, width=100, seeds=10, periods=(50, 200, 2000), amplitudes=(1, 5, 20, 70), **changed):
-    """Accuracies of both kinds from a function of (period, amplitude), with a little seed noise."""
+def phase(
+    accuracy: Callable[[int, float], float],
+    *,
+    width: int = 100,
+    seeds: int = 10,
+    periods: Sequence[int] = (50, 200, 2000),
+    amplitudes: Sequence[float] = (1, 5, 20, 70),
+    **changed: Any,
+) -> xr.Dataset:
+    """Make a phase diagram from a function of (period, amplitude), with a small noise between seeds.
+
+    The function gives the training accuracy; the validation accuracy is lower by 0.05.
+    """
     mean = np.array([[accuracy(period, amplitude) for amplitude in amplitudes] for period in periods])
     noise = np.linspace(-0.01, 0.01, seeds)
     values = mean[:, :, None] + noise
@@ -40,18 +58,25 @@ def phase(accuracy, *, width=100, seeds=10, periods=(50, 200, 2000), amplitudes=
     return with_settings(dataset, settings)
 
 
-def narrow_as_in_the_paper(period, amplitude):
+def narrow_as_in_the_paper(period: int, amplitude: float) -> float:
+    """Return an accuracy of the narrow network for which the paper's claims hold."""
     if amplitude == 1:
         return 0.65
     return 0.98 if amplitude <= 20 and period <= 300 else 0.8
 
 
-def origin(*, width=100, rate=1.0, seed=0, amplitude=70.0, **changed):
+def origin(
+    *, width: int = 100, rate: float = 1.0, seed: int = 0, amplitude: float = 70.0, **changed: Any
+) -> dict[str, Any]:
+    """Return the recorded settings of a trajectory."""
     settings = TrajectorySettings(amplitude=amplitude, **changed).at_learning_rate(rate, width)
     return {**settings.model_dump(), "seed": seed}
 
 
-def event_columns(starts, *, period=5000, length=200):
+def event_columns(
+    starts: npt.ArrayLike, *, period: int = 5000, length: int = 200
+) -> dict[str, tuple[str, Array]]:
+    """Return the variables of instabilities with the given first steps."""
     events = [
         Event(SHARPNESS_RULE, start, start + length, True, start // period)
         for start in np.asarray(starts).tolist()
@@ -59,29 +84,41 @@ def event_columns(starts, *, period=5000, length=200):
     return {name: ("event", values) for name, values in event_table.columns(events).items()}
 
 
-def starts_in(periods):
-    """One event late in each of these periods (counted from 0)."""
+def starts_in(periods: Iterable[int]) -> Array:
+    """Return the first step of an instability late in each of these periods (counted from 0)."""
     return np.asarray(periods, dtype=int) * 5000 + 4500
 
 
-def cascade_file(periods, *, seed=0, **changed):
+def cascade_file(periods: Iterable[int], *, seed: int = 0, **changed: Any) -> xr.Dataset:
+    """Make the instabilities of a run of Fig. 4's protocol, one in each of these periods."""
     return with_settings(
         xr.Dataset(event_columns(starts_in(periods))), {"trajectory": origin(seed=seed, **changed)}
     )
 
 
 def threshold_file(
-    law=lambda rate, width: 2.0 / rate,
+    law: Callable[[float, int], float] = lambda rate, width: 2.0 / rate,
     *,
-    rates=(0.5, 1.0, 2.0),
-    widths=(100, 1000),
-    seeds=3,
-    unstable=(10, 10, 9),
-    exponent=-1.0,
-    half=0.05,
-    prefactor=2.0,
-):
-    """λ_th by a law of (η, width) with a per cent of scatter; the fit is given, not made."""
+    rates: Sequence[float] = (0.5, 1.0, 2.0),
+    widths: Sequence[int] = (100, 1000),
+    seeds: int = 3,
+    unstable: Sequence[int] = (10, 10, 9),
+    exponent: float = -1.0,
+    half: float = 0.05,
+    prefactor: float = 2.0,
+) -> xr.Dataset:
+    """Make thresholds λ_th by a law of (η, width), with a scatter of one per cent between seeds.
+
+    Args:
+        law: function of (η, width) that returns λ_th.
+        rates: learning rates η.
+        widths: widths of the network.
+        seeds: number of seeds.
+        unstable: number of instabilities of each run at η = 1 and width 100.
+        exponent: exponent of the fitted power law; it is stored, and not fitted to the thresholds.
+        half: half of the width of the intervals of exponent and prefactor.
+        prefactor: prefactor of the fitted power law; it is stored, and not fitted to the thresholds.
+    """
     scatter = 1 + 0.01 * np.linspace(-1, 1, seeds) if seeds > 1 else np.ones(1)
     values = np.array([[law(rate, width) * scatter for width in widths] for rate in rates])
     trajectories = [
@@ -122,8 +159,11 @@ def threshold_file(
     return with_settings(dataset, {"trajectories": trajectories})
 
 
-def spectrum_file(sharpness, *, ntk=None, **changed):
-    # As the pipeline stores them: a denser window, and the last step whatever the spacing.
+def spectrum_file(
+    sharpness: Callable[[Array], Array], *, ntk: Callable[[Array], Array] | None = None, **changed: Any
+) -> xr.Dataset:
+    """Make a spectrum from functions of the steps (snapshot_step,) that return the largest eigenvalues."""
+    # Like the pipeline's snapshots, these have a denser window and include the last step.
     steps = np.unique([*range(0, 69_951, 25), *range(8000, 8100), 70_000 - 16])
     variables = {"hessian_eigenvalue": (("snapshot_step", "mode"), sharpness(steps)[:, None])}
     if ntk is not None:
@@ -132,22 +172,33 @@ def spectrum_file(sharpness, *, ntk=None, **changed):
     return with_settings(dataset, {"trajectory": origin(**changed)})
 
 
-def changed(item, *, loss=(), **settings):
-    """The same result with other settings recorded; those of the loss are changed one by one."""
+def changed(
+    item: xr.Dataset, *, loss: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), **settings: Any
+) -> xr.Dataset:
+    """Return the result with other recorded settings; keys of `loss` are replaced one by one."""
     known = json.loads(item.attrs["settings"])
     known["loss"] = known["loss"] | dict(loss)
     return item.assign_attrs(settings=json.dumps(known | settings))
 
 
-def stored(item, path, stage):
-    """A made-up result as a file of that stage; returns its path."""
+def stored(item: xr.Dataset, path: Path, stage: str) -> Path:
+    """Write a made-up result as a file of a stage, and return its path."""
     item.assign_attrs(source=f"dynamical_loss.stages.{stage}").to_netcdf(path, engine="netcdf4")
     netcdf.seal(path)
     return path
 
 
-def gathered_runs(*, loss, sharpness, width, rate=1.0, amplitude=70.0, steps=35_000, seeds=10):
-    """Runs of one loss and λ_max, with a little seed noise that goes away in the mean."""
+def gathered_runs(
+    *,
+    loss: float,
+    sharpness: float,
+    width: int,
+    rate: float = 1.0,
+    amplitude: float = 70.0,
+    steps: int = 35_000,
+    seeds: int = 10,
+) -> xr.Dataset:
+    """Make runs with constant loss and λ_max, and a small noise between seeds that cancels in the mean."""
     places = np.append(np.arange(0, steps, 101), steps)
     scatter = 1 + 0.01 * np.linspace(-1, 1, seeds)[:, None] * np.ones(len(places))
     dimensions = ("seed", "snapshot_step")
@@ -166,8 +217,27 @@ def gathered_runs(*, loss, sharpness, width, rate=1.0, amplitude=70.0, steps=35_
     return with_settings(dataset, {"trajectory": settings.model_dump()})
 
 
-def edge_runs(*, amplitude, agreement, share, overlap, emphasised=np.nan, again=None, seeds=13):
-    """Measures of runs looked at from step to step, with a little seed noise that goes away in the mean."""
+def edge_runs(
+    *,
+    amplitude: float,
+    agreement: Sequence[float],
+    share: float,
+    overlap: float,
+    emphasised: float = np.nan,
+    again: tuple[float, float, float] | None = None,
+    seeds: int = 13,
+) -> xr.Dataset:
+    """Make measures of runs that are probed from step to step; their noise between seeds cancels in the mean.
+
+    Args:
+        amplitude: amplitude A.
+        agreement: agreement of each predictor with the rises of λ_max.
+        share: share of the gradient along the top eigenvector.
+        overlap: overlap of top eigenvectors.
+        emphasised: share of the emphasised class.
+        again: changes for `_done_again`; None: the stretch is not done again.
+        seeds: number of runs.
+    """
     scatter = np.linspace(-1e-3, 1e-3, seeds - 3)
     scatter = np.concatenate([np.zeros(3), scatter])
     dataset = xr.Dataset(
@@ -188,8 +258,14 @@ def edge_runs(*, amplitude, agreement, share, overlap, emphasised=np.nan, again=
     return with_settings(dataset, {"trajectory": settings.model_dump(), "probes": probes})
 
 
-def _done_again(changes, scatter):
-    """The stretch in own and in small steps: these change the last places' losses and ln λ_max by so much."""
+def _done_again(changes: tuple[float, float, float], scatter: Array) -> xr.Dataset:
+    """Make a stretch that was done in the run's own steps and again in small steps.
+
+    Args:
+        changes: differences between own and small steps near the end of the stretch: of the loss of the
+            emphasised class, of the losses of the other classes, and of ln λ_max.
+        scatter: noise of each run, (seed,).
+    """
     emphasised, others, sharpness = changes
     steps = np.arange(8900, 10_001, 11)
     late = (steps > 9_800) * 1.0

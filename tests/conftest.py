@@ -1,9 +1,13 @@
-"""What tests share: one thread for XLA, compiled programs, and the project, copied and run by Snakemake."""
+"""Fixtures of all tests: one thread for XLA, compiled programs, and copies of the project for Snakemake."""
+
+from __future__ import annotations
 
 import fcntl
 import os
 import shutil
 import signal
+from collections.abc import Callable
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -11,31 +15,40 @@ import pytest
 from dynamical_loss import environment
 from project import COMPILED, LONG, LONG_BLOCK, LONG_TRAJECTORY, Project
 
-# A process that a shell has put into the background ignores SIGINT, and so does all that it starts: the tests
-# of Ctrl-C would wait for ever.
+# A process that a shell has started in the background ignores SIGINT, and so do its child processes: the
+# tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test is about time: on a busy machine any of them may take longer than hypothesis expects.
+# No test is about time, and on a busy machine a test may take longer than hypothesis allows.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-# As in every job of the pipeline: one thread, for sums in one order everywhere, compiled programs kept, and
-# no variable that is left over from other work.
+# The environment is that of every job of the pipeline: one thread, so that sums have the same order on every
+# machine; compiled programs are kept; and variables from other work are removed.
 os.environ["XDG_CACHE_HOME"] = str(COMPILED)
 environment.prepare()
+# Keras asks for TensorFlow otherwise, and writes its settings into the home folder.
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND", "jax")
+os.environ["KERAS_HOME"] = str(COMPILED / "keras")
 
 
-def made_once(factory, name, make):
-    """A project that the first worker makes and the others wait for; each has a copy of its own.
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Project:
+    """Return a copy of a project that the first worker of pytest makes and the other workers wait for.
+
+    The variable SHARED_STUDIES names a folder that several runs of pytest, one after the other, share: the
+    second takes what the first has made.  Name a new folder, because nothing compares the studies with the
+    code.
 
     Args:
-        factory: pytest's maker of temporary folders.
-        name: of the project's folder.
-        make: a function that makes the project in a folder.
+        factory: pytest's factory of temporary folders.
+        name: name of the project's folder.
+        make: function that makes the project in a folder.
     """
     common = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        common = common.parent  # each worker has a folder of its own in there
+        common = common.parent  # each worker has its own folder in this one
+    if "SHARED_STUDIES" in os.environ:
+        common = Path(os.environ["SHARED_STUDIES"])
     folder, done = common / f"made-{name}", common / f"{name}.done"
     with (common / f"{name}.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -47,16 +60,16 @@ def made_once(factory, name, make):
 
 
 @pytest.fixture(scope="session")
-def pristine(tmp_path_factory):
-    """The project without results; not to be changed."""
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project without results; tests must not change it."""
     return Project.of_repository(tmp_path_factory.mktemp("pristine") / "project")
 
 
 @pytest.fixture(scope="session")
-def finished(pristine, tmp_path_factory):
-    """The project with all results of the smoke scale; not to be changed."""
+def finished(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with all results of the smoke scale; tests must not change it."""
 
-    def make(folder):
+    def make(folder: Path) -> None:
         project = pristine.copy(folder)
         status, output = project.run_alone(*project.arguments(options=("--cores", "2")))
         assert status == 0, output
@@ -65,10 +78,10 @@ def finished(pristine, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(finished, tmp_path_factory):
-    """The long results, made without an accident; not to be changed."""
+def undisturbed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The long results, made without an interruption; tests must not change it."""
 
-    def make(folder):
+    def make(folder: Path) -> None:
         project = finished.without_results(folder)
         targets = (f"results/smoke/{name}" for name in (LONG_BLOCK, LONG_TRAJECTORY))
         project.snakemake(*targets, overlay=project.overlay(LONG))
@@ -77,34 +90,34 @@ def undisturbed(finished, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def published(finished, tmp_path_factory):
-    """Published results, and the figures that were made of them alone; not to be changed."""
+def published(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Published results, and figures made only from them; tests must not change it."""
 
-    def make(folder):
+    def make(folder: Path) -> None:
         project = finished.copy(folder)
         project.snakemake("publish", "publish_protocols")
         shutil.rmtree(project.folder / "results")
         overlay = project.overlay("{published: true, figures: {folder: paper_figures}}")
         plan = project.plan(overlay=overlay)
-        assert set(plan.jobs) == {"render_figure"}  # nothing else runs
+        assert set(plan.jobs) == {"render_figure"}  # no other job runs
         project.snakemake(overlay=overlay)
 
     return made_once(tmp_path_factory, "published", make)
 
 
 @pytest.fixture
-def ready(finished, tmp_path):
-    """A project whose results were removed, to be changed."""
+def ready(finished: Project, tmp_path: Path) -> Project:
+    """A project whose results were removed; a test may change it."""
     return finished.without_results(tmp_path / "project")
 
 
 @pytest.fixture
-def empty(pristine, tmp_path):
-    """A project without results, to be changed."""
+def empty(pristine: Project, tmp_path: Path) -> Project:
+    """A project without results; a test may change it."""
     return pristine.copy(tmp_path / "project")
 
 
 @pytest.fixture
-def project(finished, tmp_path):
-    """A project with all results, to be changed."""
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A project with all results; a test may change it."""
     return finished.copy(tmp_path / "project")

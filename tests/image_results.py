@@ -1,8 +1,14 @@
-"""Results of studies of images, made up but stored as the stages store theirs."""
+"""Made-up results of studies of images, in the form in which the stages store results."""
+
+from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.config.probes import ProbeSettings
@@ -11,9 +17,11 @@ from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Provenance
 
+Array = npt.NDArray[Any]
+
 CLASSES = 10
 
-PROTOCOL = {
+PROTOCOL: dict[str, Any] = {
     "dataset": "cifar10",
     "optimiser": {"kind": "sgd", "arguments": {"momentum": 0.9, "nesterov": True}},
     "learning_rate": 0.02,
@@ -24,8 +32,14 @@ PROTOCOL = {
 REFERENCE = "Fig. 1"
 
 
-def data(*, dataset="CIFAR-10", copies="lossy", train_samples=4_000, validation_samples=1_000):
-    """Attributes that a result has of its images, which are of no official archive."""
+def data(
+    *,
+    dataset: str = "CIFAR-10",
+    copies: str = "lossy",
+    train_samples: int = 4_000,
+    validation_samples: int = 1_000,
+) -> dict[str, Any]:
+    """Return the attributes with which a result describes its images, which are from no official archive."""
     title = f"{dataset} from JPEG copies (lossy, not checked)" if copies == "lossy" else dataset
     sizes = f"{train_samples:,} + {validation_samples:,} images".replace(",", " ")
     return {
@@ -38,16 +52,26 @@ def data(*, dataset="CIFAR-10", copies="lossy", train_samples=4_000, validation_
     }
 
 
-def myrtle5(channels=16):
+def myrtle5(channels: int = 16) -> dict[str, Any]:
+    """Return the settings of a Myrtle5 network."""
     return {"kind": "myrtle5", "channels": channels}
 
 
-def wide_resnet(normalisation="batch"):
+def wide_resnet(normalisation: str = "batch") -> dict[str, Any]:
+    """Return the settings of a small Wide ResNet."""
     return {"kind": "wide_resnet", "depth": 10, "widening": 2, "normalisation": normalisation}
 
 
-def written(variables, settings, stage, path, seeds=(0,), made_from=(), **attributes):
-    """The dataset as it is read back from a file of that stage."""
+def written(
+    variables: netcdf.Variables,
+    settings: Mapping[str, Any],
+    stage: str,
+    path: Path,
+    seeds: Sequence[int] = (0,),
+    made_from: Iterable[Path] = (),
+    **attributes: Any,
+) -> xr.Dataset:
+    """Write variables as a file of a stage, and return the dataset that is read from the file."""
     record = Provenance(f"dynamical_loss.stages.{stage}", settings, seeds, "float32")
     for source in made_from:
         record.inputs.read(source)
@@ -56,24 +80,37 @@ def written(variables, settings, stage, path, seeds=(0,), made_from=(), **attrib
 
 
 def phase(
-    path,
+    path: Path,
     *,
-    model=None,
-    periods=(20, 100, 250),
-    amplitudes=(1.0, 10.0, 50.0),
-    seeds=3,
-    epochs=30,
-    records=31,
-    gain=0.04,
-    scatter=0.01,
-    train_samples=4_000,
-    curves=True,
-    diverging=(),
-):
-    """A phase diagram with learning curves in which the dynamical loss is slower and gains `gain`.
+    model: Mapping[str, Any] | None = None,
+    periods: Sequence[int] = (20, 100, 250),
+    amplitudes: Sequence[float] = (1.0, 10.0, 50.0),
+    seeds: int = 3,
+    epochs: int = 30,
+    records: int = 31,
+    gain: float = 0.04,
+    scatter: float = 0.01,
+    train_samples: int = 4_000,
+    curves: bool = True,
+    diverging: Iterable[tuple[int, int, int]] = (),
+) -> xr.Dataset:
+    """Make a phase diagram with learning curves.
+
+    With the dynamical loss training is slower, and the final validation accuracy is higher by up to `gain`.
 
     Args:
-        diverging: indices (period, amplitude, seed) of runs that stop being finite halfway.
+        path: file to write.
+        model: settings of the network; None: Myrtle5.
+        periods: periods T.
+        amplitudes: amplitudes A.
+        seeds: number of runs per cell.
+        epochs: length of a run.
+        records: number of records of a learning curve.
+        gain: largest gain of validation accuracy over the static loss.
+        scatter: standard deviation of the noise between seeds.
+        train_samples: number of training images.
+        curves: whether the learning curves are stored.
+        diverging: indices (period, amplitude, seed) of runs that diverge at half of their length.
     """
     settings = PhaseSettings(
         **PROTOCOL,
@@ -129,17 +166,27 @@ def phase(
     )
 
 
-def regime_study(cells, *, early=(), peak=None, seeds=5, model=None, draws=None, **changed):
-    """A study of the headline at a CPU's size, in memory.
+def regime_study(
+    cells: Mapping[tuple[int, float], float],
+    *,
+    early: Mapping[tuple[int, float], float] | Iterable[tuple[tuple[int, float], float]] = (),
+    peak: float | None = None,
+    seeds: int = 5,
+    model: Mapping[str, Any] | None = None,
+    draws: Sequence[int] | None = None,
+    **changed: Any,
+) -> xr.Dataset:
+    """Make a study of the main result at a size for CPUs, in memory.
 
     Args:
         cells: final validation accuracy by (period, amplitude).
-        early: that of the first half of the run, if it is another.
-        peak: that of the static run at one time, if it has a best one.
-        seeds: runs, at most five, of one scatter in every cell.
-        model: the network, if it is another.
-        draws: seed of the choice of images of each run.
-        changed: settings, ``__`` between a group and its key.
+        early: validation accuracy in the first half of the run, for cells where it differs from the final
+            accuracy.
+        peak: highest validation accuracy of the static run, one record before the end; None: no peak.
+        seeds: number of runs, at most five; the scatter between them is the same in every cell.
+        model: settings of the network; None: Myrtle5 with 20 channels.
+        draws: seed of each run's choice of images; None: as `seed`.
+        changed: other settings, with ``__`` between a group and its key.
     """
     steps = changed.get("steps", 8575)
     periods, amplitudes = ([*dict.fromkeys(values)] for values in zip(*cells, strict=True))
@@ -196,8 +243,19 @@ QUESTION_DATA = {
 }
 
 
-def question_study(gain, *, normalised=True, decay=0.0, batch=64, seeds=5, **changed):
-    """A study of the talk's questions, in memory: static accuracy 0.5, and that much more at A = 10."""
+def question_study(
+    gain: float,
+    *,
+    normalised: bool = True,
+    decay: float = 0.0,
+    batch: int = 64,
+    seeds: int = 5,
+    **changed: Any,
+) -> xr.Dataset:
+    """Make a study of the talk's questions, in memory.
+
+    The validation accuracy is 0.5 with the static loss, and higher by `gain` at A = 10.
+    """
     values = np.stack([np.full(seeds, 0.5), np.full(seeds, 0.5 + gain)])[None]
     values = values + np.array([0.01, -0.01, 0.0, 0.02, -0.02])[:seeds]
     settings = PhaseSettings.model_validate(
@@ -220,8 +278,10 @@ def question_study(gain, *, normalised=True, decay=0.0, batch=64, seeds=5, **cha
     )
 
 
-def question_spectrum(ratio, *, normalised=True, amplitude=10.0, seed=0, steps=2000):
-    """Eigenvalues of which the first is so many times the fifth, and ten times that in the static end."""
+def question_spectrum(
+    ratio: float, *, normalised: bool = True, amplitude: float = 10.0, seed: int = 0, steps: int = 2000
+) -> xr.Dataset:
+    """Make eigenvalues whose first is `ratio` times the fifth, and 10 `ratio` times in the static end."""
     places = np.append(np.arange(0, steps, 101), steps)
     settings = TrajectorySettings.model_validate(
         {
@@ -243,8 +303,32 @@ def question_spectrum(ratio, *, normalised=True, amplitude=10.0, seed=0, steps=2
     )
 
 
-def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_samples=4_000, without=None):
-    """A trajectory and its spectrum, in that order."""
+def run(
+    folder: Path,
+    *,
+    epochs: int = 30,
+    period: int = 24,
+    every: int = 1,
+    snapshots: int = 3,
+    modes: int = 5,
+    train_samples: int = 4_000,
+    without: str | None = None,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Make a trajectory and its spectrum.
+
+    Args:
+        folder: folder for the two files.
+        epochs: length of the run.
+        period: period T, steps.
+        every: number of steps between records.
+        snapshots: number of steps between snapshots.
+        modes: number of Hessian eigenvalues.
+        train_samples: number of training images.
+        without: name of a variable that the trajectory lacks; None: it has all variables.
+
+    Returns:
+        the trajectory and the spectrum, as they are read from their files.
+    """
     settings = TrajectorySettings(
         **PROTOCOL,
         model=myrtle5(),
@@ -256,6 +340,7 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
         evaluation_samples=1_000,
     ).for_data(Shape(train_samples, 1_000, (32, 32, 3), CLASSES))
     step = np.unique(np.append(np.arange(0, settings.steps + 1, every), settings.steps))
+    assert settings.oscillation_stop is not None  # `PROTOCOL` sets it
     end = round(settings.oscillation_stop * settings.steps)
     position = (step % period) / period
     raw = np.where(
@@ -281,7 +366,8 @@ def run(folder, *, epochs=30, period=24, every=1, snapshots=3, modes=5, train_sa
     }
     variables.add("step", ("step",), step, "t", reference="Fig. S2")
     variables.add("class_weight", ("step", "class_index"), weight, "Γ", reference="Fig. S2")
-    quantities.pop(without, None)
+    if without is not None:
+        quantities.pop(without, None)
     for name, values in quantities.items():
         variables.add(name, ("step",), values, name, reference="Fig. S2")
     variables.add("oscillation_end", (), end, "first step of the static end", reference="Fig. S2")

@@ -1,4 +1,9 @@
-"""Settings of the repository's YAML files, laid over each other."""
+"""Settings of the repository's YAML files, and their overlays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 from dynamical_loss.config import reading
 from project import ROOT
@@ -7,9 +12,11 @@ CONFIG = ROOT / "config.yaml"
 SCALES = ROOT / "workflow" / "scales"
 
 
-def settings(path):
+def settings(path: Path) -> Any:
+    """Read the settings of a YAML file."""
     return reading.read(path)
 
 
-def merged(*layers):
+def merged(*layers: Any) -> Any:
+    """Merge settings; later layers override earlier ones."""
     return reading.merged(layers)

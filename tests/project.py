@@ -1,4 +1,6 @@
-"""The project, copied to a folder where sources and results may be edited, and run by Snakemake."""
+"""Copies of the project, in which tests edit sources and results, and which Snakemake runs."""
+
+from __future__ import annotations
 
 import atexit
 import functools
@@ -10,8 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 import yaml
@@ -22,10 +26,10 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "workflow", "profiles", "src", "envs", "config.yaml", "pyproject.toml")
 SMOKE = "workflow/scales/smoke.yaml"
 
-# Programs that JAX has compiled, kept from one run of the tests to the next.
+# Folder of the programs that JAX has compiled; it is kept from one run of the tests to the next.
 COMPILED = ROOT / ".pytest_cache" / "compiled"
 
-# An overlay of smoke.yaml whose jobs are long enough to be killed in the middle of, and what they make.
+# An overlay of smoke.yaml with jobs so long that tests can kill them before their end; and their results.
 LONG = """
 phase: {spiral_w100: {steps: 12000000, record_every: 12000}}
 trajectories: {cascade: {model: {width: 1000}, steps: 400000, snapshots: {every: 4001, windows: []}}}
@@ -38,7 +42,7 @@ LONG_TRAJECTORY = "trajectory/cascade_seed0.nc"
 class Server:
     """A process that has imported Snakemake and forks for each run."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("snakemake_server.py")],
             env=environment(),
@@ -48,8 +52,10 @@ class Server:
         )
         atexit.register(self.close)
 
-    def run(self, folder, environment, arguments):
-        """Run ``python -m snakemake …`` in a folder; returns exit status and all output."""
+    def run(self, folder: Path, environment: Mapping[str, str], arguments: Sequence[str]) -> tuple[int, str]:
+        """Run ``python -m snakemake …`` in a folder, and return exit status and all output."""
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None and answers is not None  # both are pipes
         with tempfile.NamedTemporaryFile(prefix="snakemake-") as output:
             request = {
                 "folder": str(folder),
@@ -57,38 +63,44 @@ class Server:
                 "arguments": arguments,
                 "output": output.name,
             }
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            status = int(self._process.stdout.readline())
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
+            status = int(answers.readline())
             return status, Path(output.name).read_text(encoding="utf-8")
 
-    def close(self):
+    def close(self) -> None:
+        """End the process."""
         with self._process:
+            assert self._process.stdin is not None  # it is a pipe
             self._process.stdin.close()
 
 
 @functools.cache
-def server():
-    """The server of this worker, started when it is first needed."""
+def server() -> Server:
+    """Return the server of this process, which is started at the first call."""
     return Server()
 
 
-def environment():
-    """This process's environment without what the user, Snakemake or the tests have set for themselves."""
+def environment() -> dict[str, str]:
+    """Return this process's environment, without the variables of Snakemake and JAX and with own caches."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SNAKEMAKE", "JAX_"))}
-    # The user's own caches must not decide a test.  Unfinished work is kept as often as its own rule allows.
+    # The user's caches must not decide a test.  A job writes checkpoints as often as its own rule allows.
     return kept | {"XDG_CACHE_HOME": str(COMPILED), "DYNAMICAL_LOSS_CHECKPOINT_SECONDS": "0"}
 
 
 class Project:
-    """A copy of the project."""
+    """A copy of the project.
 
-    def __init__(self, folder):
+    Args:
+        folder: folder of the copy.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def of_repository(cls, folder):
-        """A copy of what the repository holds, without results."""
+    def of_repository(cls, folder: Path) -> Project:
+        """Copy the files of the repository, without results, to a new folder."""
         folder.mkdir()
         for part in PARTS:
             source = ROOT / part
@@ -98,30 +110,31 @@ class Project:
                 shutil.copy2(source, folder / part)
         return cls(folder)
 
-    def copy(self, folder):
-        """Everything as it is, with the times that Snakemake compares."""
+    def copy(self, folder: Path) -> Project:
+        """Copy all files to a new folder, with the times that Snakemake compares."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
-    def without_results(self, folder):
-        """A copy that has made nothing."""
+    def without_results(self, folder: Path) -> Project:
+        """Copy the files to a new folder, without results, logs and the metadata of Snakemake."""
         project = self.copy(folder)
         for name in ("results", "logs", ".snakemake"):
             shutil.rmtree(project.folder / name)
         return project
 
-    def environment(self):
+    def environment(self) -> dict[str, str]:
+        """Return the environment of commands in this copy."""
         return environment() | {"PYTHONPATH": str(self.folder / "src")}
 
-    def run(self, *arguments, **environment):
-        """Run ``python -m …`` here, with more in the environment; returns exit status and all output."""
+    def run(self, *arguments: str | Path, **environment: str) -> tuple[int, str]:
+        """Run ``python -m …`` in this copy, with further variables; return exit status and all output."""
         command, *rest = map(str, arguments)
         if command == "snakemake":
             return server().run(self.folder, self.environment() | environment, rest)
         return self.run_alone(command, *rest, **environment)
 
-    def run_alone(self, *arguments, **environment):
-        """The same in a process of its own, also for Snakemake."""
+    def run_alone(self, *arguments: str | Path, **environment: str) -> tuple[int, str]:
+        """Run ``python -m …`` as `run` does, but start a new process for Snakemake too."""
         done = subprocess.run(
             [sys.executable, "-m", *map(str, arguments)],
             cwd=self.folder,
@@ -133,10 +146,10 @@ class Project:
         return done.returncode, done.stdout
 
     @contextmanager
-    def started(self, *targets, **selection):
-        """Snakemake in the background, as the leader of its own group of processes.
+    def started(self, *targets: str, **selection: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Run Snakemake in the background, as the leader of its own group of processes.
 
-        Whatever it has said so far is in `output`; at the end of the block it is killed if it still runs.
+        `output` is its output so far.  If Snakemake still runs at the end of the block, it is killed.
         """
         selection.setdefault("options", ("--cores", "1"))
         with self._output.open("w", encoding="utf-8") as output:
@@ -156,86 +169,96 @@ class Project:
                     os.killpg(running.pid, signal.SIGKILL)
 
     @property
-    def _output(self):
+    def _output(self) -> Path:
         return self.folder / "output.txt"
 
     @property
-    def output(self):
-        """What the Snakemake that was started last has said."""
+    def output(self) -> str:
+        """Output of the Snakemake that `started` has started most recently."""
         return self._output.read_text(encoding="utf-8")
 
     @staticmethod
-    def arguments(*targets, overlay=None, config=(SMOKE,), options=()):
-        """Snakemake's arguments: targets first, because --configfile takes all that follows."""
+    def arguments(
+        *targets: str,
+        overlay: str | None = None,
+        config: Sequence[str] = (SMOKE,),
+        options: Sequence[str] = (),
+    ) -> list[str]:
+        """Return Snakemake's arguments; targets come first, because --configfile takes all words after it."""
         files = [*config, *([overlay] if overlay else [])]
         return ["snakemake", *targets, *options, *(["--configfile", *files] if files else [])]
 
-    def snakemake(self, *targets, **selection):
-        """Make `targets`, or everything; returns the output."""
+    def snakemake(self, *targets: str, **selection: Any) -> str:
+        """Make `targets`, or everything if there are none; verify success and return the output."""
         selection.setdefault("options", ("--cores", "2"))
         status, output = self.run(*self.arguments(*targets, **selection))
         assert status == 0, output
         return output
 
-    def plan(self, *targets, **selection):
-        """What a dry run would do."""
+    def plan(self, *targets: str, **selection: Any) -> Plan:
+        """Return the plan of a dry run."""
         return Plan(self.snakemake(*targets, **selection, options=("--dry-run",)))
 
-    def overlay(self, text):
-        """A file with settings, to be laid over those of the smoke scale."""
+    def overlay(self, text: str) -> str:
+        """Write settings that override those of the smoke scale to a file, and return its name."""
         path = self.folder / "overlay.yaml"
         path.write_text(text, encoding="utf-8")
         return path.name
 
-    def edit(self, module):
-        """Change what a module of the package does, as far as a digest can tell."""
+    def edit(self, module: str) -> None:
+        """Append a statement to a module of the package, so that its digest changes."""
         with (self.folder / "src" / "dynamical_loss" / module).open("a", encoding="utf-8") as stream:
             stream.write("\nEDITED = True\n")
 
-    def settings(self, name):
+    def settings(self, name: str) -> Any:
+        """Read a file of settings."""
         return yaml.safe_load((self.folder / name).read_text(encoding="utf-8"))
 
-    def write(self, name, settings):
+    def write(self, name: str, settings: Any) -> None:
         """Replace a file of settings."""
         (self.folder / name).write_text(yaml.safe_dump(settings), encoding="utf-8")
 
-    def checkpoint(self, name):
-        """Where the unfinished work of a result is kept."""
+    def checkpoint(self, name: str) -> Path:
+        """Return the path of the checkpoint of an unfinished result."""
         path = self.result(name)
         return path.with_name(f".{path.stem}.checkpoint.nc")
 
-    def result(self, name):
+    def result(self, name: str) -> Path:
+        """Return the path of a result of the smoke scale."""
         return self.folder / "results" / "smoke" / name
 
 
 class Plan:
     """Jobs of a dry run.
 
+    Args:
+        output: output of Snakemake.
+
     Attributes:
-        jobs: number of jobs, by rule; `all` is left out.
-        messages: what the jobs would say, e.g. ``Rendering fig4_cascade``.
+        jobs: number of jobs by rule, without the rule `all`.
+        messages: messages of the jobs, sorted, e.g. ``Rendering fig4_cascade``.
     """
 
-    def __init__(self, output):
+    def __init__(self, output: str) -> None:
         table = re.search(r"^Job stats:\n(.+?)^total +(\d+)$", output, re.DOTALL | re.MULTILINE)
         if table is None:
             assert "Nothing to be done" in output, output
         rows = re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE) if table else []
         self.jobs = {rule: int(count) for rule, count in rows if rule != "all"}
-        self.messages = sorted(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE))
+        self.messages: list[str] = sorted(re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE))
 
-    def starting(self, verb):
-        """What follows a verb in the messages, e.g. the figures that are rendered."""
+    def starting(self, verb: str) -> set[str]:
+        """Return the rest of all messages that start with a verb, e.g. the figures that are rendered."""
         return {text.removeprefix(verb + " ") for text in self.messages if text.startswith(verb + " ")}
 
 
-def numbers(path):
-    """A result without its provenance, which holds times."""
+def numbers(path: Path) -> xr.Dataset:
+    """Read a result without its provenance, which contains times."""
     return netcdf.read(path).drop_attrs(deep=False)
 
 
-def assert_same(found, expected):
-    """Equal in every bit, name and attribute."""
+def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
+    """Verify that two results are equal in every bit, name and attribute."""
     xr.testing.assert_identical(found, expected)
     for name, variable in expected.variables.items():
         assert found[name].dtype == variable.dtype

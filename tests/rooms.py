@@ -1,6 +1,13 @@
-"""The rooms of the package and who uses whom, from the imports of every module."""
+"""The rooms of the package (its subpackages and top-level modules), and which room imports which.
+
+The picture in docs/architecture.md follows from the imports of all modules.  ``python tests/rooms.py`` writes
+the picture.
+"""
+
+from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 from dynamical_loss.results import digest
@@ -9,22 +16,23 @@ ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "architecture.md"
 START, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
 
-# From left to right: a room may use those before it.
+# A room may import only the rooms before it in this list.
 ROOMS = (
     "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
-    "optimisers", "results",
-    "datasets", "models", "config", "losses", "training", "flows", "probes", "analysis", "paper", "claims",
-    "figures", "resources", "remedies", "stages", "cli",
+    "optimisers", "arrays", "results",
+    "datasets", "models", "config", "losses", "training", "flows", "probes", "analysis", "api", "adapters",
+    "paper", "claims",
+    "figures", "pages", "explorer", "resources", "remedies", "report", "stages", "cli",
 )  # fmt: skip
-# Small modules that everybody uses would hide the rest of the picture.
+# Small modules that all rooms import are left out of the picture, because their arrows would hide the others.
 FOR_ALL = (
     "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
-    "optimisers",
+    "optimisers", "arrays",
 )  # fmt: skip
 
 
-def modules():
-    """Dotted names of all modules but the package's own front door."""
+def modules() -> Iterator[str]:
+    """Yield the dotted names of all modules except ``__init__`` and ``__main__`` of the package itself."""
     for path in sorted(digest.PACKAGE.rglob("*.py")):
         parts = path.relative_to(digest.PACKAGE.parent).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -32,18 +40,19 @@ def modules():
             yield name
 
 
-def room(module):
+def room(module: str) -> str:
+    """Return the room of a module."""
     return module.split(".")[1]
 
 
-def imports(module):
-    """What a module imports, without the packages that it lies in."""
+def imports(module: str) -> set[str]:
+    """Return the names that a module imports, without the packages that contain the module."""
     return {name for name in digest._parsed(module).imports if not f"{module}.".startswith(f"{name}.")}
 
 
-def arrows():
-    """(using room, used room) of each pair that occurs, with one pair of modules as an example."""
-    found = {}
+def arrows() -> dict[tuple[str, str], tuple[str, str]]:
+    """Return the pairs (importing room, imported room), each with a pair of modules as an example."""
+    found: dict[tuple[str, str], tuple[str, str]] = {}
     for module in modules():
         for used in sorted(imports(module)):
             if used != "dynamical_loss" and room(used) != room(module):
@@ -51,8 +60,8 @@ def arrows():
     return found
 
 
-def circles():
-    """Modules that import each other, as sorted lists."""
+def circles() -> list[tuple[str, ...]]:
+    """Return the groups of modules that import each other, directly or not, each group sorted by name."""
     reach = {module: set(imports(module)) for module in modules()}
     for middle, left in itertools.product(list(reach), list(reach)):
         if middle in reach[left]:
@@ -66,8 +75,8 @@ def circles():
     )
 
 
-def picture():
-    """A diagram of the rooms, without those that everybody uses."""
+def picture() -> str:
+    """Return a diagram of the rooms as Mermaid code, without the rooms that all others import."""
     drawn = sorted(
         (ROOMS.index(used), ROOMS.index(using))
         for using, used in arrows()
@@ -77,8 +86,8 @@ def picture():
     return "\n".join(["```mermaid", "flowchart RL", *lines, "```", ""])
 
 
-def updated(text):
-    """The document with the present picture."""
+def updated(text: str) -> str:
+    """Return the document with a new picture."""
     before, rest = text.split(START)
     return before + START + picture() + END + rest.split(END)[1]
 

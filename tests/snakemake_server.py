@@ -1,37 +1,46 @@
-"""Snakemake, imported once and forked for every run, which takes a third of a dry run's time.
+"""A process that imports Snakemake once and forks for every run, so that a dry run takes a third of the time.
 
-A run is asked for in one line of JSON on the standard input and answered there with its exit status on the
-standard output.  Nothing of the project is imported before the fork, so each run sees its own sources.
+Each request is one line of JSON on standard input, and the answer is the exit status of the run on standard
+output.  Nothing of the project is imported before the fork, so each run sees its own sources.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import sys
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
-# What the package needs of others, and none of the sources under test.
+# Packages that the project imports.  The sources under test must not be imported here.
 import optax  # noqa: F401
 import pydantic  # noqa: F401
 import snakemake.cli
 import xarray  # noqa: F401
 
-# JAX warns of forks because of its threads; without a computation it has started none.
+# JAX warns that its threads and forks may conflict, but before the first computation it has no threads.
 warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
 
 
-def asked():
-    """Wait for runs and fork; returns in each child what it shall run, and in the server at the end None."""
+def asked() -> Mapping[str, Any] | None:
+    """Wait for requests and fork for each.
+
+    Returns:
+        in a child process its request; in the server None, once standard input has ended.
+    """
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            return json.loads(line)
+            request: Mapping[str, Any] = json.loads(line)
+            return request
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
     return None
 
 
-def become(request):
-    """Take on the folder, environment, streams and arguments of ``python -m snakemake …``."""
+def become(request: Mapping[str, Any]) -> None:
+    """Set folder, environment, streams and arguments as for ``python -m snakemake …``."""
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -1,4 +1,4 @@
-"""The benchmark suite: same computation, right counts, tables from stored results.  Nothing here is timed."""
+"""The benchmark suite: equal computations, correct counts, tables from stored results.  Nothing is timed."""
 
 import copy
 import ctypes
@@ -24,6 +24,8 @@ import curvature  # noqa: E402
 import floor  # noqa: E402
 import gradient_flow  # noqa: E402
 import growth  # noqa: E402
+import image_training  # noqa: E402
+import images  # noqa: E402
 import machine  # noqa: E402
 import roofline  # noqa: E402
 import run  # noqa: E402
@@ -67,7 +69,7 @@ def test_a_flow_and_a_gradient_that_are_not_the_same_are_not_timed():
 
 
 def gradient_descent(inputs, labels, parameters, steps, period, amplitude, learning_rate):
-    """Losses' own gradient descent, with Γ from the paper's formula."""
+    """Train by gradient descent in plain JAX, with Γ from the paper's formula; return loss and parameters."""
 
     def weights(t):
         raw = 1 + (amplitude - 1) * (1 - abs(2 * (t % period) / period - 1))
@@ -91,7 +93,7 @@ def gradient_descent(inputs, labels, parameters, steps, period, amplitude, learn
 
 @pytest.fixture(params=["native", "portable"])
 def instructions(request, monkeypatch):
-    """The loop for the widest vectors of this processor, and without them."""
+    """The loop compiled for the widest vectors of this processor, and for 16-byte vectors."""
     floor.library.cache_clear()
     if request.param == "portable":
         if platform.machine() != "x86_64":
@@ -152,7 +154,7 @@ def test_without_a_compiler_the_floor_is_a_null_entry(monkeypatch):
 
 @pytest.mark.parametrize("width", [100, 1000])
 def test_operation_counts_against_the_compiler(width):
-    """XLA's own count of a training step, which knows nothing of the formula."""
+    """Compare the formula with XLA's own count of a training step."""
     _, stacked = contenders.build(contenders.Case(width, "float32"), 1)
     parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf[0], jnp.float32), stacked)
     inputs, labels = jnp.asarray(contenders.data().train_inputs), contenders.data().train_labels
@@ -167,18 +169,18 @@ def test_operation_counts_against_the_compiler(width):
 
     counted = jax.jit(step).lower(parameters).compile().cost_analysis()["flops"]
     formula = roofline.textbook_operations(roofline.Shape(300, 2, width, 3))
-    assert formula == pytest.approx(counted, rel=0.2)  # XLA computes some things twice
+    assert formula == pytest.approx(counted, rel=0.2)  # XLA computes some quantities twice
 
 
 def test_operation_counts_by_hand():
-    # One sample, one feature, one unit, two classes.  Forward: w·x + b is 2, the rectifier 1, two logits
-    # with their biases 4; backward: two output gradients 4, the unit's error 3, its mask 1, w and b 3.
-    # Softmax and error: 1 + 2 + 2 + 1 + 1 + 2 + 2 + 2.  Six parameters are updated by 2 each.
+    # One sample, one feature, one unit, two classes.  Forward: w·x + b takes 2, the rectifier 1, two logits
+    # with their biases 4.  Backward: two output gradients take 4, the unit's error 3, its mask 1, w and b 3.
+    # Softmax and error take 1 + 2 + 2 + 1 + 1 + 2 + 2 + 2.  Updates of six parameters take 2 each.
     shape = roofline.Shape(1, 1, 1, 2)
     assert shape.parameters == 6
     assert roofline.textbook_operations(shape) == (2 + 1 + 4) + (4 + 3 + 1 + 3) + 13 + 12
-    # Forward 3 and 2 for the one logit difference; two masked sums; softmax and a product x·e; hidden
-    # gradients 4, output gradients 4; the update.
+    # Forward: 3, and 2 for the only difference of logits.  Backward: two masked sums; softmax and a product
+    # x·e; 4 for the hidden gradients and 4 for the output gradients.  Then the update.
     assert roofline.fewest_operations(shape) == (3 + 2) + 2 + (13 + 1) + 8 + 12
     for width in (100, 1000):
         wide = roofline.Shape(300, 2, width, 3)
@@ -195,7 +197,7 @@ def test_the_smallest_sufficient_order_is_found(monkeypatch):
     monkeypatch.setattr(curvature, "probe", probe)
     assert curvature.smallest_order("hessian", 10, None, (8, 40)) == 9
     assert curvature.smallest_order("hessian", 10, None, (3, 9)) == 9
-    assert curvature.smallest_order("hessian", 10, None, (2, 7)) == 7  # none is enough
+    assert curvature.smallest_order("hessian", 10, None, (2, 7)) == 7  # no order is sufficient
 
 
 def test_slope_of_a_power_law():
@@ -206,7 +208,7 @@ def test_slope_of_a_power_law():
 def test_peak_memory_grows_with_what_is_held():
     before = machine.peak_memory()
     assert before > 10
-    # More than was ever held: the peak must rise, whatever earlier tests have left in it.
+    # This array is larger than the peak so far, so that the peak must rise whatever earlier tests have used.
     held = np.ones(round((before + 100) * 1e6 / 8))
     assert machine.peak_memory() >= before + 100
     assert held[-1] == 1
@@ -253,11 +255,11 @@ def test_partial_runs_do_not_replace_the_stored_results(option, capsys):
 
 
 def the_study_without_training(entries):
-    """2 periods × 3 amplitudes and the static cell; with 2 amplitudes a job, and with one."""
+    """Verify a study of 2 periods × 3 amplitudes and the static cell, with 2 amplitudes per job and 1."""
     scale = table.select(entries, section="scale")
     assert all(entry["minimum"] > 0 for entry in scale)
     plans = table.select(scale, quantity="plan")
-    # Blocks of a period, the static one, the dataset, the gathered file.
+    # Jobs: blocks of each period, the static block, the dataset, the aggregation.
     jobs = {entry["amplitudes_per_block"]: entry["jobs"] for entry in plans}
     assert jobs == {2: 2 * 2 + 1 + 2, 1: 2 * 3 + 1 + 2}
     assert {entry["cells"] for entry in scale} == {2 * 3 + 1}
@@ -268,7 +270,18 @@ def the_study_without_training(entries):
     assert overhead["median"] == pytest.approx(overhead["cores"] * wall / 5)
     assert wall > command["maximum"]
     busy = found["overhead a job in processor time"]["median"]
-    assert busy < machine.cores() * wall / 5 + 0.1  # clocks of different grain
+    assert busy < machine.cores() * wall / 5 + 0.1  # the clocks have different resolutions
+
+
+def the_images(entries):
+    here = table.select(entries, device="one core")
+    assert {e["contender"] for e in table.select(here, quantity="throughput")} == set(images.CONTENDERS)
+    for quantity in ("throughput", "of plain xla", "of the convolutions alone", "of the matrix product"):
+        for entry in table.select(here, quantity=quantity):
+            assert 0 < entry["minimum"] <= entry["median"] <= entry["maximum"]
+            assert entry["repetitions"] == 1
+    assert table.median(here, quantity="disagreement") <= image_training.AGREEMENT["full"]
+    assert {e["arithmetic"] for e in table.select(entries, quantity="accuracy")} == {"full", "bfloat16"}
 
 
 def test_overhead_in_the_table():
@@ -334,13 +347,15 @@ def test_quick_run(tmp_path):
             assert entry["repetitions"] >= 1
     sections = {entry["section"] for entry in entries}
     assert sections >= {"agreement", "step", "process", "roofline", "probe", "growth", "start", "scale"}
-    assert "images" in sections
+    assert sections >= {"images", "overhead"}
     assert {e["contender"] for e in table.select(entries, section="step")} == set(contenders.CONTENDERS)
     assert {e["varied"] for e in table.select(entries, quantity="exponent")} == set(growth.RANGES)
     jobs = table.first(entries, quantity="snakemake -n at the paper's sizes")["jobs"]
     assert jobs > 1000
     the_study_without_training(entries)
+    the_images(table.select(entries, section="images"))
     assert table.render([result]).strip() in done.stdout
+    assert "| one core | 4, 10, full | engine |" in done.stdout
 
 
 def test_what_a_scheduler_is_told_follows_from_the_stored_results():

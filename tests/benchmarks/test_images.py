@@ -1,8 +1,5 @@
-"""The benchmark of training on images: same computation, right counts and ratios.  Nothing here is timed."""
+"""The benchmark of training on images: equal computations, correct counts and ratios.  Nothing is timed."""
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +13,6 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import image_training  # noqa: E402
 import images  # noqa: E402
-import machine  # noqa: E402
 import pytorch  # noqa: E402
 import run  # noqa: E402
 import table  # noqa: E402
@@ -34,7 +30,7 @@ def plain():
 
 def test_engine_and_plain_program_do_the_same_computation(plain):
     assert image_training.check_agreement(TOY, plain) <= 1e-5
-    # It is training that they agree on: the loss moves by more than they may differ.
+    # The loss must fall by more than the permitted difference, as otherwise agreement would mean little.
     before, after = plain.loss(plain.state), plain.loss(plain.steps_alone(image_training.AGREEMENT_STEPS))
     assert after < before * (1 - 10 * image_training.AGREEMENT["full"])
 
@@ -64,7 +60,7 @@ def test_layers_are_those_of_the_network(channels, side):
 
 
 def test_operation_count_against_the_compiler():
-    """XLA's own count, which knows nothing of the formula; it leaves out zeros of the padding."""
+    """Compare the formula with XLA's own count, which leaves out zeros of the padding."""
     case = image_training.Case(16, 4, samples=4)
     plain = image_training.Plain(case, image_training.build(case)[1])
     counted = plain._step.lower(plain.state, plain.images, plain.labels).cost_analysis()["flops"]
@@ -72,7 +68,7 @@ def test_operation_count_against_the_compiler():
 
 
 def test_the_convolutions_alone_are_those_of_a_step():
-    """Each form against the gradients of a convolution written as a sum over shifts."""
+    """Compare each form with the gradients of a convolution written as a sum over shifts."""
 
     def by_shifts(pictures, kernel):
         side = pictures.shape[1]
@@ -85,7 +81,7 @@ def test_the_convolutions_alone_are_those_of_a_step():
         return sum(jnp.einsum("nhwi,io->nhwo", part, tap, precision="highest") for part, tap in shifted)
 
     found = image_training.convolutions(TOY)
-    assert len(found) == 4 + 4 + 3  # nobody needs the gradient of the first layer's images
+    assert len(found) == 4 + 4 + 3  # no step needs the gradient of the first layer's images
     for index in range(1, 4):
         operands = found[f"{index} image gradient"][0].args
         pictures, kernel, cotangent = operands
@@ -121,10 +117,10 @@ def test_ratios_are_formed_repetition_by_repetition():
     assert share == pytest.approx(100 / 3 * image_training.operations(case) / 100e9)
     alone = {**engine, "contender": "plain xla"}
     assert table.median(found, quantity="of plain xla", **alone) == 1.0
-    # What was timed in the first repetition alone is held against that.
+    # A contender that was timed once is compared with the first repetition of the others.
     loop = table.first(found, quantity="of plain xla", **{**engine, "contender": images.IN_A_LOOP})
     assert (loop["median"], loop["repetitions"]) == (1 / 30, 1)
-    # The peak of products in bfloat16 is another one.
+    # The peak of products in bfloat16 is different and is not measured.
     lower = images.of_case(case._replace(arithmetic="bfloat16"), times, 100.0)
     assert {entry["median"] for entry in table.select(lower, quantity="of the matrix product")} == {None}
 
@@ -132,7 +128,8 @@ def test_ratios_are_formed_repetition_by_repetition():
 def test_accuracies_are_compared_seed_by_seed():
     found = images.of_accuracies({"full": [0.5, 0.7, 0.9], "bfloat16": [0.6, 0.7, 1.1]}, amplitude=1.0)
     lower = {"arithmetic": "bfloat16", "amplitude": 1.0}
-    # Differences 0.1, 0 and 0.2: mean 0.1, standard error 0.1 / √3, Student's quantile 4.302653 at 2.
+    # Differences 0.1, 0 and 0.2: mean 0.1, standard error 0.1 / √3; Student's quantile for 2 degrees of
+    # freedom is 4.302653.
     assert table.median(found, quantity="mean difference of accuracy", **lower) == pytest.approx(0.1)
     half = table.median(found, quantity="half its 95 % interval", **lower)
     assert half == pytest.approx(4.302653 * 0.1 / 3**0.5, rel=1e-6)
@@ -165,10 +162,10 @@ def test_pytorch_is_asked_for_in_vain_in_one_line(monkeypatch, capsys):
 
 
 def test_nothing_moves_between_host_and_device_within_a_stretch():
-    """Data are arguments that live on the device; JAX refuses to bring anything else along unasked."""
+    """Data are arguments on the device, and JAX refuses implicit transfers to the device."""
     steps = 12  # three epochs
     program, (samples, run, state, stops) = images.stretch_program(TOY, steps)
-    # What a stretch takes at its start; initial parameters are of no use to it and stay where they are.
+    # These arguments are moved at the start of a stretch; it does not use the initial parameters, which stay.
     placed = run._replace(
         **{name: jax.device_put(getattr(run, name)) for name in run._fields if name != "parameters"}
     )
@@ -179,37 +176,10 @@ def test_nothing_moves_between_host_and_device_within_a_stretch():
             program(samples, run, state, stops)
     moves = [np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (parameters, state[0])), strict=True)]
     assert min(moves) > 1e-4
-    # Nor are data constants of the program: it takes all of them, and beside them and its state only
-    # three pairs of numbers and two truth values for stops, and period, amplitude, η, end and seed.
+    # Data are not constants of the program either.  Besides data and state its arguments are only three
+    # pairs of numbers and two truth values for stops, and period, amplitude, η, end and seed.
     ends = images.moved(TOY, steps)
     assert ends.to_device == (3 * 2 + 5) * 4 + 2
     records = 2 * (image_training.CLASSES + 4)
     snapshot = sum(leaf.size for leaf in jax.tree.leaves(state[0]))
-    assert 0 <= ends.to_host - (records + snapshot) * 4 <= 200  # and the addresses of its parts
-
-
-def test_quick_run(tmp_path):
-    output = tmp_path / "result.json"
-    command = [ROOT / "benchmarks/run.py", "--quick", "--only", "images", "--output", output]
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("SNAKEMAKE")},
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads(output.read_text(encoding="utf-8"), parse_constant=pytest.fail)  # NaN is no JSON
-    entries = result["measurements"]
-    assert {entry["section"] for entry in entries} == {"images"}
-    identities = [json.dumps({k: e[k] for k in sorted(e.keys() - machine.SPREAD)}) for e in entries]
-    assert len(set(identities)) == len(identities)
-    here = table.select(entries, device="one core")
-    assert {e["contender"] for e in table.select(here, quantity="throughput")} == set(images.CONTENDERS)
-    for quantity in ("throughput", "of plain xla", "of the convolutions alone", "of the matrix product"):
-        for entry in table.select(here, quantity=quantity):
-            assert 0 < entry["minimum"] <= entry["median"] <= entry["maximum"]
-            assert entry["repetitions"] == 1
-    assert table.median(here, quantity="disagreement") <= image_training.AGREEMENT["full"]
-    assert {e["arithmetic"] for e in table.select(entries, quantity="accuracy")} == {"full", "bfloat16"}
-    assert table.render([result]).strip() in done.stdout
-    assert "| one core | 4, 10, full | engine |" in done.stdout
+    assert 0 <= ends.to_host - (records + snapshot) * 4 <= 200  # the rest are addresses of the parts

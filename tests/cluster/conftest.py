@@ -1,12 +1,16 @@
-"""The cluster, for the length of the tests."""
+"""The cluster that runs for the length of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
 
 import pytest
 
-from cluster.slurm import running
+from cluster.slurm import Cluster, running
 
 
 @pytest.fixture(scope="session")
-def cluster():
-    """A SLURM cluster that takes jobs."""
+def cluster() -> Iterator[Cluster]:
+    """A SLURM cluster that accepts jobs."""
     with running() as started:
         yield started

@@ -1,14 +1,17 @@
-"""A real SLURM cluster of one node, for tests: started by root from Debian's packages, and stopped again.
+"""A real SLURM cluster of one node for tests, which root starts from Debian's packages and stops again.
 
-Three daemons do (munged, slurmctld, slurmd), with a database, cgroups or systemd nowhere.  Its GPUs are
-stand-ins that can be requested and not computed on.  Memory limits are enforced: usage is looked at once
-a second, and a job above its limit is killed.
+Three daemons suffice (munged, slurmctld, slurmd), without a database, cgroups or systemd.  The GPUs are
+placeholders: jobs can request them but cannot compute on them.  Memory limits are enforced: SLURM reads the
+usage once a second and kills a job above its limit.
 
-    python tests/cluster/slurm.py    # install what is missing, or say in one line why not
+    python tests/cluster/slurm.py    # install missing packages, or print one line with the obstacle
 """
+
+from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import signal
@@ -17,11 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dynamical_loss.errors import UserError
 
-# Fixed, as the tools that a job starts do not see the variable SLURM_CONF.
+# The path is fixed, because the tools that a job starts do not see the variable SLURM_CONF.
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 RESOURCES = Path("/etc/slurm/gres.conf")
 LOCK = Path("/etc/slurm/dynamical-loss-tests.lock")
@@ -30,36 +34,38 @@ PREFIX = "dynamical-loss-slurm-"
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 DAEMONS = ("slurmd", "slurmctld", "munged")  # in the order in which they are stopped
 GPUS = 2
-PATIENCE = 60.0  # seconds that any change of state may take
+PATIENCE = 60.0  # longest wait for a change of state, s
 
-# Debian keeps daemons where a plain user's PATH does not look.
+# Debian installs daemons in folders that are not in the PATH of an ordinary user.
 SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 
 
-def check():
-    """Whether this machine may have the cluster.
+def check() -> None:
+    """Verify that the cluster may be started on this machine.
 
     Raises:
-        UserError: in one line that says what is in the way.
+        UserError: if it may not; the message is one line with the reason.
     """
     if os.geteuid() != 0:
         raise UserError("the SLURM tests start daemons and need root; run them in a container or a CI job")
     if _missing() and shutil.which("apt-get", path=SEARCH) is None:
-        raise UserError(f"{_missing()[0]} is not installed, and apt-get, which would install it, is not here")
+        raise UserError(
+            f"{_missing()[0]} is missing and cannot be installed without apt-get; install it by hand"
+        )
     if CONFIGURATION.exists():
         ours = CONFIGURATION.read_text(encoding="utf-8").startswith(MARK)
-    else:  # a node may get its configuration from elsewhere
+    else:  # without this file, a node may still get its configuration from a server
         ours = not RESOURCES.exists() and not processes("slurmd") and not processes("slurmctld")
     if not ours:
         raise UserError("this machine belongs to a real SLURM cluster; run the SLURM tests on another one")
 
 
-def _missing():
+def _missing() -> list[str]:
     return [daemon for daemon in DAEMONS if shutil.which(daemon, path=SEARCH) is None]
 
 
-def install():
-    """Install Debian's packages unless they are there."""
+def install() -> None:
+    """Install Debian's packages unless they are installed already."""
     if _missing():
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-q"], check=True, env=environment)
@@ -68,12 +74,12 @@ def install():
 
 
 @contextlib.contextmanager
-def running():
-    """The cluster, for the length of the block.
+def running() -> Iterator[Cluster]:
+    """Run the cluster for the length of the block.
 
     Raises:
-        UserError: if this machine may not have it, or lacks a package.
-        RuntimeError: if it does not start.
+        UserError: if the cluster may not be started on this machine, or if a package is not installed.
+        RuntimeError: if the cluster does not start.
     """
     check()
     if _missing():
@@ -94,44 +100,44 @@ def running():
             LOCK.unlink()
 
 
-def _remove_stale():
-    """Stop what a killed run has left; the lock says that it runs no more."""
+def _remove_stale() -> None:
+    """Stop the daemons that a killed run has left; the lock guarantees that this run has ended."""
     if CONFIGURATION.exists():
         folder = Path(CONFIGURATION.read_text(encoding="utf-8").splitlines()[0].removeprefix(MARK))
         if not folder.name.startswith(PREFIX) or not folder.is_absolute():
-            raise UserError(f"{CONFIGURATION} names no folder of these tests; remove it")
+            raise UserError(f"{CONFIGURATION} names no folder of these tests; remove this file")
         Cluster(folder).stop()
 
 
 class Cluster:
-    """One node with eight processors that need not exist, 16 GB and two stand-in GPUs.
+    """One node with 16 GB, two placeholder GPUs and eight processors, which need not exist.
 
     Attributes:
-        folder: where all its files are, but for its configuration.
+        folder: folder of all files of the cluster except its configuration.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def start(self):
+    def start(self) -> None:
         """Start the daemons and wait until the node is ready.
 
         Raises:
-            RuntimeError: if a daemon fails, with the end of its log.
+            RuntimeError: if a daemon fails; the message contains the end of its log.
         """
-        self.folder.chmod(0o755)  # munge insists that its socket can be reached
+        self.folder.chmod(0o755)  # munge requires that every user can reach its socket
         for name in ("etc", "log", "run", "spool", "state"):
             (self.folder / name).mkdir()
         key = self.folder / "etc/munge.key"
         key.touch(0o600)
         key.write_bytes(os.urandom(128))
         for number in range(GPUS):
-            # SLURM wants a device for each GPU; these are further names of /dev/null.
+            # SLURM requires a device for each GPU; these devices are equal to /dev/null.
             os.mknod(self.folder / f"run/gpu{number}", 0o20666, os.makedev(1, 3))
         host = socket.gethostname().split(".")[0]
         written = CONFIGURATION.with_suffix(".new")
         written.write_text(_configuration(self.folder, host), encoding="utf-8")
-        written.replace(CONFIGURATION)  # whole or not at all: half of it would look like a real cluster's
+        written.replace(CONFIGURATION)  # atomic: half of the file would look like that of a real cluster
         RESOURCES.write_text(
             f"AutoDetect=off\nNodeName={host} Name=gpu File={self.folder}/run/gpu[0-{GPUS - 1}]\n",
             encoding="utf-8",
@@ -150,18 +156,20 @@ class Cluster:
         if not within(PATIENCE, lambda: ask("sinfo", "--noheader", "--format=%t") == "idle"):
             raise RuntimeError("the node does not become idle:\n" + self._log("slurmd"))
 
-    def _daemon(self, name, *arguments):
-        command = [shutil.which(name, path=SEARCH), *arguments]
+    def _daemon(self, name: str, *arguments: str) -> None:
+        program = shutil.which(name, path=SEARCH)
+        assert program is not None  # `running` has checked it
+        command = [program, *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             raise RuntimeError(f"{name} does not start:\n{done.stdout}{self._log(name)}")
 
-    def _log(self, name):
+    def _log(self, name: str) -> str:
         path = self.folder / "log" / f"{name}.log"
         return path.read_text(encoding="utf-8")[-2000:] if path.exists() else ""
 
-    def stop(self):
-        """Cancel all jobs, end the daemons and remove what they have written."""
+    def stop(self) -> None:
+        """Cancel all jobs, end the daemons and remove their files."""
         with contextlib.suppress(subprocess.CalledProcessError):  # the controller may be gone
             ask("scancel", "--user=root")
             within(PATIENCE, lambda: not active())
@@ -169,14 +177,20 @@ class Cluster:
             process = self._process(name)
             if process is not None:
                 os.kill(process, signal.SIGTERM)
-                if not within(PATIENCE, lambda name=name: self._process(name) is None):
+                if not within(PATIENCE, functools.partial(self._ended, name)):
                     os.kill(process, signal.SIGKILL)
         shutil.rmtree(self.folder, ignore_errors=True)
         RESOURCES.unlink(missing_ok=True)
-        CONFIGURATION.unlink(missing_ok=True)  # last, as it says what is left to remove
+        CONFIGURATION.unlink(missing_ok=True)  # last, because this file names the folder that must be removed
 
-    def _process(self, name):
-        """A daemon's process, None if it has ended; its number may be another program's by now."""
+    def _ended(self, name: str) -> bool:
+        return self._process(name) is None
+
+    def _process(self, name: str) -> int | None:
+        """Return the process number of a daemon; None if it has ended.
+
+        The number in the daemon's file may since have been given to another program.
+        """
         try:
             number = int((self.folder / "run" / f"{name}.pid").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -184,8 +198,8 @@ class Cluster:
         return number if number in processes(name) else None
 
 
-def _configuration(folder, host):
-    """``slurm.conf``; what is not said has SLURM's defaults."""
+def _configuration(folder: Path, host: str) -> str:
+    """Return the text of ``slurm.conf``; all other settings have SLURM's defaults."""
     return f"""{MARK}{folder}
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -194,7 +208,7 @@ SlurmdUser=root
 SlurmctldPort=16817
 SlurmdPort=16818
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
-# A requeued job waits until its old credential has expired: two minutes, if that were not said.
+# A requeued job waits until its old credential has expired, which takes two minutes by default.
 AuthInfo=socket={folder}/run/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -204,7 +218,7 @@ SlurmctldLogFile={folder}/log/slurmctld.log
 SlurmdLogFile={folder}/log/slurmd.log
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
-# Memory limits without cgroups: a look each second.
+# Without cgroups, the memory limit is checked once a second.
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
@@ -217,7 +231,7 @@ EnforcePartLimits=ALL
 KillWait=5
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-# Jobs start at once, not at the next of a busy cluster's rounds.
+# Jobs start at once, not at the next scheduling interval of a busy cluster.
 SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,sched_interval=2,bf_interval=2
 SchedulerType=sched/backfill
 MinJobAge=3600
@@ -227,22 +241,22 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def ask(*command):
-    """Output of one of SLURM's commands, without blanks around it.
+def ask(*command: str) -> str:
+    """Run one of SLURM's commands, and return its output without surrounding blanks.
 
     Raises:
-        subprocess.CalledProcessError: if it fails.
+        subprocess.CalledProcessError: if the command fails.
     """
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def active():
-    """Numbers of all jobs that have not ended."""
+def active() -> list[str]:
+    """Return the numbers of all jobs that have not ended."""
     return ask("squeue", "--noheader", "--format=%A").split()
 
 
-def jobs():
-    """What ``scontrol`` knows of each job, ended ones included: {job id: {field: text}}."""
+def jobs() -> dict[str, dict[str, str]]:
+    """Return the fields of all jobs in ``scontrol``, including ended jobs: {job id: {field: text}}."""
     found = {}
     for line in ask("scontrol", "show", "jobs", "--oneliner").splitlines():
         fields = dict(word.split("=", 1) for word in line.split() if "=" in word)
@@ -251,21 +265,21 @@ def jobs():
     return found
 
 
-def processes(name):
-    """Numbers of this machine's living processes of a name."""
+def processes(name: str) -> set[int]:
+    """Return the numbers of the running processes with a name on this machine."""
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it may end just now
+        with contextlib.suppress(OSError):  # the process may end at this moment
             number, _, rest = path.read_text(encoding="utf-8").partition(" (")
             called, _, state = rest.rpartition(") ")
-            # In a container nobody may collect daemons that have ended: they stay as zombies.
+            # In a container no process may wait for daemons that have ended, so that they stay as zombies.
             if called == name and not state.startswith("Z"):
                 found.add(int(number))
     return found
 
 
-def within(seconds, condition):
-    """Whether a condition holds within a time."""
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Wait for a condition; return whether it holds within a time in seconds."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

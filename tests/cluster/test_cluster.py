@@ -1,4 +1,4 @@
-"""The cluster of the tests itself: it starts nowhere that it should not, and leaves nothing behind."""
+"""The test cluster itself: it starts only where it is allowed to, and leaves nothing behind."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The pipeline on a real cluster: the same numbers, the declared resources, and what goes wrong."""
+"""The pipeline on a real cluster: equal numbers, the declared resources, and failures."""
 
 import os
 import re
@@ -11,14 +11,14 @@ from dynamical_loss.results import netcdf
 from project import LONG, LONG_BLOCK, LONG_TRAJECTORY, assert_same, numbers
 
 PROFILE = ("--profile", "workflow/profiles/slurm")
-# The cluster answers at once and its disk is this machine's, so nothing needs to be waited for.
+# The cluster answers at once and uses the disk of this machine, so short waiting times suffice.
 HASTE = ("--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "5", "--jobs", "6")
 ONCE = ("--retries", "0")
 ON_CLUSTER = {
     *("train_phase_block", "train_trajectory", "train_lazy_block", "probe_spectrum"),
     *("trace_known_losses", "trace_flow"),
 }
-# What the rules of flows declare: MB, and minutes.
+# Memory (MB) and time that the rules of flows and of lazy training declare.
 DECLARED = {
     "trace_known_losses": ("1500", "00:10:00"),
     "trace_flow": ("2000", "00:25:00"),
@@ -34,13 +34,13 @@ def options(*more):
 
 
 def submitted(output):
-    """SLURM's number of each job in Snakemake's output, with the rule's name."""
+    """Return the rule of each submitted job in Snakemake's output, by SLURM's job number."""
     found = re.findall(r"has been submitted with SLURM jobid (\d+) \(log: \S*/rule_(\w+?)/", output)
     return dict(found)
 
 
 def failed(project, *more, target=BLOCK):
-    """Make a target on the cluster in vain; returns the output and the SLURM jobs it names."""
+    """Verify that making a target on the cluster fails; return the output and its SLURM jobs."""
     status, output = project.run(*project.arguments(target, options=options(*more)))
     assert status != 0
     assert "Traceback" not in output
@@ -59,7 +59,7 @@ def result_files(project):
 
 @pytest.fixture(scope="session")
 def clustered(cluster, finished, tmp_path_factory):
-    """The project with all results of the smoke scale, and what Snakemake said while making them."""
+    """The project with all results of the smoke scale, and the output of Snakemake that made them."""
     project = finished.without_results(tmp_path_factory.mktemp("clustered") / "project")
     return project, project.snakemake(options=options())
 
@@ -69,7 +69,7 @@ def test_the_cluster_computes_the_same_numbers(clustered, finished):
     assert result_files(project) == result_files(finished)
     for path in result_files(finished):
         assert_same(numbers(project.folder / path), numbers(finished.folder / path))
-    # The tables and pictures that follow from them are all there.
+    # All tables and pictures that depend on these numbers exist.
     names = {path.name for path in project.result("figures").iterdir()}
     assert names == {path.name for path in finished.result("figures").iterdir()}
     claims = "claims.csv"
@@ -93,13 +93,13 @@ def test_slurm_is_told_what_the_rules_declare(clustered):
         job = known[number]
         assert job["JobState"] == "COMPLETED"
         assert job["NumCPUs"] == "1"
-        # Toy sizes take what every process takes; how requests grow, tests/unit/test_resources.py tests.
+        # Toy sizes need only what every process needs; tests/unit/test_resources.py tests larger requests.
         memory, minutes = DECLARED.get(rule, (r"120\d", "00:11:00"))
         assert re.fullmatch(rf"cpu=1,mem={memory}M,node=1,billing=1", job["TRES"]), rule
         assert job["TimeLimit"] == minutes
         assert job["Requeue"] == "1"
         assert job["Partition"] == "main"
-        assert "TresPerJob" not in job  # no GPU, and none asked for with a zero
+        assert "TresPerJob" not in job  # no GPU was requested, not even with a count of zero
 
 
 @pytest.mark.parametrize("more", [(), PROFILE, ("--set-resources", "train_phase_block:mem_mb=5000")])
@@ -120,7 +120,7 @@ def test_logs_of_success_are_those_of_the_rules(clustered):
 
 
 def test_a_failing_job_is_named_with_its_rule_number_and_log(clustered, tmp_path):
-    """A byte flipped in a trajectory is seen by the job that reads it."""
+    """A job that reads a trajectory detects a flipped byte in the file."""
     project = clustered[0].copy(tmp_path / "project")
     path = project.result("trajectory/static_w1000_seed0.nc")
     content = bytearray(path.read_bytes())
@@ -140,7 +140,7 @@ def test_a_failing_job_is_named_with_its_rule_number_and_log(clustered, tmp_path
 def test_a_job_above_its_memory_is_killed_and_told(ready):
     output, jobs = failed(ready, *ONCE, "--set-resources", "train_phase_block:mem_mb=250")
     (number,) = jobs
-    # With cgroups the state would be OUT_OF_MEMORY; without, the log that Snakemake names tells.
+    # With cgroups the state would be OUT_OF_MEMORY; without them, the log that Snakemake names says so.
     assert slurm.jobs()[number]["JobState"] == "FAILED"
     assert "Error in rule train_phase_block" in output
     log = f"logs/slurm/rule_train_phase_block/spiral_w100_static_seeds0-1/{number}.log"
@@ -159,7 +159,7 @@ def test_a_second_attempt_gets_more_memory(ready):
 
 
 def running_job(project, running):
-    """SLURM's number of the job that a Snakemake has submitted, once it runs."""
+    """Wait until the only submitted job runs, and return SLURM's job number."""
     assert slurm.within(120, lambda: submitted(project.output) or running.poll() is not None)
     (number,) = submitted(project.output)
     assert slurm.within(60, lambda: slurm.jobs()[number]["JobState"] == "RUNNING")
@@ -167,7 +167,7 @@ def running_job(project, running):
 
 
 def test_an_interrupt_cancels_the_jobs_and_unlocks(ready):
-    # More steps than could end before the interrupt.
+    # The job has more steps than it can finish before the interrupt.
     overlay = ready.overlay("phase: {spiral_w100: {steps: 100000000, record_every: 1000000}}")
     locks = ready.folder / ".snakemake/locks"
     with ready.started(BLOCK, overlay=overlay, options=options()) as running:
@@ -182,7 +182,7 @@ def test_an_interrupt_cancels_the_jobs_and_unlocks(ready):
 
 @pytest.mark.parametrize("name", [LONG_BLOCK, LONG_TRAJECTORY])
 def test_a_requeued_job_goes_on_from_its_checkpoint(ready, undisturbed, name):
-    """As after a pre-emption: the same job, started again by SLURM while Snakemake waits."""
+    """SLURM starts the same job again while Snakemake waits, as it does after a pre-emption."""
     with ready.started(f"results/smoke/{name}", overlay=ready.overlay(LONG), options=options()) as running:
         number = running_job(ready, running)
         assert slurm.within(120, ready.checkpoint(name).exists)
@@ -195,12 +195,12 @@ def test_a_requeued_job_goes_on_from_its_checkpoint(ready, undisturbed, name):
 
 
 # --------------------------------------------------------------------------------------------------
-# The profile's own lines
+# The lines of the profile
 # --------------------------------------------------------------------------------------------------
 
 
 def test_partition_gpu_and_time_of_the_profile_reach_slurm(ready):
-    """The lines that a newcomer edits, with their comment signs taken off."""
+    """The lines that a new user edits take effect once their comment signs are removed."""
     path = ready.folder / "workflow/profiles/slurm/config.yaml"
     keys = "default-resources|set-resources|train_phase_block|slurm_partition|gpu|runtime"
     text, lines = re.subn(rf"^# ( *(?:{keys}):)", r"\1", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""A tree that was copied without its times: Snakemake takes it once it has been accepted."""
+"""A tree that was copied without its file times: Snakemake re-runs nothing after `accept`."""
 
 import json
 import os
@@ -12,7 +12,7 @@ PHASE = "results/smoke/phase/spiral_w100.nc"
 
 
 def files(project):
-    """All results, pictures included, the newest first."""
+    """Return the paths of all results, pictures included, the newest first."""
     found = [path for path in (project.folder / "results").rglob("*") if not path.is_dir()]
     return sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
 
@@ -22,14 +22,14 @@ def times(project):
 
 
 def lose_times(project):
-    """What was made last becomes the oldest, as if a copy had begun with it."""
+    """Make the newest result the oldest, as if a copy had begun with it."""
     for second, path in enumerate(files(project)):
         os.utime(path, (1.7e9 + second, 1.7e9 + second), follow_symlinks=False)
 
 
 @pytest.fixture(params=["with Snakemake's memory", "results alone"])
 def copied(project, request):
-    """A colleague's project as `cp -r` leaves it, or a clone into which only the results were copied."""
+    """A project copied with `cp -r`, or a clone into which only the results were copied."""
     if request.param == "results alone":
         shutil.rmtree(project.folder / ".snakemake")
         shutil.rmtree(project.folder / "logs")
@@ -38,14 +38,14 @@ def copied(project, request):
 
 
 def test_snakemake_makes_nothing_anew_of_what_was_accepted(copied):
-    # Of small inputs Snakemake remembers checksums, where its memory was copied too.
+    # If its metadata was copied too, Snakemake recognises small inputs by their checksums.
     assert {"evaluate_claims", "render_figure"} <= set(copied.plan().jobs)
     status, output = copied.run("dynamical_loss", "accept")
     results = len(list((copied.folder / "results").rglob("*.nc")))
     results += len(list((copied.folder / "results").rglob("*.json")))
     assert (status, output) == (
         0,
-        f"{results} results accepted: no file is older than what it was made from\n",
+        f"{results} results accepted: no file is older than its inputs\n",
     )
     assert copied.plan().jobs == {}
     assert copied.run("dynamical_loss", "verify")[0] == 0
@@ -114,7 +114,7 @@ def test_links_into_a_cache_are_dated_and_its_entries_are_not(empty, tmp_path):
     assert len(links) > 2
     shutil.rmtree(empty.folder / ".snakemake")
     lose_times(empty)
-    # Entries that others have dated since, the dataset's into the future.
+    # Other users have changed the times of the entries since; the time of the dataset lies in the future.
     for second, path in enumerate(files(empty)):
         os.utime(path, (1.7e9 + second, 1.7e9 + second))
     future = empty.result("dataset/spiral.nc").stat().st_ctime + 1e6

@@ -1,4 +1,4 @@
-"""Snakemake's cache between workflows: a second clone computes nothing, and numbers are equal."""
+"""Snakemake's cache between workflows: a second clone computes nothing, and its numbers are equal."""
 
 import json
 import re
@@ -20,14 +20,14 @@ TARGETS = (FIGURE, PHASE, "results/smoke/threshold/scaling.nc")
 
 
 def made(project, cache, *targets, **selection):
-    """Make targets with the cache; returns Snakemake's output."""
+    """Make targets with the cache, and return Snakemake's output."""
     status, output = tried(project, cache, *targets, **selection)
     assert status == 0, output
     return output
 
 
 def tried(project, cache, *targets, storage=(), **selection):
-    """The same in vain, maybe; returns exit status and output."""
+    """Try to make targets with the cache; return exit status and output."""
     arguments = project.arguments(*targets, options=("--cores", "2", *storage, "--cache"), **selection)
     return project.run(*arguments, SNAKEMAKE_OUTPUT_CACHE=str(cache))
 
@@ -37,7 +37,7 @@ def entries(cache):
 
 
 def computed(project, before):
-    """Results of a project that are no entries of the cache as it was before: their jobs were run."""
+    """Return the names of results that were not in the cache before, and whose jobs were therefore run."""
     links = [path for path in (project.folder / "results").rglob("*.*") if path.is_file()]
     return sorted(path.name for path in links if path.resolve().name not in before)
 
@@ -51,7 +51,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def first(pristine, cache, tmp_path_factory):
-    """A clone that has computed, and filled the cache; not to be changed."""
+    """A clone that has computed all targets and filled the cache; tests must not change it."""
     project = pristine.copy(tmp_path_factory.mktemp("first") / "project")
     made(project, cache, *TARGETS)
     return project
@@ -81,7 +81,7 @@ def test_results_record_what_snakemake_does_not_measure(first):
 
 
 def test_a_study_under_another_name_shares_its_blocks(first, cache, empty):
-    """What a file says of its inputs names them, so that the gathered file is one of its own."""
+    """A result records the names of its inputs, so the aggregated file differs and is computed again."""
     other = empty.settings("workflow/scales/smoke.yaml")["phase"]["spiral_w100"]
     before = entries(cache)
     overlay = empty.overlay(json.dumps({"phase": {"another": other}}))
@@ -92,7 +92,7 @@ def test_a_study_under_another_name_shares_its_blocks(first, cache, empty):
 
 
 def test_an_edited_training_step_misses_the_cache(first, cache, empty):
-    """The edit changes no number, so that what it makes can be compared."""
+    """The edit changes no number, so that the results can be compared."""
     path = empty.folder / "src/dynamical_loss/training/fused.py"
     text = path.read_text(encoding="utf-8")
     assert text.count("array.copy() for") == 1
@@ -109,10 +109,10 @@ def test_other_settings_and_another_device_miss_the_cache(first, cache, empty):
     made(empty, cache, BLOCK, overlay=overlay)
     assert computed(empty, before) == [Path(BLOCK).name]
     (empty.folder / BLOCK).unlink()
-    # There is no GPU here: the job is not taken from the cache, and says so.
+    # The job is not taken from the cache, and its message says that there is no GPU.
     status, output = tried(empty, cache, BLOCK, overlay=empty.overlay("devices: {training: gpu}"))
     assert status != 0
-    assert "--device gpu: JAX finds no GPU here" in output
+    assert "--device gpu: JAX finds no GPU;" in output
 
 
 def test_a_damaged_entry_is_refused_and_the_message_names_it(first, cache, empty, tmp_path):
@@ -135,7 +135,7 @@ def test_a_damaged_entry_is_refused_and_the_message_names_it(first, cache, empty
     status, output = empty.run("dynamical_loss", "verify")
     assert status == 1
     assert f"rm {entry}" in output
-    # What the message says, done: first the removal, then the command, with the cache.
+    # Both commands of the message are run: first the removal, then the new computation, with the cache.
     subprocess.run(shlex.split(removal), check=True)
     program, *arguments = shlex.split(command)
     status, output = empty.run(program, *arguments, "--cache", SNAKEMAKE_OUTPUT_CACHE=str(own))
@@ -146,11 +146,11 @@ def test_a_damaged_entry_is_refused_and_the_message_names_it(first, cache, empty
 
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="the plugin copies by rsync")
 def test_the_cache_may_lie_in_remote_storage(empty, pristine, tmp_path):
-    """As the plugin for slow file systems has it: results lie there too, and are copied to and fro."""
+    """With the plugin for slow file systems, results and cache are both in remote storage and are copied."""
     remote = tmp_path / "remote"
     other = pristine.copy(tmp_path / "other")
     target = "results/smoke/phase/spiral_w100.nc"
-    found = []  # the second is a copy of the first
+    found = []  # the second result comes from the cache that the first has filled
     for number, project in enumerate((empty, other)):
         place = remote / f"results{number}"
         place.mkdir(parents=True)

@@ -1,4 +1,7 @@
-"""Programs kept between jobs: found again, harmless when damaged, and never a change of numbers."""
+"""Compiled programs that are kept between jobs: they are found again, and numbers never change.
+
+A damaged program does no harm.
+"""
 
 import os
 import re
@@ -26,7 +29,7 @@ def data(tmp_path_factory):
 
 
 class Jobs:
-    """Jobs that train with numba's program and probe with those of JAX, all with one folder for caches."""
+    """Jobs that train with numba's program and probe with JAX's programs, and share one folder for caches."""
 
     def __init__(self, data, folder):
         self.data, self.folder, self.count = data, folder, 0
@@ -55,7 +58,7 @@ class Jobs:
         return numbers(output)
 
     def run(self, command):
-        """The numbers of a job that has nothing to complain about."""
+        """Run a job, verify that it reports no error or warning, and return its numbers."""
         return self.end(self.start(command))
 
     def programs(self, compiler):
@@ -69,7 +72,7 @@ def jobs(data, tmp_path):
 
 
 def flipped(content):
-    """One bit in each of many places."""
+    """Return the content with one bit flipped in each of 40 places."""
     damaged = bytearray(content)
     for place in np.linspace(0, len(content) - 1, 40).astype(int):
         damaged[place] ^= 1
@@ -87,7 +90,7 @@ def test_a_kept_program_gives_the_same_numbers_and_a_damaged_one_is_replaced(job
     sound = {path: (path.stat().st_ino, path.read_bytes()) for path in programs}
     assert_same(jobs.run(command), first)
     assert {path: (path.stat().st_ino, path.read_bytes()) for path in jobs.programs(compiler)} == sound
-    # Of numba's program, which takes long to compile, the other kinds are tried in the unit tests.
+    # The program of numba takes long to compile; unit tests try the other kinds of damage on it.
     for damage in [flipped] if compiler == "numba" else DAMAGES:
         bad = {path: damage(path.read_bytes()) for path in programs}
         for path, content in bad.items():

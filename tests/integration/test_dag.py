@@ -1,4 +1,4 @@
-"""The pipeline as Snakemake runs it: what is made, what an edit remakes, and that numbers never move."""
+"""The pipeline under Snakemake: what it makes, what an edit makes it repeat, and unchanged numbers."""
 
 import ast
 import csv
@@ -40,19 +40,19 @@ CURVATURE_FIGURES = {
     "figF11_small_steps",
     "figL6_dynamical_loss",
 }
-# Both tables of claims, and the figure of one of them.
+# Jobs that evaluate the two tables of claims.
 CLAIMS_ANEW = {"evaluate_claims": 1, "evaluate_protocols": 1}
 GROWN = "phase: {spiral_w100: {periods: [40, 20], seeds: 3}}"
 
 
 @pytest.fixture(scope="session")
 def whole(pristine):
-    """The plan that makes everything."""
+    """The plan of a run that makes everything."""
     return pristine.plan()
 
 
 # --------------------------------------------------------------------------------------------------
-# What is made
+# Results of a complete run
 # --------------------------------------------------------------------------------------------------
 
 
@@ -71,7 +71,7 @@ def test_a_second_run_has_nothing_to_do(project):
 
 
 def test_a_variable_that_may_decide_numbers_makes_anew_what_it_decides(project):
-    """JAX's own are removed, by Snakemake's process and by every job, so they plan nothing."""
+    """JAX's own variables are removed by Snakemake's process and by every job, so they cause no job."""
     arguments = project.arguments(options=("--dry-run",))
     removed = {"JAX_PLATFORMS": "cuda", "JAX_DEFAULT_PRNG_IMPL": "rbg", "OMP_NUM_THREADS": "7"}
     status, output = project.run(*arguments, **removed)
@@ -88,7 +88,7 @@ def test_claims_are_a_table(finished):
         rows = list(csv.DictReader(stream))
     assert len(rows) >= 8
     assert len({row["id"] for row in rows}) == len(rows)
-    # Toy sizes can reproduce nothing, and must not say that they do. Calculations have no size.
+    # Toy sizes can reproduce nothing, and the table must say so. Calculations do not depend on sizes.
     calculated = {claim.id for claim in CLAIMS if claim.roles == ("known",)}
     assert {row["verdict"] for row in rows[:-1] if row["id"] in calculated} == {"reproduced"}
     verdicts = {row["verdict"] for row in rows[:-1] if row["id"] not in calculated}
@@ -216,12 +216,12 @@ def test_every_file_says_where_it_came_from(finished):
 
 
 # --------------------------------------------------------------------------------------------------
-# What an edit remakes
+# Jobs that are repeated after an edit
 # --------------------------------------------------------------------------------------------------
 
 
 def test_touching_and_rewording_sources_remakes_nothing(project):
-    """Digests are of what computes: other times, comments, formats and docstrings cost nothing."""
+    """Digests cover only what computes: new times, comments, formatting and docstrings repeat no job."""
     for path in (project.folder / "src").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
@@ -237,10 +237,10 @@ def test_a_new_settings_key_with_a_default_remakes_nothing(project):
     field = '    another: int = Field(7, description="new")'
     for group in ("TrainingSettings", "PhaseSettings", "SnapshotSettings", "OptimiserSettings"):
         text = re.sub(rf'(class {group}\(.*?\):\n    """.*?"""\n)', rf"\1\n{field}\n", text)
-    assert text.count("another") == 4
+    assert text.count(field) == 4
     path.write_text(text, encoding="utf-8")
     assert project.plan().jobs == {}
-    # It is there, and counts where it is set.
+    # The key exists, and it has an effect where it is set.
     overlay = project.overlay("phase: {spiral_w100: {another: 8}}")
     assert project.plan(overlay=overlay).jobs == {"train_phase_block": 2, **AFTER_PHASE}
 
@@ -273,7 +273,7 @@ def test_editing_the_shared_style_renders_all_figures_and_nothing_else(project):
 
 
 def after_training(whole, **training):
-    """The plan that makes everything anew from these training jobs on."""
+    """Return the jobs of a plan that repeats these training jobs and everything that depends on them."""
     kept = {rule: count for rule, count in whole.jobs.items() if rule not in TRAINING}
     for other in ("prepare_dataset", "trace_known_losses", *FLOWING):
         del kept[other]
@@ -301,7 +301,7 @@ def test_editing_what_engines_share_retrains_everything(project, whole):
     ],
 )
 def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, module, old, new, dataset):
-    """Networks of convolutions are XLA's, and the perceptrons of the spiral the fused loop's."""
+    """XLA trains convolutional networks, and the fused loop trains the perceptrons on the spiral."""
     path = project.folder / "src/dynamical_loss/training" / module
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1
@@ -309,11 +309,11 @@ def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, mo
     plan = project.plan()
     config = project.settings("config.yaml")
     of_images = {name for name, study in config["phase"].items() if study.get("dataset") == "images"}
-    # Draws of the data are studies of their own.
+    # A study over several draws of the data trains each draw under its own name, with a suffix.
     studies = {
         text.partition(",")[0].partition("_noise")[0] for text in plan.starting("Training") if "," in text
     }
-    # This scale takes other studies in the place of two, and leaves out some.
+    # The smoke scale replaces two studies by others and leaves some out.
     left_out = {"lecun_w100", "glorot_zero_w100", "regime_a03", "regime_a3", "regime_ntk_w100_s3"}
     of_spiral = set(config["phase"]) - of_images - left_out
     assert studies == (of_images if dataset == "images" else of_spiral)
@@ -401,7 +401,7 @@ def test_the_static_loss_is_trained_once_for_all_periods(empty):
 
 @pytest.fixture(scope="session")
 def grown(finished, tmp_path_factory):
-    """A project whose narrow study got a period and a seed, with one block cut in another way."""
+    """A project whose narrow study has one more period and seed, and one block of other seeds."""
     project = finished.copy(tmp_path_factory.mktemp("grown") / "project")
     project.snakemake(
         "results/smoke/phase/spiral_w100.nc",
@@ -425,7 +425,7 @@ def test_old_cells_keep_their_numbers_when_a_study_grows(finished, grown):
 
 
 def test_a_seed_gives_the_same_bits_in_whatever_block(finished, grown):
-    """Seeds 0-1 at two a block, 2-3 likewise, and 1-3 at three a block."""
+    """Compare blocks of two seeds (0-1 and 2-3) with a block of three seeds (1-3)."""
     folder = grown.result("phase/spiral_w100")
     other = numbers(folder / "T20_A10_seeds1-3.nc")
     assert other["seed"].values.tolist() == [1, 2, 3]
@@ -441,7 +441,7 @@ def test_a_probe_setting_does_not_retrain(project):
         "find_instabilities": 1,
         "gather_runs": 1,
         **CLAIMS_ANEW,
-        # Fig. 4, S1 and S5, and of the edge of stability F5, F9 and F11.
+        # Fig. 4, S1 and S5, and the figures of the edge of stability F5, F9 and F11.
         "render_figure": 6,
     }
     assert plan.starting("Probing the curvature along") == {"cascade_seed0"}
@@ -450,7 +450,7 @@ def test_a_probe_setting_does_not_retrain(project):
 def test_an_analysis_setting_does_not_probe(project, whole):
     plan = project.plan(overlay=project.overlay("instabilities: {tolerance: 0.2}"))
     assert set(plan.jobs) == {"find_instabilities", "fit_threshold", *CLAIMS_ANEW, "render_figure"}
-    # The other reading, of the two runs of the threshold study, has settings of its own.
+    # The second reading of the two runs of the threshold study has separate settings.
     assert plan.jobs["find_instabilities"] == whole.jobs["find_instabilities"] - 2
     other = project.plan(overlay=project.overlay("readings: {fixed_tolerance: {tolerance: 0.2}}"))
     assert other.jobs == {
@@ -475,12 +475,12 @@ def test_settings_on_the_command_line_work(empty):
 
 
 def test_published_results_render_every_figure(published, finished):
-    """Their fixture has seen that nothing else runs."""
+    """The fixture has verified that no other job runs."""
     kept = published.folder / "paper_figures" / "data"
     assert {path.name for path in kept.iterdir()} >= {"phase", "trajectory", "threshold", "claims.csv"}
     pictures = {path.name for path in (published.folder / "paper_figures").glob("*.png")}
     assert pictures == {f"{name}.png" for name in FIGURES}
-    # Fig. 3 shows final accuracies, of which rounding takes nothing that a pixel could show.
+    # Fig. 3 shows final accuracies, and their rounding is smaller than a pixel.
     picture = (published.folder / "paper_figures/fig3_phase_spiral.png").read_bytes()
     assert picture == finished.result("figures/fig3_phase_spiral.png").read_bytes()
 
@@ -508,7 +508,7 @@ def test_a_study_that_is_not_published_is_named(pristine):
 
 @pytest.mark.parametrize("overlay", [None, "workflow/scales/paper.yaml"])
 def test_the_other_scales_train_each_cell_once(pristine, overlay):
-    """The number of training jobs against one counted from the YAML files by hand."""
+    """Compare the number of training jobs with a count from the YAML files."""
     studies = pristine.settings("config.yaml")["phase"]
     for name, changes in pristine.settings(overlay)["phase"].items() if overlay else ():
         studies[name] |= changes
@@ -520,12 +520,12 @@ def test_the_other_scales_train_each_cell_once(pristine, overlay):
         expected += cells * math.ceil(study["seeds"] / study.get("seeds_per_block", 10)) * draws
     plan = pristine.plan(config=(), overlay=overlay)
     assert plan.jobs["train_phase_block"] == expected
-    # Fig. S6 to S10, F7, F8 and L8 belong to studies of their own.
+    # Fig. S6 to S10, F7, F8 and L8 belong to separate studies.
     assert plan.jobs["render_figure"] == len(FIGURES) - 8
 
 
 def test_feature_and_lazy_training_is_planned_at_the_papers_size(empty):
-    """Each width, scale, split and seed once, wherever the images lie."""
+    """Each width, scale, split and seed is trained once, wherever the images are stored."""
     settings = empty.settings("workflow/scales/paper.yaml")
     settings["datasets"]["fashion_parity"]["source"] = "."
     study = settings["lazy"]["fashion"]
@@ -537,7 +537,7 @@ def test_feature_and_lazy_training_is_planned_at_the_papers_size(empty):
 
 
 def test_numbers_are_known_by_their_names_whatever_characters_these_have(project):
-    """Files under such names that are older than their dataset are made anew, and not taken for sources."""
+    """Files with such names that are older than their dataset are made again, and not taken for sources."""
     rates = ["2", "1e+16", "3.3", "3.3000000000000003", "1.5e+300"]
     amplitudes = ["3.3000000000000003", "1e+16"]
     settings = {
@@ -564,7 +564,7 @@ def test_numbers_are_known_by_their_names_whatever_characters_these_have(project
 
 
 # --------------------------------------------------------------------------------------------------
-# Parts of it, and accidents
+# Parts of the study, and accidents
 # --------------------------------------------------------------------------------------------------
 
 
@@ -598,7 +598,7 @@ def test_a_killed_run_continues_to_the_same_numbers(empty, finished):
     names.append("trajectory/cascade_seed0.nc")
     targets = [f"results/smoke/{name}" for name in names]
     with empty.started(*targets, options=("--cores", "2")) as running:
-        # Three jobs on two cores: when one has ended, another is in the middle.
+        # Three jobs run on two cores: when the first has ended, another has not finished.
         while running.poll() is None and not any(empty.result(name).exists() for name in names):
             time.sleep(0.01)
         os.killpg(running.pid, signal.SIGKILL)
@@ -622,7 +622,7 @@ def test_a_part_of_the_study_is_made_alone(empty, part, figures, dataset):
     assert plan.starting("Rendering") == figures
     assert plan.starting("Preparing the dataset") == {dataset}
     table = f"{part.removesuffix('s')}_claims"
-    assert plan.starting("Holding the paper's claims against the results:") == {table}
+    assert plan.starting("Testing the paper's claims on the results:") == {table}
 
 
 def test_protocols_are_made_alone(empty):
@@ -650,23 +650,23 @@ def test_another_draw_of_the_data_trains_that_draw_alone(project):
 
 
 def test_without_protocols_there_is_no_table_of_them(empty):
-    """Groups cannot be taken away by an overlay, so a configuration of one's own says it."""
+    """An overlay cannot remove a group, so the test writes its own configuration file."""
     settings = empty.settings("config.yaml")
     del settings["protocols"]
     (empty.folder / "config.yaml").write_text(json.dumps(settings), encoding="utf-8")
     plan = empty.plan(config=())
     assert "evaluate_protocols" not in plan.jobs
     assert "gather_draws" not in plan.jobs
-    # Those that belong to studies of their own are not in the default.
+    # Figures of separate studies are not part of the default.
     own = {"figS9_regime", "figS10_questions", "figF7_learning_rates", "figF8_power_and_cap"}
     own |= {"figL8_training_set_size"}
     assert plan.starting("Rendering") == FIGURES - PROTOCOL_FIGURES - own
 
 
 def test_only_small_datasets_are_made_beside_snakemake(empty):
-    """A login node may not give the memory that reading a large archive takes."""
+    """A login node may not have the memory that reading a large archive needs."""
     asking = empty.folder / "asking.smk"
-    # In a dry run everything is local, so what the file says is all there is to ask for.
+    # In a dry run every rule is local, so the test reads the list of local rules in the workflow.
     found = '"prepare_dataset" in workflow._localrules'
     asking.write_text(f'include: "Snakefile"\nprint("beside Snakemake:", {found})\n', encoding="utf-8")
     options = ("--dry-run", "--snakefile", asking.name)
@@ -679,7 +679,7 @@ def test_every_role_that_a_claim_looks_at_is_given(pristine):
     output = pristine.snakemake("results/smoke/claims.csv", options=("--dry-run", "--printshellcmds"))
     (command,) = re.findall(r"dynamical_loss .*evaluate-claims (.+)", output)
     given = set(re.findall(r"--input '?(\w+)=", command))
-    # What needs data that have to be installed is not part of it.
+    # Claims that need separately installed data are not part of the table.
     apart = {role for figure in REGISTRY.values() if not figure.in_all for role in figure.evidence}
     assert given == {role for claim in CLAIMS for role in claim.roles} - apart
 
@@ -697,10 +697,18 @@ def test_cifar10_is_downloaded_once_and_only_without_a_source(empty):
     downloaded.parent.mkdir()
     downloaded.touch()
     assert empty.plan(there, far, overlay=overlay).jobs == {"prepare_dataset": 2}
-    # A file made earlier needs no second download, and a later one makes it no older.
+    # An existing dataset needs no second download, and a newer download does not make it out of date.
     (empty.folder / there).parent.mkdir(parents=True)
     (empty.folder / there).touch()
     os.utime(empty.folder / there, (1, 1))
     assert empty.plan(there, overlay=overlay).jobs == {}
     downloaded.unlink()
     assert empty.plan(there, overlay=overlay).jobs == {}
+
+
+def test_snakemake_looks_for_jobs_only_when_one_has_finished(ready):
+    """With its limit of jobs per second, it would also look once a second for every job that has finished."""
+    output = ready.snakemake("results/smoke/phase/spiral_w100.nc", options=("--cores", "1", "--verbose"))
+    finished = output.count("Finished jobid")
+    assert finished > 3
+    assert output.count("Ready jobs:") <= finished + 1

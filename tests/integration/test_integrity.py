@@ -1,4 +1,4 @@
-"""Whole trees as the pipeline leaves them: sound, and told apart when something changes."""
+"""Complete trees of results: `verify` finds them sound, and reports what has changed."""
 
 import json
 import re
@@ -10,12 +10,12 @@ from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.results import netcdf, sidecars, verify
 
 ODD = "fig's; touch x $(touch y)"
-# What needs data that have to be installed is not part of the study.
+# Figures that need separately installed data are not part of the study.
 MADE = sum(figure.in_all for figure in FIGURES.values())
 
 
 def verified(project, *folders):
-    """Exit status of the command, its lines about problems, and the closing one."""
+    """Return the exit status of `verify`, its lines about problems, and its last line."""
     status, output = project.run("dynamical_loss", "verify", *folders)
     *problems, counts = output.splitlines()
     return status, problems, counts
@@ -31,7 +31,7 @@ def test_a_finished_study_is_sound(finished):
 
 
 def test_every_result_names_its_inputs(finished):
-    """Against the files that the DAG gives each rule, of which there is one kind here for each stage."""
+    """Compare with the input files of each rule, for one result of each stage."""
     expected = {
         "dataset/spiral.nc": set(),
         "trajectory/cascade_seed0.nc": {"../dataset/spiral.nc"},
@@ -74,7 +74,7 @@ def test_published_results_and_figures_of_them_are_sound(published):
     copies = len(list((published.folder / "paper_figures" / "data").rglob("*.nc"))) + 2  # and two tables
     figures = len(list((published.folder / "paper_figures").glob("*.pdf")))
     assert copies > 10 and figures == MADE
-    assert counts.startswith(f"{copies + figures} results ({copies} published copies: content alone): ")
+    assert counts.startswith(f"{copies + figures} results ({copies} published copies: content only): ")
 
 
 def test_a_figures_folder_with_a_name_for_the_shell_is_a_folder(project):
@@ -86,7 +86,7 @@ def test_a_figures_folder_with_a_name_for_the_shell_is_a_folder(project):
 
 
 def commands(project, name):
-    """Words of every job's shell command, by the job's message, with a name for a folder and for a file."""
+    """Return the words of each shell command by the job's message; `name` names a folder and a file."""
     (project.folder / f"{name}.tar").touch()
     source = {"kind": "cifar10", "source": f"{name}.tar"}
     overlay = project.overlay(json.dumps({"figures": {"folder": name}, "datasets": {"images": source}}))
@@ -102,7 +102,7 @@ def commands(project, name):
 
 
 def test_a_name_for_the_shell_is_one_word_of_every_command(empty):
-    """Commands with the odd name have the words that they have with a plain one, and no more."""
+    """Commands with the odd name have the same words as commands with a plain name, and no others."""
     plain, odd = commands(empty, "plain"), commands(empty, ODD)
     assert len(plain) > 50
     assert {
@@ -115,8 +115,14 @@ def test_a_name_for_the_shell_is_one_word_of_every_command(empty):
     assert {message.split()[0] for message in named} == {"Preparing", "Rendering"}
 
 
+TARGETS = (
+    *("all", "spiral", "images", "flow", "lazy", "protocols", "publish", "publish_protocols"),
+    *("explorer", "pages", "summary"),
+)
+
+
 def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
-    """As Snakemake has loaded them, those included that a study needs rarely, such as the download."""
+    """The rules are those that Snakemake has loaded, including rarely used ones such as the download."""
     asking = empty.folder / "asking.smk"
     asking.write_text(
         'include: "Snakefile"\n'
@@ -128,15 +134,9 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
     rules = json.loads(re.search(r"^rules: (.+)$", output, re.MULTILINE)[1])
     assert "download_dataset" in rules and len(rules) > 14
     for name, (command, runs_nothing) in rules.items():
-        # Neither Python of its own, nor a script, a notebook or a wrapper.
-        assert (
-            (command is None)
-            == runs_nothing
-            == (
-                name
-                in ("all", "spiral", "images", "flow", "lazy", "protocols", "publish", "publish_protocols")
-            )
-        ), name
+        # A rule without a shell command runs nothing.  No rule has Python code, a script, a notebook or a
+        # wrapper.
+        assert (command is None) == runs_nothing == (name in TARGETS), name
         fields = re.findall(r"(?<!{){([^{}]*)}", command or "")
         assert all(field.endswith(":q") for field in fields), name
 
@@ -167,7 +167,7 @@ def test_rules_run_commands_alone_and_quote_all_that_they_name(empty):
         ),
         (
             ["fig2_spiral_dataset", "--input=dataset=results/smoke/dataset/spiral.nc", "--input=data=x.nc"],
-            "figure fig2_spiral_dataset shows no --input data=…; the roles are dataset",
+            "figure fig2_spiral_dataset uses no --input data=…; the roles are dataset",
         ),
     ],
 )
@@ -181,7 +181,7 @@ def test_a_figure_of_the_wrong_files_is_refused_in_one_line(finished, tmp_path, 
 
 
 def test_blocks_of_other_data_are_not_gathered(project):
-    """As when a dataset was made anew while a block of the old one stayed."""
+    """This happens if a dataset was made again while a block trained on the old dataset was kept."""
     overlay = project.overlay("datasets: {spiral: {noise: 0.3}}")
     block = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
     project.snakemake(block, overlay=overlay)

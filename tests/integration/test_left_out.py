@@ -1,4 +1,4 @@
-"""What a digest of code leaves out does no harm: with it stubbed, the numbers are equal."""
+"""Modules that the digest of code leaves out decide no number: numbers are equal without them."""
 
 import os
 import shutil
@@ -96,7 +96,7 @@ fit_threshold.run(BootstrapSettings(), [events], made / "threshold.nc")
 
 
 def test_with_what_is_left_out_stubbed_the_numbers_are_equal(tmp_path):
-    """Every module of `LEFT_OUT` is replaced by one that says, checks and records next to nothing."""
+    """Replace every module of `LEFT_OUT` by a stub that reports, checks and records almost nothing."""
     names = {
         "dynamical_loss." + name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in STUBS

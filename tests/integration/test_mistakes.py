@@ -1,4 +1,4 @@
-"""A user's mistake ends with one clear line, before any job starts, and never with a traceback."""
+"""A user's mistake ends with one clear line before any job starts, and never with a traceback."""
 
 import os
 import re
@@ -15,14 +15,14 @@ SPIRAL = "results/smoke/dataset/spiral.nc"
 
 @pytest.fixture(scope="module")
 def untouched(pristine, tmp_path_factory):
-    """A project in which nothing is ever made, because every run is refused."""
+    """A project in which no result is ever made, because every run is refused."""
     project = pristine.copy(tmp_path_factory.mktemp("mistakes") / "project")
     yield project
     assert not (project.folder / "results").exists()
 
 
 def refused(status, output):
-    """The one line that says what is wrong."""
+    """Return the only line that reports an error."""
     assert status != 0
     assert "Traceback" not in output
     assert "Job stats" not in output and "Finished jobid" not in output
@@ -44,7 +44,7 @@ OVERLAY = "workflow/scales/smoke.yaml + overlay.yaml: "
     ],
 )
 def test_a_mistake_in_an_overlay_stops_before_any_job(untouched, overlay, line):
-    """Two of the many that tests/unit/config tries on the loader."""
+    """Two of many mistakes; tests/unit/config tries the others on the loader."""
     arguments = untouched.arguments(overlay=untouched.overlay(overlay), options=("--cores", "1"))
     assert refused(*untouched.run(*arguments)).startswith(f"error: {line}")
     assert not list(untouched.folder.rglob("x"))
@@ -89,7 +89,7 @@ def test_nothing_that_is_given_is_dropped_in_silence(untouched, overlay, config,
 
 @pytest.mark.parametrize("spelling", ["100", '"100"', "1_00"])
 def test_an_overlay_reaches_a_group_in_every_spelling_of_its_key(pristine, untouched, spelling):
-    """One more seed at one width and one learning rate: the other keys of the group stay as they were."""
+    """One width and one learning rate get one more seed; the other keys of the group are unchanged."""
     overlay = untouched.overlay(f"threshold: {{scaling: {{widths: {{{spelling}: {{seeds: 2}}}}}}}}")
     target = "results/smoke/threshold/scaling.nc"
     plain = pristine.plan(target).jobs["train_trajectory"]
@@ -111,11 +111,11 @@ def test_a_mistake_in_the_configuration_file_names_it(pristine, tmp_path):
     )
     found = refused(*project.run(*project.arguments(options=("--cores", "1"))))
     assert found.startswith("error: config.yaml")
-    assert ": not valid YAML or JSON; mend the syntax" in found
+    assert ": not valid YAML or JSON; correct the syntax" in found
 
 
 def test_broken_yaml_in_an_overlay_is_told_by_snakemake(untouched):
-    """Snakemake reads overlays before any line of ours, so this is its message, not ours."""
+    """Snakemake reads overlays before it runs the project's code, so the message is Snakemake's."""
     overlay = untouched.overlay("phase: {spiral_w100: [1\n")
     status, output = untouched.run(*untouched.arguments(overlay=overlay, options=("--cores", "1")))
     assert status != 0
@@ -124,7 +124,7 @@ def test_broken_yaml_in_an_overlay_is_told_by_snakemake(untouched):
 
 
 def test_files_are_read_as_utf_8_whatever_the_locale(pristine):
-    """A locale of plain ASCII, and Python kept from helping itself out of it."""
+    """The locale is plain ASCII, and Python's own remedies for such a locale are switched off."""
     ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     arguments = pristine.arguments(options=("--dry-run",))
     status, output = pristine.run_alone(*arguments, **ascii_alone)
@@ -151,7 +151,7 @@ def test_a_source_that_is_not_there_stops_what_needs_it_alone(untouched, setting
 
 
 def test_a_source_may_have_braces_in_its_name(untouched):
-    """Snakemake would take them for a wildcard, so the file is known by its checksum instead."""
+    """Snakemake would read the braces as a wildcard, so the file is identified by its checksum instead."""
     (untouched.folder / "a {b} {}.tar").write_bytes(b"no archive yet")
     overlay = untouched.overlay('datasets: {pictures: {kind: cifar10, source: "a {b} {}.tar"}}')
     target = "results/smoke/dataset/pictures.nc"
@@ -202,7 +202,7 @@ def test_a_truncated_result_stops_the_run_and_the_given_command_mends_it(project
 
 
 def test_a_flipped_byte_fails_its_job_with_one_line(project):
-    """What a look at the start cannot see is caught by the checksum when the values are read."""
+    """The check at the start cannot see this damage; the checksum finds it when the values are read."""
     path = project.result("trajectory/static_w1000_seed0.nc")
     content = bytearray(path.read_bytes())
     content[len(content) * 3 // 4] ^= 0xFF

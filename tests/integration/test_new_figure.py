@@ -1,4 +1,4 @@
-"""A figure is one file: it is configured, planned, checked and rendered without an edit elsewhere."""
+"""A new figure is one file: configuration, plan, checks and rendering need no other edit."""
 
 import json
 
@@ -38,7 +38,7 @@ DECLARATION = Declaration(
 
 
 def render(inputs: Inputs, options: Options) -> Figure:
-    """A bar for each class."""
+    """Draw a bar for each class."""
     figure, axis = plt.subplots()
     axis.hist(inputs["counted"][0]["train_label"].values, bins=options["bins"])
     return figure
@@ -72,7 +72,7 @@ def test_a_new_figure_has_its_keys_in_the_configuration(extended):
     [
         (
             "figures: {counted: spirl}",
-            "figures.counted: no 'spirl' under `datasets`; there is spiral, breast_cancer, images",
+            "figures.counted: there is no 'spirl' under `datasets`; take one of spiral, breast_cancer",
         ),
         ("figures: {counted_bin: 3}", "unknown key 'figures.counted_bin'; did you mean 'counted_bins'?"),
         (

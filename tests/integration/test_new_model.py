@@ -1,4 +1,4 @@
-"""A kind of network is one file: with state of its own, it is trained, probed, sized and rendered."""
+"""A new kind of network is one file: it may keep state, and is trained, probed, sized and rendered."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ class CountingSettings(ModelSettings):
     cost = Cost(1.0e-4, 0.0, 2.5, 1.0, {"float32": 10.0, "float64": 4.0})
 
     kind: Literal["counting"] = Field(description="kind of network")
-    weight: float = Field(1.0, description="of a batch in the count")
+    weight: float = Field(1.0, description="weight of a batch in the count")
 
     def size(self, shape: Shape) -> NetworkSize:
         return size_of([dense(math.prod(shape.sample), shape.classes, bias=True)])
@@ -46,7 +46,7 @@ class CountingSettings(ModelSettings):
                 count = self.variable("counts", "batches", lambda: jnp.zeros(()))
                 if training and not self.is_initializing():
                     count.value += self.weight
-                # Evaluated, the state shows: logits are shifted by it, which the first class alone sees.
+                # In evaluation the state shifts the logit of the first class, so that the test can see it.
                 shift = 0.0 if training else count.value
                 logits = nn.Dense(classes, param_dtype=inputs.dtype)(inputs.reshape(len(inputs), -1))
                 return logits.at[:, 0].add(shift)
@@ -78,7 +78,7 @@ def test_one_module_is_a_kind_of_network(empty):
     targets = [f"results/smoke/figures/{name}.png" for name in FIGURES]
     empty.snakemake(*targets, config=(), overlay=empty.overlay(OVERLAY))
     phase = numbers(empty.result("phase/myrtle5.nc"))
-    # With every batch counted a hundredfold, the first class alone is ever predicted: the state was kept.
+    # Each batch counts a hundredfold, so only the first class is ever predicted if the state is kept.
     np.testing.assert_allclose(phase["validation_accuracy"], 0.1, atol=0.002)
     assert phase["loss"].min() > 1000
     trajectory = numbers(empty.result("trajectory/cascade_images_seed0.nc"))
@@ -114,5 +114,5 @@ def test_a_network_whose_state_its_kind_does_not_know_is_refused():
             return "forgetful"
 
     settings = Stateless()
-    with pytest.raises(TypeError, match="Forgetful keeps counts, and its kind has no state"):
+    with pytest.raises(TypeError, match="Forgetful keeps counts, but its kind does not set has_state"):
         network(settings, settings.build(3), (2,))

@@ -16,9 +16,9 @@ SPIRAL = "results/smoke/dataset/spiral.nc"
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
-    """Run a command as ``python -m dynamical_loss`` would; returns status and what it printed."""
+    """Run a command as ``python -m dynamical_loss`` would; return its exit status and its output."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest needs its own handlers
     overlay = tmp_path / "workflow" / "scales" / "smoke.yaml"
     overlay.parent.mkdir(parents=True)
     overlay.touch()
@@ -28,7 +28,7 @@ def command(tmp_path, monkeypatch, capsys):
         try:
             cli.main([str(argument) for argument in arguments])
             status = 0
-        except SystemExit as stop:  # any other exception would be a traceback
+        except SystemExit as stop:  # any other exception would be a traceback for the user
             status = stop.code
         return status, "".join(capsys.readouterr())
 
@@ -56,7 +56,7 @@ def settings(values):
         (["prepare-dataset", *settings([1])], "'[1]' is neither JSON nor a file"),
         (
             ["prepare-dataset", "--output", "made.nc", "--settings", '{"turns": '],
-            "--settings, line 1: not valid YAML or JSON; mend the syntax",
+            "--settings, line 1: not valid YAML or JSON; correct the syntax",
         ),
         (
             ["prepare-dataset", "--output", "made.nc", "--settings", "nothing.yaml"],
@@ -72,7 +72,7 @@ def settings(values):
         ),
         (
             ["train-trajectory", "--dataset", "nothing.nc", "--output", "made.nc"],
-            "nothing.nc does not exist; name another file, or write it anew",
+            "nothing.nc does not exist; name another file, or create it again",
         ),
         (
             ["train-trajectory", "--dataset", SPIRAL, "--output", "made.nc"],
@@ -93,7 +93,7 @@ def settings(values):
         ),
         (
             ["train-phase-block", "--dataset", "nothing.nc", "--amplitude", "3", "--output", "made.nc"],
-            "--period is missing; an amplitude above 1 needs one",
+            "--period is missing; add it, because an amplitude above 1 needs a period",
         ),
         (
             ["train-trajectory", "--dataset", "nothing.nc", *settings({"period": 50, "steps": 99})],
@@ -117,7 +117,7 @@ def settings(values):
         ),
         (
             ["render-figure", "fig4_cascade", "--option", "zoom=[1", "--output", "made.pdf"],
-            "--option zoom, line 1: not valid YAML or JSON; mend the syntax",
+            "--option zoom, line 1: not valid YAML or JSON; correct the syntax",
         ),
         (
             ["render-figure", "figS2_cascade_cifar10", "--option", "zooom=[1, 2]", "--output", "made.pdf"],
@@ -168,5 +168,5 @@ def test_work_is_refused_whose_code_was_edited_since_it_was_planned(command, tmp
     assert not (tmp_path / "made.nc").exists()
     planned = code.dataset(SpiralSettings()).digest
     assert command("--code", planned, "prepare-dataset", "--output", "made.nc") == (0, "")
-    # What was expected once is not expected of later work.
+    # The digest that one command expected must not apply to the next command.
     assert command("prepare-dataset", "--output", "made.nc") == (0, "")

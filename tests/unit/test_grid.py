@@ -1,4 +1,4 @@
-"""Blocks: what was added is new, what existed keeps its name."""
+"""Blocks: additions to a study make new blocks, and existing blocks keep their names."""
 
 import pytest
 from hypothesis import given
@@ -81,7 +81,7 @@ def test_other_names_are_refused(name):
 def test_a_period_goes_with_amplitudes_above_one():
     with pytest.raises(ValueError, match="amplitudes above 1"):
         Block(10, (1.0,), 0, 0)
-    with pytest.raises(ValueError, match="amplitude 1 alone"):
+    with pytest.raises(ValueError, match="single amplitude 1"):
         Block(None, (1.0, 2.0), 0, 0)
 
 

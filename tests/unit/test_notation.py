@@ -1,4 +1,4 @@
-"""Names and numbers as text: each stands for itself alone."""
+"""Names and numbers as text: each text stands for exactly one name or number."""
 
 import re
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from dynamical_loss.grid import NAME, Block, threshold_run
 from dynamical_loss.notation import exact, pattern
 
-# Of all sizes, and those that are written alike to a few digits or hold characters of a regular expression.
+# Numbers of all sizes, numbers that differ only in late digits, and numbers whose text has special characters
+# of regular expressions.
 ODD = (1, 3.3, 3.3000000000000003, 1e16, 1e-08, 1e300, 1.5e300, 5e-324, 0.1, 100, 123456789012345680)
 NUMBERS = st.one_of(
     st.sampled_from(ODD),

@@ -1,4 +1,4 @@
-"""Optimisers by name: the closed form of momentum, and refusals that name the remedy."""
+"""Optimisers by name: momentum agrees with its recurrence, and errors name the remedy."""
 
 import numpy as np
 import optax
@@ -37,7 +37,7 @@ def test_mistakes_are_named(name, arguments, message):
 
 
 def test_weight_decay_is_the_gradient_of_a_square():
-    """Steps on x²/2 with decay λ are those on (1 + λ)x²/2."""
+    """Steps on x²/2 with weight decay λ equal steps on (1 + λ)x²/2 without it."""
     decayed = optimiser("sgd", {"momentum": 0.9}, 0.5)(0.1)
     plain = optimiser("sgd", {"momentum": 0.9})(0.1)
     x = y = np.array([2.0])
@@ -53,6 +53,6 @@ def test_weight_decay_is_the_gradient_of_a_square():
 @pytest.mark.filterwarnings("ignore:Specifying a key")
 def test_memory_that_is_not_numbers_alone_cannot_be_kept():
     settings = {"optimiser": {"kind": "noisy_sgd"}, "snapshots": {"every": 25, "optimiser_state": True}}
-    with pytest.raises(ValueError, match=r"optimiser_state: noisy_sgd remembers more than numbers"):
+    with pytest.raises(ValueError, match=r"optimiser_state: the state of noisy_sgd holds more than numbers"):
         TrajectorySettings.model_validate(settings)
     TrajectorySettings.model_validate(settings | {"optimiser": {"kind": "adam"}})

@@ -1,4 +1,4 @@
-"""Progress: lines for a log, a bar for a terminal."""
+"""Progress: lines in a log, and a bar on a terminal."""
 
 import io
 import os
@@ -16,7 +16,7 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end():
         progress(0.25)
         progress(1.0)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 2  # nothing can be said of the time left at 0
+    assert len(lines) == 2  # at 0 no time left can be estimated
     assert lines[0].startswith("training:  25%")
     assert lines[1].startswith("training: 100%") and lines[1].endswith("0 s left")
     quiet = io.StringIO()
@@ -42,7 +42,7 @@ def test_a_terminal_gets_a_bar_with_the_time_left():
             progress(0.5)
             progress(1.0)
         shown = b""
-        while b"100%" not in shown:  # the kernel hands the text over in pieces
+        while b"100%" not in shown:  # the terminal delivers the text in pieces
             assert select.select([reader], [], [], 60)[0], shown
             shown += os.read(reader, 65536)
     os.close(reader)

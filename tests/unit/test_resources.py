@@ -1,4 +1,4 @@
-"""What jobs ask of a cluster: enough for what was measured, and growing with what makes them larger."""
+"""Requests of jobs cover the measured memory and time, and grow with the size of the jobs."""
 
 from pathlib import Path
 
@@ -77,10 +77,10 @@ def test_snapshots_are_counted_as_the_schedule_has_them(name):
     assert len(kept) <= resources.snapshots(run) <= len(kept) + repeated + 2
 
 
-# Peak memory and wall time of a job alone on one core, /usr/bin/time: (training: MB, s; probing: MB, s).
+# Peak memory and wall time of a single job on one core, by /usr/bin/time: (training: MB, s; probing: MB, s).
 MEASURED = {
     "cascade": (620, 16, 722, 76),
-    "wide_cascade": (538, 9, 804, 263),  # the probes' processor time; others computed beside them
+    "wide_cascade": (538, 9, 804, 263),  # processor time for the probes; other processes ran at the same time
     "static_w1000": (515, 11, 394, 18),
     "threshold_w100_lr0.25": (542, 9, 397, 12),
     "threshold_w1000": (699, 17, 648, 134),
@@ -94,7 +94,7 @@ def test_a_trajectory_gets_what_it_was_seen_to_take_and_not_ten_times_more(name)
     probes = getattr(run, "probes", CONFIG.threshold["scaling"].probes)
     demands = (resources.trajectory(run, SPIRAL), resources.probe(probes, run, SPIRAL))
     for demand, (memory, seconds) in zip(demands, (MEASURED[name][:2], MEASURED[name][2:]), strict=True):
-        snakemake = 2 * 130  # MB, of the two runs of Snakemake around the job
+        snakemake = 2 * 130  # MB, for the two processes of Snakemake around the job
         assert memory + snakemake < demand.mem_mb < 3 * (memory + snakemake)
         assert 2 * seconds / 60 < demand.runtime < 15 + 10 * seconds / 60
 
@@ -128,7 +128,7 @@ def test_more_samples_take_more_time():
 
 
 def test_a_wide_trajectory_asks_for_its_snapshots():
-    """2801 snapshots of 6003 parameters in double precision are 134 MB."""
+    """2801 snapshots of 6003 parameters take 134 MB in double precision."""
     narrow = resources.trajectory(THRESHOLD.at_learning_rate(1.0, 100), SPIRAL)
     wide = resources.trajectory(THRESHOLD.at_learning_rate(1.0, 1000), SPIRAL)
     assert wide.mem_mb - narrow.mem_mb > 134
@@ -159,7 +159,7 @@ NESTEROV = OptimiserSettings(arguments={"momentum": 0.9, "nesterov": True})
 
 
 def image_training(model=None, **changed):
-    """Myrtle5 on minibatches, as long as one epoch of all of CIFAR-10."""
+    """Settings for Myrtle5 on batches, for one epoch of all of CIFAR-10."""
     values = {"steps": 98, "batch_size": 512, "record_every": 98, "optimiser": NESTEROV, **changed}
     return TrainingSettings(dataset="images", model=model or myrtle5(), **values)
 
@@ -170,7 +170,7 @@ def image_training(model=None, **changed):
         (myrtle5(64), CIFAR10, 112_960),
         (myrtle5(16), CIFAR10, 9 * 3 * 16 + 3 * 9 * 16 * 16 + 10 * 16),
         (myrtle5(8), FashionMnistSettings(kind="fashion_mnist"), 9 * 8 + 3 * 9 * 64 + 80),
-        # As published for PyTorch's networks of this design, ten classes.
+        # Published numbers for PyTorch's networks of this design with ten classes.
         (wide_resnet(16, 4), CIFAR10, 2_748_890),
         (wide_resnet(16, 8), CIFAR10, 10_961_370),
         (wide_resnet(28, 10), CIFAR10, 36_479_194),
@@ -182,7 +182,7 @@ def test_networks_of_images_have_as_many_parameters_as_is_known(model, dataset, 
 
 
 def test_without_batch_norm_scales_and_biases_are_missing():
-    """WRN-10-1: channels 16, 16 | 16, 32 | 32, 64 | 64 are normalised."""
+    """WRN-10-1 normalises layers of 16, 16 | 16, 32 | 32, 64 | 64 channels."""
     with_norm, without = (
         wide_resnet(10, 1, kind).size(CIFAR10.shape).parameters for kind in ("batch", "none")
     )
@@ -199,13 +199,16 @@ def test_products_of_myrtle5_are_counted_pixel_by_pixel():
 
 
 def test_products_of_a_wide_resnet_are_the_published_ones():
-    """WRN-28-10 takes 5.2 billion multiply-adds for a 32×32 image."""
+    """WRN-28-10 needs 5.2 billion multiply-adds for a 32×32 image."""
     assert wide_resnet(28, 10).size(CIFAR10.shape).products == pytest.approx(5.24e9, rel=0.01)
 
 
 @pytest.mark.parametrize("channels", [4, 16])
 def test_products_and_the_cost_of_a_record_are_what_xla_counts(channels):
-    """Without padding's zeros XLA finds a tenth fewer; a record is a forward pass, a step has gradients."""
+    """XLA counts a tenth fewer products, without the zeros of the padding.
+
+    A record is a forward pass; a step also computes gradients.
+    """
     settings, shape = myrtle5(channels), Shape(1, 1, (16, 16, 3), 10)
     model = settings.build(shape.classes)
     images = jax.ShapeDtypeStruct((8, *shape.sample), jnp.float32)
@@ -215,7 +218,7 @@ def test_products_and_the_cost_of_a_record_are_what_xla_counts(channels):
     def operations(function):
         return jax.jit(function).lower(weights, images).cost_analysis()["flops"]
 
-    with native.xla_alone():  # XLA does not count what is done in C
+    with native.xla_alone():  # XLA does not count operations in compiled C code
         forward = operations(apply)
         step = operations(jax.grad(lambda weights, images: jnp.sum(apply(weights, images) ** 2)))
     assert 0.85 < forward / (2 * 8 * settings.size(shape).products) < 1
@@ -230,7 +233,7 @@ def test_samples_at_a_time_are_those_of_training_and_probes():
 
 @pytest.mark.parametrize("width", [100, 20_000])
 def test_a_scaled_run_gets_what_its_kernels_take(width):
-    """Two blocks of 900 rows of the Jacobian and three kernels, beyond what any process has."""
+    """In addition to the process, there are two blocks of 900 rows of the Jacobian and three kernels."""
     plain, scaled = (
         resources.phase_block(
             TrainingSettings(model=MLPSettings(width=width), steps=10, output_scale=scale), SPIRAL, BLOCK
@@ -243,16 +246,20 @@ def test_a_scaled_run_gets_what_its_kernels_take(width):
     assert (scaled.runtime == plain.runtime) == (width == 100)
 
 
-# Images trained a second on one core by XLA's convolutions, whose product with the Hessian takes 3.8 times as
-# long as training.
+# Images trained per second on one core with XLA's convolutions, by number of channels.  A product with the
+# Hessian takes 3.8 times as long as training.
 IMAGES_A_SECOND = {16: 1340, 64: 180}
-# Peak memory, MB: training on batches of 512 and a product with the Hessian on 500, with next to no data.
+# Peak memory in MB, by number of channels: training on batches of 512, and a product with the Hessian on 500
+# images; the dataset itself is tiny.
 PEAK_MB = {16: (606, 675), 64: (1370, 1684)}
 
 
 @pytest.mark.parametrize(("channels", "minutes_an_epoch"), [(16, 0.622), (64, 4.63)])
 def test_training_on_images_gets_what_it_was_seen_to_take(channels, minutes_an_epoch):
-    """50 000 images at 1340 and 180 a second, three times over for slower cores; hardly any records."""
+    """Training takes 50 000 images at 1340 and 180 per second, times three for slower cores.
+
+    Hardly any records are made.
+    """
     few, many = (
         resources.phase_block(
             image_training(myrtle5(channels), steps=98 * epochs, record_every=98 * 200), CIFAR10, BLOCK
@@ -325,8 +332,8 @@ def test_what_a_training_on_images_takes_longer_for(changed):
 @pytest.mark.parametrize(
     ("changed", "megabytes"),
     [
-        # Four arrays of activations of 512 more images; as much again and the data for double precision;
-        # nine more runs at a time; a second moment of ten runs.
+        # In this order: four arrays of activations of 512 more images; for double precision, the same again
+        # and the data; nine more runs at a time; a second moment for ten runs.
         ({"batch_size": 1024}, 4 * 512 * 151_562 * 4 / 1e6),
         ({"precision": "float64"}, (4 * 512 * 151_562 * 4 + 60_000 * 3072 * 4) / 1e6),
         ({"batching": "parallel"}, 9 * 4 * 512 * 151_562 * 4 / 1e6),
@@ -351,7 +358,7 @@ def test_a_tiny_batch_takes_what_looking_at_a_thousand_images_does():
 
 
 def test_records_take_time_for_every_image_that_they_look_at():
-    """6 000 of the 60 000 images of both sets: a tenth."""
+    """Records are evaluated on 6 000 of the 60 000 images of both sets: a tenth."""
     often = image_training(steps=98_000, record_every=98)
     few = often.model_copy(update={"evaluation_samples": 3_000})
     rare = often.model_copy(update={"record_every": 98_000, "evaluation_samples": 1})
@@ -371,7 +378,7 @@ def test_the_kernel_of_images_takes_all_of_them_at_a_time():
     assert many - few == pytest.approx(5 * 1500 * 151_562 * 4 / 1e6, abs=1)
 
 
-# Peak memory and seconds of preparing CIFAR-10 from 60 000 JPEG files in a tar, on one core.
+# Peak memory in MB and seconds for preparing CIFAR-10 from 60 000 JPEG files in a tar archive, on one core.
 PREPARED = {"standard": (519, 10), "zca": (912, 28)}
 
 
@@ -407,7 +414,7 @@ def test_preparing_other_datasets_takes_little():
 
 @pytest.mark.parametrize("dataset", [SPIRAL, DigitsSettings(kind="digits"), CIFAR10])
 def test_all_of_a_set_may_be_named_by_its_size_or_not(dataset):
-    """A null batch size and null evaluation samples are all training samples."""
+    """A batch size or a number of evaluation samples of null means all samples."""
     size = dataset.shape.train_samples
     null = TrainingSettings(model=MLPSettings(width=10), steps=1000)
     named = null.model_copy(update={"batch_size": size, "evaluation_samples": 10 * size})
@@ -423,7 +430,7 @@ def flows(width=64, scales=(0.01, 1.0, 100.0), seeds=2, dataset="digits_parity",
 
 
 def test_gradient_flows_ask_for_what_makes_them_longer():
-    # Of long flows, beside which starting is little.
+    # The flows are long, so that the time for starting is negligible.
     usual = flows(width=1024, seeds=100).runtime
     assert flows(width=1024, seeds=200).runtime == pytest.approx(2 * usual, rel=0.1)
     tilt = TiltSettings(period=1, amplitude=10)
@@ -431,13 +438,13 @@ def test_gradient_flows_ask_for_what_makes_them_longer():
     assert flows(width=1024, seeds=100, depth=3).runtime > usual
     assert flows(width=1024, seeds=100, max_steps=100).runtime < usual
     assert flows(width=1024, seeds=100, frozen=True).runtime > usual
-    # Two kernels (train, train + test) and their copies, in double precision.
+    # Memory for two kernels (train, train + test) and their copies, in double precision.
     entries = 2 * 200 * (200 + 1540) * 8 / 1e6
     assert flows(frozen=True).mem_mb - flows().mem_mb == pytest.approx(entries, abs=1)
 
 
 def test_a_flow_of_a_measured_length_gets_its_time():
-    """Sixty flows of h = 128 on the digits took from 94 s to 332 s beside other work."""
+    """Sixty flows with h = 128 on the digits took 94 s to 332 s while other work ran on the machine."""
     assert 60 * flows(width=128, scales=tuple(range(1, 11)), seeds=6, frozen=True).runtime > 3 * 332
 
 

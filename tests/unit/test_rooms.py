@@ -1,4 +1,4 @@
-"""The rooms of the package depend leftwards only, and the picture of them is true."""
+"""The rooms (groups of modules) of the package depend only on rooms to their left, as the picture shows."""
 
 import rooms
 

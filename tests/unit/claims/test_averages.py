@@ -25,7 +25,7 @@ def test_ratios_are_those_of_the_ends_of_the_range():
         gathered_runs(loss=1.0, sharpness=4.0, width=20, rate=0.5, **STATIC),
         gathered_runs(loss=0.2, sharpness=1.0, width=1000, **STATIC),
         gathered_runs(loss=0.5, sharpness=8.0, width=1000, rate=0.5, **STATIC),
-        # Neither of the smallest nor of the largest width.
+        # This width does not count, because it is neither the smallest nor the largest.
         gathered_runs(loss=9.0, sharpness=1.0, width=100, **STATIC),
     )
     rate = found["learning_rate_lowers_sharpness"]
@@ -77,4 +77,4 @@ def test_runs_of_other_data_or_too_short_are_not_taken():
                    for width in (20, 100)))  # fmt: skip
     assert "steps is 10000" in short["width_lowers_loss"].rule
     twice = [gathered_runs(loss=1.0, sharpness=1.0, width=20, **STATIC)] * 2
-    assert "two studies of width 20 and η = 1" in rows(*twice)["width_lowers_loss"].rule
+    assert "two studies have width 20, η = 1" in rows(*twice)["width_lowers_loss"].rule

@@ -1,4 +1,4 @@
-"""Claims on made-up results whose verdicts are known."""
+"""Claims, evaluated on made-up results whose verdicts are known."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_interval_is_student_s_for_values_that_scatter_evenly(n):
     values = stats.norm.ppf((np.arange(n) + 0.5) / n)
     found = mean_of(values, BootstrapSettings(resamples=40_000))
     expected = stats.t.interval(0.95, n - 1, loc=values.mean(), scale=stats.sem(values))
-    # With three values the bootstrap knows only ten means, so its quantiles are coarse.
+    # With three values the bootstrap has only ten different means, so its quantiles are coarse.
     np.testing.assert_allclose(found.interval, expected, rtol=0.2 if n < 5 else 0.03)
     assert found.value == pytest.approx(values.mean())
     assert found.n == n
@@ -87,7 +87,7 @@ def test_the_interval_is_clipped_to_what_is_possible_and_repeats():
 
 
 def test_few_equal_shares_have_the_interval_that_other_runs_leave_them():
-    """With three runs of 1, a share q of runs at 0 is missed with the chance (1 − q)³ = 2.5 %."""
+    """Three runs of 1 miss a share q of runs at 0 with the chance (1 − q)³, 2.5 % at the lower end."""
     lower, upper = mean_of([1.0, 1.0, 1.0], SETTINGS, (0.0, 1.0)).interval
     assert (lower**3, upper) == (pytest.approx(0.025), 1.0)
     lower, upper = mean_of([0.4] * 5, SETTINGS, (0.0, 1.0)).interval
@@ -96,7 +96,7 @@ def test_few_equal_shares_have_the_interval_that_other_runs_leave_them():
 
 
 def test_three_runs_that_happen_to_agree_reproduce_no_false_claim():
-    """Runs are above a threshold for all of the time, or for 0.3 of it: 0.895 on the mean, below 0.9."""
+    """Runs are above a threshold all the time, or 0.3 of the time: the mean share is 0.895, so below 0.9."""
     shares = np.where(np.random.default_rng(0).random((300, 3)) < 0.85, 1.0, 0.3)
     settings = BootstrapSettings(resamples=200)
     verdicts = [above(0.9).decide(*mean_of(runs, settings, (0.0, 1.0)).interval) for runs in shares]
@@ -126,7 +126,7 @@ def test_theory_s_bands_have_a_stated_tolerance():
     for value, band in bands.values():
         assert sorted((band.low, band.high)) == pytest.approx(sorted((0.95 * value, 1.05 * value)))
     for claim in claims.CLAIMS:
-        assert (claim.id in bands) == ("within 5 % (a tolerance chosen after a first look" in claim.statement)
+        assert (claim.id in bands) == ("within 5 % (this tolerance was chosen after first" in claim.statement)
 
 
 # Phase diagrams -----------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ def test_the_paper_s_narrow_phase_diagram_reproduces():
     assert found["narrow_region_train"].measured_value == pytest.approx(0.98)
     assert found["narrow_region_improves"].measured_value == pytest.approx(0.33)
     assert found["too_large_amplitude_train"].measured_value == pytest.approx(-0.18)
-    # The same seeds on both sides, so their scatter cancels in the difference.
+    # Both sides have the same seeds, so the scatter cancels in the difference.
     improvement = found["narrow_region_improves"]
     assert improvement.interval_upper - improvement.interval_lower < 1e-9
 
@@ -197,16 +197,16 @@ def test_the_wide_network_is_compared_seed_by_seed(gain, verdict):
         ({"learning_rate": 0.5}, "static_narrow_fails", "learning_rate"),
         ({"amplitudes": (1, 70)}, "narrow_region_train", "no cell with 5 <= A <= 20"),
         ({"amplitudes": (5, 20)}, "static_narrow_fails", "no A = 1"),
-        # One cell, or one end of an axis, is no region.
+        # One cell, or values at one end of an axis, do not cover a region.
         (
             {"amplitudes": (1, 10), "periods": (200,)},
             "narrow_region_train",
-            "5 <= amplitude <= 20, with 10 al",
+            "5 <= amplitude <= 20; it offers only 10",
         ),
-        ({"amplitudes": (1, 5, 9)}, "narrow_region_train", "<= amplitude <= 20, with 5, 9 alone"),
-        ({"amplitudes": (1, 11, 20)}, "narrow_region_improves", "<= amplitude <= 20, with 11, 20 alone"),
-        ({"periods": (5, 10, 70)}, "narrow_region_train", "20 <= period <= 300, with 5, 10, 70 alone"),
-        ({"periods": (100, 200, 300)}, "narrow_region_train", "<= period <= 300, with 100, 200, 300 alone"),
+        ({"amplitudes": (1, 5, 9)}, "narrow_region_train", "<= amplitude <= 20; it offers only 5, 9"),
+        ({"amplitudes": (1, 11, 20)}, "narrow_region_improves", "<= amplitude <= 20; it offers only 11, 20"),
+        ({"periods": (5, 10, 70)}, "narrow_region_train", "20 <= period <= 300; it offers only 5, 10, 70"),
+        ({"periods": (100, 200, 300)}, "narrow_region_train", "period <= 300; it offers only 100, 200, 300"),
         ({"amplitudes": (1, 5, 20)}, "too_large_amplitude_train", "the largest A in the grid is 20"),
         ({"batch_size": 32}, "static_narrow_fails", "batch_size is 32, in the paper None"),
         ({"oscillation_stop": 0.5}, "static_narrow_fails", "oscillation_stop is 0.5"),
@@ -344,7 +344,7 @@ def test_runs_without_instabilities_are_a_result():
 
 
 def growing_then_dropping(steps):
-    """Doubles up to the end of each instability's start, and halves in it."""
+    """Return an eigenvalue that doubles until the start of each instability and halves during it."""
     phase_of = steps % 5000
     return 1000.0 * np.where(phase_of < 4500, 1.0 + phase_of / 4500, np.where(phase_of < 4700, 2.0, 1.0))
 
@@ -556,10 +556,10 @@ def test_nothing_measured_is_nan():
 
 
 def test_the_best_cell_is_chosen_by_seeds_that_do_not_measure_it():
-    """Cell (T=10, A=5) shines on the even seeds alone, (T=20, A=9) is truly good: means known by hand."""
+    """Cell (T=10, A=5) is good on the even seeds only, cell (T=20, A=9) on all seeds; the means are known."""
     accuracy = np.full((2, 3, 6), 0.5)
-    accuracy[0, 1, 0::2] = 0.99  # chosen …
-    accuracy[0, 1, 1::2] = 0.60  # … and found out
+    accuracy[0, 1, 0::2] = 0.99  # the seeds that choose
+    accuracy[0, 1, 1::2] = 0.60  # the seeds that measure
     accuracy[1, 2] = 0.90
     coordinates = {"period": [10, 20], "amplitude": [1.0, 5.0, 9.0], "seed": np.arange(6)}
     found, static = best_cell(xr.DataArray(accuracy, coordinates))

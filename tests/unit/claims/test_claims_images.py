@@ -1,4 +1,4 @@
-"""Claims about networks of images, on made-up results whose verdicts are known."""
+"""Claims about networks of images, evaluated on made-up results whose verdicts are known."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FIGURE_1 = (
 
 
 def as_in_the_paper(period, amplitude):
-    """Validation accuracy over the plane: 0.73, 0.79 at the best cell, 0.77 about it."""
+    """Return the validation accuracy: 0.73 at A = 1, 0.79 in the best cell, and 0.77 in all other cells."""
     if amplitude == 1:
         return 0.73
     return 0.79 if (period, amplitude) == (100, 50) else 0.77
@@ -61,7 +61,7 @@ def study(
     amplitudes=AMPLITUDES,
     **attributes,
 ):
-    """A phase diagram whose seeds scatter by 0.001 about a function of (period, amplitude)."""
+    """Return a phase diagram whose seeds scatter by 0.001 about a function of (period, amplitude)."""
     recorded = PhaseSettings.model_validate(
         {**settings, "periods": list(periods), "amplitudes": list(amplitudes), "seeds": seeds}
     ).model_dump(mode="json")
@@ -88,7 +88,7 @@ def study(
 
 
 def with_curves(item, early, *, every=247, steps=68_600):
-    """Curves that are `early` of (period, amplitude) about epoch 300 and nonsense at other times."""
+    """Add curves that equal `early(period, amplitude)` about epoch 300 and are meaningless at other times."""
     step = np.arange(0, steps + 1, every)
     accuracy = item["validation_accuracy"]
     mean = np.array([[early(p, a) for a in accuracy["amplitude"].values] for p in accuracy["period"].values])
@@ -134,7 +134,7 @@ def test_the_paper_s_phase_diagram_of_images_reproduces(archive):
     for name, value, n in (
         ("images_static_train", 0.995, 6),
         ("images_static_validation_value", 0.73, 6),
-        # The odd seeds of six: their scatter has the mean 0.0002.
+        # The odd seeds among the six measure, and their scatter has the mean 0.0002.
         ("images_best_validation_value", 0.7902, 3),
         ("images_cell_improves", 0.06, 6),
         ("images_region_improves", (8 * 0.04 + 0.06) / 9, 6),
@@ -143,7 +143,7 @@ def test_the_paper_s_phase_diagram_of_images_reproduces(archive):
         assert found[name].measured_value == pytest.approx(value), name
         assert found[name].n == n
         assert "(here" not in found[name].statement
-    # The same seeds on both sides, so their scatter cancels in the difference.
+    # Both sides have the same seeds, so the scatter cancels in the difference.
     gain = found["images_cell_improves"]
     assert gain.interval_upper - gain.interval_lower < 1e-9
 
@@ -151,7 +151,7 @@ def test_the_paper_s_phase_diagram_of_images_reproduces(archive):
 @pytest.mark.parametrize(
     ("validation", "reproduced"),
     [
-        # Nothing is learnt; the paper's accuracies only without the loss; a gain at another cell alone.
+        # The network learns nothing; the dynamical loss gains nothing; it gains in another cell only.
         (lambda period, amplitude: 0.5 - (amplitude > 1) * 0.01, ()),
         (lambda period, amplitude: 0.73, ("images_static_train", "images_static_validation_value")),
         (
@@ -190,7 +190,7 @@ def test_about_0_73_is_what_rounds_to_it(static, verdict):
     [(0.782, Verdict.CONTRADICTED), (0.79, Verdict.REPRODUCED), (0.80, Verdict.CONTRADICTED)],
 )
 def test_about_0_79_is_what_rounds_to_it(best, verdict):
-    # Sixteen seeds: the odd eight have an interval of less than half the band.
+    # With sixteen seeds, the interval of the eight odd seeds is narrower than half the band.
     item = study(lambda period, amplitude: best if amplitude == 50 else 0.7, seeds=16)
     assert rows(phase_images=item)["images_best_validation_value"].verdict == verdict
 
@@ -209,13 +209,13 @@ def test_a_grid_with_a_single_cell_spends_no_seed_on_choosing_and_is_no_region()
     assert found["images_best_validation_value"].measured_value == pytest.approx(0.79)
     assert found["images_cell_improves"].verdict == Verdict.REPRODUCED
     assert found["images_region_improves"].verdict == Verdict.NOT_TESTED
-    assert "the grid does not cover the region 25 <= amplitude <= 70, with 50 alone" in (
+    assert "the grid does not cover the region 25 <= amplitude <= 70; it offers only 50" in (
         found["images_region_improves"].rule
     )
 
 
 def test_the_region_ends_where_the_paper_s_does():
-    """Cells at A = 70 and T = 250 belong to it, those beyond do not."""
+    """Cells at A = 70 and T = 250 belong to the region, and cells beyond these limits do not."""
     inside = study(
         lambda period, amplitude: (
             0.73 if amplitude == 1 else 0.75 if amplitude <= 70 and period <= 250 else 0.1
@@ -326,7 +326,7 @@ def test_fractions_of_the_run_may_be_rounded_and_more_images_looked_at():
     [
         ({"periods": (50, 250)}, "images_cell_improves", "no cell T = 100, A = 50"),
         ({"amplitudes": (1.0, 25.0)}, "images_cell_improves", "no cell T = 100, A = 50"),
-        ({"amplitudes": (25.0, 50.0)}, "images_cell_improves", "no A = 1 in the grid"),
+        ({"amplitudes": (25.0, 50.0)}, "images_cell_improves", "the grid has no A = 1"),
         ({"amplitudes": (1.0,)}, "images_best_validation_value", "no cell with A > 1"),
         ({"amplitudes": (1.0, 10.0)}, "images_region_improves", "no cell with 25 <= A <= 70, T <= 250"),
     ],
@@ -340,10 +340,10 @@ def test_what_the_grid_of_images_cannot_tell_is_not_tested(grid, claim, reason):
 @pytest.mark.parametrize(
     ("copies", "arithmetic", "remark"),
     [
-        ("lossy", "full", "(here from lossy copies of the images)"),
-        ("exact", "full", "(here from copies of the images, not from an official archive)"),
-        ("official", "bfloat16", "(here with bfloat16 products)"),
-        ("lossy", "tf32", "(here from lossy copies of the images, and with tf32 products)"),
+        ("lossy", "full", "(here trained on lossy copies of the images)"),
+        ("exact", "full", "(here trained on copies of the images, not on an official archive)"),
+        ("official", "bfloat16", "(here with convolutions in bfloat16)"),
+        ("lossy", "tf32", "(here trained on lossy copies of the images, and with convolutions in tf32)"),
     ],
 )
 def test_other_copies_of_the_images_and_rounded_products_are_tested_and_said_so(copies, arithmetic, remark):
@@ -425,7 +425,7 @@ def test_what_learning_curves_cannot_tell_is_not_tested(item, reason):
 
 
 def wide_resnet(normalisation, gain, *, settings=WIDE_RESNET, seeds=4, **attributes):
-    """Gains of half and one and a half times `gain` in two cells."""
+    """Return a study of a Wide ResNet whose gains in two cells are 0.5 and 1.5 times `gain`."""
     model = {**settings["model"], "normalisation": normalisation}
     return study(
         lambda period, amplitude: 0.8 + {1.0: 0.0, 10.0: 0.5, 50.0: 1.5}[amplitude] * gain,

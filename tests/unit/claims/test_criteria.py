@@ -1,4 +1,4 @@
-"""One rule for all claims: where the interval lies; and how many runs would decide."""
+"""The rule that decides all claims by their intervals, and the number of runs that would decide a claim."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_a_range_that_no_interval_could_decide_on_is_refused(pair):
 
 
 def test_the_runs_that_decide_are_those_of_student_s_interval():
-    """Values of mean 0.3 and standard deviation 1: the first n with t / sqrt(n) below 0.3, searched for."""
+    """With mean 0.3 and standard deviation 1, a search finds the smallest n with t / sqrt(n) below 0.3."""
     half = {n: float(stats.t.ppf(0.975, n - 1)) / math.sqrt(n) for n in range(2, 200)}
     enough = next(n for n, value in half.items() if value < 0.3)
     assert above(0.0).runs_to_decide(0.3, (0.3 - half[4], 0.3 + half[4]), 4) == enough
     assert below(0.0).runs_to_decide(0.3, (0.3 - half[4], 0.3 + half[4]), 4) == enough
-    # In the middle of a band of half the width, the same.
+    # A value in the middle of a band needs as many runs, if the band's half-width is 0.3.
     assert Range(0.0, 0.6).runs_to_decide(0.3, (0.3 - half[9], 0.3 + half[9]), 9) == enough
 
 
@@ -100,7 +100,7 @@ def test_that_many_runs_like_these_decide(value, half, kind, n):
         return value - half * scale[0] / scale[1], value + half * scale[0] / scale[1]
 
     assert criterion.decide(*ends(runs)) is not Verdict.UNDECIDED
-    # It is rounded up to two digits: one less in the second of them does not decide.
+    # The number is rounded up to two digits, so a number with a second digit smaller by 1 does not decide.
     fewer = runs - 10 ** max(len(str(runs)) - 2, 0)
     assert fewer <= n or criterion.decide(*ends(fewer)) is Verdict.UNDECIDED
 
@@ -108,7 +108,7 @@ def test_that_many_runs_like_these_decide(value, half, kind, n):
 @pytest.mark.parametrize("criterion", [above(0.0), Range(0.0, 0.4), Range(-0.1, 0.0)])
 @pytest.mark.parametrize("truth", [-0.05, 0.0, 0.2])
 def test_verdicts_are_false_no_more_often_than_is_said(criterion, truth):
-    """Student's intervals of 8 normal values hold the truth 95 times in 100."""
+    """Student's intervals of 8 normal values contain the truth 95 times in 100."""
     values = np.random.default_rng(0).normal(truth, 0.3, (4000, 8))
     half = stats.t.ppf(0.975, 7) * values.std(axis=1, ddof=1) / math.sqrt(8)
     verdicts = [
@@ -117,5 +117,5 @@ def test_verdicts_are_false_no_more_often_than_is_said(criterion, truth):
     wrong = Verdict.CONTRADICTED if truth in criterion else Verdict.REPRODUCED
     found = verdicts.count(wrong)
     most = criterion.chance_of_error * len(verdicts)
-    # Four standard deviations of a binomial count.
+    # The tolerance is four standard deviations of a binomial count.
     assert found <= most + 4 * math.sqrt(most)

@@ -46,7 +46,7 @@ def test_seeds_that_had_been_looked_at_do_not_measure():
 def test_a_cascade_is_held_against_small_steps():
     common = {"amplitude": 70.0, "agreement": (1, 1, 1), "share": 0.9, "overlap": 0.9, "emphasised": 0.8}
     item = edge_runs(**common, again=(0.05, -0.2, -1.1))
-    # Seeds that had been looked at in small steps do not measure.
+    # Seeds that had been examined with small steps do not measure.
     item["again_class_loss"][:EXPLORED_AGAIN] = 7.0
     found = rows(item)
     for name, value, verdict in (
@@ -55,12 +55,12 @@ def test_a_cascade_is_held_against_small_steps():
         ("cascade_limits_sharpness", -1.1, Verdict.REPRODUCED),
     ):
         row = found[name]
-        # The scatter of the seeds that measure does not go away in their mean.
+        # The scatter of the seeds that measure does not cancel in their mean.
         assert row.measured_value == pytest.approx(value, abs=1e-3), name
         assert (row.verdict, row.n) == (verdict, 13 - EXPLORED_AGAIN), name
     row = rows(edge_runs(**common))["cascade_limits_sharpness"]
     assert row.verdict is Verdict.NOT_TESTED
-    assert "not done again in small steps (start 8900, steps 1100, divide 8)" in row.rule
+    assert "not repeated with small steps (start 8900, steps 1100, divide 8)" in row.rule
 
 
 def test_differences_are_of_the_same_seeds():
@@ -78,7 +78,7 @@ def test_differences_are_of_the_same_seeds():
 def test_other_runs_are_not_taken():
     static = edge_runs(amplitude=1.0, agreement=(0.5, 0.6, 0.88), share=0.4, overlap=0.1)
     found = rows(static, static)
-    assert "there is not one study with the static loss" in found["sharpness_tells_rise_static"].rule
+    assert "exactly one study is needed with the static loss" in found["sharpness_tells_rise_static"].rule
     assert "with the dynamical loss of Fig. 4" in found["sharpness_tells_rise_dynamical"].rule
     other = edge_runs(amplitude=50.0, agreement=(1, 1, 1), share=0.9, overlap=0.9, emphasised=0.8)
     assert "amplitude is 50" in rows(other)["emphasised_class_makes_sharpness"].rule

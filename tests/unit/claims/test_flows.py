@@ -18,7 +18,10 @@ KINDS = ["gradient", "regularised", "principal"]
 
 
 def traced(*errors, dataset="spiral", activation="tanh", seeds=8, starts=1):
-    """Errors after one step of the three flows, with a little seed noise; the last step does not matter."""
+    """Return the errors of three flows after one step, with a small scatter over seeds.
+
+    The errors after the last step must not count.
+    """
     scatter = np.exp(np.linspace(-0.01, 0.01, seeds - EXPLORED))
     scatter = np.concatenate([np.ones(EXPLORED), scatter])
     after = np.array(errors)[:, None, None]
@@ -73,7 +76,7 @@ def test_a_row_names_the_network_and_data_that_it_is_about_and_no_reading():
 
 
 def known(principal=(0.0, 1e-12), others=0.2, growth=1.1, tolerance=1e-10):
-    """Paths at hλ = 0.5, 1.8 and 2.1: descent, and flows at a distance from it."""
+    """Return paths at hλ = 0.5, 1.8 and 2.1: of gradient descent, and of flows at a distance from it."""
     steps = np.arange(9)
     descent = np.zeros((3, 9, 2))
     descent[0, :, 0], descent[1, :, 0] = 0.5**steps, (-0.8) ** steps
@@ -83,7 +86,7 @@ def known(principal=(0.0, 1e-12), others=0.2, growth=1.1, tolerance=1e-10):
         flows[row, 1:, 1:, 1] += apart
     flows[2, 1:, 1:3, 1] += principal
     flows[0, 2, :, 0] = 0.5**steps
-    # Beyond the steps that count, and on the path that does not: of no matter.
+    # Steps after the fifth and the path at hλ = 0.5 must not count.
     flows[:, :, 6:, 1] += 7.0
     flows[2, 0] += 3.0
     item = xr.Dataset(
@@ -132,7 +135,7 @@ def test_a_calculation_is_no_matter_of_chance_but_of_the_integrator():
     assert known_rows(known())["other_flows_miss_quadratic"].chance_of_error == 0
     row = known_rows(known(tolerance=1e-9))["principal_flow_follows_quadratic"]
     assert row.verdict is Verdict.NOT_TESTED
-    assert "integrated with tolerance 1e-09; the rule asks for 1e-10" in row.rule
+    assert "integrated with tolerance 1e-09; at most 1e-10 is allowed" in row.rule
 
 
 def test_networks_with_kinks_are_not_taken():
@@ -140,6 +143,6 @@ def test_networks_with_kinks_are_not_taken():
     assert row.verdict is Verdict.NOT_TESTED
     assert "model.activation is relu, in the paper tanh" in row.rule
     assert (
-        "no flows along networks on the breast cancer"
+        "no file has the flows of networks trained on the breast cancer data"
         in rows(traced(8.0, 4.0, 1.0))["principal_flow_beats_gradient_flow_cancer"].rule
     )

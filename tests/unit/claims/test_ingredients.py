@@ -1,4 +1,4 @@
-"""What is left of the gain without a part of the loss, on made-up accuracies."""
+"""Claims about the gain that remains without a part of the loss, on made-up accuracies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS = BootstrapSettings(resamples=2000)
 
 
 def study(accuracy, *, amplitudes=(1, 10), period=200, seeds=20, **loss):
-    """One cell, and with A = 1 the static loss at 0.5."""
+    """Return a study with one dynamical cell; the static loss (A = 1) reaches 0.5."""
     item = phase(
         lambda _, amplitude: 0.5 if amplitude == 1 else accuracy,
         periods=(period,),
@@ -57,7 +57,7 @@ def test_the_share_that_is_left_decides():
 
 
 def test_the_interval_is_of_pairs():
-    """Where every seed keeps half of its own gain, the share is one half whatever the gains are."""
+    """If every seed keeps half of its gain, the share is one half, whatever the gains are."""
     gains = np.random.default_rng(0).uniform(0.1, 0.5, 30)
     found = ingredients.remaining(0.5 + gains / 2, 0.5 + gains, np.full(30, 0.5), resamples=500, seed=0)
     assert found.value == pytest.approx(0.5)
@@ -92,7 +92,7 @@ def test_every_variant_is_told_from_the_others():
         assert variant_of(loss_of(study(0.9, **loss))) == name
     assert variant_of(loss_of(WHOLE)) == "whole"
     assert variant_of(loss_of(study(0.9, emphasis="all", cycles=3))) is None
-    # Files from before the variants have the paper's loss.
+    # Files from before the variants existed have the paper's loss.
     settings = json.loads(WHOLE.attrs["settings"])
     for key in ("weighting", "emphasis", "normalisation", "cycles"):
         del settings["loss"][key]

@@ -24,14 +24,14 @@ SPLITS, SEEDS = [2, 3, 4, 5, 6], 4
 def grid(
     description=DIGITS, *, depth=2, kernel=-4 / 3, weights=-1 / 3, crossover=-0.5, variance=-1.0, **more
 ):
-    """A study whose runs follow these exponents, with a scatter that goes away in the mean.
+    """Return a study whose runs follow these exponents, with a scatter that cancels in the mean.
 
-    The first split, which was explored, follows none.
+    The first split was explored and follows none of the exponents.
     """
     widths, scales = np.array(WIDTHS, float)[:, None, None, None], np.array(SCALES)[None, :, None, None]
     scatter = np.exp(1e-3 * np.add.outer(np.arange(-2.0, 3.0), np.arange(-1.5, 2.0)))
     scatter[1:] /= np.exp(np.log(scatter[1:]).mean())
-    # s at which the kernel's change is 1 moves with the width where α* ~ h^crossover.
+    # With α* ~ h^crossover, the s at which the kernel's change is 1 depends on the width.
     relative = scales / (6 * (widths / 64) ** (crossover + 0.5))
     change = np.where(relative < 1, relative**kernel, relative**-1.0) * scatter
     weight = np.where(scales <= 1, scales**weights, scales**-1.0 * 1.0) / np.sqrt(widths) * scatter
@@ -125,9 +125,9 @@ def test_a_study_that_does_not_contradicts_its_claim_alone(name, changes):
         (grid(FASHION), "dataset_description"),
         (grid(activation="relu"), "activation is relu"),
         (grid(loss="mse"), "loss is mse"),
-        (grid(velocity_tolerance=0.1), "velocity_tolerance is 0.1, at most 0.001 is needed"),
+        (grid(velocity_tolerance=0.1), "velocity_tolerance is 0.1; at most 0.001 is allowed"),
         (grid(output_tolerance=1.0), "output_tolerance is 1.0"),
-        (grid().isel(data_seed=[0]), "its splits were all explored"),
+        (grid().isel(data_seed=[0]), "all splits of the study were explored"),
         (grid().isel(scale=slice(0, 6)), "the scales do not reach from 100 to 1000"),
         (grid().isel(scale=slice(6, None)), "the scales do not reach from 100 to 1000"),
         (grid().isel(width=[0]), "no width of at least 32"),
@@ -140,13 +140,13 @@ def test_other_studies_are_not_taken(item, words):
 
 
 def sizes(exponent, counts=(50, 100, 200, 400)):
-    """Studies of one width whose variance is a power of the size of their training sets."""
+    """Yield studies of one width whose variance is a power of the size of their training sets."""
     for count in counts:
         item = grid().isel(width=[2])
         for name in ("output_variance", "output_variance_without"):
             item[name] = item[name] * float(count) ** exponent
         words = f"digits 8×8, parity labels, pooled split, on a sphere, {count} + 1 300 images"
-        # Flows have as many records as they need.
+        # The number of records differs from study to study.
         item["record_time"] = "record", np.zeros(count)
         yield item.assign_attrs(train_samples=count, dataset_description=words)
 
@@ -164,7 +164,7 @@ def test_the_variance_has_its_exponent_in_the_size_of_the_training_set(exponent,
     assert "three sizes of the training set" in row(list(sizes(exponent, (50, 100)))).rule
     first, *others = sizes(exponent)
     assert "differ in their widths, splits" in row([first.isel(data_seed=slice(0, 4)), *others]).rule
-    # Other splits of the same number are no pairs.
+    # Studies with equally many, but different, splits cannot be paired.
     moved = first.assign_coords(data_seed=first["data_seed"] + 1)
     assert "differ in their widths, splits" in row([moved, *others]).rule
 
@@ -173,7 +173,7 @@ def test_flows_that_did_not_converge_are_told_and_too_many_of_them_decide_nothin
     item = grid()
     item["converged"][1, 6, 3, 1] = 0
     found = rows(lazy=item)
-    # Of three widths, three scales, four splits and four seeds.
+    # The 144 flows are of three widths, three scales, four splits and four seeds.
     assert "1 of 144 flows did not converge" in found["digits_kernel_lazy"].statement
     assert found["digits_kernel_lazy"].verdict is Verdict.REPRODUCED
     assert "did not converge" not in found["digits_kernel_feature"].statement
@@ -201,7 +201,7 @@ def test_lazy_and_feature_training_are_compared_at_one_width():
 
 
 def regime(alpha, gain, change=50.0, *, width=100, seeds=17, period=200, **settings):
-    """A study of one α: validation accuracy 0.45 at A = 1, and that much more at A = 20."""
+    """Return a study of one α: its validation accuracy is 0.45 at A = 1, and larger by `gain` at A = 20."""
     item = phase(
         lambda _, amplitude: 0.5 if amplitude == 1 else 0.5 + gain,
         width=width,
@@ -253,7 +253,7 @@ def test_the_gain_lives_where_the_kernel_moves():
     }.items():
         row = found[name]
         assert row.measured_value == pytest.approx(value, abs=1e-9), name
-        # Six of seventeen seeds had been looked at.
+        # Six of the seventeen seeds had been examined, so the other eleven measure.
         assert (row.verdict, row.n) == (Verdict.REPRODUCED, 11), (name, row)
 
 
@@ -280,12 +280,12 @@ def test_width_or_regime_is_decided_at_equal_scale(wide, verdict):
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        (changed(regime(1.0, 0.4), output_scale=None), "has an output_scale"),
+        (changed(regime(1.0, 0.4), output_scale=None), "needs an output_scale"),
         (regime(3.0, 0.4), "no study of the arm 'usual' with α = 1"),
-        (regime(1.0, 0.4, learning_rate=0.5), "learning_rate is 0.5, in the arm 'usual' 1"),
-        (regime(1.0, 0.4, steps=70_000), "steps is 70000, in the arm 'usual' 35000"),
+        (regime(1.0, 0.4, learning_rate=0.5), "learning_rate is 0.5; the arm 'usual' has 1"),
+        (regime(1.0, 0.4, steps=70_000), "steps is 70000; the arm 'usual' has 35000"),
         (regime(1.0, 0.4, width=1000), "the width is 1000"),
-        (regime(1.0, 0.4, period=5), "T is 5, in the arm 'usual' 200"),
+        (regime(1.0, 0.4, period=5), "T is 5; the arm 'usual' has 200"),
         (regime(1.0, 0.4, steps=1000), "steps is 1000"),
         (regime(1.0, 0.4, period=400), "no study of the arm 'usual'"),
     ],
@@ -298,7 +298,7 @@ def test_other_studies_of_regimes_are_not_taken(item, words):
 
 def test_a_longer_run_has_steps_and_period_in_proportion():
     row = regimes(regime(10.0, 0.0, period=300))["time_brings_no_gain_lazy"]
-    assert row.verdict is Verdict.NOT_TESTED and "T is 300, in the arm 'longer' 2000" in row.rule
+    assert row.verdict is Verdict.NOT_TESTED and "T is 300; the arm 'longer' has 2000" in row.rule
 
 
 def test_two_studies_of_one_kind_and_kernels_that_are_not_known_decide_nothing():
@@ -315,7 +315,7 @@ def test_the_null_is_a_distance_by_seed():
     assert rows(lazy_null=null(0.1))["lazy_null"].verdict is Verdict.CONTRADICTED
     assert "closeness is 0.5" in rows(lazy_null=null(closeness=0.5))["lazy_null"].rule
     explored = null().assign_coords(data_seed=[0])
-    assert "the split 0 alone was explored" in rows(lazy_null=explored)["lazy_null"].rule
+    assert "the only split, 0, was explored" in rows(lazy_null=explored)["lazy_null"].rule
     lost = null()
     lost["converged"][0, 1, 0, 2] = 0
-    assert "did not come to its end" in rows(lazy_null=lost)["lazy_null"].rule
+    assert "a flow did not converge" in rows(lazy_null=lost)["lazy_null"].rule

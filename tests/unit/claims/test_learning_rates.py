@@ -25,7 +25,7 @@ WHOLE = [
     study(0.6, 0.7, learning_rate=2.0),
     study(0.45, 0.6, learning_rate=0.5),
     study(0.65, 0.8, learning_rate_schedule=DECAY),
-    # Best by the seeds that choose; by the others it is not.
+    # This rule is the best on the seeds that choose, but not on the seeds that measure.
     dal(0.7, 0.85, cap=2.0, choosing=(0.9, 0.9)),
     dal(0.8, 0.95, cap=5.0, choosing=(0.1, 0.1)),
     dal(0.75, 0.6, power=0.5, cap=5.0, choosing=(0.2, 0.2)),
@@ -53,7 +53,7 @@ def test_the_seeds_that_choose_do_not_measure():
         assert row.measured_value == pytest.approx(value, abs=1e-9), name
         assert row.n == 15, name
         assert row.verdict is (Verdict.REPRODUCED if value > 0 else Verdict.CONTRADICTED), name
-    assert "(chosen: DAL, p = 1, cap 2; η = 2)" in found["adjusted_rate_static_fixed"].statement
+    assert "on other seeds: DAL, p = 1, cap 2; η = 2)" in found["adjusted_rate_static_fixed"].statement
     assert "no study of" in found["same_steps_amplitude_5"].rule
     assert found["adjusted_rate_cascade"].verdict is Verdict.NOT_TESTED
 
@@ -73,7 +73,7 @@ def test_the_loss_of_figure_4_has_runs_as_long_as_there():
 
 
 def test_differences_are_paired_by_seed():
-    """Seeds that one study lacks do not count."""
+    """Seeds that are missing in one of the two studies do not count."""
     first, second, *others = WHOLE
     found = rows(first.isel(seed=slice(0, 12)), second, *others)
     assert found["adjusted_rate_static"].n == 7
@@ -94,7 +94,7 @@ def test_another_training_is_not_the_study_s(settings, words):
 
 
 def test_two_studies_of_one_rate_are_refused():
-    assert "two studies of η = 1 in one cell" in rows(*WHOLE, WHOLE[0])["adjusted_rate_static"].rule
+    assert "have the learning rate η = 1 in one cell" in rows(*WHOLE, WHOLE[0])["adjusted_rate_static"].rule
 
 
 def test_another_schedule_is_none_of_the_study_s():
@@ -111,7 +111,7 @@ def test_without_the_seeds_that_choose_nothing_is_chosen():
 
 
 def test_a_rule_of_another_form_does_not_compete():
-    """Its η or constant differs; it has words of its own."""
+    """A rule with another η or another constant takes no part in the choice, and its words say so."""
     others = [
         dal(0.99, 0.99, choosing=(0.99, 0.99), learning_rate=0.5),
         dal(0.99, 0.99, choosing=(0.99, 0.99), constant=1.0),

@@ -12,7 +12,7 @@ from dynamical_loss.config.analysis import BootstrapSettings
 
 
 def study(gain, width, *, amplitudes=(1, 5), seeds=20, **loss):
-    """Validation accuracy is 0.45 at A = 1, and that much more above it."""
+    """Return a study whose validation accuracy is 0.45 at A = 1, and larger by `gain` at larger A."""
     item = phase(
         lambda _, amplitude: 0.5 if amplitude == 1 else 0.5 + gain,
         width=width,
@@ -49,7 +49,7 @@ def test_every_loss_and_waveform_has_rows_of_its_own():
     assert found["waveform_sine_mse_sample"].measured_value == pytest.approx(0.1)
     assert found["waveform_square_mse_output"].verdict is Verdict.CONTRADICTED
     assert found["waveform_sine_mse_output"].verdict is Verdict.NOT_TESTED
-    assert "0 widths, 3 are needed" in found["several_sizes_cross_entropy_sample"].rule
+    assert "there are studies of 0 widths; 3 are needed" in found["several_sizes_cross_entropy_sample"].rule
 
 
 def test_learning_rates_are_the_study_s_own_and_its_steps_are_not():

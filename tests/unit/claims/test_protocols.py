@@ -1,4 +1,4 @@
-"""Claims under several protocols, on made-up results whose verdicts are known."""
+"""Claims under several protocols, evaluated on made-up results whose verdicts are known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = BootstrapSettings(resamples=1000)
 
 
 def starting(item, initialisation):
-    """The same result of a network that starts in another way."""
+    """Return the result as if the network had another initialisation."""
     settings = json.loads(item.attrs["settings"])
     for training in settings.get("trajectories", [settings]):
         training["model"]["initialisation"] = initialisation
@@ -35,13 +35,13 @@ def starting(item, initialisation):
 
 
 def read_by(item, **reading):
-    """The same thresholds, found by another reading of the paper's rule."""
+    """Return the thresholds as if they were found by another reading of the paper's rule."""
     settings = json.loads(item.attrs["settings"]) | {"reading": reading}
     return item.assign_attrs(settings=json.dumps(settings))
 
 
 def drawn(accuracy, draws=4, scatter=0.02):
-    """A phase diagram of several draws of the data."""
+    """Return a phase diagram of several draws of the data."""
     one = phase(accuracy)
     shifts = scatter * np.linspace(-1, 1, draws)
     together = xr.concat([one + shift for shift in shifts], dim="noise_seed")
@@ -74,9 +74,9 @@ def test_each_protocol_has_a_row_of_each_claim_that_it_can_speak_to():
     assert "threshold_exponent_loss" in of_b
     assert "unstable_periods" in of_b
     assert not of_a & of_b
-    # A claim about static runs needs them beside the threshold.
+    # A claim about static runs needs these runs in addition to the threshold.
     assert "static_narrow_above" not in of_a | of_b
-    # The order is that of the claims.
+    # The rows are in the order of the claims.
     order = [claim.id for claim in claims.CLAIMS]
     places = [order.index(item.row.id) for item in found if item.row.id in order]
     assert places == sorted(places)
@@ -156,7 +156,7 @@ def test_few_draws_or_broken_runs_have_no_interval(table):
 
 def test_few_equal_runs_leave_room_for_others():
     lower, upper = crossed_mean(np.ones((3, 5)), (0.0, 1.0)).interval
-    # Three draws miss a share of others of 1 − 0.025^(1/3) with a chance of 2.5 %.
+    # Three draws miss a share 1 − 0.025^(1/3) of different draws with a chance of 2.5 %.
     assert (lower, upper) == (pytest.approx(0.025 ** (1 / 3)), 1.0)
 
 
@@ -192,7 +192,7 @@ def test_the_command_writes_both_tables(tmp_path):
     }
     wrong = [*map(str, arguments), "--input", f"one:phase_narow={paths['one:phase_narrow']}"]
     result = CliRunner().invoke(cli.commands, wrong)
-    assert "no claim looks at a role 'phase_narow'" in str(result.exception)
+    assert "no claim uses a role 'phase_narow'" in str(result.exception)
     result = CliRunner().invoke(cli.commands, [*map(str, arguments), "--input", "one=x.nc"])
     assert "write it as PROTOCOL:ROLE=FILE" in str(result.exception)
 
@@ -229,7 +229,7 @@ YES, NO, UNKNOWN = Verdict.REPRODUCED, Verdict.CONTRADICTED, Verdict.UNDECIDED
             [(YES, "lecun", "A"), (NO, "lecun", "B"), (NO, "he", "A"), (NO, "he", "B")],
             "reproduced or contradicted with lecun (by its other choices), contradicted with he",
         ),
-        ([(YES, "lecun", "A")], "reproduced under the only protocol that can speak to it"),
+        ([(YES, "lecun", "A")], "reproduced under the only protocol that tests it"),
         ([(YES, "lecun", "A"), (UNKNOWN, "he", "A")], "reproduced under 1 of 2 protocols, and no verdict"),
         ([(UNKNOWN, "lecun", "A"), (UNKNOWN, "he", "A")], "undecided under every protocol"),
         ([(NO, "lecun", "A"), (NO, "he", "B")], "not on initialisation or reading: contradicted under every"),

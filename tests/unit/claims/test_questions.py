@@ -41,7 +41,7 @@ def test_a_condition_without_its_counterpart_is_left_out():
     assert found["question_batch"].measured_value == pytest.approx(-0.1)
     assert "no two studies differ in decayed alone" in found["question_regularisation"].rule
     twice = rows(questions=[question_study(0.1), question_study(0.2)])
-    assert "two studies of one condition" in twice["question_batch"].rule
+    assert "two studies have the same conditions" in twice["question_batch"].rule
     short = rows(questions=[question_study(0.1, steps=1000), question_study(0.2, batch=512, steps=1000)])
     assert "steps is 1000" in short["question_batch"].rule
 

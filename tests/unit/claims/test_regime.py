@@ -1,4 +1,4 @@
-"""Claims about the headline at a CPU's size, on made-up accuracies."""
+"""Claims of Fig. 1 at a size that a CPU can train, on made-up accuracies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_differences_are_paired_by_seed():
     assert "bfloat16" in gain.statement
     slower = found["regime_slower"]
     assert slower.measured_value == pytest.approx(-0.1)
-    # The best moment of the static run is 0.54, chosen on the same images.
+    # The best accuracy along the static run is 0.54, chosen on the same images.
     assert found["regime_beats_early_stopping"].measured_value == pytest.approx(0.03)
     assert found["regime_static_fits"].measured_value == pytest.approx(0.92)
     assert found["regime_static_fits"].verdict is Verdict.CONTRADICTED
@@ -55,7 +55,7 @@ def test_cells_and_controls_are_taken_from_their_own_studies_for_the_seeds_that_
     assert found["regime_beats_other_rates"].measured_value == pytest.approx(0.02)
     longer = found["regime_long_improves"]
     assert longer.measured_value == pytest.approx(0.10)
-    assert longer.verdict is Verdict.NOT_TESTED  # one pair
+    assert longer.verdict is Verdict.NOT_TESTED  # there is only one pair of runs
 
 
 def test_what_is_absent_or_off_the_protocol_is_not_tested():
@@ -68,12 +68,12 @@ def test_what_is_absent_or_off_the_protocol_is_not_tested():
     static = regime_study({(100, 1): 0.58}, optimiser__weight_decay=5e-4)
     assert "no seed in common" in rows(other, static)["regime_beats_weight_decay"].rule
     twice = rows(MAIN, regime_study({(100, 50): 0.6}))
-    assert "several studies of T = 100, A = 50" in twice["regime_cell_improves"].rule
+    assert "more than one study of T = 100, A = 50" in twice["regime_cell_improves"].rule
 
 
 def test_runs_of_one_seed_must_have_the_same_images():
     other = regime_study({(100, 1): 0.58}, seeds=3, draws=[7, 8, 9], optimiser__weight_decay=5e-4)
-    assert "runs of one seed have other images" in rows(MAIN, other)["regime_beats_weight_decay"].rule
+    assert "runs of equal seeds have different images" in rows(MAIN, other)["regime_beats_weight_decay"].rule
     shared = regime_study({(100, 1): 0.52, (100, 50): 0.57})
     settings = json.loads(shared.attrs["dataset_settings"])
     shared.attrs["dataset_settings"] = json.dumps(settings | {"sample_seed": 0})

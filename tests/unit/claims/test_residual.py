@@ -15,7 +15,7 @@ from dynamical_loss.config.training import LossSettings, TrajectorySettings
 
 
 def runs(*, amplitude, multiple=2.0, agreement=0.75, ratio=2.0, seeds=12, **settings):
-    """Measures of runs with a little seed noise that goes away in the mean."""
+    """Return measurements of runs with a small scatter over seeds that cancels in the mean."""
     scatter = np.concatenate([np.zeros(EXPLORED), np.linspace(-1e-3, 1e-3, seeds - EXPLORED)])
     errors = np.full((seeds, 3, 2), 9.0)  # only the last age counts
     errors[:, -1, 0], errors[:, -1, 1] = 0.1, 0.1 * ratio * np.exp(scatter)
@@ -66,11 +66,11 @@ def test_seeds_that_had_been_looked_at_do_not_measure():
 @pytest.mark.parametrize(
     ("items", "words"),
     [
-        ([runs(amplitude=1.0), runs(amplitude=1.0)], "there is not one study with the static loss"),
+        ([runs(amplitude=1.0), runs(amplitude=1.0)], "exactly one study is needed with the static loss"),
         ([runs(amplitude=1.0, learning_rate=1.0)], "learning_rate is 1"),
         (
             [runs(amplitude=1.0, snapshots={"every": 25})],
-            "the steps looked at are not 11400 to 11600, each",
+            "the snapshots are not those of every step from 11400 to 11600",
         ),
         ([runs(amplitude=1.0, loss=LossSettings(kind="cross_entropy"))], "loss.kind is cross_entropy"),
     ],
@@ -85,4 +85,4 @@ def test_other_runs_are_not_taken(items, words):
 def test_kernels_have_to_lead_for_as_many_steps_as_the_rule_says(ages):
     row = rows(runs(amplitude=1.0).isel(kernel_age=slice(ages)))["fixed_kernel_leads_nearer_static"]
     assert row.verdict is Verdict.NOT_TESTED
-    assert "kernels did not lead the residual for 20 steps" in row.rule
+    assert "lacks predictions of the residual by the kernels for 20 steps" in row.rule

@@ -1,4 +1,4 @@
-"""The configuration: what it refuses, in one line; what is generated from it, without drift."""
+"""The configuration refuses mistakes in one line, and the files generated from it are up to date."""
 
 import copy
 import json
@@ -79,18 +79,18 @@ LAZY = ["lazy", "digits"]
         (
             ["protocols", "lecun"],
             {"phase_narrow": "spiral_w100", "reading": "fixed_tolerance"},
-            ["protocols.lecun.reading", "nothing to read"],
+            ["protocols.lecun.reading", "no instabilities to find"],
         ),
         (["protocols", "lecun", "trajectory"], "cascade_images", ["protocols.lecun.trajectory", "digits"]),
         ([*W100, "loss"], {"cycles": 1000}, ["phase.spiral_w100.loss.cycles", "at most", "T = 50"]),
         ([*W100], {"loss": {"cycles": 1}, "oscillation_stop": 0.5}, ["loss.cycles", "one of the two"]),
         (["figures", "ingredients"], ["spiral_w100"], ["phase.spiral_w100.amplitudes", "one cell"]),
-        (["figures", "ingredients"], ["initialisation_lecun"] * 2, ["figures.ingredients", "alike"]),
-        (["figures", "losses"], ["spiral_w100", "initialisation_lecun"], ["figures.losses", "alike"]),
+        (["figures", "ingredients"], ["initialisation_lecun"] * 2, ["figures.ingredients", "the same loss"]),
+        (["figures", "losses"], ["spiral_w100", "initialisation_lecun"], ["figures.losses", "the same loss"]),
         (
             ["trajectories", "cascade", "snapshots"],
             {"every": 25, "optimiser_state": True},
-            ["trajectories.cascade", "optimiser_state", "remembers nothing"],
+            ["trajectories.cascade", "optimiser_state", "has no state"],
         ),
         ([*REDRAWN, "dataset"], "images", ["phase.lecun_redrawn.noise_seeds", "all images", "train_samples"]),
         (
@@ -103,7 +103,7 @@ LAZY = ["lazy", "digits"]
             300,
             ["trajectories.cascade_images.probes.batches", "250 samples", "evaluation_samples"],
         ),
-        (["figures", "averages"], ["cascade"] * 2, ["figures.averages", "alike"]),
+        (["figures", "averages"], ["cascade"] * 2, ["figures.averages", "the same width"]),
         (["figures", "averages"], ["cascade_images"], ["cascade_images", "figures.averages", "width"]),
         (["flows", "spiral", "trajectory"], "x", ["flows.spiral.trajectory", "no 'x'", "tanh_spiral"]),
         (["flows", "spiral", "trajectory"], "cascade_images", ["flows.spiral.trajectory", "momentum"]),
@@ -173,7 +173,7 @@ LAZY = ["lazy", "digits"]
         (
             ["trajectories", "edge_dynamical", "output_scale"],
             2.0,
-            ["trajectories.edge_dynamical.probes", "alignment", "output_scale", "leave it out"],
+            ["trajectories.edge_dynamical.probes", "alignment", "output_scale", "leave the probe out"],
         ),
         (["figures", "flows"], ["x"], ["figures.flows", "no 'x'"]),
         (["figures", "threshold"], "x", ["figures.threshold", "scaling"]),
@@ -185,7 +185,7 @@ LAZY = ["lazy", "digits"]
         (["figures", "initialisations"], ["x"], ["figures.initialisations", "no 'x'"]),
         ([*W100, "optimiser"], {"kind": "sdg"}, ["optimiser", "no optimiser 'sdg'"]),
         ([*W100, "loss"], {"waveform": "saw"}, ["loss.waveform", "triangle", "saw"]),
-        ([*W100, "loss"], {"weighting": "output"}, ["loss", "weighting", "mse alone", "take sample"]),
+        ([*W100, "loss"], {"weighting": "output"}, ["loss", "weighting", "only mse has", "take sample"]),
         ([*W100, "loss"], {"emphasis": "all"}, ["loss", "normalisation", "take cycle"]),
         (
             [*W100, "loss"],
@@ -227,7 +227,7 @@ LAZY = ["lazy", "digits"]
             ["5 Lanczos steps cannot give 9"],
         ),
         ([*W100, "amplitudes"], [1], ["spiral_w100.amplitudes", "above 1"]),
-        (["phase", "initialisation_lecun", "amplitudes"], [2], ["initialisation_lecun", "add 1"]),
+        (["phase", "initialisation_lecun", "amplitudes"], [2], ["initialisation_lecun", "the amplitude 1"]),
         ([*W100, "model", "kind"], "mpl", ["phase.spiral_w100.model'", "take mlp, myrtle5 or wide_resnet"]),
         (["datasets", "spiral", "kind"], "mnist", ["datasets.spiral'", "take spiral, breast_cancer"]),
         (["datasets", "images", "sorce"], "x", ["unknown key 'datasets.images.sorce'", "the keys here are"]),
@@ -240,7 +240,7 @@ LAZY = ["lazy", "digits"]
         (IMAGES, {"kind": "fashion_mnist", "source": ""}, ["datasets.images.source", "must name a file"]),
         (IMAGES, {"kind": "cifar10", "source": "a\nb"}, ["datasets.images.source", "no control characters"]),
         (IMAGES, {"kind": "cifar10", "source": "a\0b"}, ["datasets.images.source", "no control characters"]),
-        (IMAGES, {"kind": "cifar10", "source": "~nobody-here/a"}, ["images.source", "who is not known"]),
+        (IMAGES, {"kind": "cifar10", "source": "~nobody-here/a"}, ["images.source", "unknown user"]),
         ([*MYRTLE5, "model", "channels"], 0, ["phase.myrtle5.model.channels'", "at least 1 (it is 0)"]),
         ([*MYRTLE5, "model", "width"], 5, ["unknown key 'phase.myrtle5.model.width'", "kind, channels"]),
         ([*MYRTLE5, "batch_size"], 1501, ["phase.myrtle5.batch_size", "more than the 1500 training"]),
@@ -260,12 +260,12 @@ LAZY = ["lazy", "digits"]
             {**DEFAULT["phase"]["myrtle5"], "arithmetic": "tf32", "precision": "float64"},
             ["float32"],
         ),
-        ([*W100, "arithmetic"], "bfloat16", ["spiral_w100", "convolutional networks only"]),
+        ([*W100, "arithmetic"], "bfloat16", ["spiral_w100", "only convolutional networks"]),
         ([*MYRTLE5, "engine"], "fused", ["phase.myrtle5", "take auto or xla"]),
         (["phase", "wide_resnet_plain", "model", "depth"], 12, ["model.depth", "take 10, 16, 22 or 28"]),
         ([*MYRTLE5, "learning_curves"], False, ["myrtle5.learning_curves", "figures.learning_curves"]),
         ([*MYRTLE5, "amplitudes"], [1], ["myrtle5.amplitudes", "one above 1"]),
-        (["figures", "learning_curves_cell"], [7, 50], ["learning_curves_cell", "T = 7, A = 50", "name one"]),
+        (["figures", "learning_curves_cell"], [7, 50], ["learning_curves_cell", "T = 7, A = 50", "name a"]),
         (["figures", "phase_images"], "myrtle", ["figures.phase_images", "no 'myrtle'"]),
         (["figures", "trajectory_images"], "x", ["figures.trajectory_images", "no 'x'"]),
         (
@@ -282,7 +282,7 @@ LAZY = ["lazy", "digits"]
         (
             [*S2, "optimiser", "arguments"],
             {"momentum": 1.5, "nesterov": True},
-            ["cascade_images.optimiser", "momentum: 1.5", "below 1"],
+            ["cascade_images.optimiser", "momentum: 1.5", "less than 1"],
         ),
         (["figures", "wide_resnet"], ["x"], ["figures.wide_resnet", "no 'x'"]),
         (["figures", "dataset"], "images", ["figures.dataset", "Fig. 2 shows a spiral"]),
@@ -291,7 +291,7 @@ LAZY = ["lazy", "digits"]
             {"kind": "myrtle5"},
             ["threshold.scaling.trajectory.model"],
         ),
-        # The same rules for every group of a kind.
+        # The rules also apply to the other groups of the same kind.
         (
             ["threshold", "scaling", "probes", "hessian"],
             {"modes": 9000, "order": 9000},
@@ -350,7 +350,7 @@ def holds_numbers(annotation):
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_no_setting_takes_infinity_or_what_is_no_number(value):
-    """Every field that holds numbers, as a number, in a list, in pairs and in a group."""
+    """Test every numeric field with a number, a list, a list of pairs and a group."""
     tried = 0
     for kind in every_settings_class():
         for name, field in kind.model_fields.items():
@@ -405,13 +405,13 @@ def test_a_path_may_begin_with_the_home_folder(given, monkeypatch):
 
 @pytest.mark.parametrize("text", ["1e5", "0o10", "08", "yes", "1:30", "2024", "null", "it's", "a: b", "~"])
 def test_what_is_written_is_read_back_as_the_same_text(text):
-    """YAML 1.1, whose rules the writer has, leaves some of these without quotes."""
+    """The writer follows the rules of YAML 1.1, which would leave some of these texts without quotes."""
     assert reading.parse(f"title: {document._flow(text)}", "here") == {"title": text}
 
 
 def test_a_window_that_ends_before_it_starts_is_refused():
     window = {"every": 25, "windows": [{"start": 9, "stop": 5}]}
-    with pytest.raises(UserError, match="window start 9 is not before stop 5"):
+    with pytest.raises(UserError, match="window start 9 is not before stop 5; swap them"):
         load(changed(["trajectories", "cascade", "snapshots"], window))
 
 
@@ -440,7 +440,7 @@ def test_every_scale_is_valid_for_model_and_schema(overlays):
     for overlay in overlays:
         values = merged(values, settings(SCALES / f"{overlay}.yaml"))
     assert load(values).scale == (overlays[0] if overlays else "laptop")
-    # JSON knows only string keys; YAML's integer widths become them.
+    # Keys in JSON are strings, so the integer widths in YAML are converted to strings.
     jsonschema.validate(json.loads(json.dumps(values)), json.loads(document.schema(FIGURES)))
 
 
@@ -465,7 +465,7 @@ def test_time_scales_with_one_over_the_learning_rate(rate):
     assert scaled.learning_rate == rate
     assert scaled.period == pytest.approx(5000 / rate, abs=0.5)
     assert scaled.steps == pytest.approx(70_000 / rate, abs=7)
-    assert scaled.steps == 14 * scaled.period  # rounding T must not cost the run a period
+    assert scaled.steps == 14 * scaled.period  # rounding T must not remove a period from the run
     assert scaled.snapshots.every % 2 == 1
     assert abs(scaled.snapshots.every - 25 / rate) <= 1
 
@@ -512,12 +512,12 @@ def test_as_many_amplitudes_share_a_block_as_fit_into_a_name():
     amplitudes = [float(value) for value in range(2, 52)]
     wide = PhaseSettings(amplitudes=amplitudes, amplitudes_per_block=50, seeds=10)
     assert [len(block.name) for block in wide.blocks] == [len("T200_A_seeds0-9") + 8 + 42 * 2 + 49]
-    with pytest.raises(ValueError, match="a file name of 304 characters, and 200 are the most"):
+    with pytest.raises(ValueError, match="a file name of 304 characters, and at most 200 are allowed"):
         PhaseSettings(amplitudes=[float(value) for value in range(2, 101)], amplitudes_per_block=99)
 
 
 def test_epochs_are_steps_of_the_data_at_hand():
-    """1500 digits in batches of 50; all of CIFAR-10 in batches of 512, the last of 336."""
+    """Test 1500 digits in batches of 50, and all of CIFAR-10 in batches of 512, the last one of 336."""
     study = load(DEFAULT).for_data().phase["myrtle5"]
     assert (study.epochs, study.steps) == (60, 60 * 30)
     overlay = settings(SCALES / "paper.yaml")

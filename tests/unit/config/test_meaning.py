@@ -1,4 +1,4 @@
-"""Settings without their defaults: the same settings again, and new keys that change nothing."""
+"""Settings without their defaults: they read back as equal settings, and new keys cause no re-runs."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def test_defaults_go_without_saying():
     assert meaning(TrainingSettings(model=MLPSettings(width=7), loss={})) == {"model": {"width": 7}}
     assert meaning(ProbeSettings(ntk=NTKSettings())) == {"ntk": {}}
     assert meaning(ProbeSettings(hessian=HessianSettings())) == {}
-    # A kind that is not the default one is always named.
+    # A kind other than the default kind is always written.
     assert meaning(TrainingSettings(model={"kind": "myrtle5"})) == {"model": {"kind": "myrtle5"}}
     assert [meaning(kind.model_validate({"kind": name})) for kind, name in kinds()] == [
         {} if name == "spiral" else {"kind": name} for _, name in kinds()
@@ -83,15 +83,15 @@ def test_a_new_key_is_left_out_and_a_key_with_another_default_never_again(monkey
 
     assert meaning(Grown()) == {}
     assert meaning(Grown(another=8)) == {"another": 8}
-    # What `TrainingSettings.steps: {}` meant before must not be taken for what it means now.
+    # The first default of `steps` was 20 000 here, so a missing key must not stand for the present default.
     monkeypatch.setattr(module, "first_defaults", lambda: {"TrainingSettings.steps": 20_000})
     assert meaning(TrainingSettings()) == {"steps": 35_000}
     assert meaning(TrainingSettings(steps=20_000)) == {"steps": 20_000}
-    assert meaning(PhaseSettings()) == {}  # a class of its own
+    assert meaning(PhaseSettings()) == {}  # a different class, whose keys have separate first defaults
 
 
 def test_a_default_that_was_no_group_or_another_one_is_written(monkeypatch):
-    """Else nothing would tell a kernel that is probed now from one that was not."""
+    """Otherwise a kernel that is now probed by default could not be distinguished from one that was not."""
 
     class Changed(ProbeSettings):
         ntk: NTKSettings | None = Field(NTKSettings(), description="probed by default")

@@ -1,4 +1,4 @@
-"""Mistakes in settings that are laid over config.yaml, told as the Snakefile tells them."""
+"""Mistakes in overlays on config.yaml give the messages that the Snakefile prints."""
 
 import pytest
 import yaml
@@ -46,29 +46,32 @@ SOURCE = "workflow/scales/smoke.yaml + overlay.yaml"
         ),
         (
             "phase: {spiral_w100: {periods: [20, 20]}}",
-            "key 'phase.spiral_w100.periods': lists a value twice; remove one",
+            "key 'phase.spiral_w100.periods': the list has a value twice; remove one of them",
         ),
         (
             "figures: {phase_narrow: spiral_w10}",
-            "figures.phase_narrow: no 'spiral_w10' under `phase`; there is spiral_w100, spiral_w1000",
+            "figures.phase_narrow: there is no 'spiral_w10' under `phase`; take one of spiral_w100",
         ),
         (
             "figures: {trajectory: cascad}",
-            "figures.trajectory: no 'cascad' under `trajectories`; there is cascade",
+            "figures.trajectory: there is no 'cascad' under `trajectories`; take one of cascade",
         ),
         (
             "figures: {phase_narrow: myrtle5}",
-            "phase.myrtle5.model: figures.phase_narrow tells networks apart by their width, and",
+            "phase.myrtle5.model: figures.phase_narrow distinguishes networks by their width, and",
         ),
         (
             "figures: {static_wide: cascade_images}",
-            "trajectories.cascade_images.model: figures.static_wide tells networks apart by their width",
+            "trajectories.cascade_images.model: figures.static_wide distinguishes networks by their width",
         ),
         (
             "phase: {myrtle5: {engine: fused}}",
             "phase.myrtle5.engine: fused trains one hidden layer by full-batch sgd without",
         ),
-        ("phase: {spiral_w100: {dataset: spirl}}", "phase.spiral_w100.dataset: no 'spirl' under `datasets`"),
+        (
+            "phase: {spiral_w100: {dataset: spirl}}",
+            "phase.spiral_w100.dataset: there is no 'spirl' under `datasets`",
+        ),
         (
             "trajectories: {cascade: {snapshots: {every: 4}}}",
             "snapshots every 4 steps see only one branch of the period-2 oscillation; take an odd number",
@@ -108,8 +111,8 @@ def test_a_mistake_in_an_overlay_names_the_key_and_the_remedy(overlay, line):
     ("old", "new", "line"),
     [
         ("points_per_class: 100", "points_per_clas: 100", "unknown key 'datasets.spiral.points_per_clas'"),
-        ("seeds: 10\n", "seeds: [10\n", ": not valid YAML or JSON; mend the syntax"),
-        ("seeds: 10\n", "\tseeds: 10\n", ": not valid YAML or JSON; mend the syntax"),
+        ("seeds: 10\n", "seeds: [10\n", ": not valid YAML or JSON; correct the syntax"),
+        ("seeds: 10\n", "\tseeds: 10\n", ": not valid YAML or JSON; correct the syntax"),
     ],
 )
 def test_a_mistake_in_the_configuration_file_names_it(tmp_path, monkeypatch, old, new, line):

@@ -1,4 +1,4 @@
-"""One reader for all settings: YAML 1.2 and JSON in UTF-8, text for keys, and nothing guessed."""
+"""One reader for all settings: YAML 1.2 and JSON in UTF-8, with text for keys; ambiguous input is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ trees = some.recursive(
 
 
 def with_plain_keys(tree):
-    """The same tree where all keys survive as they are: not numbers in another spelling."""
+    """Return the tree with a letter before each key, because the spelling of a number may change."""
     if isinstance(tree, dict):
         return {f"k{key}": with_plain_keys(value) for key, value in tree.items()}
     return [with_plain_keys(value) for value in tree] if isinstance(tree, list) else tree
@@ -37,7 +37,7 @@ def test_what_json_and_yaml_write_is_read_back(tree):
     tree = with_plain_keys(tree)
     assert reading.parse(json.dumps(tree), "here") == tree
     assert reading.parse(json.dumps(tree, ensure_ascii=False, indent=1), "here") == tree
-    # Every word in quotes, so that no version's own rules decide.
+    # Every word is in quotes, so that the rules of a version of YAML do not matter.
     assert reading.parse(yaml.safe_dump(tree, default_style='"', allow_unicode=True), "here") == tree
 
 
@@ -175,7 +175,7 @@ def test_what_is_neither_is_refused_in_one_line(text):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"a: \xe4\n", "line 1: byte 0xe4 is no UTF-8; save the file in UTF-8"),
+        (b"a: \xe4\n", "line 1: byte 0xe4 is not UTF-8; save the file in UTF-8"),
         (b"a: 1\nb: \xff\n", "line 2: byte 0xff"),
         ("a: ä".encode("utf-16"), "is in UTF-16; save it in UTF-8"),
         (None, "does not exist"),
@@ -198,7 +198,7 @@ def test_utf_8_is_read_with_and_without_a_byte_order_mark(mark, tmp_path):
 
 @pytest.mark.parametrize("path", [CONFIG, *sorted(SCALES.glob("*.yaml"))], ids=lambda path: path.name)
 def test_the_repository_s_files_mean_what_they_meant(path):
-    """PyYAML's own reader as the oracle: only keys are text now."""
+    """The reader agrees with PyYAML's reader, except that all keys are text."""
 
     def text_keys(tree):
         if isinstance(tree, dict):
@@ -231,7 +231,7 @@ def test_snakemake_s_command_line_loses_nothing(arguments, words):
 
 
 def test_values_after_config_are_read_from_the_words_themselves():
-    """Snakemake's own reader has lost the first of two keys, and quotes."""
+    """Snakemake's own reader drops the first of two equal keys, and drops quotes."""
     with pytest.raises(UserError, match="--config b, line 1: the key 'resamples' is given twice"):
         reading.command_line(["--config", "b={resamples: 5, resamples: 6}"], {"b": {"resamples": "6"}})
     with pytest.raises(UserError, match="--config is given twice"):
@@ -239,7 +239,7 @@ def test_values_after_config_are_read_from_the_words_themselves():
     words = ["-Cd={title: '2024', seeds: 010x, ntk: null}", "--cores", "1"]
     expected = {"d": {"title": "2024", "seeds": "010x", "ntk": None}}
     assert reading.command_line(words, {"d": {"title": "2024", "ntk": "null"}}) == expected
-    # From a profile there are no words.
+    # A key from a profile is not on the command line.
     assert reading.command_line([], {"d": {"seeds": "3"}}) == {"d": {"seeds": 3}}
 
 

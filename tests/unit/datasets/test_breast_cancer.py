@@ -1,4 +1,4 @@
-"""The breast-cancer data, against scikit-learn's own scaler."""
+"""The breast-cancer data, compared with scikit-learn's scaler."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_every_sample_is_in_one_set_and_scaled_by_the_training_set(settings):
     whole = load_breast_cancer()
     np.testing.assert_allclose(found["train_input"].mean("train_sample"), 0.0, atol=1e-12)
     np.testing.assert_allclose(found["train_input"].std("train_sample"), 1.0, rtol=1e-12)
-    # Each row is that of one sample by the scaler fitted to the training rows.
+    # Each row is one sample, scaled by the scaler that was fitted to the training rows.
     raw = {row.tobytes(): place for place, row in enumerate(whole.data)}
     assert len(raw) == len(whole.data)
     order = np.random.default_rng(chosen.split_seed).permutation(len(whole.data))

@@ -1,4 +1,4 @@
-"""Downloads from a real server on this machine, which breaks off, is slow, or knows nothing of parts."""
+"""Downloads from a local server that breaks connections, is slow, or does not support partial downloads."""
 
 import hashlib
 import http.server
@@ -21,15 +21,16 @@ ADVICE = "run again; or take a copy"
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A server of one file.
+    """Server of one file.
 
     Attributes:
-        content: the file.
-        ranges: whether it gives parts.
-        broken_after: bytes after which it closes the connection; None: never.
-        silent_after: bytes after which it says no more, and keeps the connection.
-        status: what it answers instead, if anything.
-        asked: the `Range` of each request, None where there was none.
+        content: bytes of the file.
+        ranges: whether the server supports partial downloads.
+        broken_after: number of bytes after which the server closes the connection; None: never.
+        silent_after: number of bytes after which the server sends nothing more and keeps the connection
+            open; None: never.
+        status: status of the error that the server responds with; None: it sends the file.
+        asked: header `Range` of each request, None for a request without it.
     """
 
     daemon_threads = True
@@ -129,7 +130,7 @@ def test_a_file_that_is_there_is_not_fetched_again(server, path):
 def test_another_file_in_its_place_is_left_alone(server, path):
     path.parent.mkdir()
     path.write_bytes(b"mine")
-    assert refusal(server.url, path) == f"{path} is there and is not {server.url}; move it away"
+    assert refusal(server.url, path) == f"{path} exists and is not the file at {server.url}; move it away"
     assert path.read_bytes() == b"mine"
     assert server.asked == []
 
@@ -165,7 +166,7 @@ def test_a_server_without_parts_begins_anew(server, path):
 
 
 def test_a_part_that_the_server_cannot_continue_begins_anew(server, path):
-    """416: its file is shorter than the part; the file that is wanted has come back for the second try."""
+    """The server's file is shorter than the part (status 416); it is the expected file at the second try."""
     path.parent.mkdir()
     part_of(path).write_bytes(CONTENT[:-10])
     server.content = CONTENT[:-20]
@@ -200,7 +201,7 @@ def test_a_wrong_checksum_removes_what_was_downloaded(server, path):
     server.content = bytes(len(CONTENT))
     found = hashlib.sha256(server.content).hexdigest()
     message = refusal(server.url, path)
-    assert f"SHA-256 {SHA256} expected, {found} found; what was downloaded is removed" in message
+    assert f"SHA-256 {SHA256} expected, {found} found; the download was removed" in message
     assert not path.exists() and not part_of(path).exists()
 
 
@@ -252,8 +253,8 @@ def test_the_command_names_both_remedies(tmp_path):
     )
     assert isinstance(done.exception, UserError)
     assert str(done.exception) == (
-        f"{url} could not be reached (Connection refused); run the same command again, it goes on where it "
-        "stopped; or set datasets.<name>.source to a copy"
+        f"{url} could not be reached (Connection refused); run the same command again, which resumes "
+        "the download; or set datasets.<name>.source to a copy"
     )
 
 

@@ -1,4 +1,4 @@
-"""From settings to normalised images: what is chosen, what is stored, and what a network is given."""
+"""From settings to normalised images: selected images, stored values, and inputs of a network."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from dynamical_loss.settings import validate
 from image_sources import cifar, fashion, image_files, pack, spread
 
 # --------------------------------------------------------------------------------------------------
-# Which images
+# Selection of images
 # --------------------------------------------------------------------------------------------------
 
 LABELS = arrays.arrays(np.uint8, st.integers(1, 60), elements=st.integers(0, 4))
@@ -43,7 +43,7 @@ def test_a_choice_is_as_equal_as_the_classes_allow_and_part_of_every_larger_one(
     assert len(set(taken.tolist())) == len(taken) == count
     sizes = np.bincount(labels[taken], minlength=5)
     left = np.bincount(labels, minlength=5) - sizes
-    # No class could give one to another that has two fewer.
+    # No class has two more images than another class that still has images left.
     assert all(sizes[rich] - sizes[poor] <= 1 for rich in range(5) for poor in range(5) if left[poor])
     larger = balanced(labels, data.draw(st.integers(count, len(labels))), (seed, 0)).tolist()
     chosen = set(taken.tolist())
@@ -58,12 +58,12 @@ def test_all_samples_come_in_the_order_of_a_frozen_generator():
 
 
 def test_the_first_samples_are_a_fair_sample_of_all():
-    """Class counts among the first n are those of drawing without replacement."""
+    """Class counts among the first n samples follow the statistics of drawing without replacement."""
     labels = np.repeat(np.arange(10), 500)
     first = np.bincount(labels[balanced(labels, 5000, (0, 0))[:1000]], minlength=10)
     spread_ = np.sqrt(1000 * 0.1 * 0.9 * 4000 / 4999)
     assert np.abs(first - 100).max() < 4 * spread_
-    assert first.std() > spread_ / 4  # and not balanced by construction
+    assert first.std() > spread_ / 4  # the counts are not balanced by construction
 
 
 @given(labels=LABELS, seed=st.integers(0, 2**32 - 1))
@@ -75,7 +75,7 @@ def test_interleaved_samples_come_in_turn_one_of_each_class(labels, seed):
         label for turn in range(len(labels)) for label in range(5) if np.count_nonzero(labels == label) > turn
     ]
     np.testing.assert_array_equal(labels[order], expected)
-    # Within a class the order is that of a frozen generator.
+    # Within a class the order is that of the frozen generator.
     drawn = np.random.RandomState([seed, 3]).permutation(len(labels))
     for label in range(5):
         np.testing.assert_array_equal(order[labels[order] == label], drawn[labels[drawn] == label])
@@ -116,14 +116,14 @@ def test_scaled_images_go_from_0_to_1():
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    """Three images at a time, as with sets that do not fit."""
+    """Process three images at a time, as for sets that do not fit into memory."""
     monkeypatch.setattr(normalisation, "_CHUNK_BYTES", 3 * 8 * 64)
 
 
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("regularisation", [1e-3, 0.1, 10])
 def test_whitening_shrinks_every_variance_as_the_regularisation_says(regularisation):
-    """Covariance U diag(v) Uᵀ becomes U diag(v / (v + ε)) Uᵀ, from numpy's own covariance."""
+    """Covariance U diag(v) Uᵀ becomes U diag(v / (v + ε)) Uᵀ; numpy computes the covariance."""
     images = digits.read(297, 0).train.pixels[:200]
     flat = images.reshape(200, 64) / 255
     variances, modes = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True))
@@ -141,7 +141,7 @@ def test_whitening_shrinks_every_variance_as_the_regularisation_says(regularisat
 
 
 def test_whitening_is_zero_phase_and_without_regularisation_complete():
-    """W is symmetric, so a whitened image still looks like itself; its features are uncorrelated."""
+    """W is symmetric, so a whitened image resembles the original; its features are uncorrelated."""
     images = np.random.default_rng(0).integers(0, 256, (500, 3, 3, 1), np.uint8)
     mean, matrix = normalisation.whitening(images, 1e-12)
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
@@ -152,7 +152,7 @@ def test_whitening_is_zero_phase_and_without_regularisation_complete():
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("components", [1, 10, 40])
 def test_principal_components_are_those_of_scikit_learn(components):
-    """Up to the sign of each, and to its variance, which scikit-learn divides by n − 1 and we by n."""
+    """Equal up to the sign, and up to the variance, which scikit-learn divides by n − 1 and we by n."""
     images = digits.read(297, 0).train.pixels[:200]
     flat = images.reshape(200, 64) / 255
     inputs = normalisation.projected(images, *normalisation.principal_axes(images, components))
@@ -165,7 +165,7 @@ def test_principal_components_are_those_of_scikit_learn(components):
 
 
 def test_principal_axes_have_a_sign_of_their_own():
-    """So that the inputs do not depend on what a library of linear algebra makes of it."""
+    """The sign is fixed, so that the inputs do not depend on the library of linear algebra."""
     images = digits.read(297, 0).train.pixels
     _, axes = normalisation.principal_axes(images, 20)
     assert (axes.max(axis=0) == np.abs(axes).max(axis=0)).all()
@@ -194,7 +194,9 @@ def test_an_image_that_is_the_mean_has_no_direction():
     images = np.array([10, 30, 20], np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
     mean = normalisation.mean_image(images)
     normalisation.require_directions(images[:2], mean)
-    with pytest.raises(UserError, match=r"^normalisation: an image is the mean image .*; take another$"):
+    with pytest.raises(
+        UserError, match=r"^normalisation: an image equals the mean image, .*; take another normalisation$"
+    ):
         normalisation.require_directions(images, mean)
 
 
@@ -233,7 +235,7 @@ def prepared(path, values):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """A tar of 60 + 30 JPEG images."""
+    """Tar of 60 + 30 JPEG images."""
     folder = tmp_path_factory.mktemp("pictures")
     return pack(folder / "pictures.tar.gz", image_files(cifar(60, 1), cifar(30, 2), "JPEG"))
 
@@ -265,7 +267,7 @@ def test_a_file_of_images_says_all_that_is_asked_of_it(tmp_path, pictures):
     assert attributes["source"] == (
         "dynamical_loss.stages.prepare_dataset, dynamical_loss.datasets.kinds.cifar10"
     )
-    # The place on this machine is nobody's business.
+    # The folder of the source is private and must not be recorded.
     assert not [name for name, value in attributes.items() if str(pictures.parent) in str(value)]
     assert json.loads(attributes["settings"])["source"] == "pictures.tar.gz"
     assert (data.train_inputs.shape, data.train_inputs.dtype) == ((40, 32, 32, 3), np.float32)
@@ -274,7 +276,7 @@ def test_a_file_of_images_says_all_that_is_asked_of_it(tmp_path, pictures):
     assert data.attributes["dataset_description"] == attributes["dataset_description"]
     np.testing.assert_array_equal(np.bincount(data.train_labels), np.full(10, 4))
     np.testing.assert_array_equal(np.bincount(data.validation_labels), np.full(10, 2))
-    # The statistics are those of the chosen training images, also for validation.
+    # Validation images are normalised with the statistics of the selected training images, too.
     mean, deviation = stored["mean"].values, stored["standard_deviation"].values
     np.testing.assert_allclose(data.train_inputs.mean(axis=(0, 1, 2), dtype=float), 0, atol=1e-5)
     expected = (stored["validation_input"].values / 255 - mean) / deviation
@@ -294,7 +296,7 @@ def test_a_smaller_set_is_part_of_a_larger_one_and_all_is_deterministic(tmp_path
 
 
 def test_what_a_network_sees_is_part_of_the_content(tmp_path):
-    """Checkpoints and later stages know a dataset by the checksum of its content."""
+    """Checkpoints and later stages identify a dataset by the checksum of its content."""
     values = {"kind": "digits", "train_samples": 40, "validation_samples": 20}
     files = [
         prepared(tmp_path / f"{kind}.nc", values | {"normalisation": kind})
@@ -307,7 +309,7 @@ def test_what_a_network_sees_is_part_of_the_content(tmp_path):
 
 
 def test_images_keep_their_labels(tmp_path):
-    """Of images that tell their class in every pixel."""
+    """Every pixel of an image encodes its class."""
     labels = np.arange(40, dtype=np.uint8) % 10
     images = np.broadcast_to((20 * labels)[:, None, None, None], (40, 32, 32, 3))
     folder = spread(tmp_path / "images", image_files((images, labels), (images, labels)))
@@ -317,7 +319,9 @@ def test_images_keep_their_labels(tmp_path):
     np.testing.assert_allclose(
         data.validation_inputs[:, 0, 0, 0], 20 * data.validation_labels / 255, rtol=1e-6
     )
-    assert np.bincount(data.train_labels).tolist().count(3) == 5  # 25 of 10 classes: 2 or 3 of each
+    assert (
+        np.bincount(data.train_labels).tolist().count(3) == 5
+    )  # 25 images of 10 classes: 2 or 3 of each class
     targets = data.one_hot(data.train_labels)
     np.testing.assert_array_equal(targets, data.train_labels[:, None] == np.arange(10))
 
@@ -377,7 +381,7 @@ def test_a_title_is_one_line_and_takes_no_name_of_a_checked_dataset(title, line)
 
 
 def test_a_folder_whose_name_is_no_text_is_named_in_valid_text(tmp_path, monkeypatch):
-    """A home folder, or the one that Snakemake is started in, may have such a name."""
+    """A home folder, or the folder that Snakemake is started in, may have such a name."""
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     spread(folder, image_files(cifar(20, 1), cifar(10, 2)))
     monkeypatch.chdir(folder)
@@ -400,13 +404,13 @@ def test_the_spiral_comes_out_as_it_went_in(tmp_path):
     [
         (
             {},
-            "holds 60 + 30 images, and without train_samples and validation_samples 50 000 + 10 000 are "
-            "taken; set both",
+            "holds 60 + 30 images, and 50 000 + 10 000 are expected unless train_samples and "
+            "validation_samples are set; set both",
         ),
-        ({"train_samples": 60}, "holds 60 + 30 images, and without train_samples and"),
+        ({"train_samples": 60}, "holds 60 + 30 images, and 50 000 + 10 000 are expected unless"),
         (
             {"train_samples": 61, "validation_samples": 30},
-            "train_samples: 61 images are up to 7 of each class, and ",
+            "train_samples: 61 images need up to 7 images of each class, and ",
         ),
         (
             {"train_samples": 60, "validation_samples": 31},
@@ -421,7 +425,7 @@ def test_too_few_images_are_told_with_what_to_set(pictures, values, line):
 
 
 def test_every_digit_that_is_there_may_be_asked_for():
-    """By the settings' own limits, which are those of what is set apart."""
+    """The settings allow as many images as are left after the validation images are set apart."""
     most = DigitsSettings(kind="digits", train_samples=1500, validation_samples=297)
     made = most.prepare()
     assert (made.sizes["train_sample"], made.sizes["validation_sample"]) == (1500, 297)
@@ -480,20 +484,20 @@ def test_squares_that_do_not_cover_an_image_are_refused():
 
 
 # --------------------------------------------------------------------------------------------------
-# Parity, pooled images, and inputs by the statistics of all
+# Parity, pooled images, and inputs normalised with the statistics of all images
 # --------------------------------------------------------------------------------------------------
 
 POOLED = {"kind": "digits", "split": "pooled", "train_samples": 200, "validation_samples": 1540}
 
 
 def every_digit():
-    """Intensities as they are stored, and labels, from scikit-learn itself."""
+    """Return the intensities as they are stored, and the labels, from scikit-learn."""
     found = load_digits()
     return np.rint(found.images[..., None] * 255 / 16).astype(np.uint8), found.target
 
 
 def classes_of(pixels):
-    """Classes of digits that scikit-learn has, all of which differ, and where they stand there."""
+    """Return the classes of some digits, and their positions in scikit-learn's list, where all differ."""
     images, target = every_digit()
     places = {image.tobytes(): place for place, image in enumerate(images)}
     assert len(places) == len(images) == 1797
@@ -513,7 +517,7 @@ def test_pooled_images_are_dealt_out_in_turn_and_no_image_twice(tmp_path):
     assert stored.attrs["split"] == (
         "1 500 + 297 images, pooled and dealt out class after class, drawn from sample_seed"
     )
-    # Images of both parts of the source are in both.
+    # The pooled training set has images of both parts of the source.
     apart = digits.read(297, 0).validation.pixels
     _, of_validation = classes_of(apart)
     assert 0 < len({*of_validation} & {*in_train}) < 100
@@ -525,9 +529,9 @@ def test_pooled_images_are_drawn_by_their_seed(tmp_path):
     xr.testing.assert_identical(first.prepare(), again)
     _, taken = classes_of(again["train_input"].values)
     _, others = classes_of(other["train_input"].values)
-    # As 200 of 1797 drawn twice: 22 expected.
+    # Two random draws of 200 out of 1797 are expected to share 22.
     assert len({*taken} & {*others}) < 60
-    # A set as large as the official one is a choice all the same.
+    # A pooled training set as large as the official one is still a random selection.
     swapped = DigitsSettings(**POOLED | {"train_samples": 1500, "validation_samples": 100})
     assert swapped.redrawn(5).sample_seed == 5
 
@@ -584,7 +588,7 @@ def test_principal_components_are_those_of_all_digits(tmp_path):
 
 @pytest.mark.parametrize("part", [{}, {"train_samples": 205, "validation_samples": 33, "sample_seed": 4}])
 def test_without_the_new_keys_the_official_parts_are_taken_as_ever(part):
-    """Each part by its own draw, as files were made before there were other splits."""
+    """Each part is drawn separately, as it was before there were other splits."""
     settings_ = DigitsSettings(kind="digits", **part)
     made, shape, seed = settings_.prepare(), settings_.shape, settings_.sample_seed
     source = digits.read(297, seed)
@@ -609,21 +613,21 @@ def test_without_the_new_keys_the_official_parts_are_taken_as_ever(part):
         ({"train_samples": None}, "split: pooled needs train_samples and validation_samples; set both"),
         (
             {"validation_samples": 1598},
-            "train_samples: with validation_samples they are 1798, and the set has 1797 images; take fewer",
+            "train_samples: with validation_samples 1798 images are needed, and the set has 1797; take fewer",
         ),
         (
             {"labels": "parity", "train_samples": 205},
-            "train_samples: 205 images are not as many of each of 10 classes, which labels: parity needs; "
-            "take a multiple of 10",
-        ),
-        (
-            {"labels": "parity", "split": "official", "validation_samples": None},
-            "validation_samples: 297 images are not as many of each of 10 classes, which labels: parity "
+            "train_samples: 205 images cannot be shared out equally among 10 classes, which labels: parity "
             "needs; take a multiple of 10",
         ),
         (
+            {"labels": "parity", "split": "official", "validation_samples": None},
+            "validation_samples: 297 images cannot be shared out equally among 10 classes, which labels: "
+            "parity needs; take a multiple of 10",
+        ),
+        (
             {"normalisation": "pca", "components": 17, "reduction": 2},
-            "components: 17 are more than the 16 pixel values of an image; take fewer",
+            "components: 17 is more than the 16 pixel values of an image; take fewer",
         ),
     ],
 )
@@ -637,7 +641,10 @@ def test_an_odd_number_of_classes_has_no_balanced_parity():
     class Threes(DigitsSettings):
         whole = Shape(30, 30, (8, 8, 1), 3)
 
-    with pytest.raises(UserError, match=r"labels: of 3 classes more are even than odd ones; take class$"):
+    with pytest.raises(
+        UserError,
+        match=r"labels: parity needs an even number of classes, the set has 3; set labels: class$",
+    ):
         validate(Threes, {"kind": "digits", "labels": "parity"}, "test")
 
 
@@ -646,12 +653,13 @@ def test_an_odd_number_of_classes_has_no_balanced_parity():
     [
         (
             {"validation_samples": 1550},
-            "train_samples + validation_samples: 1750 images are up to 175 of each class, and scikit-learn's "
-            "load_digits holds 174 of 8; set it to at most 1740",
+            "train_samples + validation_samples: 1750 images need up to 175 images of each class, and "
+            "scikit-learn's load_digits holds 174 of 8; set it to at most 1740",
         ),
         (
             {"labels": "parity", "split": "official", "train_samples": 1500, "validation_samples": 290},
-            "train_samples: 1500 images are up to 150 of each class, and scikit-learn's load_digits holds ",
+            "train_samples: 1500 images need up to 150 images of each class, and scikit-learn's load_digits "
+            "holds ",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Readers of images: what was packed comes out again, and what is wrong is named in one line."""
+"""Readers of images: packed images are read back unchanged, and every fault is reported in one line."""
 
 import functools
 import gzip
@@ -48,7 +48,7 @@ def grey(count, seed):
 
 
 def official(path):
-    """The official archives, had they the checksum of this file."""
+    """Return the official archive of this name, with the checksum of this file in place of its own."""
     return {
         name: archive._replace(sha256=checksums.of_file(path))
         for name, archive in cifar10.OFFICIAL.items()
@@ -145,7 +145,7 @@ def test_the_first_pixels_of_a_record_are_the_top_row_in_red(tmp_path):
     ("name", "content", "line"),
     [
         ("data_batch_3.bin", None, "holds no cifar-10-batches-bin/data_batch_3.bin"),
-        ("test_batch.bin", bytes(3072), "test_batch.bin has 3,072 bytes, which are no whole records of 3073"),
+        ("test_batch.bin", bytes(3072), "test_batch.bin has 3,072 bytes, not whole records of 3073 bytes"),
         ("test_batch.bin", b"", "test_batch.bin has 0 bytes"),
         ("data_batch_1.bin", bytes([10]) + bytes(3072), "label 10 is not one of 0 to 9"),
         (
@@ -163,7 +163,7 @@ def test_a_binary_archive_that_makes_no_sense_is_refused(tmp_path, name, content
 
 
 class Malicious:
-    """Unpickled, it makes a file."""
+    """Object that creates a folder when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -180,7 +180,7 @@ def test_a_malicious_pickle_is_refused_even_with_the_right_checksum(tmp_path):
     message = refusal(cifar10.read, path, official(path))
     assert "data_batch_2 is no batch of CIFAR-10 (it names posix.mkdir)" in message
     assert not made.exists()
-    pickle.loads(evil)  # it would have done harm
+    pickle.loads(evil)  # without the reader's protection the pickle does its harm
     assert made.exists()
 
 
@@ -317,7 +317,7 @@ def test_images_that_make_no_sense_are_named(tmp_path, files, line, packed):
 
 
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path):
-    """A PNG that says it has 2³⁰ pixels, and holds none."""
+    """The header of the PNG states 2³⁰ pixels, and the file holds none of them."""
     small = encoded(TEST[0][0], "PNG")
     huge = small[:16] + (2**15).to_bytes(4, "big") * 2 + small[24:]
     crc = zlib.crc32(huge[12:29]).to_bytes(4, "big")
@@ -372,7 +372,7 @@ def test_a_truncated_tar_is_refused(tmp_path, mode, kept):
     )
 
 
-@pytest.mark.parametrize("mode", ["w:xz", "w:bz2"])  # whose blocks have checksums
+@pytest.mark.parametrize("mode", ["w:xz", "w:bz2"])  # the blocks of these formats have checksums
 @pytest.mark.parametrize("place", [0.02, 0.6])
 def test_a_tar_with_flipped_bytes_is_refused(tmp_path, mode, place):
     path = pack(tmp_path / "images.tar", good(), mode)
@@ -385,7 +385,7 @@ def test_a_tar_with_flipped_bytes_is_refused(tmp_path, mode, place):
 
 
 def test_a_gzipped_tar_is_compared_with_its_checksum(tmp_path):
-    """It stands behind the last image, so whoever stops there never sees it."""
+    """The checksum lies behind the last image, so a reader that stops there would never compare it."""
     path = pack(tmp_path / "images.tar.gz", good(), "w:gz")
     content = bytearray(path.read_bytes())
     content[-6] ^= 1
@@ -408,7 +408,7 @@ PALETTE = np.random.default_rng(6).integers(0, 256, (256, 3), np.uint8)
 
 
 def packed_bits(values, bits):
-    """Rows (row, column) of small numbers as a PNG stores them, the first pixel in the highest bits."""
+    """Pack small numbers (row, column) as a PNG stores them, with the first pixel in the highest bits."""
     digits_ = (values[..., None] >> np.arange(bits - 1, -1, -1)) & 1
     return np.packbits(digits_.reshape(len(values), -1), axis=1)
 
@@ -416,7 +416,7 @@ def packed_bits(values, bits):
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("colour", ["grey", "palette"])
 def test_images_of_few_bits_become_rgb_as_the_format_says(tmp_path, bits, colour):
-    """Grey of b bits is spread over 0 to 255: v × 255 / (2ᵇ − 1).  An index stands for its colour."""
+    """A grey value v of b bits becomes v × 255 / (2ᵇ − 1); an index becomes its colour in the palette."""
     values = np.random.default_rng(7).integers(0, 2**bits, (32, 32))
     if colour == "grey":
         content = png(packed_bits(values, bits), bits=bits, colour=0)
@@ -517,20 +517,20 @@ def test_what_rgb_of_8_bits_cannot_hold_is_refused(tmp_path, content, line):
 
 
 # --------------------------------------------------------------------------------------------------
-# Names that are no text
+# Names that are not valid UTF-8
 # --------------------------------------------------------------------------------------------------
 
 ODD = b"train/cat/caf\xe9.png"
 NAMES = {
     ODD: 1,
     "train/cat/caf\u00e9.png".encode("utf-8"): 2,
-    "train/cat/caf\uffee.png".encode("utf-8"): 3,  # behind the others in bytes, and before a lone surrogate
+    "train/cat/caf\uffee.png".encode("utf-8"): 3,  # EF BF AE, which sorts after the byte E9
     "train/cat/\U0001f408.png".encode("utf-8"): 4,
 }
 
 
 def with_odd_names():
-    """Images that tell their names by their colour, by the bytes of their names."""
+    """Return images by the bytes of their names; the colour of a cat identifies its name."""
     plain = {name.encode("ascii"): content for name, content in good().items() if "/cat/" not in name}
     cats = {b"test/cat/0.png": encoded(NOISE, "PNG")}
     own = {name: encoded(np.full((32, 32, 3), colour, np.uint8), "PNG") for name, colour in NAMES.items()}
@@ -547,7 +547,7 @@ def spread_bytes(folder, files):
 
 
 def zip_bytes(path, files):
-    """A zip with the bytes of names as they are, and nothing that says how they are to be read."""
+    """Write a zip that holds the bytes of names unchanged and does not state their encoding."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as packed:
         for number, (name, data) in enumerate(files.items()):
@@ -668,7 +668,7 @@ def test_an_encrypted_file_in_a_zip_is_refused(tmp_path):
     path = pack_zip(tmp_path / "images.zip", {"train/cat/x.png": b"secret"})
     content = bytearray(path.read_bytes())
     entry = content.index(b"PK\x01\x02")
-    content[6] |= 1  # the flags of the file, and in the list of files
+    content[6] |= 1  # flags in front of the file; those in the list of files follow
     content[entry + 8] |= 1
     path.write_bytes(content)
     with zipfile.ZipFile(path) as packed, pytest.raises(RuntimeError, match="encrypted"):
@@ -681,7 +681,7 @@ def test_an_encrypted_file_in_a_zip_is_refused(tmp_path):
 def test_a_large_file_in_a_zip_is_refused_before_it_is_unpacked(tmp_path):
     path = pack_zip(tmp_path / "images.zip", {"train/cat/x.png": bytes(2**20 + 1)})
     assert "train/cat/x.png has 1,048,577 bytes, where at most 1,048,576" in refusal(cifar10.read, path)
-    # One that states less than it holds gives no more than it states, and then the checksum is wrong.
+    # If the stated size is too small, no more is read than stated, and then the checksum is wrong.
     content = path.read_bytes().replace((2**20 + 1).to_bytes(4, "little"), (100).to_bytes(4, "little"))
     path.write_bytes(content)
     assert refusal(cifar10.read, path).startswith(f"{path} is truncated or no zip archive (Bad CRC-32")
@@ -694,7 +694,8 @@ def test_a_zip_of_an_unknown_compression_is_refused(tmp_path):
     path.write_bytes(content)
     message = refusal(cifar10.read, path)
     assert (
-        message.startswith(f"{path} is packed in a way that is not read here (") and "compression" in message
+        message.startswith(f"{path} uses a compression that cannot be read here (")
+        and "compression" in message
     )
 
 
@@ -713,7 +714,7 @@ def test_an_empty_zip_has_no_images(tmp_path):
 
 @pytest.mark.parametrize("packer", [pack, pack_zip])
 def test_damage_anywhere_is_one_line_or_none(tmp_path, packer):
-    """Whatever byte is changed or cut, no other exception than that of a user's mistake comes out."""
+    """Whatever byte is changed or cut off, the only exception that is raised is `UserError`."""
     path = packer(tmp_path / "images", {f"train/cat/\u00e9{number}.png": bytes(60) for number in range(3)})
     content, generator = path.read_bytes(), np.random.default_rng(0)
     refused = []
@@ -743,7 +744,7 @@ SICK = "cannot be read (Input/output error); mend its permissions, or the disk o
 
 @pytest.fixture
 def sick(tmp_path):
-    """A file that is there and cannot be read: nothing is at the first address of a process."""
+    """File that exists and cannot be read: the memory of a process has nothing at its first address."""
     path = tmp_path / "sick"
     path.symlink_to("/proc/self/mem")
     return path
@@ -779,7 +780,7 @@ def test_a_file_without_permission_is_told_as_such(tmp_path, forbidden):
 
 @pytest.fixture
 def forbidden(tmp_path):
-    """What takes the right to read from a file; root may read all, and becomes nobody meanwhile."""
+    """Function that takes away the permission to read a file; root, who may read all, becomes nobody."""
     root = os.geteuid() == 0
 
     def forbid(path):
@@ -800,7 +801,7 @@ def forbidden(tmp_path):
 
 
 def test_a_lack_of_memory_is_not_blamed_on_a_file():
-    """An array of 2⁶⁰ bytes, more than any address space has."""
+    """The pickle asks for an array of 2⁶⁰ bytes, which is more than any address space has."""
     shape = b"\x8a\x08" + (2**60).to_bytes(8, "little") + b"\x85"
     content = b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + shape + b"U\x01b\x87R."
     with pytest.raises(MemoryError):
@@ -828,7 +829,7 @@ def test_idx_files_give_their_images(tmp_path, compressed):
 
 
 def known(folder):
-    """Checksums of the official files, were they those of this folder."""
+    """Return checksums by name, as if the files of this folder were the official ones."""
     return {
         path.name.removesuffix(".gz"): hashlib.sha256(
             gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -847,7 +848,7 @@ def test_official_content_is_fashion_mnist_however_it_is_compressed(tmp_path):
         assert source.split.startswith("official")
         assert source.class_names[:2] == ("T-shirt/top", "Trouser")
         assert refusal(fashion_mnist.read, folder, "noise", official) == (
-            f"datasets.<name>.title: {folder} holds Fashion-MNIST, and not noise; leave title out"
+            f"datasets.<name>.title: {folder} holds Fashion-MNIST, not noise; leave title out"
         )
 
 
@@ -861,9 +862,9 @@ def test_one_other_file_of_the_same_shape_is_not_fashion_mnists(tmp_path, name):
     content[-1] ^= 1
     path.write_bytes(gzip.compress(content))
     assert refusal(fashion_mnist.read, folder, None, official) == (
-        f"{path} is not Fashion-MNIST's: SHA-256 {official[name]} expected of it unpacked, "
-        f"{hashlib.sha256(content).hexdigest()} found; fetch it again, or say in datasets.<name>.title what "
-        "the images are"
+        f"{path} is not the official file of Fashion-MNIST: SHA-256 {official[name]} of its unpacked content "
+        f"expected, {hashlib.sha256(content).hexdigest()} found; fetch it again, or say in "
+        "datasets.<name>.title what the images are"
     )
     source = fashion_mnist.read(folder, "noise", official)
     assert source.dataset == source.title == "noise"
@@ -889,7 +890,9 @@ PACKERS = [pytest.param(pack, "tar", id="tar"), pytest.param(pack_zip, "zip", id
 @pytest.mark.parametrize("top", ["", "data/fashion/"])
 def test_packed_idx_files_are_the_same_as_their_folder(tmp_path, packer, kind, top):
     folder = fashion(tmp_path / "fashion", grey(30, 3), grey(10, 4))
-    fashion(folder, grey(30, 5), grey(10, 6), compressed=False)  # which count before the compressed ones
+    fashion(
+        folder, grey(30, 5), grey(10, 6), compressed=False
+    )  # these take precedence over the compressed ones
     files = {f"{top}{path.name}": path.read_bytes() for path in sorted(folder.iterdir())}
     path = packer(tmp_path / "packed", files | {"README.md": b"words"})
     source, expected = fashion_mnist.read(path, "noise"), fashion_mnist.read(folder, "noise")
@@ -926,8 +929,8 @@ IMAGES, LABELS = grey(10, 4)
         ("labels-idx1", b"", "is no IDX file of labels: it begins with nothing"),
         ("images-idx3", idx(IMAGES)[:9], "holds images of 0×0, and not 28×28"),
         ("images-idx3", idx(IMAGES[:, :27]), "holds images of 27×28, and not 28×28"),
-        ("images-idx3", idx(IMAGES)[:-1], "has 7,855 bytes of 7,856 that it states"),
-        ("images-idx3", idx(IMAGES) + b"x", "has 7,857 bytes of 7,856 that it states"),
+        ("images-idx3", idx(IMAGES)[:-1], "has 7,855 bytes, and its header says 7,856"),
+        ("images-idx3", idx(IMAGES) + b"x", "has 7,857 bytes, and its header says 7,856"),
         ("images-idx3", idx(IMAGES[:9]), "t10k has 9 images and 10 labels"),
         ("labels-idx1", idx(LABELS + 1), "label 10 is not one of 0 to 9"),
     ],
@@ -964,7 +967,7 @@ def test_digits_are_those_of_scikit_learn_each_once():
     labels = np.concatenate([source.train.labels, source.validation.labels])
     assert (len(source.train.labels), len(source.validation.labels)) == (1500, 297)
     original = load_digits()
-    # 0 … 16 become 0 … 255: 16 × 255/16 is white, 1 is 15.9 and rounded to 16.
+    # Intensities 0 … 16 become 0 … 255: 16 becomes 255 (white), and 1 becomes 15.9, which is rounded to 16.
     expected = np.array([0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255])
     expected = expected[original.images.astype(int)]
 

@@ -1,4 +1,4 @@
-"""The spiral: its geometry, and the very points of the authors' notebook."""
+"""The spiral: its geometry, and the points of the authors' notebook."""
 
 import numpy as np
 import pytest
@@ -39,19 +39,19 @@ def test_noise_has_the_given_width():
     clean, _ = spiral(noise=0.0, **settings_)
     far = np.linalg.norm(clean, axis=1) > 0.1
     turn = np.angle((noisy[far] @ [1, 1j]) / (clean[far] @ [1, 1j]))
-    assert turn.std() == pytest.approx(0.2, rel=0.03)  # 1/√(2·10800) = 0.7 %, four times that
+    assert turn.std() == pytest.approx(0.2, rel=0.03)  # four times the standard error 1/√(2·10800) = 0.7 %
     assert abs(turn.mean()) < 0.006
 
 
 def test_defaults_are_the_notebooks_first_training_points():
-    """Recomputed from the notebook's formula with its generator, RandomState(0), arm by arm."""
+    """The points are recomputed from the notebook's formula and generator, RandomState(0), arm by arm."""
     generator = np.random.RandomState(0)
     first_noise = generator.randn(100)
     angle = np.linspace(0, 4 * np.pi, 100) + 0.2 * first_noise
     radius = np.linspace(0, 1, 100)
     inputs, _ = spiral(classes=3, points_per_class=100, turns=2.0, noise=0.2, seed=0)
     np.testing.assert_allclose(inputs[:100, 0], radius * np.cos(angle), rtol=1e-12, atol=1e-15)
-    # RandomState is frozen by numpy's compatibility policy: its first draw is a known number.
+    # numpy's compatibility policy freezes RandomState, so its first draw is a known number.
     assert first_noise[0] == pytest.approx(1.764052345967664, rel=1e-15)
 
 
@@ -60,11 +60,11 @@ def test_other_radius_laws_move_points_along_the_same_arms(law):
     settings_ = {"classes": 3, "points_per_class": 5000, "turns": 2.0, "noise": 0.0, "seed": 5}
     points = spiral(**settings_, radius_law=law)[0].reshape(3, 5000, 2)
     radius = np.linalg.norm(points, axis=2)
-    # On the arm, the radius alone says the angle.
+    # Along an arm the radius determines the angle.
     angle = 2 * np.pi * np.arange(3)[:, None] / 3 + 4 * np.pi * radius
     expected = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=2)
     np.testing.assert_allclose(points, expected, atol=1e-12)
-    # Evenly drawn radii have the distribution function r, and radii in equal steps of their squares r².
+    # Uniformly drawn radii have the distribution function r; radii with squares in equal steps have r².
     even = radius if law == "uniform" else radius**2
     assert np.abs(np.sort(even, axis=1) - np.linspace(0, 1, 5000)).max() < (
         0.03 if law == "uniform" else 1e-12
@@ -83,7 +83,7 @@ def test_the_validation_set_may_have_points_and_radii_of_its_own():
 
 
 def test_what_tells_one_spiral_from_another_is_in_its_description():
-    """A change of any setting changes the words, so that files of other data do not look alike."""
+    """A change of any setting changes the description, so that files of different data look different."""
     changes = {
         "classes": 4,
         "points_per_class": 7,

@@ -1,4 +1,4 @@
-"""The paper's protocols: what they ask for, one fact at a time, and that the unknown is never the paper's."""
+"""The paper's protocols: each fact that they require, and unknown facts, which never count as the paper's."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ PAPERS = {
         phase(CIFAR10, model={"kind": "wide_resnet"}, batch_size=1024, epochs=200, steps=9_800),
     ),
 }
-"""By place in the paper: the protocol, and facts that follow it."""
+"""The protocol and facts that follow this protocol, by place in the paper."""
 
 OTHER = {
     "dataset": "digits",
@@ -112,7 +112,7 @@ OTHER = {
     "steps": 1_000,
     "seeds": 2,
 }
-"""A value of each fact that is not the paper's."""
+"""For each fact, a value that is not the paper's."""
 
 OPEN = {
     "Fig. 5a": {"model.width"},
@@ -129,7 +129,10 @@ OPEN = {
         "arithmetic",
     },
 }
-"""What must be known, and may have any value; a learning rate together with the times that scale with it."""
+"""Facts that must be recorded but may have any value.
+
+A learning rate may have any value only together with the times that scale with it.
+"""
 
 FACTS = [
     (place, key)
@@ -139,7 +142,7 @@ FACTS = [
 
 
 def altered(facts, path, *value):
-    """The facts with another value in one place, or without it if none is given."""
+    """Return the facts with another value of one fact, or without this fact if no value is given."""
     found = copy.deepcopy(facts)
     *groups, key = path.split(".")
     inner = found

@@ -113,7 +113,7 @@ def test_the_stored_table_of_claims_follows_from_the_published_results(stored, t
             return list(csv.DictReader(stream))
 
     found, expected = rows(tmp_path / "claims.csv"), rows(DATA / "claims.csv")
-    # Where the files lay on the machine that evaluated them is the last column.
+    # The last column is left out, because it holds the paths of the files on the machine of the evaluation.
     columns = [field.name for field in dataclasses.fields(claims.Row) if field.name != "file"]
     assert [row["id"] for row in found] == [row["id"] for row in expected]
     for row, wanted in zip(found, expected, strict=True):
@@ -132,7 +132,7 @@ def test_the_stored_table_of_protocols_follows_from_the_published_results(stored
     found, expected = netcdf.read(tmp_path / "p.nc"), netcdf.read(DATA / "protocols.nc")
     assert set(found) == set(expected)
     for name in set(found) - {"file"}:
-        if found[name].dtype.kind == "f":  # a processor's own order of sums is felt in the last bit
+        if found[name].dtype.kind == "f":  # processors sum in different orders, so the last bit differs
             xr.testing.assert_allclose(found[name], expected[name], rtol=1e-12)
         else:
             assert found[name].identical(expected[name]), name
@@ -170,7 +170,7 @@ def test_completed_records_say_so_and_name_the_published_spiral():
     spiral = recorded.settings_of(netcdf.read(DATA / "dataset" / "spiral.nc"))
     for path in sorted(DATA.rglob("*.nc")):
         attributes = netcdf.read(path).attrs
-        # Results from before settings of the data were recorded were completed; later ones say it themselves.
+        # Results from before settings of the data were recorded have been completed; later ones record them.
         assert attributes.get("record_completed", "2026-11-25: ").startswith("2026-11-25: ")
         assert "record_completed" in attributes or "inputs" in attributes, path
         if attributes.get("dataset") == "spiral":

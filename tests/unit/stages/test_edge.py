@@ -1,4 +1,4 @@
-"""Runs probed from step to step: what is stored is what the runs did, and figures show it."""
+"""Runs probed at consecutive steps: stored values agree with the runs, and figures show them."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_a_step_does_what_the_training_engine_recorded(folder, study):
     run, spectrum = netcdf.read(folder / f"{study}.nc"), netcdf.read(folder / f"{study}_spectrum.nc")
     near = edge.stretch(spectrum)
     assert near["snapshot_step"].values.tolist() == list(WINDOW)
-    # The static loss is the sum of the classes' parts.
+    # The static loss is the sum of the contributions of the classes.
     changes = near["class_change"].sel(step_kind="own").sum("class_index").values
     losses = run["loss"].values
     np.testing.assert_allclose(changes, [losses[t + 1] - losses[t] for t in WINDOW], atol=1e-13)
@@ -69,7 +69,7 @@ def test_gathered_runs_hold_the_measures_of_each(folder):
         assert float(one["top_gradient_share"]) == pytest.approx(
             float(spectrum["gradient_share"].isel(mode=0).mean())
         )
-        # Of the first snapshot of the window it is held against one long before.
+        # The overlap at the first snapshot of the window is with a much earlier snapshot, so it is left out.
         assert float(one["top_overlap"]) == pytest.approx(float(spectrum["eigenvector_overlap"][1:].mean()))
     static = netcdf.read(folder / "static.nc")
     assert static["emphasised_share"].isnull().all()
@@ -101,13 +101,13 @@ def test_gathered_runs_hold_what_was_done_again(folder):
         for name in small_steps.ALONG:
             np.testing.assert_array_equal(one[name], spectrum[name].astype(np.float32))
     losses = small_steps.by_class(found)
-    # Each class has a third of the samples, and its part is of the mean over all.
+    # Each class has a third of the samples and contributes to the mean over all samples.
     whole = found["again_class_loss"].sum("class_index")
     np.testing.assert_allclose((losses["emphasised"] + 2 * losses["others"]) / 3, whole, rtol=1e-6)
     chosen = int(found["again_class_weight"].values.mean(axis=0).argmax())
     emphasised = 3 * found["again_class_loss"].isel(class_index=chosen)
     np.testing.assert_allclose(losses["emphasised"], emphasised, rtol=1e-6)
-    # The stretch is shorter than what the mean is taken over.
+    # The stretch is shorter than the interval of the mean, so the mean is over the whole stretch.
     late = found.sel(descent="own")["again_static_sharpness"].values
     expected = np.exp(np.log(late).mean(axis=1))
     ended = small_steps.at_the_end(found)["static_sharpness"].sel(descent="own")
@@ -117,7 +117,7 @@ def test_gathered_runs_hold_what_was_done_again(folder):
 
 
 def test_losses_are_those_of_a_class_s_samples_however_many():
-    """A class with a fifth of the samples, whose part of the mean is 0.2, has a mean loss of 1."""
+    """A class with a fifth of the samples that contributes 0.2 to the mean has a mean loss of 1."""
     part, share, weight = [0.2, 0.6, 0.1], [0.2, 0.5, 0.3], [3.0, 0.0, 0.0]
     along = ("seed", "descent", "again_step", "class_index")
     runs = xr.Dataset(
@@ -138,7 +138,7 @@ def test_losses_are_those_of_a_class_s_samples_however_many():
 
 def test_the_figure_of_small_steps_shows_what_is_stored(folder):
     runs = netcdf.read(folder / "dynamical.nc")
-    # A seed that diverged keeps its lines from nobody.
+    # A seed that diverged does not hide the lines of the other seeds.
     lost = runs.isel(seed=slice(1)).assign_coords(seed=[2])
     lost = lost.assign({name: np.nan * lost[name] for name in small_steps.ALONG})
     runs = xr.concat([runs, lost], "seed", data_vars="minimal", coords="minimal").assign_attrs(runs.attrs)
@@ -168,11 +168,15 @@ def test_the_figure_of_small_steps_shows_what_is_stored(folder):
     [
         ({"start": 51, "steps": 11}, {}, None),
         ({"start": 62, "steps": 11}, {}, "small_steps.start: there is no snapshot at step 62; add one"),
-        ({"start": 50, "steps": 165}, {}, "50 and 165 steps lead beyond the run of 200; start earlier"),
-        ({"start": 50, "steps": 12}, {}, "12 is no multiple of every, 11; take 22"),
-        ({"start": 50, "steps": 12, "every": 2}, {}, "2 sees one branch of an alternation alone"),
-        ({}, {"optimiser": {"arguments": {"momentum": 0.5}}}, "only gradient descent on all samples"),
-        ({}, {"record_every": 3}, "they need Γ at every step; set record_every to 1"),
+        (
+            {"start": 50, "steps": 165},
+            {},
+            "165 steps from 50 on lead beyond the run of 200 steps; start earlier",
+        ),
+        ({"start": 50, "steps": 12}, {}, "12 is not a multiple of every, 11; take 22"),
+        ({"start": 50, "steps": 12, "every": 2}, {}, "2 is even and sees only one branch of an alternation"),
+        ({}, {"optimiser": {"arguments": {"momentum": 0.5}}}, "needs gradient descent on all samples"),
+        ({}, {"record_every": 3}, "this probe needs Γ at every step; set record_every to 1"),
     ],
 )
 def test_what_cannot_be_done_again_is_refused(folder, tmp_path, changed, run, words):
@@ -220,7 +224,7 @@ def test_the_figures_show_what_is_stored(folder):
 
 
 def test_a_run_that_diverged_is_drawn_empty(folder):
-    """Its parameters are not finite, and nothing that is measured of them is."""
+    """The parameters are not finite, and so no measured quantity is finite."""
     runs = []
     for study in ("static", "dynamical"):
         run = netcdf.read(folder / f"{study}0_spectrum.nc")
@@ -247,7 +251,7 @@ def test_without_consecutive_snapshots_there_is_nothing_to_show(folder):
 
 def test_the_gradient_s_place_needs_the_weighted_loss(folder, tmp_path):
     probes = json.dumps({"hessian": {"modes": 1, "order": 5, "losses": ["static"]}, "alignment": True})
-    with pytest.raises(UserError, match=r"alignment: the gradient is that of the weighted loss; add it to"):
+    with pytest.raises(UserError, match=r"alignment: this probe needs the weighted loss; add weighted to"):
         command(
             "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", folder / "static0.nc",
             "--settings", probes, "--output", tmp_path / "s.nc",
@@ -255,7 +259,7 @@ def test_the_gradient_s_place_needs_the_weighted_loss(folder, tmp_path):
 
 
 def test_the_emphasised_class_is_weighed_against_the_others():
-    """Γ = (2, 0.5, 0.5) and contributions 6, 1, 3: a share of 0.6, and 3 a unit of Γ against 4."""
+    """Γ = (2, 0.5, 0.5) and contributions 6, 1, 3: a share of 0.6, and 3 per unit of Γ compared with 4."""
     weights = [[2.0, 0.5, 0.5], [0.5, 0.5, 2.0], [1.0, 1.0, 1.0]]
     added = [[6.0, 1.0, 3.0], [1.0, 3.0, 6.0], [1.0, 2.0, 3.0]]
     dimensions = ("snapshot_step", "class_index")

@@ -1,4 +1,4 @@
-"""Flows from snapshots of a trajectory: against scipy's integrator, the probes and the run itself."""
+"""Flows from snapshots of a trajectory, compared with scipy's integrator, the probes and the run."""
 
 import json
 
@@ -41,7 +41,7 @@ def trace(folder, name, output, **flow):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A dataset, and of each network a run, its curvature and its flows."""
+    """Folder with a dataset, and a run, its curvature and its flows for each network."""
     path = tmp_path_factory.mktemp("flows")
     data = small_spiral(path)
     for name, model in MODELS.items():
@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
             "probe-spectrum", "--dataset", data, "--trajectory", path / f"{name}.nc",
             "--settings", '{"hessian": {"modes": 1, "order": 40}}', "--output", path / f"{name}_spectrum.nc",
         )  # fmt: skip
-        # At the kinks of ReLU a field jumps, and an integrator of high order takes small steps.
+        # The field jumps at the kinks of ReLU, where an integrator of high order takes small steps.
         trace(path, name, path / f"{name}_flow.nc", tolerance={"tanh": 1e-10, "relu": 1e-5}[name])
     return path
 
@@ -96,7 +96,7 @@ def test_what_is_stored(folder):
         assert (found["error"].isel(step=0) == 0).all()
         assert (found["evaluations"].diff("step") > 0).all()
         assert (found["imaginary"].sel(flow=["gradient", "regularised"]) == 0).all()
-        # η λ_max is far below 1: each flow of the second order is nearer than the first one.
+        # η λ_max is far below 1, so each higher-order flow is nearer than the gradient flow.
         errors = found["error"].isel(step=1, start=0, seed=0)
         assert float(errors.sel(flow="regularised")) < 0.5 * float(errors.sel(flow="gradient"))
         assert float(errors.sel(flow="principal")) < 0.5 * float(errors.sel(flow="gradient"))
@@ -109,7 +109,7 @@ def test_a_flow_without_enough_evaluations_is_stored_as_stuck_and_marked(folder,
     assert found["error"].isel(step=slice(1, None)).isnull().all()
     with style.style():
         whole = netcdf.read(folder / "relu_flow.nc")
-        # As many as are published side by side.
+        # Three networks, as in the published figure.
         require_legible_texts(drawn(figF4_networks.render({"flows": [whole] * 3}, {})))
         figure = drawn(figF4_networks.render({"flows": [whole]}, {}))
         require_legible_texts(figure)
@@ -142,8 +142,8 @@ def test_runs_of_another_study_or_of_one_seed_are_refused(folder, tmp_path):
             "--output", tmp_path / "no.nc",
         )  # fmt: skip
 
-    with pytest.raises(UserError, match=r"relu\.nc is of another study than .*tanh\.nc"):
+    with pytest.raises(UserError, match=r"relu\.nc belongs to another study than .*tanh\.nc"):
         traced("tanh.nc", "relu.nc")
-    with pytest.raises(UserError, match="a run of seed 0 was given before"):
+    with pytest.raises(UserError, match="another given run has seed 0 too"):
         traced("tanh.nc", "tanh.nc")
     assert not (tmp_path / "no.nc").exists()

@@ -1,4 +1,4 @@
-"""The stages on images: the same commands and files, networks of convolutions, batches."""
+"""Stages on images: the same commands and files as for points, with convolutional networks and batches."""
 
 import json
 
@@ -41,7 +41,7 @@ TRAJECTORY = {
     "snapshots": {"every": 5},
 }
 PROBES = {"hessian": {"losses": ["weighted", "static"], "modes": 2, "order": 146}}
-STEPS = 20  # five epochs of four batches, the last of three samples
+STEPS = 20  # five epochs of four batches; the last batch has three samples
 
 
 def as_dataset(folder, settings, name="data.nc"):
@@ -51,7 +51,7 @@ def as_dataset(folder, settings, name="data.nc"):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A dataset of digits, a trajectory on it and its spectrum."""
+    """Folder with a dataset of digits, a trajectory on it, and the spectrum of the trajectory."""
     path = tmp_path_factory.mktemp("images")
     as_dataset(path, DIGITS)
     command(
@@ -59,7 +59,7 @@ def folder(tmp_path_factory):
         "--settings", json.dumps(TRAJECTORY), "--output", path / "trajectory.nc",
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        # Fifteen samples, some at a time: two parts and a rest.
+        # Fifteen samples, six at a time: two full parts and a rest.
         patch.setattr(spectra, "_SAMPLES", 6)
         command(
             "probe-spectrum", "--dataset", path / "data.nc", "--trajectory", path / "trajectory.nc",
@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def block(folder):
-    """Two amplitudes and two seeds of the same training."""
+    """Block with two amplitudes and two seeds of the same training."""
     cells = ["--period", 4, "--amplitude", 5, "--amplitude", 9, "--first-seed", 3, "--last-seed", 4]
     command(
         "train-phase-block", "--dataset", folder / "data.nc", *cells,
@@ -81,7 +81,7 @@ def block(folder):
 
 @pytest.fixture(scope="module")
 def loss(folder):
-    """The weighted loss as a function of flat parameters and class weights, put together here once more."""
+    """Weighted loss as a function of flat parameters and class weights, implemented again for the test."""
     samples = 15
     data = loading.load(folder / "data.nc", Inputs())
     model = Myrtle5Settings(kind="myrtle5", channels=2).build(10)
@@ -116,7 +116,7 @@ def test_the_learning_rate_and_the_oscillation_follow_the_settings(folder):
     weights = stored["class_weight"].values
     assert (weights[15:] == 1).all()
     assert (weights[14] != 1).any()
-    # η = 0 at the first step: it moves nothing.
+    # η = 0 at the first step, which therefore changes nothing.
     parameters = stored["parameters"].sel(snapshot_step=[0, 5]).values
     assert (parameters[0] != parameters[1]).any()
     assert stored["loss"][1] == stored["loss"][0]
@@ -187,7 +187,7 @@ def test_a_mean_in_parts_is_the_mean(size):
 
 
 def test_a_block_ends_where_the_trajectory_of_the_same_training_ends(folder, block):
-    """Records of all samples and of some train alike; the trajectory is the block's first run."""
+    """Training is the same if all or some samples are recorded; the trajectory is a run of the block."""
     command(
         "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
         "--settings", json.dumps({**TRAJECTORY, "evaluation_samples": None, "record_every": 5}),
@@ -233,7 +233,7 @@ def test_the_phase_diagram_keeps_learning_curves_if_asked(folder, tmp_path):
     ("dataset", "changes", "words"),
     [
         (DIGITS, {"batch_size": 34}, "batch_size: 34 is more than the 33 training samples"),
-        (DIGITS, {"steps": 21}, "steps: 5 epochs are 20 steps; give one of the two"),
+        (DIGITS, {"steps": 21}, "steps: 5 epochs are 20 steps; give only one of the two"),
         ({}, {}, "model: myrtle5 needs images"),
         (DIGITS, {"oscillation_stop": None}, "period: T = 11 leaves no static period"),
     ],
@@ -252,7 +252,7 @@ def test_settings_that_do_not_go_with_the_data_are_one_line(tmp_path, dataset, c
 
 
 def test_paired_draws_are_one_diagram_over_seeds(tmp_path):
-    """Seed k is trained on draw k alone: images of another choice, from other initial weights."""
+    """Seed k is trained on draw k alone, with another selection of images and other initial weights."""
     run = {**RUN, "record_every": 20}
     grid = {"periods": [4], "amplitudes": [1, 5], "seeds": 2, "seeds_per_block": 1}
     draws = {"dataset": "digits", "noise_seeds": [7, 8], "draws": "paired"}
@@ -304,7 +304,7 @@ def test_results_say_what_computed_convolutions(folder, tmp_path):
         )  # fmt: skip
         assert result.exit_code == 0, result.output
         made = netcdf.read(tmp_path / name).attrs
-        return made["computed_by"], "bfloat16 gains no time" in result.output
+        return made["computed_by"], "bfloat16 is not faster than full" in result.output
 
     here = native.computed_by(np.float32)
     assert computed("usual.nc") == (f"convolutions by {here}", False)

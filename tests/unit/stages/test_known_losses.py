@@ -1,4 +1,4 @@
-"""Flows on losses known in closed form: what the file holds, and the figure that shows it."""
+"""Flows on losses known in closed form: the values in the file, and the figure that shows them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _stored(tmp_path_factory):
 
 
 def test_on_the_quadratic_the_principal_flow_is_gradient_descent(stored):
-    """Places of gradient descent are (1 − hλ)ⁿ times the start."""
+    """The positions of gradient descent are (1 − hλ)ⁿ times the start."""
     start, ratios = np.array([-0.35, -0.2]), np.array([1.0, 0.01])
     steps = np.arange(stored.sizes["step"])
     for index, sharpness in enumerate(stored["path_sharpness"].values):
@@ -34,7 +34,7 @@ def test_on_the_quadratic_the_principal_flow_is_gradient_descent(stored):
     np.testing.assert_allclose(stored["path_imaginary"], 0.0, atol=1e-6)
     apart = np.linalg.norm(stored["path_real"] - stored["path_descent"], axis=-1)
     np.testing.assert_array_equal(stored["path_error"], apart)
-    # A hundred times the integrator's tolerance here.
+    # The limit is a hundred times the tolerance of the integrator in this test.
     assert (stored["path_error"].sel(flow="principal") < 1e-6).all()
 
 

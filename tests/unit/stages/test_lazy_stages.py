@@ -1,4 +1,4 @@
-"""Gradient flows as stages: against the engine, dense kernels and the paper's definitions."""
+"""Stages with gradient flows, compared with the engine, dense kernels and the paper's definitions."""
 
 import json
 import signal
@@ -55,7 +55,7 @@ def block(path, dataset, width, split, **settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two splits, the blocks of a small study of both, and that study."""
+    """Folder with two splits, the blocks of a small study of both splits, and the study."""
     path = tmp_path_factory.mktemp("lazy")
     blocks = []
     for split in SPLITS:
@@ -121,7 +121,7 @@ def test_the_frozen_kernel_of_the_start_is_the_limit_of_large_scales(folder):
     distance = found["frozen_start_distance"].mean(("width", "data_seed", "seed"))
     assert float(distance.sel(scale=1000.0)) < 0.02 < 0.2 < float(distance.sel(scale=0.01))
     assert (found["frozen_start_error"] == found["frozen_start_error"].isel(scale=0)).all()
-    # Where the kernel does not move, both ends have the same one.
+    # If the kernel does not move, the kernels of the start and the end are the same.
     lazy = found.sel(scale=1000.0)
     assert float(abs(lazy["frozen_end_error"] - lazy["frozen_start_error"]).max()) < 0.0101
     assert (found["frozen_converged"] == 1).all()
@@ -205,7 +205,7 @@ def test_a_tilt_is_followed_beside_the_flow_without_it(folder, tmp_path):
     found = netcdf.read(path)
     assert (found["converged"] == 1).all()
     distance = found["static_distance"].mean("seed")
-    # The null: where the kernel stays, any tilt ends in the same interpolant, up to the closeness.
+    # If the kernel stays constant, every tilt ends in the same interpolant, up to the closeness.
     assert float(distance.sel(scale=1000.0)) < 0.01 < float(distance.sel(scale=0.01))
     plain = tmp_path / "plain.nc"
     block(plain, folder / "data1.nc", 12, 1, loss="mse", closeness=0.02, frozen=False, max_steps=60_000)
@@ -278,8 +278,8 @@ def test_data_of_many_classes_are_refused(tmp_path):
     ("changes", "blocks", "words"),
     [
         ({"scales": [0.01, 10.0, 100.0]}, [0, 1, 2, 3], ["√h·α = 100", "snakemake"]),
-        ({"depth": 3}, [0, 1, 2, 3], ["other settings", "make it anew"]),
-        ({}, [0, 1, 2], ["no block given holds", "data seed 2"]),
+        ({"depth": 3}, [0, 1, 2, 3], ["other settings", "make it again"]),
+        ({}, [0, 1, 2], ["no given block holds", "data seed 2"]),
     ],
 )
 def test_blocks_that_do_not_make_the_study_are_refused(folder, tmp_path, changes, blocks, words):

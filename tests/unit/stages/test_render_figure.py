@@ -1,4 +1,4 @@
-"""Which figure is rendered: a name that is none is told from a figure that cannot be imported."""
+"""Names of figures: an unknown name gives another error than a figure that cannot be imported."""
 
 import pytest
 

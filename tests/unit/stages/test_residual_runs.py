@@ -1,4 +1,4 @@
-"""Runs on the squared error, probed mode by mode: what is stored is what they did, and so is Fig. F10."""
+"""Runs on the squared error, probed mode by mode: stored values and Fig. F10 agree with the runs."""
 
 import json
 
@@ -44,7 +44,7 @@ def known(folder, study):
 
 
 def outputs_at(folder, run, step):
-    """Of the network for all training samples, (sample, class_index)."""
+    """Return the outputs of the network for all training samples, (sample, class_index)."""
     network = MLPSettings(width=6).build(3)
     _, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], initial_parameters(network, (2,), [0])))
     with jax.enable_x64(True):
@@ -62,13 +62,13 @@ def test_a_step_does_what_the_training_engine_recorded(folder, study):
         losses = run["weighted_loss"].values
         changes = [losses[step + 1] - losses[step] for step in WINDOW]
         np.testing.assert_allclose(near["residual_change"], changes, atol=1e-14)
-        # Without Γ both kernels are one, and it is that of the other probe.
+        # If all weights are 1, both kernels are the same, and they equal the kernel of the other probe.
         np.testing.assert_allclose(near["unweighted_multiple"], near["kernel_multiple"][:, 0], rtol=1e-9)
     np.testing.assert_allclose(
         near["unweighted_multiple"], 0.8 / SAMPLES * near["ntk_eigenvalue"][:, 0], rtol=1e-9
     )
     assert (np.ptp(weights[list(WINDOW)], axis=1) > 0).any() == (study == "dynamical0")
-    # From one step to the next Γ changes too: the loss of both places is that of the first one's.
+    # Γ changes from one step to the next; both losses use the Γ of the first step.
     outputs = [outputs_at(folder, run, step) for step in WINDOW]
     targets = np.eye(3)[netcdf.read(folder / "data.nc")["train_label"].values]
     for place, step in enumerate(WINDOW[:-1]):
@@ -84,7 +84,7 @@ def test_a_step_does_what_the_training_engine_recorded(folder, study):
 
 
 def test_one_step_of_the_kernel_is_the_linearised_one(folder):
-    """After one step the error is that of the linearised network, over the way of the step."""
+    """After one step the error is that of the linearised network, divided by the length of the step."""
     near = known(folder, "dynamical0")
     ages = near["kernel_age"].values
     assert ages.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]
@@ -95,7 +95,7 @@ def test_one_step_of_the_kernel_is_the_linearised_one(folder):
 
 def test_gathered_runs_hold_the_measures_of_each(folder):
     found = netcdf.read(folder / "dynamical.nc")
-    assert "rise_share" not in found  # of another probe
+    assert "rise_share" not in found  # a measure of another probe
     for seed in range(2):
         near, one = known(folder, f"dynamical{seed}"), found.sel(seed=seed)
         multiple = near["kernel_multiple"].values
@@ -145,7 +145,7 @@ def test_modes_are_counted_by_what_they_do():
     alternating, unstable = residual.counts(
         spectrum([2.5, 1.5, 1.2, 0.9, np.nan], [2.0, 1.0, 0.5, 0.1, np.nan], [3.0, 2.1, 1.9, 1.1, np.nan])
     )
-    # Of the last one there may be more than were measured.
+    # At the last snapshot more modes may count than were measured, so the count is unknown.
     np.testing.assert_array_equal(alternating, [2, 1, np.nan])
     np.testing.assert_array_equal(unstable, [1, 0, np.nan])
 
@@ -205,11 +205,15 @@ def test_a_run_that_diverged_is_drawn_empty_and_measures_nothing(folder):
 @pytest.mark.parametrize(
     ("change", "probes", "words"),
     [
-        ({"loss": {"kind": "cross_entropy"}}, PROBES, "residual: its modes are those of plain sgd with loss"),
+        (
+            {"loss": {"kind": "cross_entropy"}},
+            PROBES,
+            "residual: this probe needs plain sgd on all samples with loss",
+        ),
         (
             {"optimiser": {"arguments": {"momentum": 0.9}}},
             PROBES,
-            "residual: its modes are those of plain sgd",
+            "residual: this probe needs plain sgd",
         ),
         ({}, {"residual": {"modes": 61, "order": 70}}, "residual.modes: the kernel has no more than 39"),
     ],

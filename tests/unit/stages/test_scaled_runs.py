@@ -1,4 +1,4 @@
-"""Runs of a scaled output through the commands: how far they go, and the curvature of what they descend."""
+"""Runs with a scaled output through the commands: changes of the network, and curvature of the loss."""
 
 import json
 
@@ -41,7 +41,7 @@ PROBES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A dataset, a trajectory and its spectra."""
+    """Folder with a dataset, a trajectory and its spectra."""
     path = tmp_path_factory.mktemp("scaled")
     data = small_spiral(path)
     command(
@@ -64,7 +64,7 @@ def block(folder, output, cells, **settings):
 
 
 def network(folder):
-    """Outputs as a function of flat parameters, targets, and initial parameters of seed 3."""
+    """Outputs as a function of flat parameters, the targets, and the initial parameters of seed 3."""
     data = netcdf.read(folder / "data.nc")
     model = MLPSettings.model_validate(MODEL).build(3)
     start, unravel = ravel_pytree(jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, (2,), [3])))
@@ -73,7 +73,7 @@ def network(folder):
 
 
 def test_a_block_keeps_how_far_kernel_and_parameters_went(folder, tmp_path):
-    """Against the dense Jacobian where a trajectory of the same settings starts and ends."""
+    """The changes agree with dense Jacobians at the start and end of a trajectory with the same settings."""
     cells = ("--period", 10, "--amplitude", 4, "--first-seed", 3, "--last-seed", 4)
     found = block(folder, tmp_path / "T10_A4_seeds3-4.nc", cells, output_scale=0.3, kernel_samples=20)
     assert found["kernel_change"].dims == found["weight_change"].dims == ("amplitude", "seed")
@@ -155,7 +155,7 @@ def test_eigenvalues_are_those_of_the_loss_that_is_descended(folder, suffix):
             weight = row["class_weight"].values if suffix == "" else np.ones(3)
             dense = np.linalg.eigvalsh(hessian(flat, weight))[::-1] / alpha**2
             np.testing.assert_allclose(found[f"hessian_eigenvalue{suffix}"], dense[:3], rtol=1e-8)
-            # The kernel is that of f itself, and what is recorded the loss of the prediction.
+            # The kernel is that of f, and the recorded loss is that of the scaled prediction.
             jacobian = np.asarray(jax.jacobian(outputs)(flat)).reshape(3 * 36, -1)
             kernel = np.linalg.eigvalsh(jacobian @ jacobian.T)[::-1]
             np.testing.assert_allclose(found["ntk_eigenvalue"][:2], kernel[:2], rtol=1e-8)
@@ -175,7 +175,7 @@ def test_eigenvalues_are_those_of_the_loss_that_is_descended(folder, suffix):
     ],
 )
 def test_probes_of_the_network_s_own_output_are_refused(folder, tmp_path, probes, key):
-    with pytest.raises(UserError, match=rf"--settings: {key}: no probe of a scaled output") as error:
+    with pytest.raises(UserError, match=rf"--settings: {key}: this probe does not support") as error:
         command(
             "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", folder / "run.nc",
             "--settings", json.dumps(probes), "--output", tmp_path / "spectrum.nc",
@@ -185,17 +185,17 @@ def test_probes_of_the_network_s_own_output_are_refused(folder, tmp_path, probes
 
 def test_the_residual_of_a_scaled_output_is_refused():
     run = TrajectorySettings.model_validate({**RUN, "loss": {"kind": "mse"}})
-    with pytest.raises(ValueError, match="residual: no probe of a scaled output"):
+    with pytest.raises(ValueError, match="residual: this probe does not support the run's output_scale"):
         ProbeSettings(residual=ResidualSettings()).require_possible(
             run.probed(Shape(36, 36, (2,), 3), remembers=True)
         )
 
 
-# What is shown -------------------------------------------------------------------------------------
+# Figures ------------------------------------------------------------------------------------------
 
 
 def study(folder, path, output_scale, **settings):
-    """A phase file of three runs with the static loss and three with the dynamical one."""
+    """Make a phase file of three runs with the static loss and three with the dynamical loss."""
     given = {**BLOCK, "output_scale": output_scale, **settings}
     cells = [["--last-seed", 2], ["--period", 20, "--amplitude", 20, "--last-seed", 2]]
     blocks = []

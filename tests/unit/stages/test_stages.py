@@ -1,4 +1,4 @@
-"""The stages through the command line, on small real input, against numbers computed another way."""
+"""Stages through the command line on small real input, compared with numbers computed in another way."""
 
 import json
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ PHASE = {"model": {"width": 6}, "steps": 100, "record_every": 20, "precision": "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A dataset, a trajectory, its spectra and its events."""
+    """Folder with a dataset, a trajectory, its spectra and its events."""
     path = tmp_path_factory.mktemp("stages")
     small_spiral(path)
     command(
@@ -62,9 +62,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def objective(folder):
-    """The weighted loss as a function of flat parameters and class weights, put together here once more.
+    """Weighted loss as a function of flat parameters and class weights, implemented separately for the test.
 
-    With it come its Hessian and the network's outputs; all are compiled.
+    The fixture also holds the Hessian of the loss and the network's outputs; all functions are compiled.
     """
     data = loading.load(folder / "data.nc", Inputs())
     model = MLPSettings(width=6).build(3)
@@ -92,7 +92,7 @@ def test_the_trajectory_follows_the_contract(folder):
     assert stored["class_weight"].dims == ("step", "class_index")
     assert float(stored["oscillation_end"]) == 160
     np.testing.assert_allclose(stored["class_weight"].sum("class_index"), 3, rtol=1e-12)
-    # Fig. 4's last period is static: F is then the static loss.
+    # As in Fig. 4, the last period is static, and F equals the static loss.
     np.testing.assert_allclose(stored["weighted_loss"][160:], stored["loss"][160:], rtol=1e-12)
     assert stored["weighted_loss"].dtype == np.float64
 
@@ -129,7 +129,7 @@ def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder, objective):
         flat = jacobian.reshape(-1, jacobian.shape[-1])
         found = spectrum.sel(snapshot_step=step)
         assert found["ntk_eigenvalue"].dims == found["hessian_eigenvalue"].dims == ("mode",)
-        assert np.isnan(found["ntk_eigenvalue"][2])  # three Hessian modes, two of the kernel
+        assert np.isnan(found["ntk_eigenvalue"][2])  # three modes of the Hessian, two of the kernel
         np.testing.assert_allclose(
             found["ntk_eigenvalue"][:2], np.linalg.eigvalsh(flat @ flat.T)[::-1][:2], rtol=1e-9
         )
@@ -141,7 +141,7 @@ def test_kernel_eigenvalues_are_those_of_the_dense_kernel(folder, objective):
 
 
 def test_curvature_along_gradients_is_that_of_the_dense_hessian(folder, objective):
-    """All samples are in a batch here: gᵀHg / |g|², and a step of η = 1.5."""
+    """All samples are in one batch: gᵀHg / |g|², and a step of η = 1.5."""
     trajectory, spectrum = (netcdf.read(folder / f"{name}.nc") for name in ("trajectory", "spectrum"))
     for step in (20, 57):
         row = trajectory.sel(step=step, snapshot_step=step)
@@ -163,7 +163,7 @@ def test_density_is_that_of_the_nearest_snapshots(folder):
     assert spectrum["density_step"].values.tolist() == [0, 100]
     np.testing.assert_allclose(spectrum["density_weight"].sum("node"), 1, rtol=1e-10)
     top = spectrum["hessian_eigenvalue"].sel(snapshot_step=[0, 100]).values[:, 0]
-    # Ritz values never exceed the spectrum.
+    # Ritz values never exceed the largest eigenvalue.
     assert (spectrum["density_node"].max(("probe", "node")).values <= top * (1 + 1e-9)).all()
 
 
@@ -222,7 +222,7 @@ def test_every_reading_of_the_paper_s_rule_reaches_the_events(folder, tmp_path, 
 
 
 def test_a_period_may_have_a_step_of_rest_as_in_the_notebooks(folder, tmp_path):
-    """T = 40 and one step of rest: 4 periods of 41 steps fit into 200, and the fifth is static."""
+    """With T = 40 and one step of rest, 4 cycles of 41 steps fit into 200; the last of them is static."""
     settings = {**TRAJECTORY, "loss": {"rest_steps": 1}}
     command(
         "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
@@ -246,7 +246,7 @@ def test_thresholds_are_gathered_by_learning_rate_width_and_seed(folder, tmp_pat
     assert stored["threshold"].dims == ("learning_rate", "width", "seed")
     found = stored["threshold"].sel(learning_rate=1.5, width=6, seed=3)
     assert float(found) == pytest.approx(float(source["threshold_all"].sel(rule="sharpness")))
-    assert np.isnan(stored["exponent_interval"]).all()  # one learning rate fits no power law
+    assert np.isnan(stored["exponent_interval"]).all()  # a power law needs several learning rates
     assert (stored["event_width"] == 6).all() and stored.sizes["event"] == source.sizes["event"]
 
 
@@ -325,7 +325,7 @@ def test_the_phase_diagram_gathers_cells_and_shares_the_static_one(folder, tmp_p
     assert float(phase["train_accuracy"].sel(period=20, amplitude=5, seed=2)) == float(
         parts["T20_A5_seeds2-3"]["train_accuracy"].sel(amplitude=5, seed=2, step=100)
     )
-    with pytest.raises(UserError, match="no block given holds T = 20, A = 5, seed 0"):
+    with pytest.raises(UserError, match="no given block holds T = 20, A = 5, seed 0"):
         command(
             "aggregate-phase", *[p for p in paths if "T20" not in p.name],
             "--settings", json.dumps(settings), "--output", tmp_path / "other.nc",
@@ -370,7 +370,7 @@ def test_draws_of_the_data_are_gathered(folder, tmp_path):
     (tmp_path / "all.nc").unlink()
     with pytest.raises(UserError, match="noise_seeds is empty"):
         gather(*diagrams, noise_seeds=[])
-    with pytest.raises(UserError, match="no file given is of the draw 7 of the data"):
+    with pytest.raises(UserError, match="no file was given for the data drawn with seed 7"):
         gather(*diagrams, noise_seeds=[5, 7])
     with pytest.raises(UserError, match=r"phase_noise6\.nc was made with other settings"):
         gather(*diagrams, learning_rate=0.5)
@@ -378,7 +378,7 @@ def test_draws_of_the_data_are_gathered(folder, tmp_path):
     netcdf.write(
         netcdf.read(diagrams[0]).assign_attrs(dataset_settings='{"kind": "spiral", "train_seed": 5}'), other
     )
-    with pytest.raises(UserError, match="not only of another draw"):
+    with pytest.raises(UserError, match="in more of its data settings than the seed"):
         gather(other, diagrams[1])
     assert not (tmp_path / "all.nc").exists()
 
@@ -415,13 +415,13 @@ def test_runs_of_a_study_are_gathered_at_their_snapshots(folder, tmp_path):
         found["sharpness"].attrs["long_name"].startswith("largest eigenvalue of the Hessian of the weighted")
     )
     (tmp_path / "all.nc").unlink()
-    with pytest.raises(UserError, match="those of seeds 0 to n-1"):
+    with pytest.raises(UserError, match="do not have the seeds 0 to n-1"):
         gather(files[0])
-    with pytest.raises(UserError, match="those of seeds 0 to n-1"):
+    with pytest.raises(UserError, match="do not have the seeds 0 to n-1"):
         gather(files[0], files[0])
     with pytest.raises(UserError, match="was not made from"):
         gather((files[0][0], files[1][1]), (files[1][0], files[0][1]))
-    with pytest.raises(UserError, match=r"trajectory\.nc is of another study than"):
+    with pytest.raises(UserError, match=r"trajectory\.nc belongs to another study than"):
         gather(files[0], (folder / "trajectory.nc", folder / "spectrum.nc"))
     with pytest.raises(UserError, match="2 trajectories and 1 spectra"):
         command("gather-runs", "--trajectory", files[0][0], "--trajectory", files[1][0],
@@ -460,9 +460,12 @@ def test_a_diverged_block_is_recorded_as_such(folder, tmp_path):
     ("arguments", "words"),
     [
         (["train-phase-block", "--amplitude", "2"], ["--period is missing"]),
-        (["train-phase-block", "--period", "9", "--amplitude", "1", "--amplitude", "2"], ["1 stands alone"]),
+        (
+            ["train-phase-block", "--period", "9", "--amplitude", "1", "--amplitude", "2"],
+            ["1 must be the only one"],
+        ),
         (["train-phase-block", "--period", "9", "--amplitude", "nan"], ["--amplitude", "at least 1"]),
-        (["train-phase-block", "--first-seed", "2"], ["--last-seed 0 is before --first-seed 2"]),
+        (["train-phase-block", "--first-seed", "2"], ["--last-seed 0 is smaller than --first-seed 2"]),
         (["train-phase-block", "--period", "99999", "--amplitude", "2"], ["leaves no static period"]),
         (["train-phase-block", "--settings", "{stepz: 3}"], ["unknown key 'stepz'", "'steps'"]),
         (["train-phase-block", "--settings", "{a"], ["--settings", "not valid"]),
@@ -494,13 +497,13 @@ def test_a_trajectory_and_a_dataset_that_do_not_belong_together_are_refused(fold
 @pytest.mark.parametrize(
     ("probes", "words"),
     [
-        ({"hessian": {"modes": 900, "order": 900}}, "hessian.modes: the network has no more than"),
+        ({"hessian": {"modes": 900, "order": 900}}, "hessian.modes: the network has only"),
         ({"ntk": {"modes": 900, "order": 900}}, "ntk.modes: the kernel has no more than"),
         ({"density": {"steps": [10**6]}}, "density.steps: 1000000 lies beyond the run of"),
     ],
 )
 def test_probes_that_ask_for_more_than_there_is_are_refused(folder, tmp_path, probes, words):
-    """The same rules for one command as for a study."""
+    """The command applies the same rules as a study."""
     with pytest.raises(UserError, match=f"^--settings: {words}"):
         command(
             "probe-spectrum", "--dataset", folder / "data.nc", "--trajectory", folder / "trajectory.nc",
@@ -510,7 +513,9 @@ def test_probes_that_ask_for_more_than_there_is_are_refused(folder, tmp_path, pr
 
 def test_a_run_that_is_larger_than_the_machine_says_so_before_it_starts(capfd):
     resources.warn_of_memory(resources.Demand(10**9, 1))
-    assert capfd.readouterr().err.startswith("this may take 1000000000 MB of memory, and the machine has ")
+    assert capfd.readouterr().err.startswith(
+        "this command may need 1000000000 MB of memory, and the machine has "
+    )
     resources.warn_of_memory(resources.Demand(1, 1))
     assert capfd.readouterr().err == ""
 
@@ -529,7 +534,7 @@ def test_a_spectrum_of_another_trajectory_is_refused(folder, tmp_path):
 
 
 def test_an_analysis_counts_once(folder, tmp_path):
-    with pytest.raises(UserError, match="has the width, learning rate and seed of another analysis"):
+    with pytest.raises(UserError, match="has the width, learning rate and seed of another given file"):
         command("fit-threshold", *[folder / "cascade.nc"] * 2, "--output", tmp_path / "threshold.nc")
 
 
@@ -541,7 +546,7 @@ def test_analyses_of_several_readings_are_not_mixed(folder, tmp_path):
     command("fit-threshold", tmp_path / "c.nc", "--output", tmp_path / "threshold.nc")
     reading = recorded.settings_of(netcdf.read(tmp_path / "threshold.nc"))["reading"]
     assert reading == {**InstabilitySettings().model_dump(), "tolerance_at_rate": "fixed"}
-    with pytest.raises(UserError, match="was found by other settings than"):
+    with pytest.raises(UserError, match="was made with other settings than"):
         command("fit-threshold", folder / "cascade.nc", tmp_path / "c.nc", "--output", tmp_path / "both.nc")
 
 
@@ -551,7 +556,7 @@ def test_the_loss_rule_needs_every_step(folder, tmp_path):
 
 
 def require_no_instabilities(folder, tmp_path, settings, words):
-    """A run of these settings, t.nc, is refused by the analysis of instabilities."""
+    """Check that the analysis of instabilities refuses a run with these settings, t.nc."""
     command(
         "train-trajectory", "--dataset", folder / "data.nc", "--seed", 3,
         "--settings", json.dumps(settings), "--output", tmp_path / "t.nc",
@@ -575,9 +580,9 @@ def require_no_instabilities(folder, tmp_path, settings, words):
     ],
 )
 def test_instabilities_are_held_against_one_learning_rate(folder, tmp_path, changed, rates):
-    """η(t) is in the trajectory's file, and no threshold is compared with a number that it is not."""
+    """The trajectory's file records η(t); no threshold is compared with a wrong learning rate."""
     settings = {**TRAJECTORY, **changed}
-    words = r"t\.nc was trained with a learning rate that changes"
+    words = r"t\.nc was trained with a changing learning rate"
     require_no_instabilities(folder, tmp_path, settings, words)
     found = netcdf.read(tmp_path / "t.nc")["learning_rate"].values / settings["learning_rate"]
     assert found.max() == pytest.approx(rates[0])
@@ -607,7 +612,7 @@ def test_help_states_defaults(name):
             stated = option.required or option.multiple or option.show_default or "leave out" in option.help
             assert stated, option.name
     if name == "train-trajectory":
-        assert "period [5000]: T, steps" in text
+        assert "period [5000]: T, period" in text
         assert "learning_rate [1.0]: η" in text
 
 
@@ -626,7 +631,7 @@ def test_documenting_a_configuration_keeps_its_values(tmp_path):
 
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 def test_snapshots_hold_what_the_optimiser_remembers(folder, objective, tmp_path, kind):
-    """From any snapshot the optimiser's next step leads to the next one."""
+    """From any snapshot, the next step of the optimiser leads to the next snapshot."""
     arguments = {"momentum": 0.9, "nesterov": True} if kind == "sgd" else {}
     settings = {
         **TRAJECTORY,
@@ -655,7 +660,8 @@ def test_snapshots_hold_what_the_optimiser_remembers(folder, objective, tmp_path
             np.testing.assert_allclose(flat[step] + updates, flat[step + 1], rtol=1e-9, atol=1e-12)
     assert ("preconditioned_sharpness" in spectrum) == (kind == "adam")
     if kind == "sgd":
-        # Whichever curvature is largest, where it is no complex pair, has the polynomial's smaller root.
+        # The largest curvature contributes the smaller root of this polynomial, if its roots are real.  So
+        # the smallest multiplier is at most this root.
         sharp = spectrum["hessian_eigenvalue"].values[50, 0]
         shrink = 0.05 * sharp
         root = np.roots([1, -1.9 * (1 - shrink), 0.9 * (1 - shrink)]).real.min()

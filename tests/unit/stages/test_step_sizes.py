@@ -1,4 +1,4 @@
-"""Runs whose learning rate follows the curvature: Fig. F6 shows what they did."""
+"""Runs whose learning rate follows the curvature, and Fig. F6, which shows them."""
 
 import json
 
@@ -15,7 +15,7 @@ CAP, STEPS = 4.0, 120
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Trajectory and spectrum of a static and a dynamical run."""
+    """Trajectories and spectra of a static and a dynamical run."""
     path = tmp_path_factory.mktemp("step_sizes")
     data, found = small_spiral(path), []
     for study, amplitude in (("static", 1), ("dynamical", 20)):
@@ -63,7 +63,7 @@ def test_the_figure_shows_what_the_runs_did(runs):
             for step, value in zip(steps, spectrum["hessian_eigenvalue"].values[:, 0], strict=True)
             if value > 0
         }
-        # Below the cap 2/η is ‖Hĝ‖, which no eigenvalue is below in size.
+        # Below the cap, 2/η equals ‖Hĝ‖, which is at most the largest magnitude of an eigenvalue.
         largest = np.maximum(spectrum["hessian_eigenvalue"][:, 0], -spectrum["hessian_min_eigenvalue"])
         below = (rate < CAP * (1 - 1e-9)) & (steps < STEPS)
         assert below.any()
