@@ -39,7 +39,7 @@ NEEDS = {
 }
 """Packages that each framework needs and that are in no lock file of users."""
 
-STEPS_OF_BLOCK = 3
+STEPS_OF_BLOCK = 1
 QUANTITY = "step with the weighting / without"
 _CLASSES = 10
 

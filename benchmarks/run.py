@@ -124,7 +124,7 @@ def parts(
         "scale": lambda: scale.measure(scale.Study(periods=100, amplitudes=100, seeds=50), 50, 3),
         "images": lambda: images.measure(repetitions, with_pytorch),
         "pages": lambda: pages.measure(repetitions, 70_001, 16, 50, 141),
-        "overhead": lambda: overhead.measure(40 * repetitions),
+        "overhead": lambda: overhead.measure(80 * repetitions),
         "gpu": lambda: gpu.measure(repetitions),
     }
 
