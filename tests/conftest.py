@@ -35,9 +35,8 @@ os.environ["KERAS_HOME"] = str(COMPILED / "keras")
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Project:
     """Return a copy of a project that the first worker of pytest makes and the other workers wait for.
 
-    The variable SHARED_STUDIES names a folder that several runs of pytest, one after the other, share: the
-    second takes what the first has made.  Name a new folder, because nothing compares the studies with the
-    code.
+    The variable SHARED_STUDIES names a folder that several runs of pytest share: the others take what the
+    first has made, or wait for it.  Name a new folder, because nothing compares the studies with the code.
 
     Args:
         factory: pytest's factory of temporary folders.
