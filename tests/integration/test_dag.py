@@ -297,7 +297,7 @@ def test_editing_what_engines_share_retrains_everything(project, whole):
     ("module", "old", "new", "dataset"),
     [
         ("xla.py", "rate / max(operations, 1.0)", "rate / max(operations, 2.0)", "images"),
-        ("fused_loop.py", "_LANES = 64 ", "_LANES = 128 ", "spiral"),
+        ("fused_loop.py", "_LINE = 64 ", "_LINE = 128 ", "spiral"),
     ],
 )
 def test_a_constant_of_an_engine_retrains_what_it_trains_and_no_more(project, module, old, new, dataset):

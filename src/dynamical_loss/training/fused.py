@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from dynamical_loss.losses.weights import Oscillation
-from dynamical_loss.training import fused_loop
+from dynamical_loss.training import fused_loop, fused_vectors
 from dynamical_loss.training.step_size import DriftAdjusted
 from dynamical_loss.training.types import (
     RECORDS,
@@ -114,4 +114,5 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precisi
             columns["learning_rate"] = rates[None, recorded[here]]
         return state, {"class_weight": weights[recorded[here]][None], **columns}, snapshots[None]
 
-    return Program("fused", 1, schedule.stretches(_STRETCH), begin, advance)
+    compiler = f"numba, vectors of {fused_vectors.BYTES} bytes"
+    return Program("fused", 1, schedule.stretches(_STRETCH), begin, advance, compiler)

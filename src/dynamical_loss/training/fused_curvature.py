@@ -10,9 +10,11 @@ the expression with RS and the present weights.
 from __future__ import annotations
 
 from numba import njit
+from numba.extending import overload
 
-from dynamical_loss.training.fused_passes import sums_of_two
+from dynamical_loss.training.fused_passes import sums_of_block
 from dynamical_loss.training.fused_tuples import (
+    OPTIONS,
     add_scaled,
     combine,
     complete,
@@ -21,31 +23,57 @@ from dynamical_loss.training.fused_tuples import (
     load,
     load_rows,
     relative,
+    spread,
     store,
     store_rows,
 )
 
 
+def _store_block(kept, j, row, step, sums):
+    """Store the sums of each vector of units in a block."""
+    raise NotImplementedError
+
+
+@overload(_store_block, jit_options=OPTIONS)
+def _store_block_of(kept, j, row, step, sums):  # pragma: no cover
+    if len(sums) == 1:
+
+        def stored(kept, j, row, step, sums):
+            store_rows(kept, j, row, len(sums[0][0]) * row, sums[0])
+    else:
+
+        def stored(kept, j, row, step, sums):
+            store_rows(kept, j, row, len(sums[0][0]) * row, sums[0])
+            _store_block(kept, j + step, row, step, sums[1:])
+
+    return stored
+
+
 @njit(inline="always")
-def unit_sums(weights, kept, buffer, errors, zeros):  # pragma: no cover
-    """Store in `kept` the sums of each unit over its active samples, of the rows of errors and products."""
-    row, zero_features, _, zero_logits, zero_sums = zeros
-    hidden_bias, hidden_kernel, _, _ = weights
-    width, size = hidden_bias.shape[0], len(zero_sums) * len(zero_logits)
-    for j in range(0, width, 2):
-        # Two units per pass, which halves the loads.
-        other = min(j + 1, width - 1)
-        unit = (hidden_bias[j], load(hidden_kernel, j, width, zero_features))
-        other_unit = (hidden_bias[other], load(hidden_kernel, other, width, zero_features))
-        sums, other_sums = sums_of_two(buffer, errors, row, unit, other_unit, zero_sums, zero_features)
-        store_rows(kept, j * size, 1, sums)
-        store_rows(kept, other * size, 1, other_sums)
+def _store_span(
+    kept, buffer, errors, row, samples, step, network, zeros, first, last, block
+):  # pragma: no cover
+    units, unit_row, _, _ = network
+    like_units = spread(block[0])
+    for j in range(first, last, len(block[0]) * step):
+        there = load_rows(units, j, unit_row, step, like_units)
+        sums = sums_of_block(buffer, errors, row, samples, there, zeros, block[1])
+        _store_block(kept, j, unit_row, step, sums)
+
+
+@njit(inline="always")
+def store_sums(kept, buffer, errors, row, samples, step, network, zeros, block):  # pragma: no cover
+    """Store in rows of `kept` the sums of each unit over its active samples, in blocks as in `update`."""
+    size = len(block[0]) * step
+    end, single = network[1] // size * size, (block[0][:1], block[1][:1])
+    _store_span(kept, buffer, errors, row, samples, step, network, zeros, 0, end, block)
+    _store_span(kept, buffer, errors, row, samples, step, network, zeros, end, network[1], single)
 
 
 @njit(inline="always")
 def gradient_square(weights, direction, kept, buffer, errors, zeros, bias):  # pragma: no cover
     """Compute the gradient from the sums in `kept`, store it in `direction`, and return |g|²."""
-    row, zero_features, zero_classes, zero_logits, zero_sums = zeros
+    row, unit_row, zero_features, zero_classes, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, to_output_bias, to_output_kernel = direction
     width, classes, square = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
@@ -54,7 +82,7 @@ def gradient_square(weights, direction, kept, buffer, errors, zeros, bias):  # p
         store(to_output_bias, 0, 1, gradient)
         square += dot(gradient, gradient)
     for i in range(width):
-        sums = load_rows(kept, i * len(zero_sums) * len(zero_logits), 1, zero_sums)
+        sums = load_rows(kept, i, unit_row, len(zero_logits) * unit_row, zero_sums)
         there = (hidden_bias[i], *load(hidden_kernel, i, width, zero_features))
         out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)
         out_gradient = complete(combine(there, sums, zero_logits), zero_classes)
@@ -129,7 +157,7 @@ def product_square(weights, direction, kept, changed, buffer, errors, zeros, bia
 
     `kept` holds the sums of the errors, and `changed` the sums of the R-errors.
     """
-    row, zero_features, zero_classes, zero_logits, zero_sums = zeros
+    row, unit_row, zero_features, zero_classes, zero_logits, zero_sums = zeros
     hidden_bias, hidden_kernel, _, output_kernel = weights
     to_hidden_bias, to_hidden_kernel, _, to_output_kernel = direction
     width, classes, square = hidden_bias.shape[0], len(zero_classes), zero_logits[0]
@@ -137,8 +165,9 @@ def product_square(weights, direction, kept, changed, buffer, errors, zeros, bia
         change = complete(row_sums(buffer, errors, row, zero_logits), zero_classes)
         square += dot(change, change)
     for i in range(width):
-        place = i * len(zero_sums) * len(zero_logits)
-        sums, r_sums = load_rows(kept, place, 1, zero_sums), load_rows(changed, place, 1, zero_sums)
+        length = len(zero_logits) * unit_row
+        sums = load_rows(kept, i, unit_row, length, zero_sums)
+        r_sums = load_rows(changed, i, unit_row, length, zero_sums)
         there = (hidden_bias[i], *load(hidden_kernel, i, width, zero_features))
         towards = (to_hidden_bias[i], *load(to_hidden_kernel, i, width, zero_features))
         out = relative(load(output_kernel, i * classes, 1, zero_classes), zero_logits)

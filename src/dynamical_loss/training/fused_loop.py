@@ -1,13 +1,14 @@
 """The fused loop: gradient descent on a small perceptron as one compiled loop, for CPUs.
 
 XLA runs a training step of the paper's network as some twenty kernels, each of which reads and writes all
-activations.  Here a step consists of two passes over the hidden units, with the samples along the vector
-lanes.  Activations stay in registers, the backward pass recomputes the hidden layer instead of reading it
-from memory, and the parameters are updated in place.  Three identities shorten the passes:
+activations.  Here a step consists of two passes.  The forward pass has the samples along the lanes of the
+vectors and keeps their logits in registers while it goes through the units.  The backward pass has the units
+along the lanes and keeps their sums in registers while it goes through the samples; it recomputes the hidden
+layer instead of reading it from memory, and updates the parameters in place.  Three identities shorten the
+passes:
 
 - A unit is either active or not.  All its gradients are therefore combinations of the sums of x_k · e_c over
-  the samples where it is active, with the inputs x_k (and 1) and the errors e_c of the logits.  These
-  products do not depend on the unit, so a pass over the units only adds them up.
+  the samples where it is active, with the inputs x_k (and 1) and the errors e_c of the logits.
 - The cross-entropy depends only on differences of logits, so the differences to the last class are enough.
 - The errors of the cross-entropy sum to zero over the classes, so the error of the last class is not
   computed.
@@ -23,73 +24,83 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
 
-from dynamical_loss.training import fused_curvature, fused_passes, fused_tuples
+from dynamical_loss.training import fused_curvature, fused_passes, fused_tuples, fused_vectors
 from dynamical_loss.training.compiled import Compiled
 from dynamical_loss.training.fused_curvature import (
     gradient_square,
     product_square,
+    store_sums,
     tangent,
     tangent_errors,
-    unit_sums,
 )
-from dynamical_loss.training.fused_passes import forward, multiply, rescale, right, sums_of_two, update
-from dynamical_loss.training.fused_tuples import OPTIONS, load, polynomial
+from dynamical_loss.training.fused_passes import (
+    exponentiate,
+    forward,
+    multiply_by_first,
+    pack,
+    rescale,
+    right,
+    unpack,
+    update,
+    weigh,
+)
+from dynamical_loss.training.fused_tuples import OPTIONS, add_scaled, complete, load, store
 from dynamical_loss.training.step_size import DriftAdjusted
 from dynamical_loss.training.types import Perceptron
 
 Array = npt.NDArray[Any]
 
-_LANES = 64  # size of the widest vectors in bytes; rows of samples are padded to a multiple
+_LINE = 64  # bytes of a cache line
 
 
-class _Exponential(NamedTuple):
-    """Constants for exp(x) = 2^k · Σ r^n / n! with x <= 0 and |r| <= ln 2 / 2, in one floating-point format.
+def _exponential(dtype: npt.DTypeLike) -> tuple[Any, ...]:
+    """Return the constants of exp(x) = 2^k · Σ r^n / n! with x <= 0 and |r| <= ln 2 / 2.
 
     The function of the C library takes one number at a time and would cost as much as the rest of a step.
 
-    Attributes:
-        smallest: smallest x; smaller arguments are replaced by it.
-        coefficients: 1/n! for n = 0, 1, …
-        integer: integer type with the size of the floating-point type.
-        mantissa_bits: number of bits of the mantissa.
-        bias: bias of the exponent.
+    Returns:
+        the smallest x, which replaces smaller ones; 1 / ln 2; a number so large that adding it rounds to a
+        whole number, plus the bias of the exponent; ln 2; and 1/n! for n = 0, 1, …
     """
-
-    smallest: Any
-    coefficients: tuple[Any, ...]
-    integer: Any
-    mantissa_bits: int
-    bias: int
-
-
-def _exponential(dtype: npt.DTypeLike) -> _Exponential:
     real: Any = np.dtype(dtype).type
     double = real == np.float64
-    return _Exponential(
-        smallest=real(-708 if double else -87),
-        coefficients=tuple(real(1 / math.factorial(n)) for n in range(14 if double else 8)),
-        integer=np.int64 if double else np.int32,
-        mantissa_bits=52 if double else 23,
-        bias=1023 if double else 127,
-    )
+    shift = 1.5 * 2.0 ** (52 if double else 23) + (1023 if double else 127)
+    numbers = (-708 if double else -87, 1 / math.log(2), shift, math.log(2))
+    return *map(real, numbers), tuple(real(1 / math.factorial(n)) for n in range(14 if double else 8))
 
 
-def _padded(samples: int, dtype: npt.DTypeLike) -> int:
-    lanes = _LANES // np.dtype(dtype).itemsize
-    return -(-samples // lanes) * lanes
+def _lanes(dtype: npt.DTypeLike) -> int:
+    return fused_vectors.BYTES // np.dtype(dtype).itemsize
+
+
+def _padded(count: int, dtype: npt.DTypeLike) -> int:
+    """Return a number of samples or units, padded to whole vectors."""
+    return -(-count // _lanes(dtype)) * _lanes(dtype)
+
+
+def _blocks(vectors: int, most: int) -> tuple[int, int, int]:
+    """Divide vectors into as few blocks as possible, with at most `most` each.
+
+    Returns:
+        the size of the larger blocks, the number of vectors in them, and the size of the smaller blocks.
+    """
+    count = -(-vectors // most)
+    size = -(-vectors // count)
+    smaller = count * size - vectors
+    return size, (count - smaller) * size, max(size - 1, 1)
 
 
 def _aligned(size: int, dtype: npt.DTypeLike) -> Array:
     """Return zeros that start at a cache line: a load across two cache lines costs twice as much."""
     item = np.dtype(dtype).itemsize
-    memory = np.zeros(size + _LANES // item, dtype)
-    start = -memory.ctypes.data % _LANES // item
+    memory = np.zeros(size + _LINE // item, dtype)
+    start = -memory.ctypes.data % _LINE // item
     return memory[start : start + size]
 
 
@@ -111,28 +122,39 @@ def _compiled(
     not overlap.
     """
     variant = f"descend_{samples}_{validation_samples}_{features}_{classes}_{loss}_{bias}_{dtype}"
-    variant += ("_adjusted" if adjusted else "") + ("_scaled" if scaled else "")
+    variant += f"_{fused_vectors.BYTES}" + ("_adjusted" if adjusted else "") + ("_scaled" if scaled else "")
     real: Any = np.dtype(dtype).type
     zero, one = real(0), real(1)
     cross_entropy = loss == "cross_entropy"
     followed = classes - 1 if cross_entropy else classes
     zero_features, zero_classes, zero_logits = (zero,) * features, (zero,) * classes, (zero,) * followed
-    zero_sums = (zero_logits,) * (features + 1)
+    zero_unit, zero_sums = (zero,) * (features + 1), (zero_logits,) * (features + 1)
+    step = _lanes(dtype)
     row, validation_row = _padded(samples, dtype), _padded(validation_samples, dtype)
     logits = features * row
-    outputs, products = logits + followed * row, logits + (followed + classes) * row
-    changes = products + (features + 1) * followed * row
-    zeros = (row, zero_features, zero_classes, zero_logits, zero_sums)
+    outputs, errors = logits + followed * row, logits + (followed + classes) * row
+    changes = errors + 2 * followed * row
     validation_logits = features * validation_row
-    smallest, coefficients, integer, mantissa_bits, exponent_bias = _exponential(dtype)
-    log2_e, ln2, half, share = (real(x) for x in (1 / math.log(2), math.log(2), 0.5, 1 / samples))
+    constants, half, share = _exponential(dtype), real(0.5), real(1 / samples)
+
+    zeros = (zero_unit, zero_classes, zero_logits)
+
+    # A block of samples has its inputs and logits in registers, and a block of units its weights and sums.
+    free = fused_vectors.REGISTERS - 5
+
+    def of_samples(length: int) -> tuple[Any, ...]:
+        size, end, rest = _blocks(length // step, max(1, (free - 3) // (features + followed)))
+        return end * step, *(((zero_features,) * count, (zero_logits,) * count) for count in (size, rest))
+
+    blocks, validation_blocks = of_samples(row), of_samples(validation_row)
+    most_units = max(1, free // (features + 1 + (features + 1) * followed))
+    unit_block = (zero_unit,) * most_units, (zero_sums,) * most_units
 
     def descend(
         parameters,
         weights,
         buffer,
-        power,
-        exponent,
+        units,
         label,
         target,
         validation,
@@ -152,36 +174,25 @@ def _compiled(
         kept,
         snapshots,
     ):  # pragma: no cover
-        hidden_bias, hidden_kernel, output_bias, _ = weights
-        width = hidden_bias.shape[0]
+        output_bias, width = weights[2], weights[0].shape[0]
+        unit_row = units.shape[0] // (features + 1 + followed + classes)
+        network = (units, unit_row, width, output_bias)
         record = snapshot = 0
+        pack(weights, units, unit_row, zeros)
         for t in range(class_weight.shape[0]):
             if kept[t]:
+                if not adjusted:
+                    unpack(units, unit_row, weights, zeros)
                 snapshots[snapshot] = parameters
                 snapshot += 1
             if t >= updates and not recorded[t]:
                 continue
-            forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits)
+            forward(buffer, logits, row, step, network, zeros, blocks)
             if scaled:
                 rescale(buffer, logits, followed * row, output_scale, starts[0], begins and t == 0)
             # The outputs that are compared with the targets: unnormalised exponentials, or the logits.
             if cross_entropy:
-                for s in range(row):
-                    largest = zero
-                    for k in range(followed):
-                        logit = buffer[logits + k * row + s]
-                        largest = largest if logit <= largest else logit
-                    for k in range(followed):
-                        buffer[outputs + k * row + s] = buffer[logits + k * row + s] - largest
-                    buffer[outputs + followed * row + s] = -largest
-                for i in range(classes * row):
-                    x = buffer[outputs + i]
-                    x = smallest if x < smallest else x
-                    k = np.floor(x * log2_e + half)
-                    exponent[i] = (integer(k) + integer(exponent_bias)) << integer(mantissa_bits)
-                    buffer[outputs + i] = polynomial(x - k * ln2, coefficients)
-                for i in range(classes * row):
-                    buffer[outputs + i] *= power[i]
+                exponentiate(buffer, logits, outputs, row, step, constants, zero_logits)
             else:
                 for i in range(classes * row):
                     buffer[outputs + i] = buffer[logits + i]
@@ -203,13 +214,7 @@ def _compiled(
                 records[record, 1] = static * share
                 records[record, 2] = right(buffer, logits, row, zero_classes, zero_logits, label) / samples
                 forward(
-                    validation,
-                    validation_logits,
-                    validation_row,
-                    weights,
-                    zero_features,
-                    zero_classes,
-                    zero_logits,
+                    validation, validation_logits, validation_row, step, network, zeros, validation_blocks
                 )
                 if scaled:
                     rescale(
@@ -229,28 +234,19 @@ def _compiled(
                 continue
             learning_rate = one if adjusted else rates[t]
             # Errors: η times the gradient with respect to the logits, η Γ_y / N (output - target).
-            for s in range(row):
-                total = weight = zero
-                for k in range(classes):
-                    total += buffer[outputs + k * row + s]
-                    weight += target[k * row + s] * class_weight[t, k]
-                weight *= learning_rate
-                scale = weight / total if cross_entropy else weight
-                for k in range(followed):
-                    wanted = learning_rate * class_weight[t, k] * target[k * row + s]
-                    buffer[products + k * row + s] = buffer[outputs + k * row + s] * scale - wanted
-            # Products of the errors with the inputs.
-            multiply(buffer, products, features, followed, row)
+            shares = add_scaled(learning_rate, load(class_weight[t], 0, 1, zero_classes), zero_classes)
+            gradients = weigh(buffer, outputs, errors, row, step, target, shares, zero_logits, cross_entropy)
             if adjusted:
                 # The errors have a learning rate of 1.  The rule computes the learning rate from the gradient
                 # and Hg, and then the step is taken.
                 kept_sums, changed_sums = sums_of_units
-                unit_sums(weights, kept_sums, buffer, products, zeros)
-                square = gradient_square(weights, towards, kept_sums, buffer, products, zeros, bias)
+                store_sums(kept_sums, buffer, errors, row, samples, step, network, zeros, unit_block)
+                shape = (row, unit_row, zero_features, zero_classes, zero_logits, zero_sums)
+                square = gradient_square(weights, towards, kept_sums, buffer, errors, shape, bias)
                 tangent(weights, towards, buffer, changes, row, zero_features, zero_classes, zero_logits)
                 tangent_errors(
                     buffer,
-                    products,
+                    errors,
                     outputs,
                     changes,
                     row,
@@ -260,10 +256,10 @@ def _compiled(
                     zero_logits,
                     cross_entropy,
                 )
-                multiply(buffer, products, features, followed, row)
-                unit_sums(weights, changed_sums, buffer, products, zeros)
+                multiply_by_first(buffer, errors, row, step, zero_logits)
+                store_sums(changed_sums, buffer, errors, row, samples, step, network, zeros, unit_block)
                 product = product_square(
-                    weights, towards, kept_sums, changed_sums, buffer, products, zeros, bias
+                    weights, towards, kept_sums, changed_sums, buffer, errors, shape, bias
                 )
                 degree, constant, cap = rule
                 factor = constant / np.sqrt(product / square) ** degree
@@ -271,40 +267,18 @@ def _compiled(
                 if t < updates:
                     for i in range(parameters.shape[0]):
                         parameters[i] -= rates[t] * direction[i]
+                    pack(weights, units, unit_row, zeros)
                 continue
             if bias:
-                rest = zero
-                for k in range(followed):
-                    gradient = zero
-                    for s in range(row):
-                        gradient += buffer[products + k * row + s]
-                    output_bias[k] -= gradient
-                    rest += gradient
-                if cross_entropy:
-                    output_bias[followed] += rest
-            for j in range(0, width, 2):
-                other = min(j + 1, width - 1)
-                into = load(hidden_kernel, j, width, zero_features)
-                other_into = load(hidden_kernel, other, width, zero_features)
-                offset, other_offset = hidden_bias[j], hidden_bias[other]
-                sums, other_sums = sums_of_two(
-                    buffer,
-                    products,
-                    row,
-                    (offset, into),
-                    (other_offset, other_into),
-                    zero_sums,
-                    zero_features,
-                )
-                update(weights, j, offset, into, sums, zero_classes, zero_logits, bias)
-                if other != j:
-                    update(
-                        weights, other, other_offset, other_into, other_sums, zero_classes, zero_logits, bias
-                    )
+                offsets = load(output_bias, 0, 1, zero_classes)
+                store(output_bias, 0, 1, add_scaled(-one, complete(gradients, zero_classes), offsets))
+            update(buffer, errors, row, samples, step, network, zeros, unit_block, bias)
+        if not adjusted:
+            unpack(units, unit_row, weights, zeros)
 
     # The cache on disk distinguishes the shapes by this name.
     descend.__name__ = descend.__qualname__ = variant
-    return Compiled(descend, OPTIONS, (fused_passes, fused_curvature, fused_tuples))
+    return Compiled(descend, OPTIONS, (fused_passes, fused_curvature, fused_tuples, fused_vectors))
 
 
 class Loop:
@@ -352,18 +326,19 @@ class Loop:
         )
         real = self._real.type
         self._rule = tuple(map(real, (rule.power, rule.constant, rule.cap) if rule else (0, 0, 0)))
-        size = network.width * (features + 1) * classes if rule else 0
+        units = _padded(network.width, precision)
+        size = units * (features + 1) * classes if rule else 0
         self._sums_of_units = tuple(np.zeros(size, self._real) for _ in range(2))
         self._nothing = np.zeros(0, self._real)
         followed = classes - 1 if network.loss == "cross_entropy" else classes
         self._outputs = tuple(
             followed * _padded(len(each), precision) for each in (train_inputs, validation_inputs)
         )
-        # Rows: inputs; logits; outputs; errors and their products with the inputs; derivatives of the logits.
-        self._buffer = self._rows(train_inputs, features + 2 * classes + (features + 2) * classes)
+        # Rows: inputs; logits; outputs; errors and their products with the first input; derivatives of the
+        # logits.
+        self._buffer = self._rows(train_inputs, features + 5 * classes)
         self._validation = self._rows(validation_inputs, features + classes)
-        self._power = _aligned(classes * _padded(samples, precision), self._real)
-        self._exponent = self._power.view(_exponential(precision).integer)
+        self._units = _aligned((features + 1 + followed + classes) * units, self._real)
         self._label = train_targets.argmax(axis=1)
         self._validation_label = validation_targets.argmax(axis=1)
         self._target = self._rows(train_targets / samples, classes)
@@ -420,8 +395,7 @@ class Loop:
             parameters,
             self._views(parameters),
             self._buffer,
-            self._power,
-            self._exponent,
+            self._units,
             self._label,
             self._target,
             self._validation,

@@ -1,55 +1,124 @@
-"""Passes over hidden units and samples, from which the fused loop is built."""
+"""Passes over hidden units and samples, from which the fused loop is built.
+
+The samples lie in rows of one buffer and the units in rows of another, both padded to whole vectors:
+
+- samples: inputs; logits; outputs; errors; products of the errors with the first input.
+- units: bias; weights from each feature; output weights relative to the last class; all output weights.
+
+The main passes take blocks of as many vectors as stay in registers together with their sums.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from numba.extending import overload
 
 from dynamical_loss.training.fused_tuples import (
+    OPTIONS,
+    add_dot,
     add_scaled,
-    add_scaled_rows,
     combine,
     complete,
-    dot,
     dots,
+    filled,
     load,
     load_rows,
+    multiplied,
+    polynomial,
     relative,
+    spread,
     store,
+    store_rows,
+    total,
+)
+from dynamical_loss.training.fused_vectors import (
+    add_where,
+    larger,
+    load_vector,
+    low_bits_as_exponent,
+    multiply_add_where,
+    positive,
+    ramp,
+    splat,
+    store_vector,
+    sum_of_lanes,
 )
 
 # All functions are inlined before the optimisation, so that LLVM knows the constant distances between rows.
 
 
 @njit(inline="always")
-def forward(buffer, logits, row, weights, zero_features, zero_classes, zero_logits):  # pragma: no cover
-    """Compute the rows of logits from the rows of inputs, which lie before them in the buffer."""
-    hidden_bias, hidden_kernel, output_bias, output_kernel = weights
-    offsets = relative(load(output_bias, 0, 1, zero_classes), zero_logits)
-    for s in range(row):
-        store(buffer, logits + s, row, offsets)
-    width = hidden_bias.shape[0]
-    zero = zero_logits[0]
-    for j in range(0, width, 2):
-        # Two units per pass, which halves the loads.  If the number of units is odd, the last unit is paired
-        # with itself, with output weights of 0.
-        other = min(j + 1, width - 1)
-        into = load(hidden_kernel, j, width, zero_features)
-        other_into = load(hidden_kernel, other, width, zero_features)
-        out = relative(load(output_kernel, j * len(zero_classes), 1, zero_classes), zero_logits)
-        other_out = relative(load(output_kernel, other * len(zero_classes), 1, zero_classes), zero_logits)
-        if other == j:
-            other_out = zero_logits
-        offset, other_offset = hidden_bias[j], hidden_bias[other]
-        for s in range(row):
-            inputs = load(buffer, s, row, zero_features)
-            hidden = offset + dot(into, inputs)
-            hidden = zero if hidden <= zero else hidden
-            other_hidden = other_offset + dot(other_into, inputs)
-            other_hidden = zero if other_hidden <= zero else other_hidden
-            sums = add_scaled(hidden, out, load(buffer, logits + s, row, zero_logits))
-            sums = add_scaled(other_hidden, other_out, sums)
-            store(buffer, logits + s, row, sums)
+def pack(weights, units, row, zeros):  # pragma: no cover
+    """Copy the weights of all units to the rows of units."""
+    zero_unit, zero_classes, zero_logits = zeros
+    hidden_bias, hidden_kernel, _, output_kernel = weights
+    width, outputs = hidden_bias.shape[0], len(zero_unit) * row
+    for j in range(width):
+        units[j] = hidden_bias[j]
+        store(units, row + j, row, load(hidden_kernel, j, width, zero_unit[1:]))
+        out = load(output_kernel, j * len(zero_classes), 1, zero_classes)
+        store(units, outputs + j, row, relative(out, zero_logits))
+        store(units, outputs + len(zero_logits) * row + j, row, out)
+
+
+@njit(inline="always")
+def unpack(units, row, weights, zeros):  # pragma: no cover
+    """Copy the rows of units to the weights: the reverse of `pack`."""
+    zero_unit, zero_classes, zero_logits = zeros
+    hidden_bias, hidden_kernel, _, output_kernel = weights
+    width, outputs = hidden_bias.shape[0], (len(zero_unit) + len(zero_logits)) * row
+    for j in range(width):
+        hidden_bias[j] = units[j]
+        store(hidden_kernel, j, width, load(units, row + j, row, zero_unit[1:]))
+        store(output_kernel, j * len(zero_classes), 1, load(units, outputs + j, row, zero_classes))
+
+
+def _add_unit(unit, out, inputs, sums):
+    """Add the outputs of one unit (bias, weights) to the logits `sums` of a block of samples."""
+    raise NotImplementedError
+
+
+@overload(_add_unit, jit_options=OPTIONS)
+def _add_unit_to(unit, out, inputs, sums):  # pragma: no cover
+    if len(sums) == 1:
+        return lambda unit, out, inputs, sums: (
+            add_scaled(ramp(add_dot(unit[1:], inputs[0], unit[0])), out, sums[0]),
+        )
+    return (
+        lambda unit, out, inputs, sums: (
+            (add_scaled(ramp(add_dot(unit[1:], inputs[0], unit[0])), out, sums[0]),)  # noqa: RUF005
+            + _add_unit(unit, out, inputs[1:], sums[1:])
+        )
+    )
+
+
+@njit(inline="always")
+def _forward_span(buffer, logits, row, step, network, zeros, first, last, block):  # pragma: no cover
+    units, unit_row, width, output_bias = network
+    zero_unit, zero_classes, zero_logits = zeros
+    like_inputs, like_sums = spread(block[0]), spread(block[1])
+    outputs, size = len(zero_unit) * unit_row, len(block[1]) * step
+    start = filled(spread(relative(load(output_bias, 0, 1, zero_classes), zero_logits)), like_sums)
+    for s in range(first, last, size):
+        inputs = load_rows(buffer, s, row, step, like_inputs)
+        sums = start
+        for j in range(width):
+            unit = spread(load(units, j, unit_row, zero_unit))
+            out = spread(load(units, outputs + j, unit_row, zero_logits))
+            sums = _add_unit(unit, out, inputs, sums)
+        store_rows(buffer, logits + s, row, step, sums)
+
+
+@njit(inline="always")
+def forward(buffer, logits, row, step, network, zeros, blocks):  # pragma: no cover
+    """Compute the rows of logits from the rows of inputs, in blocks of vectors of samples.
+
+    `blocks` has the place where smaller blocks begin, and zeros for the inputs and the logits of each vector
+    in a larger and in a smaller block.
+    """
+    _forward_span(buffer, logits, row, step, network, zeros, 0, blocks[0], blocks[1])
+    _forward_span(buffer, logits, row, step, network, zeros, blocks[0], row, blocks[2])
 
 
 @njit(inline="always")
@@ -63,47 +132,287 @@ def rescale(buffer, logits, size, scale, start, begins):  # pragma: no cover
 
 
 @njit(inline="always")
-def sums_of_two(buffer, products, row, unit, other_unit, active_rows, zero_features):  # pragma: no cover
-    """Return, for each of two units, the sums of (1, x_0, …) · error over the samples where it is active."""
-    (offset, into), (other_offset, other_into) = unit, other_unit
-    one = type(offset)(1)
-    zero = type(offset)(0)
-    sums, other_sums = active_rows, active_rows
-    for s in range(row):
-        # Multiply by 1 or 0 instead of branching, because LLVM does not vectorise this many conditional sums.
-        inputs = load(buffer, s, row, zero_features)
-        active = one if offset + dot(into, inputs) > zero else zero
-        other_active = one if other_offset + dot(other_into, inputs) > zero else zero
-        rows = load_rows(buffer, products + s, row, active_rows)
-        sums = add_scaled_rows(active, rows, sums)
-        other_sums = add_scaled_rows(other_active, rows, other_sums)
-    return sums, other_sums
+def _exponential(x, constants):  # pragma: no cover
+    smallest, log2_e, shift, ln2, coefficients = constants
+    x = larger(smallest, x)  # a NaN stays
+    # Adding the shift rounds to a whole number k, which is then in the low bits.
+    shifted = x * log2_e + shift
+    k = shifted - shift
+    return polynomial(x - k * ln2, coefficients) * low_bits_as_exponent(shifted)
+
+
+def _exponentials(values, largest, constants):
+    """Return exp(value - largest) for each vector of a tuple."""
+    raise NotImplementedError
+
+
+@overload(_exponentials, jit_options=OPTIONS)
+def _exponentials_of(values, largest, constants):  # pragma: no cover
+    if len(values) == 1:
+        return lambda values, largest, constants: (_exponential(values[0] - largest, constants),)
+    return (
+        lambda values, largest, constants: (
+            (_exponential(values[0] - largest, constants),)  # noqa: RUF005
+            + _exponentials(values[1:], largest, constants)
+        )
+    )
+
+
+def _largest(values, so_far):
+    """Return the largest of a tuple of vectors and another vector."""
+    raise NotImplementedError
+
+
+@overload(_largest, jit_options=OPTIONS)
+def _largest_of(values, so_far):  # pragma: no cover
+    if len(values) == 1:
+        return lambda values, so_far: larger(so_far, values[0])
+    return lambda values, so_far: _largest(values[1:], larger(so_far, values[0]))
 
 
 @njit(inline="always")
-def multiply(buffer, errors, features, followed, row):  # pragma: no cover
-    """Compute the products of the errors with each input, in the rows after the rows of errors."""
-    for m in range(features):
-        for k in range(followed):
-            for s in range(row):
-                error = buffer[errors + k * row + s]
-                buffer[errors + ((m + 1) * followed + k) * row + s] = buffer[m * row + s] * error
+def exponentiate(buffer, logits, outputs, row, step, constants, zero_logits):  # pragma: no cover
+    """Compute the rows of unnormalised softmax outputs from the logits relative to the last class."""
+    like, zero = spread(zero_logits), splat(zero_logits[0])
+    numbers = (
+        splat(constants[0]),
+        splat(constants[1]),
+        splat(constants[2]),
+        splat(constants[3]),
+        spread(constants[4]),
+    )
+    for s in range(0, row, step):
+        found = load(buffer, logits + s, row, like)
+        top = _largest(found, zero)
+        store(buffer, outputs + s, row, _exponentials((*found, zero), top, numbers))
+
+
+def _errors(outputs, wanted, scale, like):
+    """Return output · scale - wanted for as many classes as in the tuple `like`."""
+    raise NotImplementedError
+
+
+@overload(_errors, jit_options=OPTIONS)
+def _errors_of(outputs, wanted, scale, like):  # pragma: no cover
+    if len(like) == 1:
+        return lambda outputs, wanted, scale, like: (outputs[0] * scale - wanted[0],)
+    return (
+        lambda outputs, wanted, scale, like: (
+            (outputs[0] * scale - wanted[0],)  # noqa: RUF005
+            + _errors(outputs[1:], wanted[1:], scale, like[1:])
+        )
+    )
+
+
+def _sums_of_lanes(vectors):
+    """Return the sum over the lanes of each vector of a tuple."""
+    raise NotImplementedError
+
+
+@overload(_sums_of_lanes, jit_options=OPTIONS)
+def _sums_of_lanes_of(vectors):  # pragma: no cover
+    if len(vectors) == 1:
+        return lambda vectors: (sum_of_lanes(vectors[0]),)
+    return lambda vectors: (sum_of_lanes(vectors[0]),) + _sums_of_lanes(vectors[1:])  # noqa: RUF005
 
 
 @njit(inline="always")
-def update(weights, j, offset, into, sums, zero_classes, zero_logits, bias):  # pragma: no cover
-    """Update the weights of unit j, from its sums of (1, x_0, …) · error over its active samples."""
-    hidden_bias, hidden_kernel, _, output_kernel = weights
-    width, classes, down = hidden_bias.shape[0], len(zero_classes), type(offset)(-1)
-    out = load(output_kernel, j * classes, 1, zero_classes)
-    # An active unit has the output offset + into · x, so these sums also give the gradient of its output
-    # weights.
-    out_gradient = complete(combine((offset, *into), sums, zero_logits), zero_classes)
-    into_gradient = dots(sums, relative(out, zero_logits))
-    store(hidden_kernel, j, width, add_scaled(down, into_gradient[1:], into))
-    store(output_kernel, j * classes, 1, add_scaled(down, out_gradient, out))
-    if bias:
-        hidden_bias[j] = offset - into_gradient[0]
+def weigh(buffer, outputs, errors, row, step, target, share, zero_logits, cross_entropy):  # pragma: no cover
+    """Compute the rows of errors and of their products with the first input; return the sum of each error.
+
+    An error is share_y (output - target), the gradient with respect to a logit.
+    """
+    shares, like = spread(share), spread(zero_logits)
+    one, sums = splat(type(zero_logits[0])(1)), like
+    for s in range(0, row, step):
+        wanted = multiplied(load(target, s, row, shares), shares)
+        found = load(buffer, outputs + s, row, shares)
+        scale = total(wanted)
+        if cross_entropy:
+            scale = scale / total(found)
+        each = _errors(found, wanted, scale, like)
+        store(buffer, errors + s, row, each)
+        store(buffer, errors + len(like) * row + s, row, add_scaled(load_vector(buffer, s), each, like))
+        sums = add_scaled(one, each, sums)
+    return _sums_of_lanes(sums)
+
+
+@njit(inline="always")
+def multiply_by_first(buffer, errors, row, step, zero_logits):  # pragma: no cover
+    """Compute the products of the rows of errors with the first input, in the rows after them."""
+    like = spread(zero_logits)
+    for s in range(0, row, step):
+        each = load(buffer, errors + s, row, like)
+        store(buffer, errors + len(like) * row + s, row, add_scaled(load_vector(buffer, s), each, like))
+
+
+def _add_where_each(on, vectors, to):
+    """Return the tuple vector + to, in the lanes that are on."""
+    raise NotImplementedError
+
+
+@overload(_add_where_each, jit_options=OPTIONS)
+def _add_where_each_of(on, vectors, to):  # pragma: no cover
+    if len(to) == 1:
+        return lambda on, vectors, to: (add_where(on, vectors[0], to[0]),)
+    return (
+        lambda on, vectors, to: (
+            (add_where(on, vectors[0], to[0]),)  # noqa: RUF005
+            + _add_where_each(on, vectors[1:], to[1:])
+        )
+    )
+
+
+def _multiply_add_where_each(on, factor, vectors, to):
+    """Return the tuple factor · vector + to, in the lanes that are on."""
+    raise NotImplementedError
+
+
+@overload(_multiply_add_where_each, jit_options=OPTIONS)
+def _multiply_add_where_each_of(on, factor, vectors, to):  # pragma: no cover
+    if len(to) == 1:
+        return lambda on, factor, vectors, to: (multiply_add_where(on, factor, vectors[0], to[0]),)
+    return (
+        lambda on, factor, vectors, to: (
+            (multiply_add_where(on, factor, vectors[0], to[0]),)  # noqa: RUF005
+            + _multiply_add_where_each(on, factor, vectors[1:], to[1:])
+        )
+    )
+
+
+def _add_products(on, inputs, errors, sums):
+    """Add input · error to the sums of each input, in the lanes that are on."""
+    raise NotImplementedError
+
+
+@overload(_add_products, jit_options=OPTIONS)
+def _add_products_to(on, inputs, errors, sums):  # pragma: no cover
+    if len(sums) == 0:
+        return lambda on, inputs, errors, sums: ()
+    if len(sums) == 1:
+        return lambda on, inputs, errors, sums: (_multiply_add_where_each(on, inputs[0], errors, sums[0]),)
+    return (
+        lambda on, inputs, errors, sums: (
+            (_multiply_add_where_each(on, inputs[0], errors, sums[0]),)  # noqa: RUF005
+            + _add_products(on, inputs[1:], errors, sums[1:])
+        )
+    )
+
+
+@njit(inline="always")
+def _add_sample_where(on, inputs, errors, products, sums):  # pragma: no cover
+    # Only the first products are computed beforehand: the processor adds and multiplies at the same time.
+    first = (_add_where_each(on, errors, sums[0]), _add_where_each(on, products, sums[1]))
+    return first + _add_products(on, inputs[1:], errors, sums[2:])
+
+
+def _add_sample(units, inputs, errors, products, sums):
+    """Add a sample to the sums of each vector of units, where they are active."""
+    raise NotImplementedError
+
+
+@overload(_add_sample, jit_options=OPTIONS)
+def _add_sample_to(units, inputs, errors, products, sums):  # pragma: no cover
+    if len(sums) == 1:
+
+        def added(units, inputs, errors, products, sums):
+            on = positive(add_dot(units[0][1:], inputs, units[0][0]))
+            return (_add_sample_where(on, inputs, errors, products, sums[0]),)
+    else:
+
+        def added(units, inputs, errors, products, sums):
+            on = positive(add_dot(units[0][1:], inputs, units[0][0]))
+            mine = (_add_sample_where(on, inputs, errors, products, sums[0]),)
+            return mine + _add_sample(units[1:], inputs, errors, products, sums[1:])
+
+    return added
+
+
+@njit(inline="always")
+def sums_of_block(buffer, errors, row, samples, units, zeros, zero_sums):  # pragma: no cover
+    """Return the sums of (1, x_0, …) · error over the samples for which each unit of a block is active."""
+    zero_unit, _, zero_logits = zeros
+    sums = spread(zero_sums)
+    for n in range(samples):
+        inputs = spread(load(buffer, n, row, zero_unit[1:]))
+        each = spread(load(buffer, errors + n, row, zero_logits))
+        products = spread(load(buffer, errors + len(zero_logits) * row + n, row, zero_logits))
+        sums = _add_sample(units, inputs, each, products, sums)
+    return sums
+
+
+def _update(units, row, j, unit, sums, zero_classes, zero_logits, bias):
+    """Update the weights of a vector of units, from their sums of (1, x_0, …) · error."""
+    raise NotImplementedError
+
+
+@overload(_update, jit_options=OPTIONS)
+def _update_of(units, row, j, unit, sums, zero_classes, zero_logits, bias):  # pragma: no cover
+    def updated(units, row, j, unit, sums, zero_classes, zero_logits, bias):
+        relative_outputs = len(unit) * row + j
+        outputs = relative_outputs + len(zero_logits) * row
+        down, none, none_of_classes = (
+            splat(type(zero_logits[0])(-1)),
+            spread(zero_logits),
+            spread(zero_classes),
+        )
+        # An active unit has the output offset + into · x, so these sums also give the gradient of its output
+        # weights.
+        gradient = dots(sums, load(units, relative_outputs, row, none))
+        out_gradient = complete(combine(unit, sums, none), none_of_classes)
+        out = add_scaled(down, out_gradient, load(units, outputs, row, none_of_classes))
+        store(units, row + j, row, add_scaled(down, gradient[1:], unit[1:]))
+        store(units, relative_outputs, row, relative(out, none))
+        store(units, outputs, row, out)
+        if bias:
+            store_vector(units, j, unit[0] - gradient[0])
+
+    return updated
+
+
+def _update_block(units, row, j, step, block, sums, zero_classes, zero_logits, bias):
+    """Update the weights of each vector of units in a block from its sums."""
+    raise NotImplementedError
+
+
+@overload(_update_block, jit_options=OPTIONS)
+def _update_block_of(units, row, j, step, block, sums, zero_classes, zero_logits, bias):  # pragma: no cover
+    if len(block) == 1:
+
+        def updated(units, row, j, step, block, sums, zero_classes, zero_logits, bias):
+            _update(units, row, j, block[0], sums[0], zero_classes, zero_logits, bias)
+    else:
+
+        def updated(units, row, j, step, block, sums, zero_classes, zero_logits, bias):
+            _update(units, row, j, block[0], sums[0], zero_classes, zero_logits, bias)
+            _update_block(units, row, j + step, step, block[1:], sums[1:], zero_classes, zero_logits, bias)
+
+    return updated
+
+
+@njit(inline="always")
+def _update_span(
+    buffer, errors, row, samples, step, network, zeros, first, last, block, bias
+):  # pragma: no cover
+    units, unit_row, _, _ = network
+    like_units = spread(block[0])
+    for j in range(first, last, len(block[0]) * step):
+        there = load_rows(units, j, unit_row, step, like_units)
+        sums = sums_of_block(buffer, errors, row, samples, there, zeros, block[1])
+        _update_block(units, unit_row, j, step, there, sums, zeros[1], zeros[2], bias)
+
+
+@njit(inline="always")
+def update(buffer, errors, row, samples, step, network, zeros, block, bias):  # pragma: no cover
+    """Take a step with the weights of the units, in blocks of vectors of units.
+
+    `block` has zeros for the weights and the sums of each vector in a block.  What the blocks leave over is
+    taken one by one.
+    """
+    size = len(block[0]) * step
+    end, single = network[1] // size * size, (block[0][:1], block[1][:1])
+    _update_span(buffer, errors, row, samples, step, network, zeros, 0, end, block, bias)
+    _update_span(buffer, errors, row, samples, step, network, zeros, end, network[1], single, bias)
 
 
 @njit(inline="always")

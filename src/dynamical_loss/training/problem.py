@@ -185,9 +185,10 @@ def train(
 
 
 def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
-    """Return global attributes for a result: the engine, the numbers of samples, and those of the dataset."""
+    """Return global attributes for a result: the engine, its compiler, and facts about the dataset."""
     return {
         "engine": history.engine,
+        **({"computed_by": history.computed_by} if history.computed_by else {}),
         "train_samples": len(data.train_inputs),
         "validation_samples": len(data.validation_inputs),
         "steps_per_epoch": settings.steps_per_epoch(len(data.train_inputs)),

@@ -137,7 +137,7 @@ def test_an_unknown_module_is_refused():
         # The training step of each engine, and code that both engines share.
         ("training/xla.py", r"jax\.grad\(objective", "jax.grad(lambda *a: 2 * objective(*a)", XLA),
         ("training/xla.py", r"_EVALUATED = 1000", "_EVALUATED = 1001", XLA),
-        ("training/fused_loop.py", r"_LANES = 64 ", "_LANES = 32 ", {"fused"}),
+        ("training/fused_loop.py", r"_LINE = 64 ", "_LINE = 32 ", {"fused"}),
         ("training/fused_curvature.py", r"own \* change", "change * own", {"fused"}),
         ("training/fused.py", r"_STRETCH = 4096", "_STRETCH = 4097", {"fused"}),
         ("training/ensemble.py", r"total = -\(-count", "total = -(-1 * count", TRAINING),

@@ -1,5 +1,9 @@
 """Compare the fused loop with its reference, the program that XLA compiles."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -162,6 +166,21 @@ def test_variants_are_kept_under_names_of_their_own():
         for adjusted, scaled in ((True, False), (False, False), (False, True))
     }
     assert len(names) == 6
+
+
+@pytest.mark.parametrize(("width", "precision"), [(16, "float64"), (64, "float32")])
+def test_vectors_of_other_widths_agree_too(width, precision):
+    """LLVM divides vectors that this processor does not have, so the code for others runs here."""
+    program = f"""
+from dynamical_loss.training import fused_vectors
+fused_vectors.BYTES, fused_vectors.REGISTERS = {width}, {width // 2}
+import test_fused as t
+network, p = t.problem(samples=43)
+found = t.both(network, p, "{precision}", t.Schedule.regular(60, 20))
+assert found[0].computed_by == "numba, vectors of {width} bytes"
+t.assert_agree(*found, {PRECISION[precision]})
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True)
 
 
 def test_the_loop_is_refused_where_it_does_not_apply():
