@@ -236,6 +236,8 @@ class Contender:
         return max(5, round(self.steps[width >= 500] * scale / 5) * 5)
 
 
+_PAIRS = 10
+
 # Each long run takes at least a third of a second, so that the noise of the clock and of compilation is
 # small.
 CONTENDERS = {
@@ -284,13 +286,25 @@ def check_agreement(case: Case, trains: dict[str, Train]) -> float:
 
 
 def step_time(train: Train, lengths: tuple[int, int], seeds: int) -> float:
-    """Return the processor time per step and run, µs, from a short and a long training of `seeds` runs."""
-    marks = [time.process_time()]
-    for steps in lengths:
-        train(steps)
-        marks.append(time.process_time())
-    short, long = np.diff(marks)
-    return float(long - short) / ((lengths[1] - lengths[0]) * seeds) * 1e6
+    """Return the processor time per step and run, µs, from a short and a long training of `seeds` runs.
+
+    A disturbance can make the short training the longer one.  Such a pair is measured again.
+
+    Raises:
+        RuntimeError: if the long training takes no longer than the short one in each of several pairs.
+    """
+    for _ in range(_PAIRS):
+        marks = [time.process_time()]
+        for steps in lengths:
+            train(steps)
+            marks.append(time.process_time())
+        short, long = np.diff(marks)
+        if long > short:
+            return float(long - short) / ((lengths[1] - lengths[0]) * seeds) * 1e6
+    raise RuntimeError(
+        f"{lengths[1]} steps took no longer than {lengths[0]} in {_PAIRS} pairs; this machine is too busy to "
+        "measure a step"
+    )
 
 
 def step_times(case: Case, repetitions: int, scale: float) -> tuple[dict[str, list[float]], float]:
@@ -312,9 +326,9 @@ def step_times(case: Case, repetitions: int, scale: float) -> tuple[dict[str, li
         for name, contender in contenders.items():
             long = contender.steps_at(case.width, scale)
             lengths[name] = (long // 5, long)
-            if contender.keeps_lengths:
-                for steps in lengths[name]:
-                    trains[name](steps)
+            # The first call compiles, and finds caches and memory cold.
+            for steps in lengths[name] if contender.keeps_lengths else lengths[name][:1]:
+                trains[name](steps)
         for _ in range(repetitions):
             for name, train in trains.items():
                 times[name].append(step_time(train, lengths[name], contenders[name].seeds_at(case.width)))

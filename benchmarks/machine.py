@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamical_loss.results.record import git_state, package_versions
+from dynamical_loss.training import fused_vectors
 
 Measurement = dict[str, Any]
 """A measured number: section, quantity, further keys, unit, median, minimum, maximum and repetitions."""
@@ -61,10 +62,14 @@ def second_level_cache() -> int:
 
 
 def label() -> str:
-    """Return the processor and the number of cores as a file name, e.g. ``amd-epyc-2-cores``."""
+    """Return processor, width of its vectors and number of cores as a file name.
+
+    Rented machines say no more than ``AMD EPYC``, and processors of that name differ by a factor of 5 in the
+    time of a step.  An example is ``amd-epyc-512-bit-2-cores``.
+    """
     name = re.sub(r"\((r|tm)\)", "", processor().lower())
     name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\bcpu\b|@.*", "", name)).strip("-")
-    return f"{name}-{cores()}-core{'s' if cores() > 1 else ''}"
+    return f"{name}-{8 * fused_vectors.BYTES}-bit-{cores()}-core{'s' if cores() > 1 else ''}"
 
 
 def description() -> dict[str, Any]:
@@ -75,6 +80,7 @@ def description() -> dict[str, Any]:
             "label": label(),
             "processor": processor(),
             "cores": cores(),
+            "vector_bits": 8 * fused_vectors.BYTES,
             "caches": caches(),
             "system": f"{platform.system()} {platform.machine()}",
         },

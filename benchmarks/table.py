@@ -420,6 +420,10 @@ _PARTS = (
 )
 
 
+def _name(machine: dict[str, Any]) -> str:
+    return f"{machine['processor']} with vectors of {machine['vector_bits']} bits"
+
+
 def render(results: Sequence[dict[str, Any]]) -> str:
     """Format all tables, one machine after another."""
     parts = []
@@ -427,7 +431,7 @@ def render(results: Sequence[dict[str, Any]]) -> str:
         machine, entries = result["machine"], result["measurements"]
         caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
         parts.append(
-            f"### {machine['processor']}, {machine['cores']} cores\n\n"
+            f"### {_name(machine)}, {machine['cores']} cores\n\n"
             f"{result['date'][:10]}, commit {_commit(result)}, {machine['system']}"
             f"{f', caches {caches}' if caches else ''}, Python {result['software']['python']}, "
             f"{result['software']['packages']}; measured in {result['wall_seconds']} s.{_updates(result)}\n\n"
@@ -445,7 +449,7 @@ def headline(results: Sequence[dict[str, Any]]) -> str:
         for case in dict.fromkeys((time["width"], time["precision"]) for time in times):
             here = select(times, width=case[0], precision=case[1])
             cells = [number(median(here, contender=name)) for name in names]
-            body.append((result["machine"]["processor"], f"{case[0]}, {case[1]}", *cells))
+            body.append((_name(result["machine"]), f"{case[0]}, {case[1]}", *cells))
     return rows(("one core of", "width, precision", *names), body) or "Nothing is measured yet.\n\n"
 
 

@@ -377,3 +377,12 @@ def test_costs_are_those_of_the_slowest_machine_and_explain_what_was_measured():
         speed = table.median(slower["measurements"], section="images", quantity="throughput", **own)
         reckoned = size.products * found["product"] + size.activations * found["activation"]
         assert reckoned == pytest.approx(1e6 / speed, rel=0.01)
+
+
+def test_a_disturbed_pair_of_trainings_is_measured_again(monkeypatch):
+    clock = iter([0.0, 3.0, 4.0, 10.0, 11.0, 17.0])  # the first pair took 3 and 1 s, the second 1 and 6 s
+    monkeypatch.setattr(contenders.time, "process_time", lambda: next(clock))
+    assert contenders.step_time(lambda _: None, (10, 60), 2) == pytest.approx(5.0 / (50 * 2) * 1e6)
+    monkeypatch.setattr(contenders.time, "process_time", lambda: 0.0)
+    with pytest.raises(RuntimeError, match="60 steps took no longer than 10 in 10 pairs"):
+        contenders.step_time(lambda _: None, (10, 60), 2)

@@ -15,7 +15,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, config
+from numba.core import cgutils, config, errors
 from numba.core.codegen import get_host_cpu_features
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as _intrinsic
@@ -131,7 +131,19 @@ def _place(context: Any, builder: Any, array: Any, array_type: Any, index: Any, 
     return builder.bitcast(cgutils.gep_inbounds(builder, held.data, index), kind.as_pointer())
 
 
+def _require_contiguous(array: Any) -> None:
+    """Refuse an array whose items do not lie one after another.
+
+    Raises:
+        TypingError: if it is refused.
+    """
+    if array.layout != "C" or array.ndim != 1:
+        raise errors.TypingError(f"vectors need contiguous arrays of one dimension, not {array}")
+
+
 def _load(array: Any, kind: Any) -> Any:
+    _require_contiguous(array)
+
     def lowered(context: Any, builder: Any, given: Any, arguments: Any) -> Any:
         place = _place(context, builder, arguments[0], array, arguments[1], context.get_value_type(kind))
         return builder.load(place, align=array.dtype.bitwidth // 8)
@@ -154,6 +166,7 @@ def load_vector(_context: Any, array: Any, _index: Any) -> Any:
 @intrinsic
 def store_vector(_context: Any, array: Any, _index: Any, vector: Any) -> Any:
     """Store a vector as consecutive items of a contiguous array from an index on."""
+    _require_contiguous(array)
 
     def lowered(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
         place = _place(context, builder, arguments[0], array, arguments[1], arguments[2].type)

@@ -168,6 +168,15 @@ def test_variants_are_kept_under_names_of_their_own():
     assert len(names) == 6
 
 
+@pytest.mark.parametrize("most", [1, 2, 5, 6])
+def test_blocks_hold_every_vector_once(most):
+    for vectors in range(1, 60):
+        size, end, rest = fused_loop._blocks(vectors, most)
+        assert 1 <= rest <= size <= most and 0 <= end <= vectors
+        assert end % size == 0 and (vectors - end) % rest == 0
+        assert end // size + (vectors - end) // rest == -(-vectors // most)
+
+
 @pytest.mark.parametrize(("width", "precision"), [(16, "float64"), (64, "float32")])
 def test_vectors_of_other_widths_agree_too(width, precision):
     """LLVM divides vectors that this processor does not have, so the code for others runs here."""
