@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from dynamical_loss.results.record import git_state, package_versions
-from dynamical_loss.training import fused_vectors
 
 Measurement = dict[str, Any]
 """A measured number: section, quantity, further keys, unit, median, minimum, maximum and repetitions."""
@@ -61,6 +60,14 @@ def second_level_cache() -> int:
     return int(match[1]) * {"K": 1024, "M": 1024**2}[match[2]] if match else 1024**2
 
 
+def vector_bits() -> int:
+    """Return the width of the vectors that the fused engine compiles for."""
+    # Imported here, because numba would count in the memory of every process that is measured.
+    from dynamical_loss.training import fused_vectors
+
+    return 8 * fused_vectors.BYTES
+
+
 def label() -> str:
     """Return processor, width of its vectors and number of cores as a file name.
 
@@ -69,7 +76,7 @@ def label() -> str:
     """
     name = re.sub(r"\((r|tm)\)", "", processor().lower())
     name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\bcpu\b|@.*", "", name)).strip("-")
-    return f"{name}-{8 * fused_vectors.BYTES}-bit-{cores()}-core{'s' if cores() > 1 else ''}"
+    return f"{name}-{vector_bits()}-bit-{cores()}-core{'s' if cores() > 1 else ''}"
 
 
 def description() -> dict[str, Any]:
@@ -80,7 +87,7 @@ def description() -> dict[str, Any]:
             "label": label(),
             "processor": processor(),
             "cores": cores(),
-            "vector_bits": 8 * fused_vectors.BYTES,
+            "vector_bits": vector_bits(),
             "caches": caches(),
             "system": f"{platform.system()} {platform.machine()}",
         },

@@ -15,7 +15,7 @@ from dynamical_loss import resources
 from dynamical_loss.config.training import TrainingSettings
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.grid import Block
-from dynamical_loss.models.network import apply_function, computed_by, initial_parameters
+from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import problem as problems
@@ -52,7 +52,7 @@ def run(
         block.seeds,
         settings.precision,
         inputs,
-        computed_by(settings.model, settings.arithmetic, settings.precision),
+        problems.computed_by(settings, data),
     )
     seeds, amplitudes = list(block.seeds), list(block.amplitudes)
     problem, parameters = problems.build(settings, data, seeds)

@@ -9,7 +9,6 @@ import jax
 
 from dynamical_loss import resources
 from dynamical_loss.config.training import TrajectorySettings
-from dynamical_loss.models.network import computed_by
 from dynamical_loss.results import netcdf
 from dynamical_loss.results.record import Inputs, Provenance
 from dynamical_loss.training import problem as problems
@@ -43,7 +42,7 @@ def run(
         [seed],
         settings.precision,
         inputs,
-        computed_by(settings.model, settings.arithmetic, settings.precision),
+        problems.computed_by(settings, data),
     )
     problem, parameters = problems.build(settings, data, [seed])
     problem = dataclasses.replace(problem, keeps_state=settings.snapshots.optimiser_state)

@@ -153,7 +153,6 @@ def train_ensemble(
         **found,
         snapshot_step=np.asarray(schedule.snapshot_steps, dtype=np.int64),
         engine=chosen.kind,
-        computed_by=chosen.computed_by,
     )
 
 

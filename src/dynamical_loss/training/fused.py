@@ -26,6 +26,8 @@ from dynamical_loss.training.types import (
     weights_at,
 )
 
+COMPILER = f"numba with vectors of {8 * fused_vectors.BYTES} bits"
+
 _STRETCH = 4096  # number of steps in a stretch; see the same constant in `xla`
 
 
@@ -114,5 +116,4 @@ def program(problem: Problem, runs: Runs, schedule: Schedule, precision: Precisi
             columns["learning_rate"] = rates[None, recorded[here]]
         return state, {"class_weight": weights[recorded[here]][None], **columns}, snapshots[None]
 
-    compiler = f"numba, vectors of {fused_vectors.BYTES} bytes"
-    return Program("fused", 1, schedule.stretches(_STRETCH), begin, advance, compiler)
+    return Program("fused", 1, schedule.stretches(_STRETCH), begin, advance)

@@ -90,8 +90,8 @@ def _blocks(vectors: int, most: int) -> tuple[int, int, int]:
     Returns:
         the size of the larger blocks, the number of vectors in them, and the size of the smaller blocks.
     """
-    count = -(-vectors // most)
-    size = -(-vectors // count)
+    count = max(1, -(-vectors // most))
+    size = max(1, -(-vectors // count))
     smaller = count * size - vectors
     return size, (count - smaller) * size, max(size - 1, 1)
 
@@ -140,6 +140,8 @@ def _compiled(
     zeros = (zero_unit, zero_classes, zero_logits)
 
     # A block of samples has its inputs and logits in registers, and a block of units its weights and sums.
+    # Five registers stay free for numbers that are spread over a vector, and for sums on their way.  The
+    # samples need three more, for the weights of a unit.
     free = fused_vectors.REGISTERS - 5
 
     def of_samples(length: int) -> tuple[Any, ...]:

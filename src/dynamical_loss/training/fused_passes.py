@@ -2,8 +2,10 @@
 
 The samples lie in rows of one buffer and the units in rows of another, both padded to whole vectors:
 
-- samples: inputs; logits; outputs; errors; products of the errors with the first input.
-- units: bias; weights from each feature; output weights relative to the last class; all output weights.
+- samples: inputs; logits; outputs; errors; products of the errors with the first input; with a learning rate
+  that follows the curvature, also derivatives of the logits.
+- units: bias; weights from each feature; output weights relative to the last class, or with the squared error
+  the output weights themselves; all output weights.
 
 The main passes take blocks of as many vectors as stay in registers together with their sums.
 """
@@ -45,7 +47,7 @@ from dynamical_loss.training.fused_vectors import (
     sum_of_lanes,
 )
 
-# All functions are inlined before the optimisation, so that LLVM knows the constant distances between rows.
+# All functions are inlined, so that LLVM knows the constant distances between rows of samples.
 
 
 @njit(inline="always")
@@ -135,7 +137,8 @@ def rescale(buffer, logits, size, scale, start, begins):  # pragma: no cover
 def _exponential(x, constants):  # pragma: no cover
     smallest, log2_e, shift, ln2, coefficients = constants
     x = larger(smallest, x)  # a NaN stays
-    # Adding the shift rounds to a whole number k, which is then in the low bits.
+    # Adding the shift rounds to a whole number k, which is then in the low bits.  LLVM must not simplify the
+    # sum and the difference; see the flags in `fused_vectors`.
     shifted = x * log2_e + shift
     k = shifted - shift
     return polynomial(x - k * ln2, coefficients) * low_bits_as_exponent(shifted)

@@ -30,7 +30,7 @@ def _width() -> tuple[int, int]:
     settings: Any = config
     chosen = settings.CPU_FEATURES
     found = set((get_host_cpu_features() if chosen is None else chosen).split(","))
-    if {"+avx512f", "+avx512dq"} <= found:
+    if {"+avx512f", "+avx512dq"} <= found:  # the latter has masks for vectors of float64
         return 64, 32
     if "+avx2" in found:
         return 32, 16
@@ -38,8 +38,10 @@ def _width() -> tuple[int, int]:
 
 
 BYTES, REGISTERS = _width()
-"""Bytes of a vector, and number of vector registers."""
+"""Bytes of a vector, and number of vector registers that a block may take (ARM has more)."""
 
+# Not `reassoc`: the rounding to whole numbers in `fused_passes` adds and subtracts a large number.  And not
+# empty: numba gives its own flags to instructions without any.
 _FLAGS = ("contract", "nsz")
 
 # With AVX2 a mask is a vector of numbers whose bits are all 1 or all 0.  LLVM knows that too; but if it makes
@@ -242,7 +244,7 @@ def multiply_add_where(_context: Any, mask: Any, factor: Any, vector: Any, to: A
         if BYTES == 64:  # such processors have products with a mask
             product = builder.fmul(first, second, flags=_FLAGS)
             return builder.select(on, builder.fadd(base, product, flags=_FLAGS), base)
-        product = builder.fmul(_where(builder, on, first), second, flags=_FLAGS)
+        product = builder.fmul(first, _where(builder, on, second), flags=_FLAGS)
         return builder.fadd(base, product, flags=_FLAGS)
 
     return to(mask, factor, vector, to), lowered

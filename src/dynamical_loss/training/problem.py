@@ -19,7 +19,8 @@ from dynamical_loss.datasets.loading import Data
 from dynamical_loss.errors import UserError
 from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.losses.weights import Oscillation
-from dynamical_loss.models.network import Parameters, computed_by, initial_parameters, network
+from dynamical_loss.models.network import Parameters, initial_parameters, network
+from dynamical_loss.models.network import computed_by as network_computed_by
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.progress import report
 from dynamical_loss.results.digest import Code
@@ -160,7 +161,7 @@ def train(
         Interrupted: if the process receives SIGINT or SIGTERM while `checkpoint` watches for signals.
     """
     engine = settings.trained_by(data.shape, jax.default_backend())
-    products = computed_by(settings.model, settings.arithmetic, settings.precision)
+    products = network_computed_by(settings.model, settings.arithmetic, settings.precision)
     if products.endswith("XLA") and settings.precision == "float32":
         gains = "; without it, bfloat16 is not faster than full" if settings.arithmetic == "bfloat16" else ""
         print(f"{products}, because the C code is not available{gains}", file=sys.stderr)
@@ -184,11 +185,22 @@ def train(
     return history
 
 
+def computed_by(settings: TrainingSettings, data: Data) -> str:
+    """Name what computes the training besides JAX's own programs; empty if nothing does.
+
+    Unfinished work of another compiler, or for vectors of another width, is not resumed.
+    """
+    if settings.trained_by(data.shape, jax.default_backend()) == "fused":
+        from dynamical_loss.training import fused
+
+        return fused.COMPILER
+    return network_computed_by(settings.model, settings.arithmetic, settings.precision)
+
+
 def origin(settings: TrainingSettings, data: Data, history: History) -> dict[str, Any]:
-    """Return global attributes for a result: the engine, its compiler, and facts about the dataset."""
+    """Return global attributes for a result: the engine, the numbers of samples, and those of the dataset."""
     return {
         "engine": history.engine,
-        **({"computed_by": history.computed_by} if history.computed_by else {}),
         "train_samples": len(data.train_inputs),
         "validation_samples": len(data.validation_inputs),
         "steps_per_epoch": settings.steps_per_epoch(len(data.train_inputs)),

@@ -236,7 +236,6 @@ class History(NamedTuple):
         parameters: parameters at the snapshots, flattened by ``jax.flatten_util.ravel_pytree``.  If the
             problem `keeps_state`, the state of the optimiser follows the parameters.
         engine: engine that trained the ensemble.
-        computed_by: compiler of the engine's own loops, and what it compiled for; empty without such loops.
     """
 
     step: Integer[Array, " step"]
@@ -249,7 +248,6 @@ class History(NamedTuple):
     snapshot_step: Integer[Array, " snapshot"]
     parameters: Float[Array, "run snapshot parameter"]
     engine: Engine
-    computed_by: str = ""
 
     @property
     def diverged(self) -> Bool[Array, " run"]:
@@ -292,7 +290,6 @@ class Program(NamedTuple):
         begin: runs → their state at step 0.
         advance: (runs, state at the start of a stretch, stretch) → (state at the end of the stretch, records
             by name (run, record, …), snapshots (run, snapshot, parameter)).
-        computed_by: see `History`.
     """
 
     kind: Engine
@@ -300,7 +297,6 @@ class Program(NamedTuple):
     stretches: list[Stretch]
     begin: Callable[[Runs], State]
     advance: Callable[[Runs, State, Stretch], tuple[State, dict[str, Array], Array]]
-    computed_by: str = ""
 
 
 RECORDS = ("weighted_loss", "loss", "train_accuracy", "validation_accuracy")

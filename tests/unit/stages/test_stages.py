@@ -21,6 +21,7 @@ from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.optimisers import optimiser
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs
+from dynamical_loss.training import fused_vectors
 from stage_commands import command, small_spiral
 
 TRAJECTORY = {
@@ -288,6 +289,8 @@ def test_either_engine_may_be_asked_for_and_is_recorded(folder, tmp_path):
     assert {engine: file.attrs["engine"] for engine, file in files.items()} == {
         "auto": "fused", "fused": "fused", "xla": "xla",
     }  # fmt: skip
+    assert files["auto"].attrs["computed_by"] == f"numba with vectors of {8 * fused_vectors.BYTES} bits"
+    assert "computed_by" not in files["xla"].attrs
     np.testing.assert_array_equal(files["auto"]["loss"], files["fused"]["loss"])
     np.testing.assert_allclose(files["xla"]["loss"], files["fused"]["loss"], rtol=1e-9)
 
