@@ -467,12 +467,14 @@ def updated(readme: str) -> str:
 def costs(results: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Return fields of `models.kind.Cost` by the kind of layer, in µs, for the slowest of the machines.
 
+    A machine on which only some sections were measured does not count.
     Costs of perceptrons are those of the XLA engine.  Costs of convolutions are those of a plain XLA program,
     because the nodes of a cluster may have no C compiler.  The two numbers of channels separate the cost of a
     product from that of an activation.  Double precision is assumed to slow convolutions as much as
     perceptrons.
     """
-    found = [_costs_of(result["measurements"]) for result in results]
+    measured = (result["measurements"] for result in results)
+    found = [_costs_of(entries) for entries in measured if select(entries, section="images")]
     return {
         kind: {field: float(f"{max(each[kind][field] for each in found):.3g}") for field in found[0][kind]}
         for kind in found[0]

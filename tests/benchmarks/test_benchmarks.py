@@ -365,7 +365,7 @@ def test_what_a_scheduler_is_told_follows_from_the_stored_results():
 
 
 def test_costs_are_those_of_the_slowest_machine_and_explain_what_was_measured():
-    result = table.stored()[0]
+    result = next(each for each in table.stored() if table.select(each["measurements"], section="images"))
     slower = copy.deepcopy(result)
     for entry in table.select(slower["measurements"], section="images", quantity="throughput"):
         entry["median"] /= 2
