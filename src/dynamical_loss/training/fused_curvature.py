@@ -10,11 +10,8 @@ the expression with RS and the present weights.
 from __future__ import annotations
 
 from numba import njit
-from numba.extending import overload
 
-from dynamical_loss.training.fused_passes import sums_of_block
 from dynamical_loss.training.fused_tuples import (
-    OPTIONS,
     add_scaled,
     combine,
     complete,
@@ -23,51 +20,8 @@ from dynamical_loss.training.fused_tuples import (
     load,
     load_rows,
     relative,
-    spread,
     store,
-    store_rows,
 )
-
-
-def _store_block(kept, j, row, step, sums):
-    """Store the sums of each vector of units in a block."""
-    raise NotImplementedError
-
-
-@overload(_store_block, jit_options=OPTIONS)
-def _store_block_of(kept, j, row, step, sums):  # pragma: no cover
-    if len(sums) == 1:
-
-        def stored(kept, j, row, step, sums):
-            store_rows(kept, j, row, len(sums[0][0]) * row, sums[0])
-    else:
-
-        def stored(kept, j, row, step, sums):
-            store_rows(kept, j, row, len(sums[0][0]) * row, sums[0])
-            _store_block(kept, j + step, row, step, sums[1:])
-
-    return stored
-
-
-@njit(inline="always")
-def _store_span(
-    kept, buffer, errors, row, samples, step, network, zeros, first, last, block
-):  # pragma: no cover
-    units, unit_row, _, _ = network
-    like_units = spread(block[0])
-    for j in range(first, last, len(block[0]) * step):
-        there = load_rows(units, j, unit_row, step, like_units)
-        sums = sums_of_block(buffer, errors, row, samples, there, zeros, block[1])
-        _store_block(kept, j, unit_row, step, sums)
-
-
-@njit(inline="always")
-def store_sums(kept, buffer, errors, row, samples, step, network, zeros, block):  # pragma: no cover
-    """Store in rows of `kept` the sums of each unit over its active samples, in blocks as in `update`."""
-    size = len(block[0]) * step
-    end, single = network[1] // size * size, (block[0][:1], block[1][:1])
-    _store_span(kept, buffer, errors, row, samples, step, network, zeros, 0, end, block)
-    _store_span(kept, buffer, errors, row, samples, step, network, zeros, end, network[1], single)
 
 
 @njit(inline="always")

@@ -35,7 +35,6 @@ from dynamical_loss.training.compiled import Compiled
 from dynamical_loss.training.fused_curvature import (
     gradient_square,
     product_square,
-    store_sums,
     tangent,
     tangent_errors,
 )
@@ -46,6 +45,7 @@ from dynamical_loss.training.fused_passes import (
     pack,
     rescale,
     right,
+    sum_units,
     unpack,
     update,
     weigh,
@@ -179,6 +179,7 @@ def _compiled(
         output_bias, width = weights[2], weights[0].shape[0]
         unit_row = units.shape[0] // (features + 1 + followed + classes)
         network = (units, unit_row, width, output_bias)
+        kept_sums, changed_sums = sums_of_units
         record = snapshot = 0
         pack(weights, units, unit_row, zeros)
         for t in range(class_weight.shape[0]):
@@ -238,11 +239,10 @@ def _compiled(
             # Errors: η times the gradient with respect to the logits, η Γ_y / N (output - target).
             shares = add_scaled(learning_rate, load(class_weight[t], 0, 1, zero_classes), zero_classes)
             gradients = weigh(buffer, outputs, errors, row, step, target, shares, zero_logits, cross_entropy)
+            sum_units(kept_sums, buffer, errors, row, samples, step, network, zeros, unit_block)
             if adjusted:
                 # The errors have a learning rate of 1.  The rule computes the learning rate from the gradient
                 # and Hg, and then the step is taken.
-                kept_sums, changed_sums = sums_of_units
-                store_sums(kept_sums, buffer, errors, row, samples, step, network, zeros, unit_block)
                 shape = (row, unit_row, zero_features, zero_classes, zero_logits, zero_sums)
                 square = gradient_square(weights, towards, kept_sums, buffer, errors, shape, bias)
                 tangent(weights, towards, buffer, changes, row, zero_features, zero_classes, zero_logits)
@@ -259,7 +259,7 @@ def _compiled(
                     cross_entropy,
                 )
                 multiply_by_first(buffer, errors, row, step, zero_logits)
-                store_sums(changed_sums, buffer, errors, row, samples, step, network, zeros, unit_block)
+                sum_units(changed_sums, buffer, errors, row, samples, step, network, zeros, unit_block)
                 product = product_square(
                     weights, towards, kept_sums, changed_sums, buffer, errors, shape, bias
                 )
@@ -274,7 +274,7 @@ def _compiled(
             if bias:
                 offsets = load(output_bias, 0, 1, zero_classes)
                 store(output_bias, 0, 1, add_scaled(-one, complete(gradients, zero_classes), offsets))
-            update(buffer, errors, row, samples, step, network, zeros, unit_block, bias)
+            update(units, unit_row, kept_sums, step, zeros, zero_sums, bias)
         if not adjusted:
             unpack(units, unit_row, weights, zeros)
 
@@ -329,8 +329,6 @@ class Loop:
         real = self._real.type
         self._rule = tuple(map(real, (rule.power, rule.constant, rule.cap) if rule else (0, 0, 0)))
         units = _padded(network.width, precision)
-        size = units * (features + 1) * classes if rule else 0
-        self._sums_of_units = tuple(np.zeros(size, self._real) for _ in range(2))
         self._nothing = np.zeros(0, self._real)
         followed = classes - 1 if network.loss == "cross_entropy" else classes
         self._outputs = tuple(
@@ -340,6 +338,8 @@ class Loop:
         # logits.
         self._buffer = self._rows(train_inputs, features + 5 * classes)
         self._validation = self._rows(validation_inputs, features + classes)
+        sums = (features + 1) * followed * units
+        self._sums_of_units = tuple(_aligned(size, self._real) for size in (sums, sums if rule else 0))
         self._units = _aligned((features + 1 + followed + classes) * units, self._real)
         self._label = train_targets.argmax(axis=1)
         self._validation_label = validation_targets.argmax(axis=1)

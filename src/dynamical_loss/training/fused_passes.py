@@ -331,34 +331,67 @@ def _add_sample_to(units, inputs, errors, products, sums):  # pragma: no cover
     return added
 
 
-@njit(inline="always")
-def sums_of_block(buffer, errors, row, samples, units, zeros, zero_sums):  # pragma: no cover
-    """Return the sums of (1, x_0, …) · error over the samples for which each unit of a block is active."""
-    zero_unit, _, zero_logits = zeros
-    sums = spread(zero_sums)
-    for n in range(samples):
-        inputs = spread(load(buffer, n, row, zero_unit[1:]))
-        each = spread(load(buffer, errors + n, row, zero_logits))
-        products = spread(load(buffer, errors + len(zero_logits) * row + n, row, zero_logits))
-        sums = _add_sample(units, inputs, each, products, sums)
-    return sums
-
-
-def _update(units, row, j, unit, sums, zero_classes, zero_logits, bias):
-    """Update the weights of a vector of units, from their sums of (1, x_0, …) · error."""
+def _store_block(kept, j, row, step, sums):
+    """Store the sums of each vector of units in a block."""
     raise NotImplementedError
 
 
-@overload(_update, jit_options=OPTIONS)
-def _update_of(units, row, j, unit, sums, zero_classes, zero_logits, bias):  # pragma: no cover
-    def updated(units, row, j, unit, sums, zero_classes, zero_logits, bias):
-        relative_outputs = len(unit) * row + j
-        outputs = relative_outputs + len(zero_logits) * row
-        down, none, none_of_classes = (
-            splat(type(zero_logits[0])(-1)),
-            spread(zero_logits),
-            spread(zero_classes),
-        )
+@overload(_store_block, jit_options=OPTIONS)
+def _store_block_of(kept, j, row, step, sums):  # pragma: no cover
+    if len(sums) == 1:
+
+        def stored(kept, j, row, step, sums):
+            store_rows(kept, j, row, len(sums[0][0]) * row, sums[0])
+    else:
+
+        def stored(kept, j, row, step, sums):
+            store_rows(kept, j, row, len(sums[0][0]) * row, sums[0])
+            _store_block(kept, j + step, row, step, sums[1:])
+
+    return stored
+
+
+@njit(inline="always")
+def _sum_span(
+    kept, buffer, errors, row, samples, step, network, zeros, first, last, block
+):  # pragma: no cover
+    units, unit_row, _, _ = network
+    zero_unit, _, zero_logits = zeros
+    like_units, none = spread(block[0]), spread(block[1])
+    for j in range(first, last, len(block[0]) * step):
+        there = load_rows(units, j, unit_row, step, like_units)
+        sums = none
+        for n in range(samples):
+            inputs = spread(load(buffer, n, row, zero_unit[1:]))
+            each = spread(load(buffer, errors + n, row, zero_logits))
+            products = spread(load(buffer, errors + len(zero_logits) * row + n, row, zero_logits))
+            sums = _add_sample(there, inputs, each, products, sums)
+        _store_block(kept, j, unit_row, step, sums)
+
+
+@njit(inline="always")
+def sum_units(kept, buffer, errors, row, samples, step, network, zeros, block):  # pragma: no cover
+    """Store in rows of `kept` the sums of (1, x_0, …) · error over the samples where each unit is active.
+
+    `block` has zeros for the weights and the sums of each vector of units in a block.  What the blocks leave
+    over is taken one by one.
+    """
+    size = len(block[0]) * step
+    end, single = network[1] // size * size, (block[0][:1], block[1][:1])
+    _sum_span(kept, buffer, errors, row, samples, step, network, zeros, 0, end, block)
+    _sum_span(kept, buffer, errors, row, samples, step, network, zeros, end, network[1], single)
+
+
+@njit(inline="always")
+def update(units, row, kept, step, zeros, zero_sums, bias):  # pragma: no cover
+    """Take a step with the weights of the units, from the rows of sums of `sum_units`."""
+    none_of_unit, none_of_classes, none = spread(zeros)
+    down, none_of_sums = splat(type(zeros[0][0])(-1)), spread(zero_sums)
+    for j in range(0, row, step):
+        relative_outputs = len(zeros[0]) * row + j
+        outputs = relative_outputs + len(zeros[2]) * row
+        unit = load(units, j, row, none_of_unit)
+        sums = load_rows(kept, j, row, len(zeros[2]) * row, none_of_sums)
         # An active unit has the output offset + into · x, so these sums also give the gradient of its output
         # weights.
         gradient = dots(sums, load(units, relative_outputs, row, none))
@@ -369,53 +402,6 @@ def _update_of(units, row, j, unit, sums, zero_classes, zero_logits, bias):  # p
         store(units, outputs, row, out)
         if bias:
             store_vector(units, j, unit[0] - gradient[0])
-
-    return updated
-
-
-def _update_block(units, row, j, step, block, sums, zero_classes, zero_logits, bias):
-    """Update the weights of each vector of units in a block from its sums."""
-    raise NotImplementedError
-
-
-@overload(_update_block, jit_options=OPTIONS)
-def _update_block_of(units, row, j, step, block, sums, zero_classes, zero_logits, bias):  # pragma: no cover
-    if len(block) == 1:
-
-        def updated(units, row, j, step, block, sums, zero_classes, zero_logits, bias):
-            _update(units, row, j, block[0], sums[0], zero_classes, zero_logits, bias)
-    else:
-
-        def updated(units, row, j, step, block, sums, zero_classes, zero_logits, bias):
-            _update(units, row, j, block[0], sums[0], zero_classes, zero_logits, bias)
-            _update_block(units, row, j + step, step, block[1:], sums[1:], zero_classes, zero_logits, bias)
-
-    return updated
-
-
-@njit(inline="always")
-def _update_span(
-    buffer, errors, row, samples, step, network, zeros, first, last, block, bias
-):  # pragma: no cover
-    units, unit_row, _, _ = network
-    like_units = spread(block[0])
-    for j in range(first, last, len(block[0]) * step):
-        there = load_rows(units, j, unit_row, step, like_units)
-        sums = sums_of_block(buffer, errors, row, samples, there, zeros, block[1])
-        _update_block(units, unit_row, j, step, there, sums, zeros[1], zeros[2], bias)
-
-
-@njit(inline="always")
-def update(buffer, errors, row, samples, step, network, zeros, block, bias):  # pragma: no cover
-    """Take a step with the weights of the units, in blocks of vectors of units.
-
-    `block` has zeros for the weights and the sums of each vector in a block.  What the blocks leave over is
-    taken one by one.
-    """
-    size = len(block[0]) * step
-    end, single = network[1] // size * size, (block[0][:1], block[1][:1])
-    _update_span(buffer, errors, row, samples, step, network, zeros, 0, end, block, bias)
-    _update_span(buffer, errors, row, samples, step, network, zeros, end, network[1], single, bias)
 
 
 @njit(inline="always")
