@@ -69,6 +69,7 @@ def run(*, classes: int = 3, diverged: bool = False, steps: int = STEPS) -> dict
                 "weighted_loss": ("step", loss),
                 "train_accuracy": ("step", accuracy),
                 "validation_accuracy": ("step", accuracy / 2),
+                "learning_rate": ("step", np.full(steps, 0.5)),  # recorded also if it does not change
                 "diverged": ((), int(diverged)),
             },
             coords={"step": step},

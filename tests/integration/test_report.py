@@ -54,11 +54,6 @@ def test_every_page_opens_and_every_link_leads_somewhere(browser, pages):
             targets = shown.page.eval_on_selector_all(
                 "a[href]", "all => all.map((one) => one.getAttribute('href'))"
             )
-            broken = shown.page.eval_on_selector_all(
-                "img",
-                "all => all.filter((one) => one.loading !== 'lazy' && !one.naturalWidth).map(one => one.src)",
-            )
-        assert broken == []
         for target in targets:
             file, _, place = target.partition("#")
             aim = (path.parent / file).resolve() if file else path

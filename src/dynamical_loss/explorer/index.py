@@ -35,11 +35,9 @@ def render(scale: str, made: Mapping[str, str], missing: Mapping[str, str]) -> P
             sections.append(
                 Section(heading, tables=[Table("Pages", ["Page", "What it shows"], rows)], wide=True)
             )
-    lead = [f"{len(made)} pages show {scale}. They need no network."]
+    lead = [f"Pages that show {scale}: {len(made)}. They need no network."]
     if missing:
-        lead.append(
-            f"{len(missing)} further pages are missing, because their results have not been computed."
-        )
+        lead.append(f"Pages that are missing, because their results have not been computed: {len(missing)}.")
         table = Table(
             "Each command computes the results and makes the page.",
             ["Page", "Command"],

@@ -60,7 +60,7 @@ window.explorer.phase = ({
       ["n", String(data.n[current])],
       ["mean and 95 % interval", data.interval[current]],
       ["standard deviation of runs", digits(data.spread[current])],
-      ["minus A = 1, paired by seed", data.gain[current]],
+      ["difference from A = 1, paired by seed", data.gain[current]],
       ["diverged runs", String(data.diverged[current])],
     ];
     if (!curves) pairs.push(["learning curves", without_curves]);

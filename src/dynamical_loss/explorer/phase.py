@@ -16,6 +16,7 @@ from dynamical_loss.config.training import PhaseSettings, TrainingSettings
 from dynamical_loss.explorer.facts import described, facts
 from dynamical_loss.explorer.index import LINK
 from dynamical_loss.explorer.packed import UNIT, UNKNOWN, sixteen_bits
+from dynamical_loss.figures import phase_plane
 from dynamical_loss.grid import cell
 from dynamical_loss.notation import exact
 from dynamical_loss.pages.page import Choice, Page, Plot, Section
@@ -249,7 +250,8 @@ class _HeatMap:
                 renderers=[cells],
                 tooltips=[
                     ("T", "@T"), ("A", "@A"), ("n", "@n"), ("mean", "@interval"),
-                    ("standard deviation", "@spread{0.0000}"), ("minus A = 1, paired", "@gain"),
+                    ("standard deviation", "@spread{0.0000}"),
+                    ("difference from A = 1, paired by seed", "@gain"),
                     ("diverged runs", "@diverged"), ("command", "@command"),
                 ],
             )
@@ -379,12 +381,12 @@ def _without_curves(diagram: xr.Dataset) -> str:
 
 
 def _divergences(diagram: xr.Dataset) -> list[str]:
-    count = int(diagram["diverged"].values.astype(bool).sum())
+    count, total = phase_plane.diverged(diagram)
     if not count:
         return []
     return [
-        f"{count} of {diagram['diverged'].size} entries are runs that diverged: their loss stopped being a "
-        "finite number. A run counts with the accuracy that was recorded at its end, if that is a number."
+        f"{count} of {total} runs diverged: their loss stopped being a finite number. A run counts with the "
+        "accuracy that was recorded at its end, if that is a number."
     ]
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import LOSS_RULE, SHARPNESS_RULE, Event
+from dynamical_loss.analysis.stability import stability_bound
 from dynamical_loss.explorer.facts import described, facts
 from dynamical_loss.explorer.index import LINK
 from dynamical_loss.explorer.packed import UNIT, UNKNOWN, sixteen_bits
@@ -303,15 +304,19 @@ class _Drawing:
 
         if "learning_rate" in self._trajectory:
             rates = self._trajectory["learning_rate"].values.astype(float)
-            bound = np.divide(2.0, rates, out=np.full(rates.shape, math.nan), where=rates > 0)
+        elif settings.get("learning_rate_schedule") or recorded.setting(settings, "learning_rate_rule.cap"):
+            return "The learning rate changes along the run and was not recorded, so 2/η is not drawn."
+        else:
+            rates = np.array([float(settings["learning_rate"])])
+        bound = stability_bound(rates)
+        bound[~np.isfinite(bound)] = math.nan  # where η is 0, or after a divergence
+        found = np.unique(bound[np.isfinite(bound)])
+        if found.size != 1:
             self._steps.data["two_over_rate"] = bound.astype(np.float32)
             self._line(plot, self._steps, "two_over_rate", _THRESHOLD, "2/η(t)", "dotted")
             return f"The dotted line is 2/η(t){_ends(bound)}"
-        if settings.get("learning_rate_schedule") or recorded.setting(settings, "learning_rate_rule.cap"):
-            return "The learning rate changes along the run and was not recorded, so 2/η is not drawn."
-        bound = 2 / float(settings["learning_rate"])
-        plot.add_layout(Span(location=bound, dimension="width", line_dash="dotted", line_color=_THRESHOLD))
-        words = f"2/η = {bound:.4g}"
+        plot.add_layout(Span(location=found[0], dimension="width", line_dash="dotted", line_color=_THRESHOLD))
+        words = f"2/η = {found[0]:.4g}"
         self._keys[words] = Key(words, _THRESHOLD, "dotted")
         return f"The dotted line is {words}."
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from dynamical_loss import grid
 from dynamical_loss.analysis.threshold_study import DEFINITIONS
+from dynamical_loss.config.analysis import InstabilitySettings
 from dynamical_loss.explorer.facts import facts
 from dynamical_loss.explorer.index import LINK
 from dynamical_loss.notation import exact
 from dynamical_loss.pages.page import Choice, Link, Page, Plot, Section, Table
+from dynamical_loss.results import recorded
 from dynamical_loss.results.roles import Wanted
 
 if TYPE_CHECKING:
@@ -21,7 +23,17 @@ if TYPE_CHECKING:
 
 ROLES = {
     "threshold": Wanted(
-        "fit_threshold", ("threshold_by_definition", "tested", "unstable_periods", "exponent", "prefactor")
+        "fit_threshold",
+        (
+            "threshold_by_definition",
+            "threshold",
+            "tested",
+            "unstable_periods",
+            "exponent",
+            "exponent_interval",
+            "prefactor",
+            "fit_n",
+        ),
     )
 }
 """What the files of each role must be."""
@@ -56,6 +68,7 @@ def render(inputs: Mapping[str, Sequence[xr.Dataset]], name: str, options: Mappi
             "Each point is one run; tap it, or follow its link in the table, to open the run. A run without "
             "a link has no page yet. Points of different seeds are moved apart a little along the axis of η. "
             "The dotted line is 2/η. A solid line is the fitted power law λ_th = c η^p of one width.",
+            *_reading(study),
         ],
         controls=[Choice("definition", "λ_th by", _definitions(definitions))],
         links=[LINK],
@@ -76,6 +89,22 @@ def render(inputs: Mapping[str, Sequence[xr.Dataset]], name: str, options: Mappi
         },
         facts=facts(inputs),
     )
+
+
+def _reading(study: xr.Dataset) -> list[str]:
+    """Return how instabilities were found, if not by the default settings."""
+    usual = InstabilitySettings()
+    found = InstabilitySettings.stated(recorded.settings_of(study).get("reading", {}))
+    changed = [
+        f"{name} = {value}" for name, value in found.model_dump().items() if value != getattr(usual, name)
+    ]
+    if not changed:
+        return []
+    return [
+        f"The instabilities of these runs were found with {', '.join(changed)}. Where the list says 0.1/η or "
+        "outside, these settings hold instead. The pages of the runs show the instabilities that are found "
+        "with the default settings."
+    ]
 
 
 def _definitions(names: Sequence[str]) -> list[tuple[str, str]]:

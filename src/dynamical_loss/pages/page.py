@@ -144,7 +144,6 @@ class Section:
         pictures: pictures with their facts.
         tables: tables.
         links: list of links.
-        commands: shell commands with the words that introduce them.
         blocks: text that keeps its lines, such as code.
         details: identifiers of elements whose text the page's script fills in.
         wide: whether the section has the whole width of the page.
@@ -157,7 +156,6 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     links: Sequence[Link] = ()
-    commands: Sequence[tuple[str, str]] = ()
     blocks: Sequence[str] = ()
     details: Sequence[str] = ()
     wide: bool = False

@@ -145,9 +145,13 @@ def runs(name: str, attributes: Mapping[str, Any]) -> str:
     stage = headers.stage(attributes)
     settings = json.loads(str(attributes.get("settings", "{}")))
     if stage in ("aggregate_phase", "gather_draws", "aggregate_lazy") and "seeds" in settings:
-        draws = settings.get("noise_seeds") or settings.get("data_seeds")
-        each = f", {len(draws)} draws of the data" if isinstance(draws, list) and draws else ""
-        return f"{settings['seeds']} runs in each cell of {name}{each}"
+        seeds, draws = settings["seeds"], settings.get("noise_seeds") or settings.get("data_seeds")
+        if not (isinstance(draws, list) and draws):
+            return f"{seeds} runs in each cell of {name}"
+        if settings.get("draws") == "paired":
+            return f"{seeds} runs in each cell of {name}, each on a draw of the data of its own"
+        cells = f"{seeds * len(draws)} runs in each cell of {name}"
+        return f"{cells}: {seeds} initial seeds on each of {len(draws)} draws of the data"
     if stage in ("fit_threshold", "gather_runs"):
         count = len(trainings(attributes))
         return f"{count} run{'' if count == 1 else 's'} of {name}"

@@ -96,6 +96,8 @@ _HARDWARE = (
 def _answered(results: Sequence[Mapping[str, Any]], needed: Sequence[str]) -> str:
     """Return whether the results record some attributes; of data, only those results count that used any."""
     counted = [one for one in results if "dataset" in one] if "dataset" in "".join(needed) else results
+    if not counted:
+        return "no results yet"
     known = sum(all(name in one for name in needed) for one in counted)
     if known == len(counted):
         return "yes"

@@ -61,11 +61,13 @@ def sentence(rows: Sequence[Row]) -> str:
     """Return how many claims have each verdict, in words."""
     found = counts(rows)
     untested = found.pop("not tested at this scale")
-    return (
+    words = (
         f"Of {sum(found.values())} claims that were tested, {found['reproduced']} are reproduced, "
-        f"{found['undecided']} are undecided and {found['contradicted']} are contradicted. "
-        f"Another {untested} claims were not tested, because no run exists at the size that they need."
+        f"{found['undecided']} are undecided and {found['contradicted']} are contradicted."
     )
+    if not untested:
+        return words
+    return f"{words} Another {untested} claims were not tested; the rule of each says why."
 
 
 def closing(rows: Sequence[Row]) -> list[str]:

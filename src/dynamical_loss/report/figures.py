@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from dynamical_loss.figures.declaration import Part
 from dynamical_loss.figures.registry import FIGURES
-from dynamical_loss.pages.page import Link, Page, Picture, Section
+from dynamical_loss.pages.page import Link, Page, Picture, Section, Table
 from dynamical_loss.report.captions import Caption
 
 PARTS: Mapping[Part, str] = {
@@ -57,10 +57,9 @@ def render(captions: Sequence[Caption], missing: Mapping[str, str]) -> Page:
         if pictures or damaged:
             sections.append(Section(heading, damaged, pictures=pictures, wide=True))
     if missing:
-        commands = [
-            (f"{label(name)} is missing. This command makes it:", line) for name, line in missing.items()
-        ]
-        sections.append(Section("Missing figures", commands=commands, wide=True))
+        commands = [(label(name), line) for name, line in missing.items()]
+        table = Table("Each command makes a figure that is missing.", ["Figure", "Command"], commands)
+        sections.append(Section("Missing figures", tables=[table], wide=True))
     return Page(
         title="Figures",
         lead=["The words below a figure come from the files that the figure was made from."],

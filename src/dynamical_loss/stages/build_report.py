@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from dynamical_loss.errors import UserError
+from dynamical_loss.figures.registry import FIGURES
 from dynamical_loss.pages import page
 from dynamical_loss.pages.page import Link, Page, Section
 from dynamical_loss.remedies import remedy
@@ -74,7 +75,7 @@ def _fill(sources: Sources, folder: Path) -> None:
     intact = {one.name for one in described if one.is_intact}
     _copy_figures([path for path in sources.figures if path.stem in intact], folder / "figures")
     missing = {**sources.missing, **unusable}
-    commands = {name: command for name, command in missing.items() if name.startswith("fig")}
+    commands = {name: command for name, command in sources.missing.items() if name in FIGURES}
     pages: dict[str, tuple[str, Page]] = {
         "figures": ("Figures", figures_page.render(described, commands)),
         "card": ("Reproducibility card", card.render(

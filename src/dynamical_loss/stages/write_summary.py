@@ -26,10 +26,9 @@ def run(table: Path, figures: Sequence[Path], output: Path) -> None:
     if output.suffix != ".pdf":
         raise UserError(f"--output {output}: give it the suffix .pdf")
     sidecars.read(sidecars.beside(table))  # compares the table with its checksum
-    shown = [picture for picture in figures if picture.stem in summary.FIGURES]
     record = Provenance(__name__, {"claims": table.name}, [], "float64")
     with atomic_path(output) as temporary:
         summary.write(
-            claims.read(table), {picture: captions.caption(picture) for picture in shown}, temporary
+            claims.read(table), {picture: captions.caption(picture) for picture in figures}, temporary
         )
-    sidecars.write([output], record.attributes(output.parent), [table, *shown])
+    sidecars.write([output], record.attributes(output.parent), [table, *figures])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dynamical_loss import progress
 from snakemake_logger_plugin_dynamical_loss.board import Board
 
 
@@ -48,7 +49,9 @@ def test_a_job_tells_its_own_progress_from_its_log(board, tmp_path):
     log = tmp_path / "job.log"
     started(board, 1, "train", 0.0, words="Training one", log=[log])
     assert board.line(1.0, 200).endswith("now: Training one")
-    log.write_text("one:  12%, 3 s elapsed, 22 s left\none:  57%, 9 s elapsed, 7 s left\n", encoding="utf-8")
+    with log.open("w", encoding="utf-8") as stream, progress.report("one", stream, 0.0) as report:
+        report(0.12)
+        report(0.57)
     assert board.line(1.0, 200).endswith("now: Training one 57 %")
 
 

@@ -6,7 +6,6 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss.report.card import pseudocode
@@ -40,11 +39,6 @@ def weights_at(t, classes):
         else:
             g.append(1.0)
     return [classes * one / sum(g) for one in g]
-
-
-def test_the_weights_of_the_pseudocode_have_mean_one():
-    assert np.mean([weights_at(t, 3) for t in range(STEPS)], axis=1) == pytest.approx(1, abs=1e-15)
-    assert max(weights_at(PERIOD // 2, 3)) == pytest.approx(3 * AMPLITUDE / (AMPLITUDE + 2))
 
 
 def test_its_steps_by_hand_make_the_pipelines_run(tmp_path):
