@@ -1,9 +1,9 @@
 """Measure what the weighting costs in other frameworks: a step with the dynamical loss over one without.
 
 The network has two convolutions (16 and 32 channels) and learns images of 28 × 28 in batches of 100 by SGD.
-Steps with and without the weighting alternate in blocks, and each framework has a process of its own.  In
+Steps with and without the weighting take turns, and each framework has a process of its own.  In
 PyTorch and Keras both train the same parameters: another place in memory alone changes a step by 5 %.
-``python benchmarks/overhead.py torch 20`` prints the ratios of 20 groups of blocks.
+``python benchmarks/overhead.py torch 20`` prints the ratios of 20 groups of steps.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 from machine import Measurement, measurement
-
-from dynamical_loss.analysis.intervals import student_interval
+from scipy.stats.mstats import trimmed_mean, trimmed_mean_ci
 
 FRAMEWORKS = {
     "Flax NNX": "nnx",
@@ -39,9 +38,9 @@ NEEDS = {
 }
 """Packages that each framework needs and that are in no lock file of users."""
 
-STEPS_OF_BLOCK = 1
 QUANTITY = "step with the weighting / without"
 _CLASSES = 10
+_CUT = 0.05  # share of the ratios left out at each end
 
 Step = Callable[[], None]
 
@@ -220,9 +219,9 @@ def keras_torch() -> tuple[Step, Step]:
 
 
 def ratios(steps: tuple[Step, Step], groups: int) -> list[float]:
-    """Return the processor time with the weighting over that without, in each group of four blocks.
+    """Return the processor time with the weighting over that without, in each group of four steps.
 
-    The blocks of a group are in the order 0, 1, 1, 0 or 1, 0, 0, 1, so that a drift of speed cancels.
+    The steps of a group are in the order 0, 1, 1, 0 or 1, 0, 0, 1, so that a drift of speed cancels.
 
     Args:
         steps: the step with the weighting and the one without.
@@ -236,19 +235,19 @@ def ratios(steps: tuple[Step, Step], groups: int) -> list[float]:
         times = [0.0, 0.0]
         for which in (0, 1, 1, 0) if group % 2 else (1, 0, 0, 1):
             begun = time.process_time()
-            for _ in range(STEPS_OF_BLOCK):
-                steps[which]()
+            steps[which]()
             times[which] += time.process_time() - begun
         found.append(times[0] / times[1])
     return found
 
 
 def summary(found: Sequence[float]) -> dict[str, float]:
-    """Return the geometric mean of ratios with its 95 % interval (Student), without their extreme tenth."""
-    logarithms = np.sort(np.log(found))
-    cut = len(found) // 20
-    mean, half = student_interval(logarithms[cut : len(found) - cut])
-    return {"ratio": math.exp(mean), "lower": math.exp(mean - half), "upper": math.exp(mean + half)}
+    """Return the geometric mean of ratios without their extreme tenth, with its 95 % interval."""
+    logarithms = np.log(found)
+    limits = (_CUT, _CUT)
+    low, high = trimmed_mean_ci(logarithms, limits=limits, alpha=0.05)
+    ends = {"ratio": trimmed_mean(logarithms, limits=limits), "lower": low, "upper": high}
+    return {name: math.exp(value) for name, value in ends.items()}
 
 
 def measure(groups: int, frameworks: Iterable[str] = tuple(FRAMEWORKS)) -> list[Measurement]:

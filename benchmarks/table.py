@@ -380,7 +380,7 @@ def _overhead(entries: Sequence[Entry]) -> str:
         (e["framework"], f"{e['median']:.3f} [{e['lower']:.3f}, {e['upper']:.3f}]", str(e["groups"]))
         for e in found
     ]
-    header = ("framework", "step with the weighting / without, mean [95 %]", "groups of blocks")
+    header = ("framework", "step with the weighting / without, mean [95 %]", "groups of four steps")
     return rows(header, body) if body else ""
 
 

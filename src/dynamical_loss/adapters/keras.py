@@ -13,6 +13,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from dynamical_loss.api import checks
 from dynamical_loss.api.schedule import ClassWeightSchedule
 
@@ -200,6 +202,9 @@ class DynamicalLoss(keras.losses.Loss):
         if self._smoothing:
             targets = (1.0 - self._smoothing) * targets + self._smoothing / classes
         if self._loss is None:
+            # A class that a mask of −∞ excludes has no share in the label, and 0 · ∞ is no number.
+            excluded = (targets == 0) & (logits == -np.inf)
+            logits = ops.where(excluded, float(np.finfo(np.float32).min), logits)
             each = ops.categorical_crossentropy(targets, logits, from_logits=True)
         else:
             each = self._loss(targets, logits)
@@ -213,6 +218,7 @@ class DynamicalLoss(keras.losses.Loss):
         """
         if not (self._is_plain and _is_eager(logits)):
             return None
+        import torch
         from torch.nn import functional
 
         index = labels.long()
@@ -221,7 +227,11 @@ class DynamicalLoss(keras.losses.Loss):
         outputs = logits.movedim(-1, min(1, logits.ndim - 1))
         try:
             return functional.cross_entropy(
-                outputs, index, self.class_weights(), ignore_index=-(2**63), reduction="none"
+                outputs,
+                index,
+                self.class_weights(),
+                ignore_index=torch.iinfo(torch.int64).min,
+                reduction="none",
             )
         except IndexError:
             return None

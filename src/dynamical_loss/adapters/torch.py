@@ -93,16 +93,19 @@ class DynamicalLoss(torch.nn.Module):
         self._loss = loss
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_buffer("_classes", torch.arange(schedule.classes), persistent=False)
-        # PyTorch's own weights give the same sum in one operation, except of smoothed labels.
-        self._is_fused = loss == "cross_entropy" and not label_smoothing and reduction != "none"
         self._is_lost, self._still = False, 0
+        self._hook: Any = None
         self.attach(optimiser)
 
     def attach(self, optimiser: torch.optim.Optimizer | None) -> None:
         """Count the steps of an optimiser from now on; None: you call `advance` after each step.
 
-        A new optimiser must be attached, and so must the copy of an optimiser to the copy of this module.
+        A new optimiser must be attached, and so must the copy of an optimiser to the copy of this module. An
+        optimiser that was attached before no longer counts.
         """
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
 
         def count(stepped: torch.optim.Optimizer, *_: Any) -> None:
             # A fused optimiser looks itself whether gradients are finite, and then does nothing.
@@ -110,13 +113,17 @@ class DynamicalLoss(torch.nn.Module):
             self.advance(None if found is None else found == 0)
 
         if optimiser is not None:
-            optimiser.register_step_post_hook(count)
+            self._hook = optimiser.register_step_post_hook(count)
         self._is_lost = False
 
     def advance(self, was_done: torch.Tensor | None = None) -> None:
         """Count one step of the optimiser; none if `was_done` is false."""
         self.step.add_(1 if was_done is None else was_done.to(self.step.device).reshape(()).long())
         self._still = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy holds: all but the hook in the optimiser."""
+        return {**self.__dict__, "_hook": None}
 
     def __setstate__(self, state: Any) -> None:
         """Restore a copy, which no optimiser moves yet."""
@@ -126,8 +133,7 @@ class DynamicalLoss(torch.nn.Module):
     def class_weights(self) -> torch.Tensor:
         """Return Γ at the present step, (classes,), in single precision."""
         weights: torch.Tensor
-        if self.step.device.type == "cpu":
-            # On a GPU reading the step would halt it.
+        if _can_be_read(self.step):
             weights = torch.tensor(self.schedule.numbers(int(self.step)), dtype=torch.float32)
         else:
             weights = self.schedule.weights(self.step, self._classes, torch.sin)
@@ -160,7 +166,7 @@ class DynamicalLoss(torch.nn.Module):
             ignore_index=self.ignore_index,
         )
         weights = self.class_weights().to(logits.device)
-        if self._is_fused and not distributions and labels.device.type == "cpu" and labels.numel():
+        if not distributions and labels.numel() and self._is_plain and _can_be_read(labels):
             return self._fused(logits, labels.long(), weights)
         counted: torch.Tensor | None = None
         if distributions:
@@ -183,6 +189,11 @@ class DynamicalLoss(torch.nn.Module):
         if self.reduction == "sum":
             return total
         return total / (each.numel() if counted is None else counted.sum())
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether PyTorch's own weights give the loss in one operation; they do not for smoothed labels."""
+        return self._loss == "cross_entropy" and not self.label_smoothing and self.reduction != "none"
 
     def _fused(self, logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the weighted sum or mean of the cross-entropy, by PyTorch's own operation, on a CPU."""
@@ -227,7 +238,7 @@ class DynamicalLoss(torch.nn.Module):
             ValueError: if a label is no class, on a CPU.
         """
         classes = self.schedule.classes
-        if labels.device.type != "cpu":
+        if not _can_be_read(labels):
             known = (labels >= 0) & (labels < classes)
             labels = torch.where(known, labels, 0)
             return labels, torch.where(known, weights[labels], torch.nan)
@@ -257,6 +268,10 @@ class DynamicalLoss(torch.nn.Module):
         outputs = self._outputs(logits)
         if labels.shape == logits.shape:
             labels = torch.movedim(labels, self.axis, min(1, labels.ndim - 1)).to(outputs.dtype)
+            if self._loss == "cross_entropy":
+                # A class that a mask of −∞ excludes has no share in the label, and 0 · ∞ is no number.
+                excluded = (labels == 0) & torch.isneginf(outputs)
+                outputs = torch.where(excluded, torch.finfo(outputs.dtype).min, outputs)
         return _LOSSES[self._loss](outputs, labels, self.label_smoothing)
 
     def _outputs(self, logits: torch.Tensor) -> torch.Tensor:
@@ -265,6 +280,11 @@ class DynamicalLoss(torch.nn.Module):
         outputs = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
         axis = min(1, outputs.ndim - 1)
         return outputs if self.axis == axis else torch.movedim(outputs, self.axis, axis)
+
+
+def _can_be_read(tensor: torch.Tensor) -> bool:
+    """Return whether the numbers of a tensor can be read at once; on a GPU reading them would halt it."""
+    return bool(tensor.device.type == "cpu")
 
 
 _NO_LABEL = torch.iinfo(torch.int64).min

@@ -82,6 +82,8 @@ def sample_weights(
         that is no class is NaN.
     """
     weight, given = jnp.asarray(class_weight), jnp.asarray(labels)
+    # Whole numbers could hold neither shares of a class nor NaN.
+    weight = weight.astype(jnp.promote_types(weight.dtype, jnp.float32))
     if one_hot:
         # A sum and not a product of matrices, which accelerators compute in half precision.
         return jnp.sum(jnp.moveaxis(given, axis, -1).astype(weight.dtype) * weight, axis=-1)

@@ -106,13 +106,22 @@ def test_what_does_not_fit_is_named():
         DynamicalLoss(SCHEDULE, counter, averaged)(LABELS, INPUTS[:, :3])
 
 
-def test_a_label_that_is_no_class_is_not_counted_as_another():
+def test_a_class_that_is_masked_out_has_no_share():
     counter = StepCounter()
     counter(INPUTS)
-    labels = np.array([0, 1, 2, 3, -1, 0.4], np.float32)
-    found = DynamicalLoss(SCHEDULE, counter, reduction="none")(labels, INPUTS[:6, :3])
+    logits = np.array([[1.0, 2.0, -np.inf]], np.float32)
+    found = DynamicalLoss(SCHEDULE, counter)(np.array([[1.0, 0.0, 0.0]], np.float32), logits)
+    assert float(keras.ops.convert_to_numpy(found)) == pytest.approx(np.log(1 + np.e))
+
+
+@pytest.mark.parametrize("wrong", [[3, -1], [0.4]])
+def test_a_label_that_is_no_class_is_not_counted_as_another(wrong):
+    counter = StepCounter()
+    counter(INPUTS)
+    labels = np.array([0, 1, 2, *wrong], np.float32)
+    found = DynamicalLoss(SCHEDULE, counter, reduction="none")(labels, INPUTS[: labels.size, :3])
     unknown = np.isnan(keras.ops.convert_to_numpy(found))
-    np.testing.assert_array_equal(unknown, [False, False, False, True, True, True])
+    np.testing.assert_array_equal(unknown, [False] * 3 + [True] * len(wrong))
 
 
 def test_the_counter_leaves_logits_as_they_are_under_mixed_precision():

@@ -23,7 +23,7 @@ from dynamical_loss import api
 from dynamical_loss.losses import cross_entropy, mse
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-adapter = pytest.importorskip("dynamical_loss.adapters.torch", reason="PyTorch is not installed")
+from dynamical_loss.adapters import torch as adapter  # noqa: E402
 
 WEIGHT = KERNEL.T.copy()
 RANDOM = np.random.default_rng(1)
@@ -56,6 +56,15 @@ def trained(network, optimiser, criterion, steps):
     return found
 
 
+@pytest.fixture(params=[True, False], ids=["as on a CPU", "as on a GPU"])
+def place(request, monkeypatch):
+    """Where tensors lie: on a GPU nothing may be read, and the loss then takes other operations."""
+    if not request.param:
+        monkeypatch.setattr(adapter, "_can_be_read", lambda _: False)
+    return request.param
+
+
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize(("name", "loss"), [("cross_entropy", cross_entropy), ("squared_error", mse)])
 def test_training_follows_the_reference_over_a_cycle(name, loss):
     network, optimiser, criterion = made(loss=name)
@@ -65,6 +74,7 @@ def test_training_follows_the_reference_over_a_cycle(name, loss):
     np.testing.assert_allclose(network.weight.detach(), kernel.T, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("waveform", ["triangle", "sine", "square"])
 def test_weights_are_those_of_the_schedule(waveform):
     schedule = api.class_weight_schedule(PERIOD, AMPLITUDE, CLASSES, waveform, stop=15)
@@ -136,6 +146,47 @@ def test_images_labels_to_ignore_and_smoothing():
     mean.backward()
     assert torch.isfinite(given.grad).all()
     assert (given.grad[1, :, :, 2] == 0).all()
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("ignore_index", [None, 2])
+def test_sums_and_means_are_those_of_the_single_samples(reduction, ignore_index):
+    criterion = adapter.DynamicalLoss(SCHEDULE, None, ignore_index=ignore_index)
+    criterion.step += 2
+    criterion.reduction = "none"  # options may be changed, as those of PyTorch's losses
+    logits, labels = torch.from_numpy(INPUTS[:, :3]), torch.from_numpy(LABELS)
+    each = criterion(logits, labels)
+    counted = labels != ignore_index if ignore_index is not None else torch.ones_like(labels)
+    criterion.reduction = reduction
+    expected = each.sum() if reduction == "sum" else each.sum() / counted.sum()
+    np.testing.assert_allclose(criterion(logits, labels), expected, rtol=1e-6)
+    criterion.label_smoothing = 0.3
+    assert abs(float(criterion(logits, labels) / expected) - 1) > 1e-3
+
+
+def test_a_class_that_is_masked_out_has_no_share():
+    criterion = adapter.DynamicalLoss(SCHEDULE, None)
+    logits = torch.tensor([[1.0, 2.0, -torch.inf]])
+    whole, shares = criterion(logits, torch.tensor([0])), criterion(logits, torch.tensor([[1.0, 0.0, 0.0]]))
+    assert float(whole) == pytest.approx(float(shares)) == pytest.approx(np.log(1 + np.e))
+
+
+def test_on_a_gpu_a_label_that_is_no_class_gives_nan(monkeypatch):
+    monkeypatch.setattr(adapter, "_can_be_read", lambda _: False)
+    criterion = adapter.DynamicalLoss(SCHEDULE, None, reduction="none")
+    found = criterion(torch.from_numpy(INPUTS[:4, :3]), torch.tensor([0, 3, -1, 2]))
+    assert torch.isnan(found).tolist() == [False, True, True, False]
+
+
+def test_an_optimiser_that_is_attached_again_counts_once():
+    network, optimiser, criterion = made()
+    criterion.attach(optimiser)
+    trained(network, optimiser, criterion, 1)
+    assert int(criterion.step) == 1
+    criterion.attach(torch.optim.SGD(network.parameters(), lr=0.1))
+    optimiser.step()
+    assert int(criterion.step) == 1
 
 
 def test_distributions_have_the_mean_weight_of_their_classes():
@@ -243,13 +294,6 @@ def test_labels_may_have_any_type_of_whole_numbers(kind):
     criterion = adapter.DynamicalLoss(SCHEDULE, None, ignore_index=2)
     logits, labels = torch.from_numpy(INPUTS[:, :3]), torch.from_numpy(LABELS)
     assert criterion(logits, labels.to(kind)) == criterion(logits, labels)
-
-
-def test_a_class_that_is_masked_out_has_no_share():
-    logits = torch.tensor([[1.0, 2.0, -torch.inf]])
-    found = adapter.DynamicalLoss(SCHEDULE, None)(logits, torch.tensor([0]))
-    assert float(found) == pytest.approx(np.log1p(np.e), rel=1e-6)
-    np.testing.assert_allclose(api.cross_entropy(logits.numpy(), np.array([0])), np.log1p(np.e), rtol=1e-6)
 
 
 def test_the_largest_eigenvalues_are_those_of_the_dense_matrix():

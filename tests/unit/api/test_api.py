@@ -125,6 +125,12 @@ def test_half_precision_is_computed_in_single_precision():
     np.testing.assert_allclose(found, api.cross_entropy(half.astype(jnp.float32), LABELS), rtol=1e-6)
 
 
+def test_weights_of_whole_numbers_are_no_less_exact():
+    shares = np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    np.testing.assert_allclose(api.sample_weights([1, 2, 3], shares, one_hot=True), [1.5, 3.0])
+    np.testing.assert_array_equal(api.sample_weights([1, 2, 3], [2, 5]), [3.0, np.nan])
+
+
 def test_a_distribution_has_the_mean_weight_of_its_classes():
     schedule = api.class_weight_schedule(20, 10.0, 5)
     mixed = RANDOM.dirichlet(np.ones(5), 12).astype(np.float32)
