@@ -68,10 +68,15 @@ def test_a_command_that_a_document_shows_works(words, document, planned):
 
 
 @pytest.mark.parametrize(("document", "block"), list(blocks("python")))
-def test_an_example_in_python_runs_or_is_a_fragment(document, block):
+def test_an_example_in_python_runs_or_is_a_fragment(document, block, tmp_path):
     ast.parse(block)
-    if block.startswith(("import ", "from ")):
-        done = subprocess.run([sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True)
+    # Whole trainings on digits run in `test_library.py`.
+    if block.startswith(("import ", "from ")) and "load_digits" not in block:
+        for package in ("torch", "keras"):
+            if f"import {package}" in block or f"adapters.{package}" in block:
+                pytest.importorskip(package)
+        (tmp_path / "paper_figures").symlink_to(ROOT / "paper_figures")
+        done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{document}\n{done.stderr}"
 
 
@@ -88,7 +93,8 @@ def test_a_picture_is_what_its_program_draws(program, tmp_path):
         image.imread(path) for path in (ROOT / f"docs/{program.stem}.png", tmp_path / "drawn.png")
     )
     assert stored.shape == drawn.shape
-    assert abs(stored[..., :3] - drawn[..., :3]).mean() < 0.01, f"draw it anew: {program}"
+    differing = (abs(stored[..., :3] - drawn[..., :3]) > 0.1).mean()
+    assert differing < 0.001, f"draw it anew: {program}"
 
 
 def test_there_are_commands_and_examples_to_test():

@@ -83,7 +83,8 @@ _COMPUTING = {
 _BESIDE = (".c", ".html", ".css", ".js", ".txt", ".typ")
 """Suffixes of files in other languages that belong to a module."""
 
-_COMMENT = re.compile(r"\s*//[^\n]*|\s+")
+_COMMENTS = {".c": re.compile(r"\s*//[^\n]*|\s+"), ".js": re.compile(r"\s*(?<!:)//[^\n]*|\s+")}
+"""Comments and white space by suffix, which do not count; an address in JavaScript is no comment."""
 
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", re.MULTILINE)
 
@@ -154,7 +155,7 @@ def _parsed(module: str) -> _Module:
     assert path is not None
     # What a module compiles or puts into a page has the same name and lies in the same folder.
     files = [path, *filter(Path.is_file, map(path.with_suffix, _BESIDE))]
-    source, *beside = (file.read_text(encoding="utf-8") for file in files)
+    source, *beside = map(_words, files)
     names, digest = _facts(source, beside)
     # Importing a module first runs the packages that contain it, so these packages count too.
     imports, packages = {module.rpartition(".")[0]} - {""}, set()
@@ -167,6 +168,11 @@ def _parsed(module: str) -> _Module:
 
 
 _KEPT = kept_facts.of_user("sources")
+
+
+def _words(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return _COMMENTS[path.suffix].sub(" ", text) if path.suffix in _COMMENTS else text
 
 
 def _facts(source: str, beside: Sequence[str]) -> tuple[list[str], str]:
@@ -183,7 +189,7 @@ def _facts(source: str, beside: Sequence[str]) -> tuple[list[str], str]:
         # A module may be imported by a name that is put together from constants.
         constants = {str(node.value) for node in _walk(tree) if isinstance(node, ast.Constant)}
         names |= constants & set(_COMPUTING)
-    text = "".join([*_text(tree), *(_COMMENT.sub(" ", other) for other in beside)])
+    text = "".join([*_text(tree), *beside])
     digest = hashlib.sha256(text.encode()).hexdigest()
     _KEPT.put(key, {"names": sorted(names), "digest": digest})
     return sorted(names), digest

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dynamical_loss.results import checksums, sidecars
+from dynamical_loss.results import sidecars
 from dynamical_loss.results.files import differs, not_understood
 from dynamical_loss.results.recorded import ATTRIBUTES
 
@@ -32,10 +32,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         with netCDF4.Dataset(path) as opened:
             attributes = {name: opened.getncattr(name) for name in opened.ncattrs()}
-    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+    except netcdf._UNREADABLE as error:
         raise not_understood(path, error) from None
-    stated = {name: value for name, value in attributes.items() if name != ATTRIBUTES}
-    if checksums.of_attributes(stated) != attributes.get(ATTRIBUTES):
+    if netcdf._attributes_checksum(attributes) != attributes.get(ATTRIBUTES):
         raise differs(path)
     return attributes
 

@@ -48,6 +48,7 @@ def jobs(device="cpu"):
         **{name: code.stage(name) for name in stages},
         "fig3": code.figure("fig3_phase_spiral"),
         "fig4": code.figure("fig4_cascade"),
+        "page": code.page("run"),
     }
 
 
@@ -155,6 +156,10 @@ def test_an_unknown_module_is_refused():
         ("models/native.c", r"sum\[r\]\[b\] = TERM", "sum[r][b] += TERM",
          {"myrtle5", "wide_resnet", "probe_images"}),
         ("models/native.c", r"// float32 -", "// Other words -", set()),
+        ("explorer/run.js", r"\Z", "const more = 1;\n", {"page"}),
+        ("explorer/run.js", r"\Z", "// Other words", set()),
+        ("pages/page.css", r"\A", "p { color: red; }\n", {"page"}),
+        ("pages/page.html", r"\Z", "<!-- https://example.org/other -->\n", {"page"}),
         ("datasets/spiral.py", r"np\.linspace\(0\.0, 1\.0", "np.linspace(0.1, 1.0", {"spiral"}),
         ("datasets/cifar10_python.py", r"_LARGEST = 40_000_000", "_LARGEST = 40_000_001", {"cifar10"}),
         ("figures/fig4_cascade.py", r"_ROWS = 6", "_ROWS = 5", {"fig4"}),
@@ -167,7 +172,7 @@ def test_an_unknown_module_is_refused():
         ("datasets/normalisation.py", r"\Z", "\nX = 1\n", {"cifar10", *TRAINING, *PROBES}),
         # The command line, messages and provenance.
         ("cli.py", r"\Z", "\nX = 1\n", set()),
-        ("config/study.py", r"\Z", "\nX = 1\n", set()),
+        ("config/study.py", r"\Z", "\nX = 1\n", {"page"}),  # it says which pages there are
         ("progress.py", r"_LOG_INTERVAL_SECONDS = 10\.0", "_LOG_INTERVAL_SECONDS = 9.0", set()),
         ("results/checksums.py", r"\Z", "\nX = 1\n", set()),
         ("results/record.py", r"\Z", "\nX = 1\n", set()),
@@ -229,7 +234,7 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
     [
         (
             "jax",
-            {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims"},
+            {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims", "page"},
         ),  # their settings name an optimiser
         ("numba", {"fused"}),
         ("matfree", {"scaled", *PROBES}),
