@@ -15,7 +15,7 @@ from dynamical_loss.config.figures import FigureDeclaration
 from dynamical_loss.config.study import Config, load, model
 
 _HEADER = """\
-# The default study, sized for a laptop: all figures in about half an hour on two cores.
+# The default study, sized for a laptop: all figures in 15 to 75 minutes on two cores.
 #
 # Change the values as you like.  Do not edit the comments: `make config` generates them from the
 # typed model in src/dynamical_loss (config/, models/kinds/, datasets/kinds/ and figures/fig*.py),
