@@ -50,7 +50,7 @@ from dynamical_loss.training.fused_passes import (
     update,
     weigh,
 )
-from dynamical_loss.training.fused_tuples import OPTIONS, add_scaled, complete, load, store
+from dynamical_loss.training.fused_tuples import FLAGS, add_scaled, complete, load, store
 from dynamical_loss.training.step_size import DriftAdjusted
 from dynamical_loss.training.types import Perceptron
 
@@ -186,7 +186,10 @@ def _compiled(
             if kept[t]:
                 if not adjusted:
                     unpack(units, unit_row, weights, zeros)
-                snapshots[snapshot] = parameters
+                # numba would compile the message of a wrong length for a slice, which takes as long as a
+                # fifth of the loop.
+                for i in range(parameters.shape[0]):
+                    snapshots[snapshot, i] = parameters[i]
                 snapshot += 1
             if t >= updates and not recorded[t]:
                 continue
@@ -280,7 +283,7 @@ def _compiled(
 
     # The cache on disk distinguishes the shapes by this name.
     descend.__name__ = descend.__qualname__ = variant
-    return Compiled(descend, OPTIONS, (fused_passes, fused_curvature, fused_tuples, fused_vectors))
+    return Compiled(descend, FLAGS, (fused_passes, fused_curvature, fused_tuples, fused_vectors))
 
 
 class Loop:

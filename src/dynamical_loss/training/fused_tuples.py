@@ -10,10 +10,10 @@ from numba.extending import overload
 from dynamical_loss.training.fused_vectors import Vector, load_number, load_vector, splat, store_vector
 
 # All fast-math flags of LLVM except those that assume finite numbers: a diverged run must keep its NaNs.
-OPTIONS: Any = {
-    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
-    "error_model": "numpy",
-}
+FLAGS: Any = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
+
+# Only compiled code calls the functions below, so no entry point for C is compiled.
+OPTIONS: Any = FLAGS | {"no_cfunc_wrapper": True}
 
 # Compilation unrolls the functions below, because the length of a tuple is part of its type.  Each function
 # states what is computed; numba replaces its body with the decorated implementation that follows it.
