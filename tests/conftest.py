@@ -70,7 +70,7 @@ def finished(pristine: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
     def make(folder: Path) -> None:
         project = pristine.copy(folder)
-        status, output = project.run_alone(*project.arguments(options=("--cores", "2")))
+        status, output = project.run(*project.arguments(options=("--cores", "2")))
         assert status == 0, output
 
     return made_once(tmp_path_factory, "finished", make)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import json
 import os
 import re
 import shutil
@@ -12,7 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ SMOKE = "workflow/scales/smoke.yaml"
 # Folder of the programs that JAX has compiled; it is kept from one run of the tests to the next.
 COMPILED = ROOT / ".pytest_cache" / "compiled"
 
+# Holds an interpreter whose modules run in forks of a server.
+FORKS = Path(__file__).parent / "bin"
+
 # An overlay of smoke.yaml with jobs so long that tests can kill them before their end; and their results.
 LONG = """
 phase: {spiral_w100: {steps: 12000000, record_every: 12000}}
@@ -39,46 +42,26 @@ LONG_BLOCK = "phase/spiral_w100/T20_A10_seeds0-1.nc"
 LONG_TRAJECTORY = "trajectory/cascade_seed0.nc"
 
 
-class Server:
-    """A process that has imported Snakemake and forks for each run."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("snakemake_server.py")],
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        atexit.register(self.close)
-
-    def run(self, folder: Path, environment: Mapping[str, str], arguments: Sequence[str]) -> tuple[int, str]:
-        """Run ``python -m snakemake …`` in a folder, and return exit status and all output."""
-        requests, answers = self._process.stdin, self._process.stdout
-        assert requests is not None and answers is not None  # both are pipes
-        with tempfile.NamedTemporaryFile(prefix="snakemake-") as output:
-            request = {
-                "folder": str(folder),
-                "environment": environment,
-                "arguments": arguments,
-                "output": output.name,
-            }
-            requests.write(json.dumps(request) + "\n")
-            requests.flush()
-            status = int(answers.readline())
-            return status, Path(output.name).read_text(encoding="utf-8")
-
-    def close(self) -> None:
-        """End the process."""
-        with self._process:
-            assert self._process.stdin is not None  # it is a pipe
-            self._process.stdin.close()
-
-
 @functools.cache
-def server() -> Server:
-    """Return the server of this process, which is started at the first call."""
-    return Server()
+def fork_server() -> Path:
+    """Start the server of this process at the first call, and return the path of its socket."""
+    folder = tempfile.TemporaryDirectory(prefix="fork-")  # pytest's folders have paths too long for a socket
+    path = Path(folder.name) / "socket"
+    process = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py"), path], stdin=subprocess.PIPE
+    )
+
+    def close() -> None:
+        with process:
+            assert process.stdin is not None  # it is a pipe
+            process.stdin.close()
+        folder.cleanup()
+
+    atexit.register(close)
+    while not path.exists():
+        assert process.poll() is None, "the server ended at its start"
+        time.sleep(0.05)
+    return path
 
 
 def environment() -> dict[str, str]:
@@ -127,18 +110,25 @@ class Project:
         return environment() | {"PYTHONPATH": str(self.folder / "src")}
 
     def run(self, *arguments: str | Path, **environment: str) -> tuple[int, str]:
-        """Run ``python -m …`` in this copy, with further variables; return exit status and all output."""
-        command, *rest = map(str, arguments)
-        if command == "snakemake":
-            return server().run(self.folder, self.environment() | environment, rest)
-        return self.run_alone(command, *rest, **environment)
+        """Run ``python -m …`` in this copy, with further variables; return exit status and all output.
+
+        It runs in a fork of the server, and so do the jobs that it starts.
+        """
+        path = os.pathsep.join([str(FORKS), os.environ["PATH"]])
+        return self._run(
+            FORKS / "python", *arguments, FORK_SERVER=str(fork_server()), PATH=path, **environment
+        )
 
     def run_alone(self, *arguments: str | Path, **environment: str) -> tuple[int, str]:
-        """Run ``python -m …`` as `run` does, but start a new process for Snakemake too."""
+        """Run ``python -m …`` as `run` does, but in a new process, and so are its jobs."""
+        return self._run(Path(sys.executable), *arguments, **environment)
+
+    def _run(self, interpreter: Path, *arguments: str | Path, **environment: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", *map(str, arguments)],
+            [interpreter, "-m", *arguments],
             cwd=self.folder,
             env=self.environment() | environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

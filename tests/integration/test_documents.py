@@ -63,7 +63,7 @@ def test_a_command_that_a_document_shows_works(words, document, planned):
         status, output = done.returncode, done.stdout + done.stderr
     else:
         assert (program, arguments[0]) == ("python", "-m"), f"{document}: say how to test {shlex.join(words)}"
-        status, output = planned.run_alone(*arguments[1:])
+        status, output = planned.run(*arguments[1:])
     assert status == 0, f"{document}: {shlex.join(words)}\n{output}"
 
 
