@@ -24,6 +24,18 @@ DECLARED = {
     "trace_flow": ("2000", "00:25:00"),
     "train_lazy_block": (r"17\d\d", "00:11:00"),
 }
+# Results of every rule that runs on nodes, some that are made beside Snakemake, and a figure.  Starting a job
+# on a cluster takes seconds, so the rest of the study is not made there.
+MADE = (
+    "phase/spiral_w100.nc",
+    "phase/myrtle5.nc",
+    "instabilities/cascade_seed0.nc",
+    "lazy/digits.nc",
+    "flow/known_losses.nc",
+    "flows/spiral.nc",
+    "figures/fig4_cascade.pdf",
+)
+TARGETS = tuple(f"results/smoke/{name}" for name in MADE)
 BLOCK = "results/smoke/phase/spiral_w100/static_seeds0-1.nc"
 
 pytestmark = pytest.mark.usefixtures("cluster")
@@ -53,35 +65,29 @@ def result_files(project):
 
 
 # --------------------------------------------------------------------------------------------------
-# The whole study
+# A part of the study
 # --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
 def clustered(cluster, finished, tmp_path_factory):
-    """The project with all results of the smoke scale, and the output of Snakemake that made them."""
+    """The project with the results `MADE`, and the output of Snakemake that made them."""
     project = finished.without_results(tmp_path_factory.mktemp("clustered") / "project")
-    return project, project.snakemake(options=options())
+    return project, project.snakemake(*TARGETS, options=options())
 
 
 def test_the_cluster_computes_the_same_numbers(clustered, finished):
     project, _ = clustered
-    assert result_files(project) == result_files(finished)
-    for path in result_files(finished):
+    assert all((project.folder / target).exists() for target in TARGETS)
+    assert len(result_files(project)) > 15
+    for path in result_files(project):
         assert_same(numbers(project.folder / path), numbers(finished.folder / path))
-    # All tables and pictures that depend on these numbers exist.
-    names = {path.name for path in project.result("figures").iterdir()}
-    assert names == {path.name for path in finished.result("figures").iterdir()}
-    claims = "claims.csv"
-    assert project.result(claims).read_text(encoding="utf-8") == finished.result(claims).read_text(
-        encoding="utf-8"
-    )
 
 
 def test_training_and_probes_run_on_nodes_and_the_rest_beside_snakemake(clustered, pristine):
     _, output = clustered
     ran = list(submitted(output).values())
-    planned = pristine.plan().jobs
+    planned = pristine.plan(*TARGETS).jobs
     assert {rule: ran.count(rule) for rule in set(ran)} == {rule: planned[rule] for rule in ON_CLUSTER}
     assert set(planned) > ON_CLUSTER
 
@@ -105,7 +111,7 @@ def test_slurm_is_told_what_the_rules_declare(clustered):
 @pytest.mark.parametrize("more", [(), PROFILE, ("--set-resources", "train_phase_block:mem_mb=5000")])
 def test_neither_place_nor_resources_make_anything_again(clustered, more):
     project, _ = clustered
-    assert "Nothing to be done" in project.snakemake(options=("--dry-run", *more))
+    assert "Nothing to be done" in project.snakemake(*TARGETS, options=("--dry-run", *more))
 
 
 def test_logs_of_success_are_those_of_the_rules(clustered):
@@ -122,19 +128,19 @@ def test_logs_of_success_are_those_of_the_rules(clustered):
 def test_a_failing_job_is_named_with_its_rule_number_and_log(clustered, tmp_path):
     """A job that reads a trajectory detects a flipped byte in the file."""
     project = clustered[0].copy(tmp_path / "project")
-    path = project.result("trajectory/static_w1000_seed0.nc")
+    path = project.result("trajectory/static_w100_seed0.nc")
     content = bytearray(path.read_bytes())
     content[len(content) * 3 // 4] ^= 0xFF
     path.write_bytes(content)
-    target = "results/smoke/spectrum/static_w1000_seed0.nc"
+    target = "results/smoke/spectrum/static_w100_seed0.nc"
     output, jobs = failed(project, *ONCE, target=target)
     ((number, rule),) = jobs.items()
     assert rule == "probe_spectrum"
     assert "Error in rule probe_spectrum" in output
     assert f"SLURM-job '{number}' failed, SLURM status is: 'FAILED'" in output
-    assert f"logs/slurm/rule_probe_spectrum/static_w1000_seed0/{number}.log" in output
-    assert "logs/smoke/probe_spectrum/static_w1000_seed0.log" in output
-    assert "trajectory/static_w1000_seed0.nc is damaged" in output
+    assert f"logs/slurm/rule_probe_spectrum/static_w100_seed0/{number}.log" in output
+    assert "logs/smoke/probe_spectrum/static_w100_seed0.log" in output
+    assert "trajectory/static_w100_seed0.nc is damaged" in output
 
 
 def test_a_job_above_its_memory_is_killed_and_told(ready):
