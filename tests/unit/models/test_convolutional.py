@@ -32,8 +32,10 @@ def parameters(model, shape=(8, 8, 3), seed=0):
     return jax.tree.map(lambda leaf: leaf[0], initial_parameters(model, shape, [seed]))
 
 
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+def count(model):
+    """Number of parameters for images of 32 × 32 pixels; none is drawn."""
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def by_hand(images, kernel, padding):
@@ -72,13 +74,16 @@ def test_convolution_and_all_its_derivatives(side, padding):
             atol=1e-12,
         )
         for derive in (
-            lambda function: jax.jvp(function, arguments, directions),
-            lambda function: jax.grad(function, (0, 1))(*arguments),
-            lambda function: jax.jvp(jax.grad(function, (0, 1)), arguments, directions),
-            lambda function: jax.grad(lambda *a: jax.jvp(function, a, directions)[1], (0, 1))(*arguments),
-            lambda function: jax.jit(jax.linearize(jax.grad(function, (0, 1)), *arguments)[1])(*directions),
+            lambda function, at, along: jax.jvp(function, at, along),
+            lambda function, at, along: jax.grad(function, (0, 1))(*at),
+            lambda function, at, along: jax.jvp(jax.grad(function, (0, 1)), at, along),
+            lambda function, at, along: jax.grad(lambda *a: jax.jvp(function, a, along)[1], (0, 1))(*at),
+            lambda function, at, along: jax.linearize(jax.grad(function, (0, 1)), *at)[1](*along),
         ):
-            found, expected = jax.tree.leaves(derive(own)), jax.tree.leaves(derive(xla))
+            found, expected = (
+                jax.tree.leaves(jax.jit(derive, static_argnums=0)(function, arguments, directions))
+                for function in (own, xla)
+            )
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
@@ -98,7 +103,7 @@ def test_convolutions_of_a_batch_are_those_of_its_parts():
 
 @pytest.mark.parametrize(("channels", "expected"), [(64, 112_960), (16, 27 * 16 + 3 * 9 * 16**2 + 160)])
 def test_number_of_parameters_of_myrtle5(channels, expected):
-    assert count(parameters(myrtle5(channels), (32, 32, 3))) == expected
+    assert count(myrtle5(channels)) == expected
 
 
 @pytest.mark.parametrize("size", [8, 32])
@@ -123,8 +128,8 @@ def test_myrtle5_is_the_network_of_neural_tangents(size):
         kernels = [((weights[f"convolution_{index}"]["kernel"], 0.0), ()) for index in range(4)]
         theirs = [*kernels[0], *kernels[1], (), *kernels[2], (), *kernels[3], (), (weights["readout"], 0.0)]
         images = np.random.default_rng(1).normal(size=(4, size, size, 3))
-        found = apply_function(myrtle5(channels))(weights, images)
-        np.testing.assert_allclose(found, apply(theirs, images), rtol=1e-12, atol=1e-13)
+        found = jax.jit(apply_function(myrtle5(channels)))(weights, images)
+        np.testing.assert_allclose(found, jax.jit(apply)(theirs, images), rtol=1e-12, atol=1e-13)
 
 
 def test_kernels_have_the_variance_of_a_weight_deviation_of_root_two():
@@ -157,8 +162,8 @@ def test_lower_precision_is_of_products_alone(arithmetic):
     """Logits stay float32 and agree within the precision of the products, 7 bits of fraction or more."""
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(myrtle5(16)))
     images = IMAGES.astype(np.float32)
-    full = apply_function(myrtle5(16))(weights, images)
-    lower = apply_function(myrtle5(16, arithmetic))(weights, images)
+    full = jax.jit(apply_function(myrtle5(16)))(weights, images)
+    lower = jax.jit(apply_function(myrtle5(16, arithmetic)))(weights, images)
     assert lower.dtype == np.float32
     error = np.abs(lower - full).max() / np.abs(full).max()
     assert error < 4 * 2**-8
@@ -171,13 +176,12 @@ def test_lower_precision_is_of_products_alone(arithmetic):
 def test_number_of_parameters_of_a_wide_resnet():
     """WRN-28-10 has 36.5 million parameters (its authors' table); the small network is counted here."""
     model = WideResNetSettings(kind="wide_resnet", depth=28, widening=10).build(10)
-    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"])
-    assert count(shapes) == pytest.approx(36.5e6, rel=2e-3)
+    assert count(model) == pytest.approx(36.5e6, rel=2e-3)
     convolutions = 9 * (3 * 16 + 2 * 16 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 64 * 64) + 16 * 32 + 32 * 64
     readout = 64 * 10 + 10
-    assert count(parameters(wide_resnet(normalisation="none"))) == convolutions + readout
+    assert count(wide_resnet(normalisation="none")) == convolutions + readout
     norms = 2 * (16 + 16 + 16 + 32 + 32 + 64 + 64)
-    assert count(parameters(wide_resnet())) == convolutions + readout + norms
+    assert count(wide_resnet()) == convolutions + readout + norms
 
 
 def test_batch_norm_counts_present_samples_alone():
@@ -186,9 +190,10 @@ def test_batch_norm_counts_present_samples_alone():
     network = network_of(WIDE_RESNET, model, (8, 8, 3))
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
     images = IMAGES.astype(np.float32)
-    alone, expected = network.train(weights, network.statistics, images, None)
+    train = jax.jit(network.train)
+    alone, expected = train(weights, network.statistics, images, None)
     filled = np.concatenate([images, 100 * images[:2]])
-    logits, statistics = network.train(weights, network.statistics, filled, np.arange(5) < 3)
+    logits, statistics = train(weights, network.statistics, filled, np.arange(5) < 3)
     np.testing.assert_allclose(logits[:3], alone, rtol=2e-4, atol=2e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), statistics, expected)
 
@@ -198,22 +203,23 @@ def test_batch_norm_collects_moving_averages():
     model = wide_resnet()
     network = network_of(WIDE_RESNET, model, (8, 8, 3))
     weights = jax.tree.map(lambda leaf: leaf.astype(np.float32), parameters(model))
-    _, statistics = network.train(weights, network.statistics, IMAGES.astype(np.float32), None)
+    _, statistics = jax.jit(network.train)(weights, network.statistics, IMAGES.astype(np.float32), None)
     padded = np.pad(IMAGES, ((0, 0), (1, 1), (1, 1), (0, 0)))
     kernel = weights["first"]["kernel"]
     hidden = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3))
     found = statistics["batch_stats"]["block_0_0_norm_0"]
     np.testing.assert_allclose(found["mean"], 0.1 * hidden.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found["var"], 0.9 + 0.1 * hidden.var(axis=(0, 1, 2)), rtol=1e-4)
+    evaluate = jax.jit(network.evaluate)
     assert not np.allclose(
-        network.evaluate(weights, statistics, IMAGES.astype(np.float32)),
-        network.evaluate(weights, network.statistics, IMAGES.astype(np.float32)),
+        evaluate(weights, statistics, IMAGES.astype(np.float32)),
+        evaluate(weights, network.statistics, IMAGES.astype(np.float32)),
     )
 
 
 @pytest.mark.parametrize("depth", [10, 40])
 def test_without_batch_norm_logits_stay_of_order_one_at_any_depth(depth):
     model = wide_resnet(depth=depth, normalisation="none")
-    logits = apply_function(model)(parameters(model), IMAGES.astype(np.float32))
+    logits = jax.jit(apply_function(model))(parameters(model), IMAGES.astype(np.float32))
     assert 0.1 < float(jnp.std(logits)) < 10
     assert jax.tree.leaves(network_of(WIDE_RESNET, model, (8, 8, 3)).statistics) == []

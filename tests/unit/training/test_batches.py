@@ -51,7 +51,7 @@ def batches(history, run=0):
 
 
 @given(st.integers(2, 23), st.data())
-@settings(max_examples=12)
+@settings(max_examples=4)  # each compiles a program
 def test_an_epoch_sees_every_sample_once(count, data):
     size = data.draw(st.integers(1, count))
     per_epoch = -(-count // size)
@@ -232,22 +232,18 @@ def images(settings, **changes):
     return Problem(**{**parts, **changes}), initial_parameters(model, (8, 8, 1), [4])
 
 
-@pytest.mark.parametrize("normalisation", ["batch", "none"])
-def test_an_interrupted_network_of_convolutions_ends_with_the_same_bits(monkeypatch, normalisation):
-    """Checkpoints include momentum and the statistics of batch norm; the cuts fall within epochs."""
+def test_an_interrupted_network_of_convolutions_ends_with_the_same_bits(monkeypatch):
+    """Checkpoints include momentum and the statistics of batch norm; the cut falls within an epoch."""
     monkeypatch.setattr("dynamical_loss.training.xla._STRETCH", 4)
-    p, start = images(
-        WideResNetSettings(kind="wide_resnet", depth=10, widening=1, normalisation=normalisation)
-    )
+    p, start = images(WideResNetSettings(kind="wide_resnet", depth=10, widening=1, normalisation="batch"))
     arguments = (p, Runs(start, [4], [5.0], [0.02], [8], [4]), Schedule.regular(10, 2, 5))
     whole = train_ensemble(*arguments, precision="float32")
-    for cut in (1, 2):
-        checkpoint = Kept(cut)
-        with pytest.raises(InterruptedError):
-            train_ensemble(*arguments, precision="float32", checkpoint=checkpoint)
-        joined = train_ensemble(*arguments, precision="float32", checkpoint=Kept(kept=checkpoint.kept))
-        for name, found, expected in zip(whole._fields, joined, whole, strict=True):
-            np.testing.assert_array_equal(found, expected, err_msg=f"{name}, cut {cut}")
+    checkpoint = Kept(2)
+    with pytest.raises(InterruptedError):
+        train_ensemble(*arguments, precision="float32", checkpoint=checkpoint)
+    joined = train_ensemble(*arguments, precision="float32", checkpoint=Kept(kept=checkpoint.kept))
+    for name, found, expected in zip(whole._fields, joined, whole, strict=True):
+        np.testing.assert_array_equal(found, expected, err_msg=name)
     assert np.isfinite(whole.loss).all()
     assert whole.loss[0, -1] < whole.loss[0, 0]
 
