@@ -1,4 +1,4 @@
-# make figures · make verify · make check · make test · make test-slurm · make lint · make docs · make bench · make report · make explorer
+# make figures · make verify · make check · make test · make test-long · make coverage · make test-slurm · make lint · make docs · make bench · make report · make explorer
 # PYTHON is the interpreter that creates the environment (3.11 or newer).  ACCELERATOR=cuda installs the
 # packages for a GPU.
 PYTHON ?= python3
@@ -13,7 +13,7 @@ SNAKEMAKE := snakemake --cores $(CORES) --logger dynamical-loss
 # Two workers for two cores; a worker that has finished takes tests from the other one.
 PYTEST := pytest --numprocesses 2 --dist worksteal
 
-.PHONY: figures verify check test test-slurm lint style schemas docs bench report explorer config lock clean
+.PHONY: figures verify check test test-long coverage test-slurm lint style schemas docs bench report explorer config lock clean
 
 figures: $(VENV)/.runtime
 	$(SNAKEMAKE)
@@ -26,9 +26,17 @@ verify: $(VENV)/.runtime
 check: style
 	$(PYTEST) tests/unit
 
-# Run all tests except those on a cluster.
+# Run all tests except the long ones and those on a cluster.
 test: $(VENV)/.tools
-	$(PYTEST) --cov=dynamical_loss --cov-report=term --cov-fail-under=90
+	$(PYTEST)
+
+# Run what takes half a minute or more in one test: the whole benchmark at toy size, examples of other frameworks.
+test-long: $(VENV)/.tools
+	$(PYTEST) -m long
+
+# Measure which lines the tests reach; this takes half as long again as the tests alone.
+coverage: $(VENV)/.tools
+	$(PYTEST) -m "long or not long" --cov=dynamical_loss --cov-report=term --cov-fail-under=90
 
 # Run the tests on a SLURM cluster.  The script installs (on Debian), starts and stops a cluster of one node;
 # this needs root.

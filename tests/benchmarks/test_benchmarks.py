@@ -37,6 +37,7 @@ from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings  # noqa: E402
 needs_compiler = pytest.mark.skipif(floor.compiler() is None, reason="needs a C compiler")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "precision"), [(100, "float32"), (500, "float64")])
 def test_contenders_do_the_same_computation(width, precision):
     case = contenders.Case(width, precision)
@@ -324,6 +325,7 @@ def test_an_update_is_of_some_parts_at_full_size(options, capsys):
     assert "--update goes with --only" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_quick_run(tmp_path):
     readme, output = table.README.read_bytes(), tmp_path / "result.json"
     done = subprocess.run(

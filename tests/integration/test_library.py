@@ -19,6 +19,7 @@ EXAMPLES = {
 (RESUMED,) = (block for path, block in blocks("python") if "again.loss.counter" in block)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("framework", ["torch", "nnx", "linen", "keras"])
 def test_a_quick_start_shows_a_cascade_where_the_emphasis_moves(framework, tmp_path):
     if framework == "torch":
