@@ -82,7 +82,13 @@ def flipped(content):
 DAMAGES = (flipped, lambda content: content[:100], lambda _: b"", lambda _: b"no program" * 100)
 
 
-@pytest.mark.parametrize(("command", "compiler"), [("probe-spectrum", "jax"), ("train-trajectory", "numba")])
+@pytest.mark.parametrize(
+    ("command", "compiler"),
+    [
+        pytest.param("probe-spectrum", "jax", marks=pytest.mark.long),
+        ("train-trajectory", "numba"),
+    ],
+)
 def test_a_kept_program_gives_the_same_numbers_and_a_damaged_one_is_replaced(jobs, command, compiler):
     first = jobs.run(command)
     programs = jobs.programs(compiler)
@@ -101,6 +107,7 @@ def test_a_kept_program_gives_the_same_numbers_and_a_damaged_one_is_replaced(job
         assert compiler == "jax" or all(program_cache.read(path) is not None for path in programs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["probe-spectrum", "train-trajectory"])
 def test_a_job_that_can_keep_nothing_compiles_for_itself(jobs, command):
     (jobs.folder / "cache").write_bytes(b"a file where the folder would be")
@@ -110,6 +117,7 @@ def test_a_job_that_can_keep_nothing_compiles_for_itself(jobs, command):
     assert (jobs.folder / "cache").read_bytes() == b"a file where the folder would be"
 
 
+@pytest.mark.long
 def test_jobs_that_compile_the_same_at_the_same_time_do_not_disturb_each_other(jobs):
     together = [jobs.end(started) for started in [jobs.start("train-trajectory") for _ in range(2)]]
     assert len(jobs.programs("numba")) == 1

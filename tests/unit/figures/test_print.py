@@ -30,7 +30,14 @@ def rendered(name, config, output):
 
 
 @pytest.mark.parametrize(
-    "name", ["fig3_phase_spiral", "fig4_cascade", "fig5_threshold_scaling", "figS5_protocols"]
+    "name",
+    [
+        "fig3_phase_spiral",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("fig4_cascade", "fig5_threshold_scaling", "figS5_protocols")
+        ),
+    ],
 )
 def test_a_file_is_fit_for_a_journal(name, config, tmp_path):
     content = rendered(name, config, tmp_path / "first.pdf")

@@ -180,6 +180,7 @@ print(*(name for name in after if after[name] != before[name]))
     assert [(tmp_path / f"made.{suffix}").read_bytes() for suffix in ("pdf", "png")] == clean
 
 
+@pytest.mark.long
 def test_a_font_of_the_same_name_changes_no_picture(study, clean, tmp_path):
     """Install a font that is named "DejaVu Sans" and has the letters of another font."""
     (fonts := tmp_path / "data" / "fonts").mkdir(parents=True)

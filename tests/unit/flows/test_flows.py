@@ -232,6 +232,7 @@ def test_on_a_quadratic_only_the_principal_flow_follows_gradient_descent():
         assert np.linalg.norm(other.parameters[-1] - descent[-1]) > 0.1 * scale
 
 
+@pytest.mark.long
 def test_a_minimum_beyond_two_over_h_is_left_by_the_principal_flow_alone():
     loss = quadratic(np.diag([2.1, 0.02]))
     start = np.array([0.01, 0.3])
@@ -242,7 +243,13 @@ def test_a_minimum_beyond_two_over_h_is_left_by_the_principal_flow_alone():
 
 @pytest.mark.parametrize(
     ("kind", "order"),
-    [("gradient", 2), ("regularised", 3), ("principal", 3), ("third_order", 4), ("principal_and_next", 4)],
+    [
+        ("principal", 3),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (("gradient", 2), ("regularised", 3), ("third_order", 4), ("principal_and_next", 4))
+        ),
+    ],
 )
 def test_local_errors_have_the_order_of_the_theory(kind, order):
     errors = []
@@ -257,9 +264,9 @@ def test_local_errors_have_the_order_of_the_theory(kind, order):
     [
         # |θ_flow − θ_GD| of gradient flow, IGR, third order and principal flow, from an independent program.
         (banana, [-0.1, 0.1], 0.0032, [1.5e-2, 6.6e-3, 3.3e-3, 5.7e-5]),
-        (banana, [-0.1, 0.1], 0.006, [4.6e-2, 3.3e-2, 2.7e-2, 4.4e-4]),
+        pytest.param(banana, [-0.1, 0.1], 0.006, [4.6e-2, 3.3e-2, 2.7e-2, 4.4e-4], marks=pytest.mark.long),
         (cosine, [2.6], 0.9, [0.15, 0.076, 0.046, 0.011]),
-        (cosine, [2.6], 1.9, [0.52, 0.45, 0.44, 0.044]),
+        pytest.param(cosine, [2.6], 1.9, [0.52, 0.45, 0.44, 0.044], marks=pytest.mark.long),
     ],
 )
 def test_one_step_on_known_losses(loss, start, step, wanted):
@@ -270,7 +277,7 @@ def test_one_step_on_known_losses(loss, start, step, wanted):
         assert error == pytest.approx(value, rel=0.06), kind
 
 
-@pytest.mark.parametrize("kind", ["principal", "principal_and_next"])
+@pytest.mark.parametrize("kind", [pytest.param("principal", marks=pytest.mark.long), "principal_and_next"])
 def test_another_integrator_finds_the_same(kind):
     """SciPy's DOP853 integrates complex numbers directly; hλ is up to 1.5 here."""
     step = 1.5 / np.linalg.eigvalsh(hessian_of_perceptron(START))[-1]

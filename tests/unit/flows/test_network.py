@@ -83,7 +83,16 @@ def errors(kind, activation, rates):
         yield found.error[-1]
 
 
-@pytest.mark.parametrize(("kind", "order"), [("gradient", 2), ("principal", 3), ("principal_and_next", 4)])
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [
+        ("principal", 3),
+        *(
+            pytest.param(*case, marks=pytest.mark.long)
+            for case in (("gradient", 2), ("principal_and_next", 4))
+        ),
+    ],
+)
 def test_errors_fall_with_the_step_as_the_flow_s_order_says(kind, order):
     """Halving η divides the error by 2 to the power of the order."""
     assert kind in KINDS

@@ -71,6 +71,7 @@ def derivatives(problem, chosen):
     )
 
 
+@pytest.mark.long
 def test_with_all_samples_in_a_batch_both_are_the_curvature_along_the_gradient(problem):
     gradient, hessian = derivatives(problem, range(SAMPLES))
     found = measured(problem, SAMPLES)
@@ -83,7 +84,7 @@ def test_with_all_samples_in_a_batch_both_are_the_curvature_along_the_gradient(p
     assert float(found.one_step_change) == pytest.approx(float(change), rel=1e-10)
 
 
-@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_means_over_batches_are_those_of_all_that_can_be_drawn(problem, size):
     gradient, hessian = derivatives(problem, range(SAMPLES))
     own, through, squared, changes = [], [], [], []

@@ -76,7 +76,7 @@ def test_top_eigenvalues_are_those_of_the_dense_kernel() -> None:
     np.testing.assert_allclose(found.eigenvalue, gauss_newton[:5], rtol=1e-10)
 
 
-@pytest.mark.parametrize("order", [3, 6, 12])
+@pytest.mark.parametrize("order", [3, *(pytest.param(order, marks=pytest.mark.long) for order in (6, 12))])
 def test_residuals_are_honest_before_convergence(order: int) -> None:
     parameters, inputs = network(1), points(40)
     jacobian = dense_jacobian(parameters, inputs).reshape(40 * CLASSES, -1)
@@ -95,6 +95,7 @@ def test_notebook_variant_averages_over_the_logits() -> None:
     np.testing.assert_allclose(found, expected[:4], rtol=1e-12)
 
 
+@pytest.mark.long
 def test_notebook_variant_with_fewer_samples_than_asked_for() -> None:
     parameters, inputs = network(), points(7)
     assert notebook_ntk_eigenvalues(apply, parameters, inputs, modes=7).shape == (7,)
@@ -107,6 +108,7 @@ def test_modes_beyond_the_order_are_refused() -> None:
         ntk_top_eigenpairs(apply, network(), points(5), modes=5, order=4, key=KEY)
 
 
+@pytest.mark.long
 def test_one_sample_has_as_many_modes_as_classes() -> None:
     parameters, inputs = network(), points(1)
     jacobian = dense_jacobian(parameters, inputs)[0]

@@ -61,7 +61,7 @@ def test_the_weights_make_the_loss_that_is_trained(by_output):
     assert float(loss(smooth, PLACE, weights(by_output))) == pytest.approx(float(trained), rel=1e-13)
 
 
-@pytest.mark.parametrize("by_output", [False, True])
+@pytest.mark.parametrize("by_output", [pytest.param(False, marks=pytest.mark.long), True])
 def test_modes_are_those_of_the_dense_kernel(by_output):
     weight = weights(by_output)
     found = modes(smooth, jnp.asarray(PLACE), weight, 6)

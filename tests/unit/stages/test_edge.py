@@ -163,6 +163,7 @@ def test_the_figure_of_small_steps_shows_what_is_stored(folder):
                 assert line.get_xdata().tolist() == [55.5, 66.5, 77.5]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changed", "run", "words"),
     [

@@ -171,7 +171,13 @@ def test_a_flow_that_does_not_get_there_is_kept_and_counted(folder, tmp_path):
 TILTED = {"loss": "mse", "closeness": 0.1, "frozen": False, "tilt": {"period": 1, "amplitude": 10}}
 
 
-@pytest.mark.parametrize("more", [{"velocity_tolerance": 1e-4}, TILTED], ids=["frozen", "tilted"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param({"velocity_tolerance": 1e-4}, marks=pytest.mark.long, id="frozen"),
+        pytest.param(TILTED, id="tilted"),
+    ],
+)
 def test_a_block_that_is_stopped_goes_on_to_the_same_bits(folder, tmp_path, monkeypatch, more):
     whole, broken = (tmp_path / name / "h8_data1_s0.01_10_1000_seeds0-1.nc" for name in ("whole", "broken"))
     block(whole, folder / "data1.nc", 8, 1, **more)
