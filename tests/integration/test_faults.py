@@ -60,6 +60,7 @@ def assert_same_numbers(project, undisturbed, name):
     return netcdf.read(project.result(name)).attrs
 
 
+@pytest.mark.long
 def test_a_job_killed_five_times_ends_with_the_same_numbers(ready, undisturbed):
     overlay, result, checkpoint = ready.overlay(LONG), ready.result(BLOCK), ready.checkpoint(BLOCK)
     moment = random.Random()

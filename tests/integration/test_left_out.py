@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 import xarray as xr
 
 from dynamical_loss.results import digest
@@ -95,6 +96,7 @@ fit_threshold.run(BootstrapSettings(), [events], made / "threshold.nc")
 """
 
 
+@pytest.mark.long
 def test_with_what_is_left_out_stubbed_the_numbers_are_equal(tmp_path):
     """Replace every module of `LEFT_OUT` by a stub that reports, checks and records almost nothing."""
     names = {

@@ -178,7 +178,12 @@ def test_blocks_hold_every_vector_once(most):
 
 
 @pytest.mark.parametrize(
-    ("width", "registers", "precision"), [(16, 16, "float64"), (32, 16, "float64"), (64, 32, "float32")]
+    ("width", "registers", "precision"),
+    [
+        (16, 16, "float64"),
+        pytest.param(32, 16, "float64", marks=pytest.mark.long),
+        (64, 32, "float32"),
+    ],
 )
 def test_vectors_of_each_width_agree(width, registers, precision):
     """LLVM divides vectors that this processor does not have, so the code for others runs here."""
