@@ -24,8 +24,9 @@ PINNED = {
 }
 """Environment variables that are set to the same value on every machine."""
 
-_COMPILER = ("--xla_backend_optimization_level", "2")
-"""Flag of XLA.  At its default, 3, LLVM takes 20 times as long for a program that draws a random number."""
+XLA_FLAG = "--xla_backend_optimization_level=2"
+"""Flag that is added to ``XLA_FLAGS``.  At XLA's default, 3, LLVM takes many times as long to compile a
+program that draws random numbers (`benchmarks/compiler.py`)."""
 
 _OURS = (
     "JAX",
@@ -117,9 +118,10 @@ def pin() -> None:
     for name in [name for name in os.environ if name.startswith(_OURS) and not _is_harmless(name)]:
         del os.environ[name]
     os.environ.update(PINNED)
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    if not any(flag.startswith(_COMPILER[0]) for flag in flags):
-        os.environ["XLA_FLAGS"] = " ".join([*flags, "=".join(_COMPILER)])
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    # XLA takes a value that does not start with a dash as the name of a file of flags.
+    if not flags or (flags.startswith("-") and XLA_FLAG.partition("=")[0] not in flags):
+        os.environ["XLA_FLAGS"] = f"{flags} {XLA_FLAG}".lstrip()
     if Path(".numba_config.yaml").exists():
         raise UserError(
             ".numba_config.yaml in this folder would change how numba compiles; move it elsewhere"
@@ -151,8 +153,8 @@ def recorded() -> dict[str, str]:
     """
     others = (name for name in sorted(os.environ) if _is_one_of(name, _OTHERS) and not _is_harmless(name))
     found = {name: os.environ[name] for name in others}
-    flags = [flag for flag in found.pop("XLA_FLAGS", "").split() if flag != "=".join(_COMPILER)]
-    return found | ({"XLA_FLAGS": " ".join(flags)} if flags else {})
+    flags = found.pop("XLA_FLAGS", "").removesuffix(XLA_FLAG).rstrip()
+    return found | ({"XLA_FLAGS": flags} if flags else {})
 
 
 def require_pinned() -> None:
