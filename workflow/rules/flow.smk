@@ -15,7 +15,7 @@ rule trace_known_losses:
         runtime=10,
     params:
         settings=as_json(CONFIG.flow),
-        code=stage("trace_known_losses"),
+        code=code.known_losses().digest,
     message:
         "Comparing gradient descent with flows on known losses"
     shell:

@@ -67,6 +67,11 @@ def following(settings: TrainingSettings) -> Code:
     return stage("trace_flow", type(settings.model).__module__, _ENVIRONMENT)
 
 
+def known_losses() -> Code:
+    """Return the code that traces flows on losses that are known in closed form."""
+    return stage("trace_known_losses", _ENVIRONMENT)
+
+
 def flowing() -> Code:
     """Return the code that trains perceptrons by gradient flow, without the code of other networks."""
     return stage("train_lazy_block", mlp.__name__, _ENVIRONMENT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from dynamical_loss.config import code
 from dynamical_loss.config.flow import FlowSettings
 from dynamical_loss.flows import known
 from dynamical_loss.flows.names import KINDS
@@ -21,7 +22,7 @@ def run(settings: FlowSettings, output: Path) -> None:
         settings: settings of the numerical integration.
         output: file to write.
     """
-    record = Provenance(__name__, settings.model_dump(), [], "float64", Inputs())
+    record = Provenance(code.known_losses(), settings.model_dump(), [], "float64", Inputs())
     how = settings.tolerance, settings.evaluations
     with jax.enable_x64(True):
         paths = known.paths(*how)

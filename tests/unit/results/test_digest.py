@@ -45,6 +45,9 @@ def jobs(device="cpu"):
         "cifar10": code.dataset(Cifar10Settings(kind="cifar10")),
         "probe": code.probing(TrainingSettings(), device),
         "probe_images": code.probing(TrainingSettings(model=MYRTLE5), device),
+        "known_losses": code.known_losses(),
+        "flow": code.following(TrainingSettings()),
+        "lazy": code.flowing(),
         **{name: code.stage(name) for name in stages},
         "fig3": code.figure("fig3_phase_spiral"),
         "fig4": code.figure("fig4_cascade"),
@@ -56,6 +59,7 @@ ALL = set(jobs())
 XLA = {"xla", "scaled", "myrtle5", "wide_resnet"}
 TRAINING = {"fused", *XLA}
 PROBES = {"probe", "probe_images"}
+FLOWS = {"known_losses", "flow", "lazy"}
 FIGURES = {"fig3", "fig4"}
 
 
@@ -142,9 +146,9 @@ def test_an_unknown_module_is_refused():
         ("training/fused_curvature.py", r"own \* change", "change * own", {"fused"}),
         ("training/fused.py", r"_STRETCH = 4096", "_STRETCH = 4097", {"fused"}),
         ("training/ensemble.py", r"total = -\(-count", "total = -(-1 * count", TRAINING),
-        ("losses/weights.py", r"phase >= 0\.25", "phase >= 0.26", TRAINING),
-        ("losses/__init__.py", r"0\.5 \*", "0.6 *", TRAINING | PROBES),
-        ("environment.py", r'"PJRT_NPROC": "1"', '"PJRT_NPROC": "2"', TRAINING | PROBES),
+        ("losses/weights.py", r"phase >= 0\.25", "phase >= 0.26", {"lazy", *TRAINING}),
+        ("losses/__init__.py", r"0\.5 \*", "0.6 *", {"flow", "lazy", *TRAINING, *PROBES}),
+        ("environment.py", r'"PJRT_NPROC": "1"', '"PJRT_NPROC": "2"', TRAINING | PROBES | FLOWS),
         ("results/netcdf.py", r"GranularBitRound", "BitGroom", ALL),
         ("models/kinds/mlp.py", r"record=1\.0", "record=2.0", set()),
         # Code of a single network, dataset or figure.
@@ -165,11 +169,11 @@ def test_an_unknown_module_is_refused():
         ("figures/fig4_cascade.py", r"_ROWS = 6", "_ROWS = 5", {"fig4"}),
         ("figures/style.py", r"PAGE = 6\.9", "PAGE = 6.8", FIGURES),
         ("probes/hessian.py", r"\Z", "\nX = 1\n", PROBES),
-        ("probes/ntk.py", r"\Z", "\nX = 1\n", {"scaled", *PROBES}),
+        ("probes/ntk.py", r"\Z", "\nX = 1\n", {"lazy", "scaled", *PROBES}),
         ("claims/spiral.py", r"TOO_LARGE = 60\.0", "TOO_LARGE = 61.0", {"evaluate_claims"}),
         # Training reads and normalises datasets, but does not prepare them.
         ("datasets/preparation.py", r"\Z", "\nX = 1\n", {"cifar10"}),
-        ("datasets/normalisation.py", r"\Z", "\nX = 1\n", {"cifar10", *TRAINING, *PROBES}),
+        ("datasets/normalisation.py", r"\Z", "\nX = 1\n", {"cifar10", "flow", "lazy", *TRAINING, *PROBES}),
         # The command line, messages and provenance.
         ("cli.py", r"\Z", "\nX = 1\n", set()),
         ("config/study.py", r"\Z", "\nX = 1\n", {"page"}),  # it says which pages there are
@@ -234,11 +238,14 @@ def test_a_new_settings_key_with_a_default_changes_no_digest(package):
     [
         (
             "jax",
-            {*TRAINING, *PROBES, "aggregate_phase", "evaluate_claims", "page"},
+            {*TRAINING, *PROBES, *FLOWS, "aggregate_phase", "evaluate_claims", "page"},
         ),  # their settings name an optimiser
         ("numba", {"fused"}),
-        ("matfree", {"scaled", *PROBES}),
-        ("neural-tangents", {"scaled", *PROBES}),  # imported by a name that is put together from constants
+        ("matfree", {"lazy", "scaled", *PROBES}),
+        (
+            "neural-tangents",
+            {"lazy", "scaled", *PROBES},
+        ),  # imported by a name that is put together from constants
         ("matplotlib", FIGURES),
         ("pillow", {"cifar10"}),
         ("netcdf4", ALL),
