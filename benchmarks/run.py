@@ -34,6 +34,7 @@ PARTS = (
     "probes",
     "growth",
     "startup",
+    "compiler",
     "scale",
     "images",
     "pages",
@@ -76,6 +77,7 @@ def parts(
     quick: bool, repetitions: int, with_pytorch: bool
 ) -> dict[str, Callable[[], list[dict[str, object]]]]:
     """Return the functions that measure each part, by name, at full or toy size."""
+    import compiler
     import contenders
     import curvature
     import gpu
@@ -106,6 +108,7 @@ def parts(
                 1, {name: sizes[:2] for name, sizes in growth.RANGES.items()}, (1000,), 200
             ),
             "startup": lambda: startup.measure(1, first=False),
+            "compiler": lambda: compiler.measure(1, 4, 2),
             "scale": lambda: scale.measure(scale.Study(periods=2, amplitudes=3, seeds=2), 2, 1),
             "images": lambda: images.quick(with_pytorch),
             "pages": lambda: pages.measure(1, 500, 3, 2, 5),
@@ -121,6 +124,7 @@ def parts(
         "probes": lambda: curvature.measure([(100, 70_000, 501), (1000, 35_000, 1401)], 3, curvature.ORDERS),
         "growth": lambda: growth.measure(5),
         "startup": lambda: startup.measure(3),
+        "compiler": lambda: compiler.measure(repetitions, 16, 60),
         "scale": lambda: scale.measure(scale.Study(periods=100, amplitudes=100, seeds=50), 50, 3),
         "images": lambda: images.measure(repetitions, with_pytorch),
         "pages": lambda: pages.measure(repetitions, 70_001, 16, 50, 141),

@@ -227,6 +227,15 @@ def _rest(entries: Sequence[Entry]) -> str:
     return rows(("what", "measured", "n"), ((what, value, str(n)) for what, value, n in body))
 
 
+def _compiler(entries: Sequence[Entry]) -> str:
+    body = []
+    for time in select(entries, section="compiler", quantity="time"):
+        (ratio,) = select(entries, section="compiler", unit="1", work=time["work"])
+        body.append((time["work"], number(time["median"]), spread(ratio), str(time["repetitions"])))
+    header = ("work", "processor time, s", "at XLA's own level of optimisation ÷ at the pipeline's", "n")
+    return rows(header, body) if body else ""
+
+
 def _scale(entries: Sequence[Entry]) -> str:
     found = select(entries, section="scale")
     body = []
@@ -412,6 +421,7 @@ _PARTS = (
     _limits,
     _probes,
     _rest,
+    _compiler,
     _scale,
     _images,
     _pages,

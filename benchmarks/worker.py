@@ -19,13 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-# XLA and BLAS use one thread, as in every job of the pipeline.  GPUs and kept compiled programs are off
-# unless a call changes these variables.
+from dynamical_loss.environment import PINNED, XLA_FLAG
+
+# Threads and flags are those of every job of the pipeline.  GPUs and kept compiled programs are off unless a
+# call changes these variables.
 ENVIRONMENT = {
-    "PJRT_NPROC": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
+    **PINNED,
+    "XLA_FLAGS": XLA_FLAG,
     "JAX_PLATFORMS": "cpu",
     "JAX_ENABLE_COMPILATION_CACHE": "false",
 }

@@ -348,7 +348,17 @@ def test_quick_run(tmp_path):
             assert entry["minimum"] <= entry["median"] <= entry["maximum"]
             assert entry["repetitions"] >= 1
     sections = {entry["section"] for entry in entries}
-    assert sections >= {"agreement", "step", "process", "roofline", "probe", "growth", "start", "scale"}
+    assert sections >= {
+        "agreement",
+        "step",
+        "process",
+        "roofline",
+        "probe",
+        "growth",
+        "start",
+        "compiler",
+        "scale",
+    }
     assert sections >= {"images", "overhead"}
     assert {e["contender"] for e in table.select(entries, section="step")} == set(contenders.CONTENDERS)
     assert {e["varied"] for e in table.select(entries, quantity="exponent")} == set(growth.RANGES)
