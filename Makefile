@@ -30,7 +30,7 @@ check: style
 test: $(VENV)/.tools
 	$(PYTEST)
 
-# Run what takes half a minute or more in one test: the whole benchmark at toy size, examples of other frameworks.
+# Run the long tests: the whole benchmark at toy size, examples of other frameworks, further cases of others.
 test-long: $(VENV)/.tools
 	$(PYTEST) -m long
 

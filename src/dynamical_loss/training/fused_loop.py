@@ -186,8 +186,8 @@ def _compiled(
             if kept[t]:
                 if not adjusted:
                     unpack(units, unit_row, weights, zeros)
-                # numba would compile the message of a wrong length for a slice, which takes as long as a
-                # fifth of the loop.
+                # A slice of another length would need a message, and numba would compile all its functions on
+                # text for it.
                 for i in range(parameters.shape[0]):
                     snapshots[snapshot, i] = parameters[i]
                 snapshot += 1
