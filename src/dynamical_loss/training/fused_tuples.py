@@ -12,8 +12,9 @@ from dynamical_loss.training.fused_vectors import Vector, load_number, load_vect
 # All fast-math flags of LLVM except those that assume finite numbers: a diverged run must keep its NaNs.
 FLAGS: Any = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
 
-# Only compiled code calls the functions below, so no entry point for C is compiled.
-OPTIONS: Any = FLAGS | {"no_cfunc_wrapper": True}
+# Only compiled code calls the functions below, so no entry point for C is compiled.  LLVM must inline them:
+# it finds that too expensive for large blocks, but a call passes all vectors of a block through memory.
+OPTIONS: Any = FLAGS | {"no_cfunc_wrapper": True, "forceinline": True}
 
 # Compilation unrolls the functions below, because the length of a tuple is part of its type.  Each function
 # states what is computed; numba replaces its body with the decorated implementation that follows it.
