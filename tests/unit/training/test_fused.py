@@ -1,5 +1,6 @@
 """Compare the fused loop with its reference, the program that XLA compiles."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -185,23 +186,39 @@ def test_blocks_hold_every_vector_once(most):
         (64, 32, "float32"),
     ],
 )
-def test_vectors_of_each_width_agree(width, registers, precision):
-    """LLVM divides vectors that this processor does not have, so the code for others runs here."""
+def test_vectors_of_each_width_agree(width, registers, precision, tmp_path):
+    """LLVM divides vectors that this processor does not have, so the code for others runs here.
+
+    The program consists of one function: a call would pass all vectors of a block through memory.
+    """
     if width == 32 and fused_vectors.BYTES < 32:
         pytest.skip("the comparison of AVX2 is an instruction that this processor lacks")
     program = f"""
 from dynamical_loss.training import fused_vectors
 fused_vectors.BYTES, fused_vectors.REGISTERS = {width}, {registers}
-import dataclasses
+import dataclasses, re
 import test_fused as t
+from dynamical_loss.training.compiled import Compiled
 from dynamical_loss.training.step_size import DriftAdjusted
+compiled = []
+class Watched(Compiled):
+    def _program(self, types):
+        compiled.append((super()._program(types), types))
+        return compiled[-1][0]
+t.fused_loop.Compiled = Watched
 network, p = t.problem(samples=43, width=100)
 adjusted = dataclasses.replace(p, step_size=DriftAdjusted(0.75, 0.3, 0.4))
 for each in (p, adjusted):
     found = t.both(network, each, "{precision}", t.Schedule.regular(60, 20))
     t.assert_agree(*found, {PRECISION[precision]})
+assert len(compiled) == 2
+name = re.compile(r"^_*Z\\w*dynamical_loss\\w*training\\d+(fused_[a-z]+)\\w*:", re.M)
+for program, types in compiled:
+    assert set(name.findall(program.inspect_asm(types))) == {{"fused_loop"}}
 """
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True)
+    # Only a program that is not taken from disk shows its assembly code.
+    own = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True, env=own)
 
 
 def test_the_loop_is_refused_where_it_does_not_apply():
