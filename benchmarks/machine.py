@@ -68,15 +68,23 @@ def vector_bits() -> int:
     return 8 * fused_vectors.BYTES
 
 
+def architecture() -> str:
+    """Return LLVM's name of the processor's design, for which the fused engine compiles, e.g. ``znver4``."""
+    from llvmlite import binding  # imported here for the same reason as above
+
+    name: str = binding.get_host_cpu_name()
+    return name
+
+
 def label() -> str:
-    """Return processor, width of its vectors and number of cores as a file name.
+    """Return processor, its design, width of its vectors and number of cores as a file name.
 
     Rented machines say no more than ``AMD EPYC``, and processors of that name differ by a factor of 5 in the
-    time of a step.  An example is ``amd-epyc-512-bit-2-cores``.
+    time of a step.  An example is ``amd-epyc-znver4-512-bit-2-cores``.
     """
     name = re.sub(r"\((r|tm)\)", "", processor().lower())
     name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\bcpu\b|@.*", "", name)).strip("-")
-    return f"{name}-{vector_bits()}-bit-{cores()}-core{'s' if cores() > 1 else ''}"
+    return f"{name}-{architecture()}-{vector_bits()}-bit-{cores()}-core{'s' if cores() > 1 else ''}"
 
 
 def description() -> dict[str, Any]:
@@ -86,6 +94,7 @@ def description() -> dict[str, Any]:
         "machine": {
             "label": label(),
             "processor": processor(),
+            "architecture": architecture(),
             "cores": cores(),
             "vector_bits": vector_bits(),
             "caches": caches(),

@@ -431,7 +431,7 @@ _PARTS = (
 
 
 def _name(machine: dict[str, Any]) -> str:
-    return f"{machine['processor']} with vectors of {machine['vector_bits']} bits"
+    return f"{machine['processor']} ({machine['architecture']}) with vectors of {machine['vector_bits']} bits"
 
 
 def render(results: Sequence[dict[str, Any]]) -> str:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
+import llvmlite.binding
 import numpy as np
 import pytest
 
@@ -218,6 +219,16 @@ def test_peak_memory_grows_with_what_is_held():
 def test_the_machine_has_a_file_name():
     assert machine.label() == machine.label().lower().strip("-")
     assert machine.label().endswith(("-cores", "-core")) and " " not in machine.label()
+
+
+def test_designs_of_one_name_are_told_apart(monkeypatch):
+    """Processors of several designs call themselves AMD EPYC; their numbers must not replace each other."""
+    names = set()
+    for design in ("znver4", "znver5"):
+        monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda design=design: design)
+        monkeypatch.setattr(machine, "processor", lambda: "AMD EPYC")
+        names.add((machine.label(), table._name(machine.description()["machine"])))
+    assert len({label for label, _ in names}) == len({name for _, name in names}) == 2
 
 
 @pytest.mark.parametrize(
