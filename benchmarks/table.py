@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from dynamical_loss.datasets.kind import Shape
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.paper.protocols import PHASE_STEPS, WIDE
 
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER / "README.md"
 FRONT = FOLDER.parent / "docs" / "how-it-works.md"
 RESULTS = FOLDER / "results"
 COSTS = FOLDER.parent / "src/dynamical_loss/models/costs.json"
+PROTOCOLS = FOLDER.parent / "workflow/scales/protocols.yaml"
 _BETWEEN = re.compile(r"(<!-- (table|speed) -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 
 SHARED = (50, 20, 1)
@@ -117,7 +120,23 @@ def _steps(entries: Sequence[Entry]) -> str:
     )
     idle = [e["median"] for e in select(entries, section="process", contender="idle")]
     alone = f"Imports, data and initial parameters alone take {number(max(idle))} MB.\n\n" if idle else ""
-    return rows(header, body) + alone
+    return rows(header, body) + alone + _wide_study(entries)
+
+
+def _wide_study(entries: Sequence[Entry]) -> str:
+    """Tell what Fig. 3 costs at the paper's size with the wide network, from the time of a step."""
+    own = {"contender": "fused engine", "width": WIDE, "precision": "float32"}
+    time = first(entries, section="step", quantity="time", **own)
+    if time is None:
+        return ""
+    study = yaml.safe_load(PROTOCOLS.read_text(encoding="utf-8"))["phase"]["lecun_w1000"]
+    # The static loss (A = 1) is one cell for all periods.
+    cells, seeds = len(study["periods"]) * (len(study["amplitudes"]) - 1) + 1, study["seeds"]
+    hours = {key: time[key] * cells * seeds * PHASE_STEPS / 3.6e9 for key in ("median", "minimum", "maximum")}
+    return (
+        f"At the fused engine's speed, the training of Figure 3 at width {WIDE} (`protocols.yaml`: "
+        f"{cells} cells, {seeds} seeds, {number(PHASE_STEPS)} steps) takes {spread(hours)} core-hours.\n\n"
+    )
 
 
 def _rules(entries: Sequence[Entry]) -> str:

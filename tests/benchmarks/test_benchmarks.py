@@ -313,6 +313,15 @@ def test_overhead_in_the_table():
     assert table.overhead(entries[:1]) == table.overhead(entries[1:]) == ""
 
 
+def test_the_cost_of_the_wide_study_follows_from_the_time_of_a_step():
+    own = {"contender": "fused engine", "width": 1000, "precision": "float32", "seeds": 8}
+    entries = [machine.measurement("step", "time", "µs", [90.0, 100.0, 110.0], **own)]
+    # 9 periods × 8 amplitudes and the static loss, 50 seeds and 35 000 steps at 100 µs are 12 775 s.
+    assert "73 cells, 50 seeds" in table._steps(entries)
+    assert "takes 3.55 [3.19, 3.90] core-hours" in table._steps(entries)
+    assert "core-hours" not in table._steps([entries[0] | {"precision": "float64"}])
+
+
 def test_an_update_replaces_its_own_sections_alone():
     def entry(section, value):
         return machine.measurement(section, "time", "s", value)
