@@ -1,5 +1,6 @@
 """Requests of jobs cover the measured memory and time, and grow with the size of the jobs."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -246,27 +247,36 @@ def test_a_scaled_run_gets_what_its_kernels_take(width):
     assert (scaled.runtime == plain.runtime) == (width == 100)
 
 
-# Images trained per second on one core with XLA's convolutions, by number of channels.  A product with the
-# Hessian takes 3.8 times as long as training.
-IMAGES_A_SECOND = {16: 1340, 64: 180}
+def slowest(channels):
+    """Return how many images XLA trained per second on one core, on the slowest machine that was measured."""
+    return min(
+        entry["median"]
+        for path in (Path(__file__).parents[2] / "benchmarks" / "results").glob("*.json")
+        for entry in json.loads(path.read_text(encoding="utf-8"))["measurements"]
+        if (entry["section"], entry["quantity"]) == ("images", "throughput")
+        and (entry["contender"], entry["arithmetic"]) == ("plain xla", "full")
+        and (entry["channels"], entry["device"]) == (channels, "one core")
+    )
+
+
+# A product with the Hessian takes 3.8 times as long as training.
+IMAGES_A_SECOND = {channels: slowest(channels) for channels in (16, 64)}
 # Peak memory in MB, by number of channels: training on batches of 512, and a product with the Hessian on 500
 # images; the dataset itself is tiny.
 PEAK_MB = {16: (606, 675), 64: (1370, 1684)}
 
 
-@pytest.mark.parametrize(("channels", "minutes_an_epoch"), [(16, 0.622), (64, 4.63)])
-def test_training_on_images_gets_what_it_was_seen_to_take(channels, minutes_an_epoch):
-    """Training takes 50 000 images at 1340 and 180 per second, times three for slower cores.
-
-    Hardly any records are made.
-    """
+@pytest.mark.parametrize("channels", IMAGES_A_SECOND)
+def test_training_on_images_gets_what_it_was_seen_to_take(channels):
+    """It gets the time that was measured, times three for slower cores; hardly any records are made."""
     few, many = (
         resources.phase_block(
             image_training(myrtle5(channels), steps=98 * epochs, record_every=98 * 200), CIFAR10, BLOCK
         ).runtime
         for epochs in (100, 200)
     )
-    assert (many - few) / (100 * 10) == pytest.approx(3 * minutes_an_epoch, rel=0.02)
+    minutes_an_epoch = 50_000 / IMAGES_A_SECOND[channels] / 60
+    assert (many - few) / (100 * 10) == pytest.approx(3 * minutes_an_epoch, rel=0.05)
     little = Cifar10Settings(kind="cifar10", train_samples=512, validation_samples=10)
     memory = resources.phase_block(image_training(myrtle5(channels)), little, BLOCK).mem_mb
     assert PEAK_MB[channels][0] + 2 * 130 < memory < 3 * (PEAK_MB[channels][0] + 2 * 130)
