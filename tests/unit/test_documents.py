@@ -111,3 +111,14 @@ def test_stored_results_say_where_they_came_from():
 def test_nothing_is_left_to_be_filled_in():
     for path in DOCUMENTS:
         assert not re.search(r"@[A-Z]+@", text(path)), path
+
+
+def test_the_diagram_of_rules_has_every_rule_that_makes_a_file():
+    text = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\w+_\w+", text.partition("```mermaid")[2].partition("```")[0]))
+    made = set()
+    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
+        for rule in re.split(r"^ *rule ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            if "output:" in rule:
+                made.add(rule.partition(":")[0])
+    assert shown == made - {"publish_result"}
