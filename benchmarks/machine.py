@@ -13,23 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dynamical_loss import processor
 from dynamical_loss.results.record import git_state, package_versions
 
 Measurement = dict[str, Any]
 """A measured number: section, quantity, further keys, unit, median, minimum, maximum and repetitions."""
 
 SPREAD = {"median", "minimum", "maximum", "repetitions"}
-
-
-def processor() -> str:
-    """Return the name of the processor as its manufacturer gives it."""
-    try:
-        found = re.search(
-            r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE
-        )
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
 
 
 def cores() -> int:
@@ -82,7 +72,7 @@ def label() -> str:
     Rented machines say no more than ``AMD EPYC``, and processors of that name differ by a factor of 5 in the
     time of a step.  An example is ``amd-epyc-znver4-512-bit-2-cores``.
     """
-    name = re.sub(r"\((r|tm)\)", "", processor().lower())
+    name = re.sub(r"\((r|tm)\)", "", processor.name().lower())
     name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\bcpu\b|@.*", "", name)).strip("-")
     return f"{name}-{architecture()}-{vector_bits()}-bit-{cores()}-core{'s' if cores() > 1 else ''}"
 
@@ -93,7 +83,7 @@ def description() -> dict[str, Any]:
     return {
         "machine": {
             "label": label(),
-            "processor": processor(),
+            "processor": processor.name(),
             "architecture": architecture(),
             "cores": cores(),
             "vector_bits": vector_bits(),

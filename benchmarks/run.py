@@ -6,8 +6,8 @@ A full run writes benchmarks/results/<machine>.json, benchmarks/growth.png, the 
 and docs/how-it-works.md, and src/dynamical_loss/models/costs.json.  With --output, only the named file is
 written, and the picture in the same folder.  --quick and --only need --output; the numbers of --quick are
 meaningless, because its sizes are toy sizes.  With --only and --update instead, the selected parts replace
-those in the stored results.  Times are processor time of one thread unless stated otherwise, so that other
-work on the machine has little effect.
+those in this machine's stored results, if there are any.  Times are processor time of one thread unless
+stated otherwise, so that other work on the machine has little effect.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = machine.description() | {"quick": options.quick, "measurements": []}
     own = table.RESULTS / f"{machine.label()}.json"
     stored = json.loads(own.read_text(encoding="utf-8")) if options.update and own.exists() else None
-    if options.update and (stored is None or not same_software(stored["software"], result["software"])):
-        sys.exit(f"error: {own} does not exist or is of other packages; run the whole benchmark first")
+    if stored is not None and not same_software(stored["software"], result["software"]):
+        sys.exit(f"error: {own} is of other packages; run the whole benchmark first")
     began = time.perf_counter()
     for name, measure in parts(options.quick, options.repetitions, options.pytorch).items():
         if options.only is None or name in options.only:

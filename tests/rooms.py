@@ -18,16 +18,16 @@ START, END = "<!-- rooms -->\n", "<!-- end of rooms -->\n"
 
 # A room may import only the rooms before it in this list.
 ROOMS = (
-    "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
-    "optimisers", "arrays", "results",
+    "errors", "notation", "settings", "kinds", "grid", "progress", "processor", "program_cache",
+    "environment", "optimisers", "arrays", "results",
     "datasets", "models", "config", "losses", "training", "flows", "probes", "analysis", "api", "adapters",
     "paper", "claims",
     "figures", "pages", "explorer", "resources", "remedies", "report", "stages", "cli",
 )  # fmt: skip
 # Small modules that all rooms import are left out of the picture, because their arrows would hide the others.
 FOR_ALL = (
-    "errors", "notation", "settings", "kinds", "grid", "progress", "program_cache", "environment",
-    "optimisers", "arrays",
+    "errors", "notation", "settings", "kinds", "grid", "progress", "processor", "program_cache",
+    "environment", "optimisers", "arrays",
 )  # fmt: skip
 
 

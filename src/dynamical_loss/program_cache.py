@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from dynamical_loss import processor
+
 _CHECKSUM_BYTES = 32
 _OF_JAX = "-cache"  # suffix of the names that JAX gives to its programs
 _SEAL = ".sha256"
@@ -32,8 +34,8 @@ def folder(compiler: str) -> Path:
 
     Each type of processor has a separate folder, because several machines may share one home folder.
     """
-    processor = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    return of_user(f"{compiler}-{processor}")
+    place = hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    return of_user(f"{compiler}-{place}")
 
 
 def of_user(name: str) -> Path:
@@ -50,12 +52,10 @@ def of_user(name: str) -> Path:
 
 def _processor() -> str:
     """Return the model and instruction set of this machine's processor, as far as the system reports them."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+    told = processor.told()
+    if not told:
         return platform.platform() + platform.processor()
-    told = {line.partition(":")[0].strip(): line for line in lines}
-    return "".join(told.get(name, "") for name in ("model name", "flags", "CPU part", "Features"))
+    return repr([told.get(name) for name in ("model name", "flags", "CPU part", "Features")])
 
 
 def read(path: Path) -> bytes | None:

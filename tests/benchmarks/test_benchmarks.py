@@ -226,7 +226,7 @@ def test_designs_of_one_name_are_told_apart(monkeypatch):
     names = set()
     for design in ("znver4", "znver5"):
         monkeypatch.setattr(llvmlite.binding, "get_host_cpu_name", lambda design=design: design)
-        monkeypatch.setattr(machine, "processor", lambda: "AMD EPYC")
+        monkeypatch.setattr(machine.processor, "name", lambda: "AMD EPYC")
         names.add((machine.label(), table._name(machine.description()["machine"])))
     assert len({label for label, _ in names}) == len({name for _, name in names}) == 2
 

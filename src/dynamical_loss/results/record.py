@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import math
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import xarray as xr
 
-from dynamical_loss import environment
+from dynamical_loss import environment, processor
 from dynamical_loss.errors import ResultError, UserError
 from dynamical_loss.results import digest, energy, headers, netcdf
 from dynamical_loss.results.digest import Code
@@ -181,7 +180,7 @@ class Provenance:
             **self._origin,
             "settings": json.dumps(self._settings, sort_keys=True),
             "settings_digest": digest.settings_digest(self._settings),
-            "processor": _processor(),
+            "processor": f"{processor.name()}, {os.cpu_count()} cores",
             "backend": backend,
             "device": device,
             "precision": self._precision,
@@ -215,16 +214,6 @@ def _device() -> tuple[str, str]:
     import jax
 
     return jax.default_backend(), jax.devices()[0].device_kind
-
-
-def _processor() -> str:
-    """Return the name of the processor and the number of its cores."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def _peak_memory_mb() -> float:
