@@ -208,16 +208,19 @@ def test_a_requeued_job_goes_on_from_its_checkpoint(ready, undisturbed, name):
 def test_partition_gpu_and_time_of_the_profile_reach_slurm(ready):
     """The lines that a new user edits take effect once their comment signs are removed."""
     path = ready.folder / "workflow/profiles/slurm/config.yaml"
-    keys = "default-resources|set-resources|train_phase_block|slurm_partition|gpu|runtime"
+    keys = "default-resources|set-resources|train_phase_block|train_trajectory|slurm_partition|gpu|runtime"
     text, lines = re.subn(rf"^# ( *(?:{keys}):)", r"\1", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert lines == 7
+    assert lines == 11
     path.write_text(re.sub(r"(slurm_partition): \w+", r"\1: main", text), encoding="utf-8")
-    (number,) = submitted(ready.snakemake(BLOCK, options=options()))
-    job = slurm.jobs()[number]
-    assert job["TresPerJob"] == "gres:gpu:1"
-    assert job["TimeLimit"] == "01:00:00"
-    assert job["Partition"] == "main"
-    assert job["MinMemoryNode"] == "1201M"
+    targets = (BLOCK, f"results/smoke/{LONG_TRAJECTORY}")
+    jobs = submitted(ready.snakemake(*targets, options=options()))
+    assert sorted(jobs.values()) == ["train_phase_block", "train_trajectory"]
+    for number, rule in jobs.items():
+        job = slurm.jobs()[number]
+        assert job["TresPerJob"] == "gres:gpu:1"
+        assert job["TimeLimit"] == "01:00:00"
+        assert job["Partition"] == "main"
+        assert rule != "train_phase_block" or job["MinMemoryNode"] == "1201M"
 
 
 def test_a_partition_that_does_not_exist_is_named(ready):
