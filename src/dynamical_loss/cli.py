@@ -30,7 +30,7 @@ from dynamical_loss.datasets.kinds import AnyDataset
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
 from dynamical_loss.errors import Interrupted, UserError
 from dynamical_loss.results.digest import expecting
-from dynamical_loss.settings import Settings, located, members, validate
+from dynamical_loss.settings import LARGEST_SEED, Settings, located, members, validate
 
 if TYPE_CHECKING:
     from dynamical_loss.results.verify import Report
@@ -162,7 +162,7 @@ _CHECKPOINT = click.option(
 _FIRST_SEED, _LAST_SEED = (
     click.option(
         f"--{which}-seed",
-        type=click.IntRange(min=0),
+        type=click.IntRange(min=0, max=LARGEST_SEED),
         default=0,
         show_default=True,
         help=f"{which.title()} seed of the runs.",
@@ -299,7 +299,7 @@ def gather_draws(settings: PhaseSettings, diagrams: tuple[Path, ...], output: Pa
 @_DATASET
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=LARGEST_SEED),
     default=0,
     show_default=True,
     help="Seed of the initial weights and of all random choices.",
@@ -416,7 +416,11 @@ def trace_flow(settings: FlowStudy, trajectories: tuple[Path, ...], dataset: Pat
     help="√h·α, scale of the prediction F = α(f − f₀); repeatable.",
 )
 @click.option(
-    "--data-seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the data's split."
+    "--data-seed",
+    type=click.IntRange(min=0, max=LARGEST_SEED),
+    default=0,
+    show_default=True,
+    help="Seed of the data's split.",
 )
 @_FIRST_SEED
 @_LAST_SEED
@@ -767,8 +771,8 @@ def _use(device: str | None) -> None:
         ) from None
     if device is not None and found != device:
         raise UserError(
-            "--device gpu: JAX finds no GPU; install the packages for GPUs (make figures ACCELERATOR=cuda), "
-            "or set `devices` to cpu"
+            "--device gpu: JAX finds no GPU; install the packages for GPUs "
+            "(rm -rf .venv && make .venv/.runtime ACCELERATOR=cuda), or set `devices` to cpu"
         )
 
 
