@@ -30,5 +30,11 @@ class Kept:
         """Count the offer; keep the state and raise InterruptedError if this offer is the chosen one."""
         self.offers += 1
         if self.offers == self.interrupt_at:
-            self.kept = {name: np.array(value) for name, value in unfinished().items()}
+            self.kept = {name: _as_in_a_file(np.array(value)) for name, value in unfinished().items()}
             raise InterruptedError
+
+
+def _as_in_a_file(values: np.ndarray) -> np.ndarray:
+    """Return values as NetCDF keeps them: truth values as small integers, and no other types than numbers."""
+    assert values.dtype.kind in "biuf"
+    return values.astype(np.int8) if values.dtype == bool else values

@@ -21,7 +21,7 @@ from dynamical_loss.probes.ntk import gram, kernel_change
 from dynamical_loss.progress import report
 from dynamical_loss.results import netcdf, recorded
 from dynamical_loss.results.record import Inputs, Provenance
-from dynamical_loss.training import margin_flow
+from dynamical_loss.training import margin_flow, states
 from dynamical_loss.training.checkpoint import FileCheckpoint
 from dynamical_loss.training.gradient_flow import Flow, State, Tolerance
 from dynamical_loss.training.margin_flow import KernelConstants, NetworkConstants, Samples, Tilt
@@ -318,14 +318,14 @@ class _Block:
         """
         state = flow.begin(constants, start, _FIRST_STEP)
         if unfinished is not None:
-            state = margin_flow.state_from_arrays(state, unfinished)
+            state = states.from_arrays(state, unfinished)
         keeps_state = flow is self.programs.network
         most = self.settings.max_steps
         while not bool(state.done) and int(state.trials) < most:
             state = flow.advance(constants, state, min(int(state.trials) + self.stretch, most))
 
             def kept(here: State = state) -> dict[str, Array]:
-                own = margin_flow.states_as_arrays(here) if keeps_state else {}
+                own = states.as_arrays(here) if keeps_state else {}
                 others = {
                     name: values for name, values in (carried or {}).items() if name.startswith("state_")
                 }

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from dynamical_loss.training import states
 from dynamical_loss.training.types import (
     RECORDS,
     Array,
@@ -181,21 +182,19 @@ def _train(
     stretches = engine.stretches
     total = -(-count // engine.group) * len(stretches)
     kept = checkpoint.restore() if checkpoint is not None else None
-    done, state, restored = 0, None, None
+    done, state = 0, None
     if kept is not None:
         done = int(kept["done"])
         found = {name: kept[name] for name in found}
-        leaves = sum(name.startswith("state_") for name in kept)
-        restored = [kept[f"state_{index}"] for index in range(leaves)]
     while done < total:
         number, part = divmod(done, len(stretches))
         group = slice(number * engine.group, (number + 1) * engine.group)
         here = jax.tree.map(lambda leaf, group=group: leaf[group], runs)
         if state is None:
             state = engine.begin(here)
-            if restored is not None and part > 0:
-                state = jax.tree.unflatten(jax.tree.structure(state), restored)
-            restored = None
+            if kept is not None and part > 0:
+                state = states.from_arrays(state, kept)
+            kept = None
         stretch = stretches[part]
         state, recorded, snapshots = engine.advance(here, state, stretch)
         for name, values in recorded.items():
@@ -213,5 +212,4 @@ def _train(
 
 def _unfinished(done: int, state: State, found: Mapping[str, Array]) -> dict[str, Array]:
     """Return what `_train` needs to resume: stretches done, state of the current group, history so far."""
-    leaves = {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
-    return {"done": np.asarray(done), **leaves, **found}
+    return {"done": np.asarray(done), **states.as_arrays(state), **found}

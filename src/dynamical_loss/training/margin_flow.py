@@ -10,7 +10,7 @@ give the prediction on other samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -195,20 +195,3 @@ def kernel_flow(
         return pull / len(given), outputs
 
     return _followed(field, labels, loss, tolerance, closeness, is_tilted)
-
-
-def states_as_arrays(state: Any) -> dict[str, jax.Array]:
-    """Return the leaves of a state by name, for a checkpoint; `state_from_arrays` is the inverse."""
-    return {f"state_{index}": leaf for index, leaf in enumerate(jax.tree.leaves(state))}
-
-
-def state_from_arrays(like: Any, arrays: Mapping[str, Any]) -> Any:
-    """Rebuild a state from the arrays of `states_as_arrays`.
-
-    Args:
-        like: a state with the same structure.
-        arrays: leaves by name.
-    """
-    leaves, structure = jax.tree.flatten(like)
-    found = [jnp.asarray(arrays[f"state_{index}"], leaf.dtype) for index, leaf in enumerate(leaves)]
-    return jax.tree.unflatten(structure, found)

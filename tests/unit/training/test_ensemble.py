@@ -238,6 +238,10 @@ def test_progress_rises_to_one(monkeypatch):
         ("sgd", {"engine": "fused"}, 7, range(1, 8)),
         ("sgd", {"engine": "xla", "batching": "sequential"}, 7, (1, 4, 7)),
         ("adam", {"engine": "xla", "batching": "sequential"}, 7, (3, 4)),
+        # States with numbers of other types: bfloat16, a random key, truth values.
+        (("adam", {"mu_dtype": "bfloat16"}), {"engine": "xla", "batching": "sequential"}, 7, (3,)),
+        (("noisy_sgd", {"key": 1}), {"engine": "xla", "batching": "sequential"}, 7, (3,)),
+        ("optimistic_adam_v2", {"engine": "xla", "batching": "sequential"}, 7, (3,)),
         ("adam", {"engine": "xla", "batching": "parallel"}, 3, (1, 3)),
     ],
 )
@@ -245,7 +249,8 @@ def test_an_interrupted_ensemble_ends_with_the_same_bits(monkeypatch, optimiser_
     """The cuts fall within a run, at its end (4 of 7), and before the last stretch."""
     for engine in ("xla", "fused"):
         monkeypatch.setattr(f"dynamical_loss.training.{engine}._STRETCH", 8)
-    p = problem(optimiser=optimiser(optimiser_name, {}), perceptron=Perceptron(7, "cross_entropy", bias=True))
+    chosen = (optimiser_name, {}) if isinstance(optimiser_name, str) else optimiser_name
+    p = problem(optimiser=optimiser(*chosen), perceptron=Perceptron(7, "cross_entropy", bias=True))
     arguments = (p, runs([1, 2], learning_rate=0.3), Schedule.regular(30, 3, 5))
     counter = Kept()
     whole = train_ensemble(*arguments, precision="float32", checkpoint=counter, **options)

@@ -10,7 +10,7 @@ import pytest
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.probes.ntk import gram
-from dynamical_loss.training import margin_flow
+from dynamical_loss.training import margin_flow, states
 from dynamical_loss.training.gradient_flow import GROWTH, REDUCTION, Rule, Tolerance, flow
 from dynamical_loss.training.margin_flow import KernelConstants, NetworkConstants, Samples, Tilt
 
@@ -146,8 +146,7 @@ def test_the_numbers_do_not_depend_on_the_stretches():
     while not bool(state.done):
         trials += 37
         state = programs.advance(constants, state, trials)
-        arrays = {name: np.array(leaf) for name, leaf in margin_flow.states_as_arrays(state).items()}
-        state = margin_flow.state_from_arrays(state, arrays)
+        state = states.from_arrays(state, states.as_arrays(state))
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(whole), strict=True):
         np.testing.assert_array_equal(one, other)
 
