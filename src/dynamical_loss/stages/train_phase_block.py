@@ -44,7 +44,9 @@ def run(
     inputs = Inputs()
     settings, data = problems.load(settings, dataset, inputs)
     resources.warn_of_memory(resources.phase_block(settings, data, block))
-    period = max(1, settings.steps // 2) if block.period is None else block.period
+    # The static loss has no period; this one leaves room for a static end whatever the rest.
+    longest = settings.steps // 2 - settings.loss.rest_steps
+    period = max(1, longest) if block.period is None else block.period
     end = problems.oscillation_end(settings, period, data.classes)
     record = Provenance(
         problems.code_of("train_phase_block", settings, data),

@@ -280,6 +280,14 @@ def test_a_block_ends_where_the_trajectory_of_the_same_settings_ends(folder, tmp
         np.testing.assert_allclose(found[name][0, 0], trajectory[name].sel(step=found["step"]), rtol=1e-8)
 
 
+@pytest.mark.parametrize("rest", [0, 1, 7])
+def test_the_static_loss_is_trained_whatever_the_rest_between_periods(folder, tmp_path, rest):
+    seeds = ("--first-seed", 3, "--last-seed", 3)
+    found = block(folder, tmp_path / "static.nc", *seeds, loss={"rest_steps": rest})
+    plain = block(folder, tmp_path / "plain.nc", *seeds)
+    np.testing.assert_array_equal(found["loss"], plain["loss"])
+
+
 def test_either_engine_may_be_asked_for_and_is_recorded(folder, tmp_path):
     files = {
         engine: block(folder, tmp_path / f"{engine}.nc", "--first-seed", 3, "--last-seed", 3,
