@@ -55,10 +55,13 @@ def run(sources: Sources, output: Path) -> None:
     """Write the report into a folder; the folder appears only when it is complete.
 
     Raises:
-        UserError: if a table of claims is damaged, or `output` is a file.
+        UserError: if a table of claims is damaged, or `output` is a file or holds other files than a report.
     """
+    output = output.resolve()
     if output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file; name a folder")
+    if output.is_dir() and any(output.iterdir()) and not (output / crate.METADATA).is_file():
+        raise UserError(f"--output {output} holds other files than a report; name a new or empty folder")
     unfinished = output.with_name(f".{output.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

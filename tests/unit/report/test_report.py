@@ -15,6 +15,7 @@ import pytest
 from claim_results import narrow_as_in_the_paper, phase, stored
 from dynamical_loss.claims.criteria import Verdict
 from dynamical_loss.config.training import PhaseSettings
+from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figS5_protocols
 from dynamical_loss.report import captions, claims, crate
 from dynamical_loss.results import netcdf, sidecars
@@ -60,6 +61,17 @@ def sources(tmp_path):
         citation=ROOT / "CITATION.cff",
         workflow=ROOT / "Snakefile", missing={"fig4_cascade": "snakemake fig4_cascade.pdf"},
     )  # fmt: skip
+
+
+def test_a_folder_with_other_files_than_a_report_is_kept(sources, tmp_path):
+    build_report.run(sources, tmp_path / "report")
+    build_report.run(sources, tmp_path / "report")
+    kept = tmp_path / "other" / "phase" / "a.nc"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    with pytest.raises(UserError, match="other holds other files than a report; name a new or empty"):
+        build_report.run(sources, tmp_path / "other")
+    assert kept.exists()
 
 
 def test_the_front_page_counts_the_verdicts_of_the_table(sources, tmp_path):
