@@ -32,3 +32,15 @@ def test_a_name_need_not_be_text(tmp_path):
     odd = folder(tmp_path / "a", {os.fsdecode(b"caf\xe9"): b"x"})
     assert odd != folder(tmp_path / "b", {os.fsdecode(b"caf\xe8"): b"x"})
     assert odd == folder(tmp_path / "c", {os.fsdecode(b"caf\xe9"): b"x"})
+
+
+def test_folders_that_are_links_count(tmp_path):
+    def linked(name, files):
+        folder(tmp_path / f"far_{name}", files)
+        (tmp_path / name / "train").mkdir(parents=True)
+        (tmp_path / name / "train" / "cat").symlink_to(tmp_path / f"far_{name}")
+        (tmp_path / name / "train" / "again").symlink_to(tmp_path / name)  # a circle must end
+        return folder(tmp_path / name, {})
+
+    digests = {linked("a", {"1": b"x"}), linked("b", {"1": b"x", "2": b"y"}), linked("c", {"1": b"xy"})}
+    assert len(digests) == 3
