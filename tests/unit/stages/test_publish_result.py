@@ -21,3 +21,17 @@ def test_curves_of_a_large_grid_are_left_out(tmp_path, seeds, records, kept):
     assert ("train_accuracy_curve" in copy) == kept
     assert ("learning curves" in copy.attrs[recorded.PUBLISHED]) != kept
     np.testing.assert_allclose(copy["train_accuracy"], file["train_accuracy"], rtol=1e-4)
+
+
+def test_residuals_of_eigenvalues_keep_one_digit_and_those_of_the_loss_all(tmp_path):
+    """The change of the squared error's residual is drawn; that of an eigenvalue is only a bound."""
+    values = np.linspace(1.2345, 2.2345, 7)
+    variables = netcdf.Variables()
+    variables.add("snapshot_step", ("snapshot_step",), np.arange(7), "step", reference="none")
+    for name in ("residual_change", "hessian_residual"):
+        variables.add(name, ("snapshot_step",), values, name, reference="none")
+    source = stored(variables.dataset(), tmp_path / "whole.nc", "probe_spectrum")
+    publish_result.run(source, tmp_path / "copy.nc")
+    copy = netcdf.read(tmp_path / "copy.nc")
+    np.testing.assert_allclose(copy["residual_change"], values, rtol=1e-4)
+    assert len(set(copy["hessian_residual"].values)) < 4
