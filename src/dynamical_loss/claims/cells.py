@@ -8,6 +8,8 @@ several draws of the data, the dimension noise_seed comes before these.  Returne
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,8 @@ from dynamical_loss.claims.evidence import UntestedError
 from dynamical_loss.notation import exact
 
 Floats = npt.NDArray[np.float64]
+
+Key = TypeVar("Key")
 
 ACCURACY = (0.0, 1.0)
 """Smallest and largest possible accuracy."""
@@ -30,6 +34,19 @@ def static_accuracy(accuracy: xr.DataArray) -> Floats:
         raise UntestedError("the grid has no A = 1")
     # The static loss has no period, so the grid holds the same runs at every T.
     return np.asarray(static.isel(amplitude=0, period=0).values, dtype=np.float64)
+
+
+def with_common_seeds(studies: Mapping[Key, xr.Dataset]) -> dict[Key, xr.Dataset]:
+    """Return the studies with the seeds that all of them have, in the same order.
+
+    Raises:
+        UntestedError: if they have no seed in common.
+    """
+    others = {str(name) for item in studies.values() for name in item.dims} - {"seed"}
+    aligned = xr.align(*studies.values(), join="inner", exclude=others)
+    if any(item.sizes["seed"] == 0 for item in aligned):
+        raise UntestedError("the studies have no seed in common")
+    return dict(zip(studies, aligned, strict=True))
 
 
 SHORTEST_PERIOD = 20

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.analysis.intervals import widening
-from dynamical_loss.claims.cells import static_accuracy
+from dynamical_loss.claims.cells import static_accuracy, with_common_seeds
 from dynamical_loss.claims.criteria import above
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import facts_of
@@ -73,17 +73,17 @@ def _share(name: str, variable: str, evidence: Evidence) -> Measurement:
     missing = [which for which in ("whole", name) if which not in studies]
     if missing:
         raise UntestedError(f"there is no study of the variant '{missing[0]}'")
-    whole, variant = studies["whole"], studies[name]
+    both = with_common_seeds({which: studies[which] for which in ("whole", name)})
+    whole, variant = both["whole"], both[name]
     require(phase_of_spiral(NARROW), facts_of(whole))
     require(phase_of_spiral(NARROW), facts_of(variant), but=tuple(LOSS_PARTS))
     cells = [(tuple(item["period"].values), float(item["amplitude"].max())) for item in (whole, variant)]
     if cells[0] != cells[1]:
         raise UntestedError("the variant was trained at another T or A than the whole loss")
-    seeds = min(whole.sizes["seed"], variant.sizes["seed"])
     return remaining(
-        dynamical_accuracy(variant, variable)[:seeds],
-        dynamical_accuracy(whole, variable)[:seeds],
-        static_accuracy(whole[variable])[:seeds],
+        dynamical_accuracy(variant, variable),
+        dynamical_accuracy(whole, variable),
+        static_accuracy(whole[variable]),
         resamples=evidence.settings.resamples,
         seed=evidence.settings.seed,
     )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss.claims.cells import best_cell
+from dynamical_loss.claims.cells import best_cell, with_common_seeds
 from dynamical_loss.claims.criteria import above
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.paper.departures import facts_of
@@ -31,15 +31,17 @@ def _studies(evidence: Evidence, kind: tuple[str, str], waveform: str) -> dict[i
     """Return the studies of one dynamical loss by width.
 
     Raises:
-        UntestedError: if a study departs from the paper in anything but the loss.
+        UntestedError: if a study departs from the paper in anything but the loss, or if there are two of the
+            same width.
     """
-    found = {
-        width_of(item): item
-        for item in evidence.files("losses")
-        if (kind_of(item), waveform_of(item)) == (kind, waveform)
-    }
-    for width, item in found.items():
-        require(spiral_study(width), facts_of(item), but=_VARIED)
+    found: dict[int, xr.Dataset] = {}
+    for item in evidence.files("losses"):
+        if (kind_of(item), waveform_of(item)) == (kind, waveform):
+            width = width_of(item)
+            require(spiral_study(width), facts_of(item), but=_VARIED)
+            if width in found:
+                raise UntestedError(f"two studies of the same loss and waveform have width {width}")
+            found[width] = item
     return found
 
 
@@ -56,9 +58,8 @@ def _over_widths(kind: tuple[str, str], evidence: Evidence) -> Measurement:
     studies = _studies(evidence, kind, PAPER_WAVEFORM)
     if len(studies) < FEWEST_WIDTHS:
         raise UntestedError(f"there are studies of {len(studies)} widths; {FEWEST_WIDTHS} are needed")
-    gains = [gain(item) for item in studies.values()]
-    seeds = min(map(len, gains))
-    return evidence.mean(np.mean([each[:seeds] for each in gains], axis=0))
+    gains = [gain(item) for item in with_common_seeds(studies).values()]
+    return evidence.mean(np.mean(gains, axis=0))
 
 
 def _of_waveform(kind: tuple[str, str], waveform: str, evidence: Evidence) -> Measurement:

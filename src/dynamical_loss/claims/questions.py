@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss.claims.cells import dynamical_cells, static_accuracy
+from dynamical_loss.claims.cells import dynamical_cells, static_accuracy, with_common_seeds
 from dynamical_loss.claims.criteria import above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.claims.images import with_remark
+from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.paper.departures import COPIES, facts_of
 from dynamical_loss.paper.protocols import QUESTIONS, WEIGHT_DECAY
 from dynamical_loss.results import recorded
@@ -53,15 +55,15 @@ def gain(item: xr.Dataset) -> Floats:
     return np.asarray(dynamical.values - static_accuracy(accuracy), dtype=np.float64)
 
 
-def _gains(evidence: Evidence) -> tuple[dict[Condition, Floats], xr.Dataset]:
-    found: dict[Condition, Floats] = {}
+def _studies(evidence: Evidence) -> dict[Condition, xr.Dataset]:
+    found: dict[Condition, xr.Dataset] = {}
     for item in evidence.files("questions"):
         require(QUESTIONS, facts_of(item), but=[COPIES, WEIGHT_DECAY])
         condition = condition_of(item)
         if condition in found:
             raise UntestedError(f"two studies have the same conditions: {condition}")
-        found[condition] = gain(item)
-    return found, item
+        found[condition] = item
+    return found
 
 
 def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measurement:
@@ -78,28 +80,34 @@ def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measu
     Raises:
         UntestedError: if no two studies differ in this condition alone, or two have the same conditions.
     """
-    gains, item = _gains(evidence)
+    studies = _studies(evidence)
     pairs = [
-        (values, gains[other])
-        for condition, values in gains.items()
-        if getattr(condition, name) == first and (other := condition._replace(**{name: second})) in gains
+        (condition, other)
+        for condition in studies
+        if getattr(condition, name) == first and (other := condition._replace(**{name: second})) in studies
     ]
     if not pairs:
         raise UntestedError(f"no two studies differ in {name} alone")
-    seeds = min(len(values) for values in itertools.chain(*pairs))
-    differences = [one[:seeds] - other[:seeds] for one, other in pairs]
-    return with_remark(evidence.mean(np.mean(differences, axis=0)), item)
+    used = with_common_seeds({condition: studies[condition] for pair in pairs for condition in pair})
+    differences = [gain(used[one]) - gain(used[other]) for one, other in pairs]
+    return with_remark(evidence.mean(np.mean(differences, axis=0)), next(iter(used.values())))
 
 
 def conditioning(item: xr.Dataset) -> float:
     """Return the mean of ln(λ₁/λ₅) of the weighted loss over the snapshots before the oscillation ends."""
     training = recorded.settings_of(item)["trajectory"]
-    end = float(training["oscillation_stop"] or 1.0) * float(training["steps"])
+    end = _oscillation_end(training)
     values = item["hessian_eigenvalue"].where(item["snapshot_step"] < end, drop=True)
     if values.sizes["mode"] < _MODES:
         raise UntestedError(f"the spectra hold {values.sizes['mode']} eigenvalues; {_MODES} are needed")
     ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
     return float(np.nanmean(np.log(ratio.where(ratio > 0).values)))
+
+
+def _oscillation_end(training: Mapping[str, Any]) -> float:
+    if training["oscillation_stop"] is not None:
+        return float(training["oscillation_stop"]) * float(training["steps"])
+    return float(last_period_boundary(training["steps"], recorded.cycle_of(training)))
 
 
 _MODES = 5
@@ -112,16 +120,13 @@ def _better_conditioned(evidence: Evidence) -> Measurement:
         require(QUESTIONS, facts_of(item, training), but=[COPIES, WEIGHT_DECAY])
         kind = training["model"]["normalisation"] == "batch", training["amplitude"] == 1
         runs.setdefault(kind, {})[int(training["seed"])] = conditioning(item)
-    differences = []
-    for normalised in (True, False):
-        static, dynamical = (runs.get((normalised, is_static), {}) for is_static in (True, False))
-        differences.append(
-            [dynamical[seed] - static[seed] for seed in sorted(static.keys() & dynamical.keys())]
-        )
-    seeds = min(map(len, differences))
-    if seeds == 0:
-        raise UntestedError("one of the networks lacks static or dynamical runs with a common seed")
-    return evidence.mean(np.mean([each[:seeds] for each in differences], axis=0))
+    kinds = list(itertools.product((True, False), (True, False)))
+    seeds = sorted(set.intersection(*(set(runs.get(kind, {})) for kind in kinds)))
+    if not seeds:
+        raise UntestedError("the static and dynamical runs of both networks have no seed in common")
+    # Dynamical minus static, summed over the two networks.
+    signs = {kind: -1 if kind[1] else 1 for kind in kinds}
+    return evidence.mean([sum(signs[kind] * runs[kind][seed] for kind in kinds) / 2 for seed in seeds])
 
 
 _SOURCE = "talk, open question (Fig. S10)"

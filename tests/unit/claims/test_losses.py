@@ -36,6 +36,12 @@ def test_the_gain_is_averaged_over_the_widths():
     assert worse["several_sizes_cross_entropy_sample"].verdict is Verdict.CONTRADICTED
 
 
+def test_two_studies_of_one_width_are_not_mixed():
+    row = rows(*(study(0.1, width) for width in (20, 100, 1000, 100)))["several_sizes_cross_entropy_sample"]
+    assert row.verdict is Verdict.NOT_TESTED
+    assert "have width 100" in row.rule
+
+
 def test_every_loss_and_waveform_has_rows_of_its_own():
     output = {"kind": "mse", "weighting": "output"}
     found = rows(

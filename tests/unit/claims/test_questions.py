@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from dynamical_loss import claims
 from dynamical_loss.claims.criteria import Verdict
@@ -58,4 +59,25 @@ def test_conditioning_is_that_before_the_static_end_paired_by_seed():
     assert row.measured_value == pytest.approx((np.log(5 / 10) + np.log(5 / 20)) / 2)
     assert (row.verdict, row.n) == (Verdict.REPRODUCED, 4)
     lacking = rows(conditioning=spectra[:8])["question_conditioning"]
-    assert "lacks static or dynamical runs" in lacking.rule
+    assert "have no seed in common" in lacking.rule
+    # Only the seeds that all four kinds of runs have are compared: seeds 2 and 3 without the first two.
+    some = rows(conditioning=[spectra[n] for n in range(16) if n not in (0, 13)])["question_conditioning"]
+    assert (some.n, some.measured_value) == (2, pytest.approx(row.measured_value))
+
+
+def test_gains_are_compared_on_the_seeds_that_studies_share():
+    """The gain grows with the seed; studies of other seeds would differ by position alone."""
+    one, other = question_study(0.1), question_study(0.1, batch=512)
+    rising = xr.DataArray([0.0, 0.1, 0.2, 0.3, 0.4], dims="seed")
+
+    def seeds_from(item, first):
+        better = rising.assign_coords(seed=np.arange(5)) + 0.1 * first
+        found = item.assign_coords(seed=np.arange(first, first + 5))
+        better = better.assign_coords(seed=found["seed"])
+        accuracy = found["validation_accuracy"] + better * (found["amplitude"] > 1)
+        return found.assign(validation_accuracy=accuracy.transpose(*item["validation_accuracy"].dims))
+
+    row = rows(questions=[seeds_from(one, 0), seeds_from(other, 2)])["question_batch"]
+    assert (row.n, row.measured_value) == (3, pytest.approx(0.0, abs=1e-12))
+    apart = rows(questions=[seeds_from(one, 0), seeds_from(other, 5)])["question_batch"]
+    assert "no seed in common" in apart.rule
