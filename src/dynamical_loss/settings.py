@@ -25,7 +25,10 @@ from dynamical_loss.notation import exact
 
 Count = Annotated[int, Field(ge=1)]
 Runs = Annotated[int, Field(ge=1, le=10_000_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+LARGEST_SEED = 2**32 - 1
+"""Largest seed; random keys have 32 bits."""
+
+Seed = Annotated[int, Field(ge=0, lt=LARGEST_SEED + 1)]
 
 
 class Settings(BaseModel):

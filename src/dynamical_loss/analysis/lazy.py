@@ -72,7 +72,7 @@ def crossing(scales: npt.ArrayLike, values: npt.ArrayLike, level: float = 1.0) -
 
     Args:
         scales: scales, ascending, (scale,).
-        values: values, (…, scale); values that are not positive are ignored.
+        values: values, (…, scale); a value that is not positive hides the crossings beside it.
         level: level that the values cross.
 
     Returns:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dynamical_loss.config.training import TrajectorySettings
+from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.settings import Count, Settings
 
 
@@ -96,9 +97,21 @@ class FlowStudy(Settings):
                 )
 
 
-def _piece(run: TrajectorySettings, step: int) -> tuple[int, bool] | None:
-    """Return the straight piece of Γ(t) on which a step lies: the number of the period, and its half."""
-    if run.oscillation_stop_step is not None and step >= run.oscillation_stop_step:
-        return None
+_KINKS = {"triangle": (0.5,), "square": (0.25, 0.75), "sine": ()}
+"""Kinks and jumps of a waveform between two multiples of T, as shares of T."""
+
+
+def _piece(run: TrajectorySettings, step: int) -> tuple[int, int] | None:
+    """Return the smooth piece of Γ(t) on which a step lies: the number of the period, and that of the piece.
+
+    It is None where the loss is static.
+    """
     cycle = run.period + run.loss.rest_steps
-    return step // cycle, 2 * (step % cycle) >= run.period
+    end = run.oscillation_stop_step
+    if end is None and 2 * cycle <= run.steps:
+        end = last_period_boundary(run.steps, cycle)
+    if end is not None and step >= end:
+        return None
+    turn, place = divmod(step, cycle)
+    kinks = (*_KINKS[run.loss.waveform], 1)
+    return turn, sum(place >= share * run.period for share in kinks)

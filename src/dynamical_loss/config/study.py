@@ -75,6 +75,12 @@ class ThresholdSettings(Settings):
         description="learning rates and seeds, by the number of hidden units",
     )
 
+    @model_validator(mode="after")
+    def _counts_steps(self) -> ThresholdSettings:
+        if self.trajectory.epochs is not None:
+            raise ValueError("trajectory.epochs: times are scaled with 1/η; give steps instead")
+        return self
+
     def run(self, width: int, learning_rate: float) -> TrajectorySettings:
         """Return the settings of the run at one width and learning rate.
 

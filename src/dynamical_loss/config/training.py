@@ -16,7 +16,7 @@ from dynamical_loss.grid import Block
 from dynamical_loss.models.kinds import DEFAULT as DEFAULT_MODEL
 from dynamical_loss.models.kinds import NAMES, AnyModel
 from dynamical_loss.notation import exact
-from dynamical_loss.settings import Count, Runs, Seed, Settings
+from dynamical_loss.settings import LARGEST_SEED, Count, Runs, Seed, Settings
 
 Period = Annotated[int, Field(gt=0)]
 Steps = Annotated[int, Field(ge=1, lt=2**31)]  # the engines count steps with 32 bits
@@ -527,6 +527,13 @@ class PhaseSettings(TrainingSettings):
             raise ValueError(
                 f"first_seed: {self.first_seed} is not a multiple of seeds_per_block, "
                 f"{self.seeds_per_block}, and jobs train whole blocks; change one of the two"
+            )
+        # A rule may replay the steps of the run with the next seed.
+        last = max(block.last_seed for block in self.blocks)
+        if last + self.learning_rate_rule.replays > LARGEST_SEED:
+            raise ValueError(
+                f"first_seed: {self.seeds} seeds from {self.first_seed} on exceed the largest seed, "
+                f"{LARGEST_SEED}; take a smaller one"
             )
         return self
 

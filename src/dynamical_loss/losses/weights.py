@@ -129,6 +129,7 @@ def class_weights(
     Returns:
         Γ, dimensionless.  By Eq. 5 the weights sum to C, and the largest weight in a period is
         C·A / (A + C − 1).  All weights are 1 if A = 1, at each multiple of T + `rest`, and during the rest.
+        With the normalisation ``cycle``, only the mean of their sum over a cycle is C.
 
     Raises:
         ValueError: if the waveform is unknown.

@@ -23,6 +23,9 @@ def run(settings: BootstrapSettings, analyses: Sequence[Path], output: Path) -> 
     wanted = ["unstable_period", "event_start"]
     stored = [inputs.read(path, wanted, made_by="find_instabilities") for path in analyses]
     origins = [recorded.settings_of(item)["trajectory"] for item in stored]
+    for path, origin in zip(analyses, origins, strict=True):
+        if "width" not in origin["model"]:
+            raise UserError(f"{path}: this kind of network has no width; give analyses of runs of an mlp")
     ways = [InstabilitySettings.stated(recorded.settings_of(item)) for item in stored]
     for path, way in zip(analyses, ways, strict=True):
         if way != ways[0]:

@@ -67,6 +67,12 @@ LAZY = ["lazy", "digits"]
         ([*REDRAWN, "noise_seeds"], [1], ["phase.lecun_redrawn.noise_seeds: 1", "validation", "another"]),
         ([*REDRAWN, "draws"], "paired", ["phase.lecun_redrawn", "3 noise_seeds", "crossed"]),
         ([*W100, "first_seed"], 3, ["phase.spiral_w100", "first_seed: 3", "whole blocks"]),
+        ([*W100, "first_seed"], 4294967290, ["phase.spiral_w100", "first_seed: 10 seeds", "4294967295"]),
+        (
+            ["threshold", "scaling", "trajectory"],
+            {"epochs": 7000},
+            ["threshold.scaling", "trajectory.epochs", "give steps"],
+        ),
         (["datasets", "spiral_noise100"], {}, ["datasets.spiral_noise100", "rename"]),
         (["phase", "lecun_redrawn_noise101"], {}, ["phase.lecun_redrawn_noise101", "rename"]),
         (["figures", "phase_narrow"], "lecun_redrawn", ["figures.phase_narrow", "several draws"]),
