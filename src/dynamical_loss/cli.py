@@ -381,10 +381,12 @@ def fit_threshold(settings: BootstrapSettings, analyses: tuple[Path, ...], outpu
 
 
 @commands.command()
+@_DEVICE
 @_OUTPUT
 @_settings(FlowSettings)
-def trace_known_losses(settings: FlowSettings, output: Path) -> None:
+def trace_known_losses(settings: FlowSettings, device: str | None, output: Path) -> None:
     """Compare gradient descent with flows on losses known in closed form (Fig. F1)."""
+    _use(device)
     from dynamical_loss.stages import trace_known_losses as stage
 
     stage.run(settings, output)
@@ -393,10 +395,18 @@ def trace_known_losses(settings: FlowSettings, output: Path) -> None:
 @commands.command()
 @_TRAJECTORIES
 @_DATASET
+@_DEVICE
 @_OUTPUT
 @_settings(FlowStudy)
-def trace_flow(settings: FlowStudy, trajectories: tuple[Path, ...], dataset: Path, output: Path) -> None:
+def trace_flow(
+    settings: FlowStudy,
+    trajectories: tuple[Path, ...],
+    dataset: Path,
+    device: str | None,
+    output: Path,
+) -> None:
     """Compare gradient descent with flows that start from snapshots of trajectories (Fig. F4)."""
+    _use(device)
     from dynamical_loss.stages import trace_flow as stage
 
     stage.run(settings, trajectories, dataset, output)

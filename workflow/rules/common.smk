@@ -403,7 +403,7 @@ def snakemake_command(targets):
 
 
 def results_present():
-    """Return a description of all files in the folder of results, which changes when one of them does."""
+    """Return a digest of the names and sizes of all files in the folder of results."""
     found = []
     for folder, _, names in os.walk(RESULTS):
         for name in names:

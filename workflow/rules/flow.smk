@@ -20,7 +20,7 @@ rule trace_known_losses:
         "Comparing gradient descent with flows on known losses"
     shell:
         "python -m dynamical_loss --code {params.code:q} trace-known-losses --settings {params.settings:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --device cpu --output {output:q} > {log:q} 2>&1"
 
 
 if CONFIG.flows:
@@ -58,4 +58,4 @@ if CONFIG.flows:
             "Comparing gradient descent with flows: {wildcards.flow}"
         shell:
             "python -m dynamical_loss --code {params.code:q} trace-flow {params.trajectories:q} --dataset {input.dataset:q}"
-            " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+            " --settings {params.settings:q} --device cpu --output {output:q} > {log:q} 2>&1"
