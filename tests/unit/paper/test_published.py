@@ -60,6 +60,7 @@ INPUTS = {
     "edge": [f"runs/edge_{loss}.nc" for loss in ("static", "dynamical")],
     "residuals": [f"runs/residual_{loss}.nc" for loss in ("static", "dynamical")],
     "known": ["flow/known_losses.nc"],
+    "runs": [f"runs/{path.name}" for path in sorted((DATA / "runs").glob("average_*.nc"))],
     "losses": [
         f"phase/{path.stem}.nc"
         for kind in ("cross_entropy", "mse_samples", "mse_outputs")
