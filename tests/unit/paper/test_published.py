@@ -87,6 +87,11 @@ PROTOCOLS = {
         "phase_narrow": ["phase/glorot_zero_w100.nc"],
         "phase_wide": ["phase/glorot_zero_w1000.nc"],
         **cascades("glorot_zero"),
+        "threshold": ["threshold/glorot_zero.nc"],
+        **{
+            f"static_{words}": [f"spectrum/glorot_zero_static_w{width}_seed{seed}.nc" for seed in range(3)]
+            for words, width in (("narrow", 100), ("wide", 1000))
+        },
     },
     "glorot_zero_fixed_tolerance": {"threshold": ["threshold/fixed_tolerance/glorot_zero.nc"]},
     "lecun_redrawn": {"phase_narrow": ["phase/lecun_redrawn.nc"]},
