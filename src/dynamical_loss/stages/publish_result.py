@@ -45,7 +45,7 @@ def run(result: Path, output: Path) -> None:
             recorded.PUBLISHED_FROM: dataset.attrs[recorded.CONTENT],
         }
     )
-    residuals = {str(name): _RESIDUAL_DIGITS for name in small.data_vars if str(name).endswith("_residual")}
+    residuals = {str(name): _RESIDUAL_DIGITS for name in small.data_vars if "_residual" in str(name)}
     netcdf.write_small(small, output, _OTHER_DIGITS | residuals, _DIGITS)
 
 
