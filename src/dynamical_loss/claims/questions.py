@@ -120,13 +120,15 @@ def _better_conditioned(evidence: Evidence) -> Measurement:
         require(QUESTIONS, facts_of(item, training), but=[COPIES, WEIGHT_DECAY])
         kind = training["model"]["normalisation"] == "batch", training["amplitude"] == 1
         runs.setdefault(kind, {})[int(training["seed"])] = conditioning(item)
-    kinds = list(itertools.product((True, False), (True, False)))
+    kinds = itertools.product((True, False), (True, False))
     seeds = sorted(set.intersection(*(set(runs.get(kind, {})) for kind in kinds)))
     if not seeds:
         raise UntestedError("the static and dynamical runs of both networks have no seed in common")
-    # Dynamical minus static, summed over the two networks.
-    signs = {kind: -1 if kind[1] else 1 for kind in kinds}
-    return evidence.mean([sum(signs[kind] * runs[kind][seed] for kind in kinds) / 2 for seed in seeds])
+    differences = [
+        [runs[normalised, False][seed] - runs[normalised, True][seed] for seed in seeds]
+        for normalised in (True, False)
+    ]
+    return evidence.mean(np.mean(differences, axis=0))
 
 
 _SOURCE = "talk, open question (Fig. S10)"
