@@ -1,22 +1,25 @@
 """Compare XLA's own level of optimisation with that of the pipeline.
 
-Each measurement is a fresh process, and the levels take turns.  A process compiles a program that draws
-random numbers, as almost every job does, and trains the network of images.
+Each measurement is a fresh process, and the levels take turns.  A process draws the initial parameters of a
+perceptron and of a network of images for the first time, as almost every job does, and trains the latter.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from typing import Any
 
 import contenders
 import image_training
-import jax
 import worker
 from machine import Measurement, measurement
 
 from dynamical_loss import environment
+from dynamical_loss.models.kinds.mlp import MLPSettings
+from dynamical_loss.models.kinds.myrtle5 import Myrtle5Settings
+from dynamical_loss.models.network import initial_parameters
 from dynamical_loss.training.ensemble import train_ensemble
 from dynamical_loss.training.types import Schedule
 
@@ -26,12 +29,19 @@ DEFAULT = "3"
 
 
 def seconds(channels: int, steps: int) -> dict[str, float]:
-    """Return the processor seconds of compiling and of a training step in this process, by their names."""
-    program = jax.jit(lambda seed: jax.random.normal(jax.random.key(seed), (1000,)))
-    lowered = program.lower(0)
-    began = time.process_time()
-    lowered.compile()
-    compiling = time.process_time() - began
+    """Return the processor seconds of work in this process, most of which is compiling, and of a step."""
+    networks = {
+        "a perceptron": (MLPSettings(width=100).build(3), (2,)),
+        "Myrtle5": (Myrtle5Settings(kind="myrtle5", channels=channels).build(10), (32, 32, 3)),
+    }
+    marks = [time.process_time()]
+    for network, shape in networks.values():
+        initial_parameters(network, shape, [0])
+        marks.append(time.process_time())
+    compiling = {
+        f"first initial parameters of {name}": end - begin
+        for name, (begin, end) in zip(networks, itertools.pairwise(marks), strict=True)
+    }
     case = image_training.Case(channels, 100, samples=1000)
     problem, parameters = image_training.build(case)
 
@@ -43,7 +53,7 @@ def seconds(channels: int, steps: int) -> dict[str, float]:
     for length in lengths:
         train(length)  # later calls find the program on disk
     step = contenders.step_time(train, lengths, 1) / 1e6
-    return {"compiling random numbers": compiling, f"a step on images, {channels} channels": step}
+    return compiling | {f"a step on images, {channels} channels": step}
 
 
 def measure(repetitions: int, channels: int, steps: int) -> list[Measurement]:

@@ -132,10 +132,10 @@ def _wide_study(entries: Sequence[Entry]) -> str:
     study = yaml.safe_load(PROTOCOLS.read_text(encoding="utf-8"))["phase"]["lecun_w1000"]
     # The static loss (A = 1) is one cell for all periods.
     cells, seeds = len(study["periods"]) * (len(study["amplitudes"]) - 1) + 1, study["seeds"]
-    hours = {key: time[key] * cells * seeds * PHASE_STEPS / 3.6e9 for key in ("median", "minimum", "maximum")}
+    hours = time["median"] * cells * seeds * PHASE_STEPS / 3.6e9
     return (
         f"At the fused engine's speed, the training of Figure 3 at width {WIDE} (`protocols.yaml`: "
-        f"{cells} cells, {seeds} seeds, {number(PHASE_STEPS)} steps) takes {spread(hours)} core-hours.\n\n"
+        f"{cells} cells, {seeds} seeds, {number(PHASE_STEPS)} steps) takes {number(hours)} core-hours.\n\n"
     )
 
 

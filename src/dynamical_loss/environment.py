@@ -25,8 +25,8 @@ PINNED = {
 """Environment variables that are set to the same value on every machine."""
 
 XLA_FLAG = "--xla_backend_optimization_level=2"
-"""Flag that is added to ``XLA_FLAGS``.  At XLA's default, 3, LLVM takes many times as long to compile a
-program that draws random numbers (`benchmarks/compiler.py`)."""
+"""Flag that is added to ``XLA_FLAGS``.  At XLA's default, 3, LLVM takes several times as long to compile a
+program that draws many arrays of random numbers (`benchmarks/compiler.py`)."""
 
 _OURS = (
     "JAX",
