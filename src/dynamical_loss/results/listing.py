@@ -13,9 +13,10 @@ _READ = 16  # largest number of files whose content is read; with more files, na
 
 @functools.cache
 def of_folder(folder: Path) -> str:
-    """Return a digest of the names and sizes of all files below a folder; of few files also the content.
+    """Return a digest of the names and sizes of the files below a folder; of few files also the content.
 
-    Folders that are links count too, because the readers of images follow them.
+    Folders that are links count too, because the readers of images follow them.  Files more than eight
+    folders deep do not count; images lie two deep.
 
     Some formats fix the size of a file: MNIST and Fashion-MNIST differ in nothing but their content.  Two
     sets of thousands of compressed images never agree in all their sizes by chance.
