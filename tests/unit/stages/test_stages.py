@@ -549,6 +549,16 @@ def test_an_analysis_counts_once(folder, tmp_path):
         command("fit-threshold", *[folder / "cascade.nc"] * 2, "--output", tmp_path / "threshold.nc")
 
 
+def test_an_analysis_of_a_network_without_width_is_refused(folder, tmp_path):
+    """Only a command by hand can ask for it, because the configuration refuses such a study."""
+    analysis = netcdf.read(folder / "cascade.nc")
+    settings = recorded.settings_of(analysis)
+    settings["trajectory"]["model"] = {"kind": "myrtle5", "channels": 4}
+    netcdf.write(analysis.assign_attrs(settings=json.dumps(settings)), tmp_path / "images.nc")
+    with pytest.raises(UserError, match=r"images\.nc: this kind of network has no width; give analyses of"):
+        command("fit-threshold", tmp_path / "images.nc", "--output", tmp_path / "threshold.nc")
+
+
 def test_analyses_of_several_readings_are_not_mixed(folder, tmp_path):
     command(
         "find-instabilities", "--trajectory", folder / "trajectory.nc", "--spectrum",
