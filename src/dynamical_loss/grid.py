@@ -190,6 +190,33 @@ def last_period_boundary(steps: int, period: int) -> int:
     return period * (steps // period - 1)
 
 
+def oscillation_end(
+    steps: int, period: int, *, stop: float | None = None, most_periods: int | None = None
+) -> int:
+    """Return the first step at which the oscillation has ended and Γ stays 1.
+
+    If `stop` is given, it says where the oscillation ends.  Otherwise it ends where the last period starts,
+    or earlier if the number of periods is limited.
+
+    Args:
+        steps: length of the run in steps.
+        period: steps from one class to the next: T plus the rest steps after it.
+        stop: the setting `oscillation_stop`, a fraction of the run.
+        most_periods: largest number of periods: the setting `loss.cycles` times the number of classes.
+
+    Raises:
+        ValueError: if fewer than two periods fit into the run, and `stop` is None.
+
+    Examples:
+        >>> oscillation_end(1000, 100), oscillation_end(1000, 100, most_periods=6)
+        (900, 600)
+    """
+    if stop is not None:
+        return round(stop * steps)
+    end = last_period_boundary(steps, period)
+    return end if most_periods is None else min(end, most_periods * period)
+
+
 def threshold_run(study: str, width: int, learning_rate: float, seed: int) -> str:
     """Return the name of a run of a threshold study (Fig. 5a)."""
     return f"threshold_{study}_w{width}_lr{exact(learning_rate)}_seed{seed}"

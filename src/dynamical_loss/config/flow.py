@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import Field
 
 from dynamical_loss.config.training import TrajectorySettings
-from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.settings import Count, Settings
 
 
@@ -47,11 +46,12 @@ class FlowStudy(Settings):
         "descent; a flow that needs more is recorded as stuck",
     )
 
-    def require_possible(self, run: TrajectorySettings) -> None:
+    def require_possible(self, run: TrajectorySettings, classes: int) -> None:
         """Refuse runs that are not plain gradient descent, and starts from which no flow can be traced.
 
         Args:
             run: settings of the trajectory, with its length in steps.
+            classes: number of classes of its data.
 
         Raises:
             ValueError: one line that names the key.
@@ -90,7 +90,8 @@ class FlowStudy(Settings):
                 raise ValueError(
                     f"starts: there is no snapshot at step {start}; add one to snapshots.windows"
                 )
-            if run.amplitude > 1 and len({_piece(run, t) for t in range(start, start + self.steps)}) > 1:
+            pieces = {_piece(run, classes, step) for step in range(start, start + self.steps)}
+            if run.amplitude > 1 and len(pieces) > 1:
                 raise ValueError(
                     f"starts: from {start} on, {self.steps} steps cross a kink of Γ (T = {run.period}); "
                     "start elsewhere, or take fewer steps"
@@ -101,17 +102,13 @@ _KINKS = {"triangle": (0.5,), "square": (0.25, 0.75), "sine": ()}
 """Kinks and jumps of a waveform between two multiples of T, as shares of T."""
 
 
-def _piece(run: TrajectorySettings, step: int) -> tuple[int, int] | None:
+def _piece(run: TrajectorySettings, classes: int, step: int) -> tuple[int, int] | None:
     """Return the smooth piece of Γ(t) on which a step lies: the number of the period, and that of the piece.
 
     It is None where the loss is static.
     """
-    cycle = run.period + run.loss.rest_steps
-    end = run.oscillation_stop_step
-    if end is None and 2 * cycle <= run.steps:
-        end = last_period_boundary(run.steps, cycle)
-    if end is not None and step >= end:
+    if step >= run.oscillation_end(run.period, classes):
         return None
-    turn, place = divmod(step, cycle)
+    turn, place = divmod(step, run.period + run.loss.rest_steps)
     kinks = (*_KINKS[run.loss.waveform], 1)
     return turn, sum(place >= share * run.period for share in kinks)

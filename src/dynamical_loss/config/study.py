@@ -294,7 +294,8 @@ class Config(Settings):
             require_name(study.trajectory, self.trajectories, f"flows.{name}.trajectory", "trajectories")
             run = self.trajectories[study.trajectory]
             try:
-                study.require_possible(run.for_data(self.datasets[run.dataset].shape))
+                shape = self.datasets[run.dataset].shape
+                study.require_possible(run.for_data(shape), shape.classes)
             except ValueError as error:
                 raise ValueError(f"flows.{name}.{error}") from None
 

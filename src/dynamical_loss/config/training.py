@@ -313,10 +313,22 @@ class TrainingSettings(Settings):
             raise ValueError("the fractions of the run must rise from 0 to 1; put the points in order")
         return points
 
-    @property
-    def oscillation_stop_step(self) -> int | None:
-        """The step from which on `oscillation_stop` sets Γ = 1; None if `oscillation_stop` is unset."""
-        return None if self.oscillation_stop is None else round(self.oscillation_stop * self.steps)
+    def oscillation_end(self, period: int, classes: int) -> int:
+        """Return `grid.oscillation_end` of a run, the first step of its static end.
+
+        Args:
+            period: T, in steps.
+            classes: number of classes.
+
+        Raises:
+            ValueError: if the period is too long to leave a static period at the end of the run.
+        """
+        return grid.oscillation_end(
+            self.steps,
+            period + self.loss.rest_steps,
+            stop=self.oscillation_stop,
+            most_periods=None if self.loss.cycles is None else self.loss.cycles * classes,
+        )
 
     @property
     def changes_rate(self) -> str | None:

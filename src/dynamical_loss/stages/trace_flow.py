@@ -44,11 +44,11 @@ def run(settings: FlowStudy, trajectories: Sequence[Path], dataset: Path, output
         {name: study[name] for name in TrajectorySettings.model_fields if name in study},
         str(trajectories[0]),
     )
+    data = loading.load(dataset, inputs)
     try:
-        settings.require_possible(training)
+        settings.require_possible(training, data.classes)
     except ValueError as error:
         raise UserError(f"--settings: {error}") from None
-    data = loading.load(dataset, inputs)
     for trajectory in trajectories:
         inputs.require_made_from(trajectory, dataset)
     seeds = sorted(runs)

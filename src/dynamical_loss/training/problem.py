@@ -17,7 +17,6 @@ from dynamical_loss.config.training import LearningRateRule, TrainingSettings
 from dynamical_loss.datasets import loading
 from dynamical_loss.datasets.loading import Data
 from dynamical_loss.errors import UserError
-from dynamical_loss.grid import last_period_boundary
 from dynamical_loss.losses.weights import Oscillation
 from dynamical_loss.models.network import Parameters, initial_parameters, network
 from dynamical_loss.models.network import computed_by as network_computed_by
@@ -118,22 +117,18 @@ def _step_size(rule: LearningRateRule) -> DriftAdjusted | None:
 def oscillation_end(settings: TrainingSettings, period: int, classes: int) -> int:
     """Return the first step at which the oscillation has ended and Γ stays 1.
 
-    It is the stop step of the settings, if they define one.  Otherwise it is the start of the last period, or
-    the end of the last cycle if the settings limit the number of cycles and this comes earlier.
+    Args:
+        settings: settings of the training.
+        period: T, in steps.
+        classes: number of classes.
 
     Raises:
         UserError: if the period is too long to leave a static period at the end of the run.
     """
-    if settings.oscillation_stop_step is not None:
-        return settings.oscillation_stop_step
-    cycle = period + settings.loss.rest_steps
     try:
-        end = last_period_boundary(settings.steps, cycle)
+        return settings.oscillation_end(period, classes)
     except ValueError as error:
         raise UserError(f"period: {error}; take a shorter period or more steps") from None
-    if settings.loss.cycles is None:
-        return end
-    return min(end, settings.loss.cycles * classes * cycle)
 
 
 def train(

@@ -11,7 +11,7 @@ from dynamical_loss.losses.weights import raw_weight
 
 def pieces(steps=4000, period=400, **changes):
     run = TrajectorySettings(steps=steps, period=period, amplitude=10, **changes)
-    return [flow._piece(run, step) for step in range(steps)]
+    return [flow._piece(run, 3, step) for step in range(steps)]
 
 
 @pytest.mark.parametrize("waveform", ["triangle", "square", "sine"])
@@ -29,3 +29,5 @@ def test_rests_and_the_static_end_are_pieces_of_their_own():
     found = pieces(loss={"rest_steps": 10})
     assert found[399] != found[400] == found[409] != found[410]
     assert set(pieces()[3600:]) == {None} and None not in pieces()[:3600]
+    once = pieces(loss={"cycles": 1})
+    assert set(once[1200:]) == {None} and None not in once[:1200]

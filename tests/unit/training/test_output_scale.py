@@ -264,4 +264,4 @@ def test_scales_that_cannot_be_are_refused(changed, words):
 def test_flows_do_not_follow_a_scaled_output():
     run = TrajectorySettings(output_scale=2.0, steps=300, period=50, amplitude=1)
     with pytest.raises(ValueError, match="trajectory: scaled has an output_scale"):
-        FlowStudy(trajectory="scaled", starts=[0]).require_possible(run)
+        FlowStudy(trajectory="scaled", starts=[0]).require_possible(run, 3)
