@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float
 
 _TAIL = 0.025  # probability on either side of a 95 % interval
 
@@ -81,6 +82,25 @@ def components(values: npt.ArrayLike) -> Components:
         seed=_component(squares[1], squares[2], freedom[1], freedom[2], rows),
         rest=_rest(squares[2], freedom[2]),
     )
+
+
+def half_widths(values: npt.ArrayLike) -> Float[npt.NDArray[np.float64], "*batch"]:
+    """Return half the width of the 95 % interval of the mean of each table, see `components`.
+
+    Args:
+        values: tables of values, (…, data, seed).
+
+    Returns:
+        half widths, (…); NaN for a table with fewer than two rows or columns, or with a value that is not
+        finite.
+    """
+    tables = np.asarray(values, dtype=np.float64)
+    found = np.full(tables.shape[:-2], math.nan)
+    if min(tables.shape[-2:]) > 1:
+        for place in np.argwhere(np.isfinite(tables).all(axis=(-2, -1))):
+            mean = components(tables[tuple(place)]).mean
+            found[tuple(place)] = mean.interval[1] - mean.value
+    return found
 
 
 def _mean(

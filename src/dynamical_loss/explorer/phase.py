@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dynamical_loss.analysis.crossed import components
+from dynamical_loss.analysis.crossed import half_widths
 from dynamical_loss.analysis.draws import DRAW
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.training import PhaseSettings, TrainingSettings
@@ -152,12 +152,7 @@ def _interval(
     mean, half_width = student_interval(values)
     if draws == 1:
         return mean, half_width
-    half_width = np.full(mean.shape, math.nan)
-    for index in np.ndindex(mean.shape):
-        runs = values[index].reshape(draws, -1)
-        if runs.shape[1] > 1 and np.isfinite(runs).all():
-            half_width[index] = components(runs).mean.interval[1] - mean[index]
-    return mean, half_width
+    return mean, half_widths(values.reshape(*mean.shape, draws, -1))
 
 
 def _cells(diagram: xr.Dataset, draws: int) -> dict[str, npt.NDArray[Any]]:

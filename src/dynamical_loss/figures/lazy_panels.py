@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dynamical_loss.analysis.crossed import components
+from dynamical_loss.analysis.crossed import half_widths
 from dynamical_loss.analysis.intervals import student_interval
 from dynamical_loss.config.figures import Configuration, Setting
 from dynamical_loss.errors import UserError
@@ -116,18 +116,7 @@ def over_runs(values: xr.DataArray) -> tuple[Floats, Floats]:
         others = [name for name in ("data_seed", "seed") if name in values.dims and name != resampled]
         return student_interval(values.mean(others).transpose(..., resampled).values)
     tables = values.transpose(..., "data_seed", "seed").values
-    flat = tables.reshape(-1, *tables.shape[-2:])
-    found = [_crossed(table) for table in flat]
-    mean, half = (np.reshape([each[part] for each in found], tables.shape[:-2]) for part in (0, 1))
-    return mean, half
-
-
-def _crossed(table: Floats) -> tuple[float, float]:
-    """Return the mean of a table (data_seed, seed) and half its interval; NaN if any run has no value."""
-    if not np.isfinite(table).all():
-        return np.nan, np.nan
-    mean = components(table).mean
-    return mean.value, mean.interval[1] - mean.value
+    return tables.mean(axis=(-2, -1)), half_widths(tables)
 
 
 def curves(axis: Axes, grid: xr.Dataset, name: str, factor: Any = None, against: str = "scale") -> None:

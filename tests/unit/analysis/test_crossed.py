@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dynamical_loss.analysis.crossed import components
+from dynamical_loss.analysis.crossed import components, half_widths
 
 
 def test_parts_of_a_table_without_rest_are_the_variances_of_its_parts():
@@ -70,3 +70,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say(data, seed, rest):
 def test_no_table_is_refused(table):
     with pytest.raises(ValueError, match="table of finite values"):
         components(table)
+
+
+def test_half_widths_are_those_of_each_table_alone():
+    tables = np.random.default_rng(5).normal(size=(3, 2, 4, 5))
+    tables[1, 0, 2, 3] = np.nan
+    found = half_widths(tables)
+    for place in np.ndindex(3, 2):
+        if place == (1, 0):
+            assert np.isnan(found[place])
+        else:
+            mean = components(tables[place]).mean
+            assert mean.value + found[place] == pytest.approx(mean.interval[1])
+    assert np.isnan(half_widths(tables[..., :1])).all()
