@@ -1,4 +1,4 @@
-"""Cells of a phase diagram: the runs of one cell, and the best cell."""
+"""Cells of a phase diagram: the runs of one cell, the gain over all cells, and the best cell."""
 
 from __future__ import annotations
 
@@ -37,6 +37,30 @@ def runs_of_cell(
     return chosen.isel(period=0, drop=True) if period is None else chosen.sel(period=period, drop=True)
 
 
+def gain(accuracy: xr.DataArray) -> Float[Floats, "*run"]:
+    """Return how much more accurate runs are with the dynamical loss than with the static loss.
+
+    Args:
+        accuracy: accuracies over (period, amplitude, seed), with a first dimension if there are several draws
+            of the data. The grid must hold A = 1 and a larger amplitude.
+
+    Returns:
+        mean over the cells with A > 1 minus the accuracy at A = 1, of shape (seed,) or (draw, seed); NaN if
+        the accuracy of a cell is NaN.
+    """
+    dynamical = _dynamical(accuracy).mean(("period", "amplitude"), skipna=False)
+    return np.asarray((dynamical - _static(accuracy)).values, dtype=np.float64)
+
+
+def _dynamical(accuracy: xr.DataArray) -> xr.DataArray:
+    return accuracy.where(accuracy["amplitude"] > 1.0, drop=True)
+
+
+def _static(accuracy: xr.DataArray) -> xr.DataArray:
+    # The static loss has no period, so the diagram holds the same static runs at every period.
+    return accuracy.sel(amplitude=1.0, drop=True).isel(period=0, drop=True)
+
+
 def best_cell(
     accuracy: xr.DataArray,
 ) -> tuple[Float[Floats, "*draw odd_seed"], Float[Floats, "*draw odd_seed"]]:
@@ -54,11 +78,10 @@ def best_cell(
         (draw, odd seed).
     """
     odd = slice(1, None, 2)
-    dynamical = accuracy.where(accuracy["amplitude"] > 1.0, drop=True)
+    dynamical = _dynamical(accuracy)
     runs = [name for name in dynamical.dims if name not in ("period", "amplitude")]
     best = dynamical.isel(seed=slice(0, None, 2)).mean(runs).argmax(("period", "amplitude"))
-    # The static loss has no period, so the diagram holds the same static runs at every period.
-    static = accuracy.sel(amplitude=1.0).isel(period=0)
-    found = (np.asarray(cell.values[..., odd], dtype=np.float64) for cell in (dynamical.isel(best), static))
+    pair = dynamical.isel(best), _static(accuracy)
+    found = (np.asarray(cell.values[..., odd], dtype=np.float64) for cell in pair)
     dynamical_values, static_values = found
     return dynamical_values, static_values

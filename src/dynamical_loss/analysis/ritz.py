@@ -1,4 +1,4 @@
-"""Ritz values, and whether they have converged to eigenvalues."""
+"""Ritz values at the snapshots of a run, and whether they have converged to eigenvalues."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from dynamical_loss.analysis.records import Floats
+from dynamical_loss.results import recorded
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,3 +38,29 @@ def converged(values: ArrayLike, residuals: ArrayLike) -> Float[Floats, " ..."]:
 def sharpness(item: xr.Dataset) -> xr.DataArray:
     """Return λ_max of gathered runs over (seed, snapshot_step); NaN if Lanczos has not converged."""
     return item[SHARPNESS].copy(data=converged(item[SHARPNESS], item[RESIDUAL]))
+
+
+def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Return the steps of the regular snapshots and the largest eigenvalue at these steps, both (snapshot,).
+
+    The dense windows are left out, because a result would depend on where they are placed.  The snapshot at
+    the very end of a run is left out too, because it may lie an even number of steps after the one before.
+    """
+    steps = spectrum["snapshot_step"].values
+    regular = steps % recorded.settings_of(spectrum)["trajectory"]["snapshots"]["every"] == 0
+    return steps[regular], spectrum[variable].values[regular, 0].astype(np.float64)
+
+
+CONDITIONING_MODES = 5
+"""Number of eigenvalues that `condition_ratio` needs."""
+
+
+def condition_ratio(spectrum: xr.Dataset) -> xr.DataArray:
+    """Return λ₁/λ₅ of the weighted loss, (snapshot_step,); NaN where it is not positive (Fig. S10b).
+
+    Args:
+        spectrum: spectrum of the Hessian along a run with at least `CONDITIONING_MODES` eigenvalues.
+    """
+    values = spectrum["hessian_eigenvalue"]
+    ratio = values.isel(mode=0) / values.isel(mode=CONDITIONING_MODES - 1)
+    return ratio.where(ratio > 0)

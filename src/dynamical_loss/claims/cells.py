@@ -16,6 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from dynamical_loss.analysis.cells import best_cell as best_of
+from dynamical_loss.analysis.cells import gain as gain_of
 from dynamical_loss.claims.evidence import UntestedError
 from dynamical_loss.notation import exact
 
@@ -113,6 +114,13 @@ def dynamical_cells(accuracy: xr.DataArray) -> xr.DataArray:
     if cells.size == 0:
         raise UntestedError("the grid has no cell with A > 1")
     return cells
+
+
+def gain(accuracy: xr.DataArray) -> Floats:
+    """Return `analysis.cells.gain` of the accuracy.  Raises `UntestedError` without A > 1 or A = 1."""
+    dynamical_cells(accuracy)
+    static_accuracy(accuracy)
+    return gain_of(accuracy)
 
 
 def best_cell(accuracy: xr.DataArray) -> tuple[Floats, Floats]:

@@ -14,6 +14,7 @@ from dynamical_loss.claims.cells import (
     best_cell,
     cell_accuracy,
     dynamical_cells,
+    gain,
     region_accuracy,
     static_accuracy,
 )
@@ -136,9 +137,7 @@ def _slower(evidence: Evidence) -> Measurement:
 
 def _gain(normalisation: str, evidence: Evidence) -> Measurement:
     item = _wide_resnet(normalisation, evidence)
-    accuracy = item["validation_accuracy"]
-    dynamical = dynamical_cells(accuracy).mean(("period", "amplitude"), skipna=False)
-    return with_remark(evidence.mean(dynamical.values - static_accuracy(accuracy)), item)
+    return with_remark(evidence.mean(gain(item["validation_accuracy"])), item)
 
 
 # Claims --------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 from dynamical_loss.analysis import kernel
 from dynamical_loss.analysis.event_table import events_of
 from dynamical_loss.analysis.events import SHARPNESS_RULE, oscillating_periods, unstable_periods
+from dynamical_loss.analysis.ritz import regular_snapshots
 from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import MINIMUM_RUNS, Claim, Evidence, Measurement, UntestedError
 from dynamical_loss.config.training import TrajectorySettings
-from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.grid import oscillation_end
 from dynamical_loss.paper.departures import departures, facts_of
 from dynamical_loss.paper.protocols import (
     CASCADE,
@@ -31,17 +32,6 @@ from dynamical_loss.paper.protocols import (
 from dynamical_loss.results import recorded
 
 Floats = npt.NDArray[np.float64]
-
-
-def regular_snapshots(spectrum: xr.Dataset, variable: str) -> tuple[npt.NDArray[np.int64], Floats]:
-    """Return the steps of the regular snapshots and the largest eigenvalue at these steps, both (snapshot,).
-
-    The dense windows are left out, because a result would depend on where they are placed.  The snapshot at
-    the very end of a run is left out too, because it may lie an even number of steps after the one before.
-    """
-    steps = spectrum["snapshot_step"].values
-    regular = steps % recorded.settings_of(spectrum)["trajectory"]["snapshots"]["every"] == 0
-    return steps[regular], spectrum[variable].values[regular, 0]
 
 
 def _is_cascade_run(item: xr.Dataset, origin: Mapping[str, Any]) -> bool:
@@ -76,7 +66,7 @@ def _unstable_periods(evidence: Evidence) -> list[npt.NDArray[np.bool_]]:
             return
         period = recorded.cycle_of(origin)
         # The last period is static (the paper's protocol), so it does not count.
-        end = last_period_boundary(origin["steps"], period)
+        end = oscillation_end(origin["steps"], period)
         oscillating = oscillating_periods(end, period, origin["amplitude"])
         events = events_of(table, SHARPNESS_RULE, **run)
         found[_run_key(origin)] = unstable_periods(events, oscillating, period=period)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from dynamical_loss.claims.cells import dynamical_cells, static_accuracy, with_common_seeds
+from dynamical_loss.analysis.ritz import CONDITIONING_MODES, condition_ratio
+from dynamical_loss.claims.cells import gain, with_common_seeds
 from dynamical_loss.claims.criteria import above, below
 from dynamical_loss.claims.evidence import Claim, Evidence, Measurement, UntestedError, require
 from dynamical_loss.claims.images import with_remark
-from dynamical_loss.grid import last_period_boundary
+from dynamical_loss.grid import oscillation_end
 from dynamical_loss.paper.departures import COPIES, facts_of
 from dynamical_loss.paper.protocols import QUESTIONS, WEIGHT_DECAY
 from dynamical_loss.results import recorded
@@ -46,13 +46,6 @@ def condition_of(item: xr.Dataset) -> Condition:
     settings = recorded.settings_of(item)
     decay = float(recorded.setting(settings, WEIGHT_DECAY, 0.0))
     return Condition(settings["model"]["normalisation"] == "batch", decay > 0, int(settings["batch_size"]))
-
-
-def gain(item: xr.Dataset) -> Floats:
-    """Return the gain in final validation accuracy over A = 1, mean over the cells with A > 1, (seed,)."""
-    accuracy = item["validation_accuracy"]
-    dynamical = dynamical_cells(accuracy).mean(("period", "amplitude"), skipna=False)
-    return np.asarray(dynamical.values - static_accuracy(accuracy), dtype=np.float64)
 
 
 def _studies(evidence: Evidence) -> dict[Condition, xr.Dataset]:
@@ -89,28 +82,23 @@ def _difference(name: str, first: Any, second: Any, evidence: Evidence) -> Measu
     if not pairs:
         raise UntestedError(f"no two studies differ in {name} alone")
     used = with_common_seeds({condition: studies[condition] for pair in pairs for condition in pair})
-    differences = [gain(used[one]) - gain(used[other]) for one, other in pairs]
+    differences = [
+        gain(used[one]["validation_accuracy"]) - gain(used[other]["validation_accuracy"])
+        for one, other in pairs
+    ]
     return with_remark(evidence.mean(np.mean(differences, axis=0)), next(iter(used.values())))
 
 
 def conditioning(item: xr.Dataset) -> float:
     """Return the mean of ln(λ₁/λ₅) of the weighted loss over the snapshots before the oscillation ends."""
     training = recorded.settings_of(item)["trajectory"]
-    end = _oscillation_end(training)
-    values = item["hessian_eigenvalue"].where(item["snapshot_step"] < end, drop=True)
-    if values.sizes["mode"] < _MODES:
-        raise UntestedError(f"the spectra hold {values.sizes['mode']} eigenvalues; {_MODES} are needed")
-    ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
-    return float(np.nanmean(np.log(ratio.where(ratio > 0).values)))
-
-
-def _oscillation_end(training: Mapping[str, Any]) -> float:
-    if training["oscillation_stop"] is not None:
-        return float(training["oscillation_stop"]) * float(training["steps"])
-    return float(last_period_boundary(training["steps"], recorded.cycle_of(training)))
-
-
-_MODES = 5
+    end = oscillation_end(training["steps"], recorded.cycle_of(training), stop=training["oscillation_stop"])
+    before = item.where(item["snapshot_step"] < end, drop=True)
+    if before.sizes["mode"] < CONDITIONING_MODES:
+        raise UntestedError(
+            f"the spectra hold {before.sizes['mode']} eigenvalues; {CONDITIONING_MODES} are needed"
+        )
+    return float(np.nanmean(np.log(condition_ratio(before).values)))
 
 
 def _better_conditioned(evidence: Evidence) -> Measurement:

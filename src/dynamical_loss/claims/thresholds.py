@@ -10,6 +10,7 @@ import xarray as xr
 
 from dynamical_loss.analysis import threshold
 from dynamical_loss.analysis.intervals import bootstrap_deviations
+from dynamical_loss.analysis.ritz import regular_snapshots
 from dynamical_loss.claims.criteria import Range, above, below
 from dynamical_loss.claims.evidence import (
     MINIMUM_RUNS,
@@ -20,7 +21,6 @@ from dynamical_loss.claims.evidence import (
     UntestedError,
     require,
 )
-from dynamical_loss.claims.instabilities import regular_snapshots
 from dynamical_loss.notation import exact
 from dynamical_loss.paper.departures import facts_of
 from dynamical_loss.paper.protocols import NARROW, THRESHOLD, WIDE, static_run

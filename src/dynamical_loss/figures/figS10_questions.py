@@ -10,10 +10,11 @@ import numpy.typing as npt
 from pydantic import Field
 
 from dynamical_loss import grid
-from dynamical_loss.analysis.cells import runs_of_cell
+from dynamical_loss.analysis.cells import gain
 from dynamical_loss.analysis.intervals import student_interval
+from dynamical_loss.analysis.ritz import CONDITIONING_MODES, condition_ratio
 from dynamical_loss.config.figures import Configuration, Setting
-from dynamical_loss.figures import along_run, header_words, learning_curves, requirements, style, swarm
+from dynamical_loss.figures import along_run, header_words, requirements, style, swarm
 from dynamical_loss.figures.declaration import Declaration, Inputs, Options, Role
 from dynamical_loss.figures.deferred import plt
 from dynamical_loss.figures.networks import label_of
@@ -36,9 +37,10 @@ def _check(config: Configuration) -> None:
                 f"phase.{study}.batch_size: figures.questions distinguishes studies by it; set one"
             )
     for study in config.figures.conditioning:
-        if config.trajectories[study].probes.hessian.modes < _MODES:
+        if config.trajectories[study].probes.hessian.modes < CONDITIONING_MODES:
             raise ValueError(
-                f"trajectories.{study}.probes.hessian.modes: figures.conditioning needs {_MODES} eigenvalues"
+                f"trajectories.{study}.probes.hessian.modes: figures.conditioning needs {CONDITIONING_MODES} "
+                "eigenvalues"
             )
 
 
@@ -76,7 +78,6 @@ DECLARATION = Declaration(
     evidence={"questions": _STUDIES, "conditioning": _CONDITIONING},
 )
 
-_MODES = 5
 _NORMS = {"batch": "batch norm", "none": "no batch norm"}
 
 
@@ -100,7 +101,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
         1, 2, figsize=(style.PAGE, 1.2 + 0.26 * max(len(studies), 6)), width_ratios=[1.2, 1.0]
     )
     for line, item in enumerate(studies):
-        swarm.row(gains, line, _gain(item))
+        swarm.row(gains, line, gain(item["validation_accuracy"]))
     gains.axvline(0.0, color=style.THEORY_COLOUR, linewidth=0.6, zorder=0)
     gains.set_yticks(range(len(studies)), [_words(item) for item in studies])
     gains.set_ylim(len(studies) - 0.5, -0.5)
@@ -119,22 +120,12 @@ def _words(item: xr.Dataset) -> str:
     return f"{norm}, batches of {settings['batch_size']:>3}" + (f", weight decay {decay:g}" if decay else "")
 
 
-def _gain(item: xr.Dataset) -> Floats:
-    static = runs_of_cell(item, "validation_accuracy", None, 1.0)
-    cells = [
-        runs_of_cell(item, "validation_accuracy", *cell) for cell in learning_curves.dynamical_cells(item)
-    ]
-    return np.asarray(np.mean([np.asarray(cell) for cell in cells], axis=0) - np.asarray(static), np.float64)
-
-
 def _conditioning(axis: Axes, spectra: Any) -> None:
     groups: dict[tuple[str, bool], list[xr.DataArray]] = {}
     for item in spectra:
         training = recorded.settings_of(item)["trajectory"]
-        values = item["hessian_eigenvalue"]
-        ratio = values.isel(mode=0) / values.isel(mode=_MODES - 1)
         key = label_of(training["model"]), training["amplitude"] == 1
-        groups.setdefault(key, []).append(ratio.where(ratio > 0))
+        groups.setdefault(key, []).append(condition_ratio(item))
     for index, network in enumerate(dict.fromkeys(network for network, _ in groups)):
         for is_static in (True, False):
             runs = groups.get((network, is_static))

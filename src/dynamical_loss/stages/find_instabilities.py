@@ -15,6 +15,7 @@ from dynamical_loss.analysis.events import (
     oscillating_periods,
     unstable_periods,
 )
+from dynamical_loss.analysis.ritz import regular_snapshots
 from dynamical_loss.config.analysis import InstabilitySettings
 from dynamical_loss.errors import UserError
 from dynamical_loss.results import netcdf, recorded
@@ -46,11 +47,7 @@ def run(settings: InstabilitySettings, trajectory: Path, spectrum: Path, output:
     )
     tolerance = settings.tolerance_at(origin["learning_rate"])
     end = float(path["oscillation_end"])
-    # Only snapshots at the regular interval count, because the paper's rule would give other results within
-    # windows of dense snapshots.
-    regular = probes["snapshot_step"].values % origin["snapshots"]["every"] == 0
-    snapshot_step = probes["snapshot_step"].values[regular]
-    sharpness = probes["hessian_eigenvalue"].values[regular, 0]
+    snapshot_step, sharpness = regular_snapshots(probes, "hessian_eigenvalue")
     period = recorded.cycle_of(origin)
     try:
         found = {
