@@ -19,7 +19,7 @@ import xarray as xr
 
 from dynamical_loss import environment, processor
 from dynamical_loss.errors import ResultError, UserError
-from dynamical_loss.results import digest, energy, headers, netcdf
+from dynamical_loss.results import digest, energy, headers, netcdf, sidecars
 from dynamical_loss.results.digest import Code
 from dynamical_loss.results.recorded import CONTENT, INPUTS, PUBLISHED, PUBLISHED_FROM, recorded
 
@@ -68,9 +68,20 @@ class Inputs:
         self._attributes[path] = dataset.attrs
         return dataset
 
+    def compare(self, path: Path) -> None:
+        """Compare a file that the result depends on and that is no NetCDF file with its sidecar.
+
+        Args:
+            path: table or picture; the caller reads it.
+
+        Raises:
+            UserError: if the file or its sidecar is missing or damaged.
+        """
+        self._attributes[path] = {CONTENT: sidecars.checksum(path)}
+
     @property
     def paths(self) -> list[Path]:
-        """Files that were read."""
+        """Files that were read or compared."""
         return list(self._attributes)
 
     def checksums(self, folder: Path) -> dict[str, str]:

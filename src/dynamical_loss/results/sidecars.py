@@ -73,3 +73,16 @@ def read(path: Path) -> dict[str, Any]:
         if not same:
             raise differs(result)
     return content
+
+
+def checksum(output: Path) -> str:
+    """Return the SHA-256 of a result that is no NetCDF file, after a comparison with its sidecar.
+
+    Raises:
+        ResultError: if the result or its sidecar is missing or damaged, or the sidecar does not name it.
+        UnreadableError: if the system refuses to read one of these files.
+    """
+    files = read(beside(output))[FILES]
+    if output.name not in files:
+        raise UnknownOriginError(f"{beside(output)} does not name {output.name}", output)
+    return str(files[output.name])

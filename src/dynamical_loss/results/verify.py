@@ -200,7 +200,7 @@ def _other_code(source: str, attributes: Mapping[Any, Any]) -> str:
 def _other_inputs(path: Path, attributes: Mapping[Any, Any]) -> str:
     for made_from, checksum in _made_from(path, attributes).items():
         try:
-            present = netcdf.checksum(made_from)
+            present = (netcdf if made_from.suffix == ".nc" else sidecars).checksum(made_from)
         except ResultError:
             state = "damaged" if os.path.exists(made_from) else "gone"
             return f"was made from {made_from}, which is {state}"

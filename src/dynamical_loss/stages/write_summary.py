@@ -25,10 +25,12 @@ def run(table: Path, figures: Sequence[Path], output: Path) -> None:
     """
     if output.suffix != ".pdf":
         raise UserError(f"--output {output}: give it the suffix .pdf")
-    sidecars.read(sidecars.beside(table))  # compares the table with its checksum
     record = Provenance(__name__, {"claims": table.name}, [], "float64")
+    record.inputs.compare(table)
+    described = {picture: captions.caption(picture) for picture in figures}
+    for picture, caption in described.items():
+        if caption.is_intact:
+            record.inputs.compare(picture)
     with atomic_path(output) as temporary:
-        summary.write(
-            claims.read(table), {picture: captions.caption(picture) for picture in figures}, temporary
-        )
-    sidecars.write([output], record.attributes(output.parent), [table, *figures])
+        summary.write(claims.read(table), described, temporary)
+    sidecars.write([output], record.attributes(output.parent), record.inputs.paths)

@@ -1,5 +1,6 @@
 """The summary: its numbers are those of the table of claims, and its text holds none of its own."""
 
+import csv
 import json
 import re
 
@@ -7,6 +8,7 @@ import pytest
 
 from dynamical_loss.errors import UserError
 from dynamical_loss.report import claims, summary
+from dynamical_loss.results import sidecars, tables, verify
 from dynamical_loss.stages import write_summary
 from project import ROOT
 
@@ -59,3 +61,18 @@ def test_a_damaged_table_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"claims\.csv"):
         write_summary.run(table, [], tmp_path / "summary.pdf")
     assert not (tmp_path / "summary.pdf").exists()
+
+
+def test_another_table_makes_a_summary_stale(tmp_path):
+    for suffix in (".csv", ".json"):
+        (tmp_path / f"claims{suffix}").write_bytes(TABLE.with_suffix(suffix).read_bytes())
+    table, made = tmp_path / "claims.csv", tmp_path / "figures/summary.pdf"
+    made.parent.mkdir()
+    write_summary.run(table, [], made)
+    assert verify.examine([made.parent]).findings == ()
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    rows[0]["measured_value"] = "0.5"
+    tables.write(list(rows[0]), rows, table)
+    sidecars.write([table], json.loads(table.with_suffix(".json").read_text(encoding="utf-8")), [])
+    (finding,) = verify.examine([made.parent]).findings
+    assert finding.kind == "stale" and "claims.csv, whose content has changed" in str(finding.problem)
