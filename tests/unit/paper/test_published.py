@@ -82,7 +82,9 @@ INPUTS |= {
 
 PROTOCOLS = {
     "lecun": {"phase_narrow": ["phase/lecun_w100.nc"], **cascades("lecun")}
-    | {role: INPUTS[role] for role in ("phase_wide", "threshold", "static_narrow", "static_wide")},
+    | {"threshold": ["threshold/lecun.nc"]}
+    | {role: INPUTS[role] for role in ("phase_wide", "static_narrow", "static_wide")},
+    "lecun_fixed_tolerance": {"threshold": ["threshold/fixed_tolerance/lecun.nc"]},
     "glorot_zero": {
         "phase_narrow": ["phase/glorot_zero_w100.nc"],
         "phase_wide": ["phase/glorot_zero_w1000.nc"],
