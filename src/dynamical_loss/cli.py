@@ -289,7 +289,7 @@ def aggregate_phase(settings: PhaseSettings, blocks: tuple[Path, ...], output: P
 @_OUTPUT
 @_settings(PhaseSettings)
 def gather_draws(settings: PhaseSettings, diagrams: tuple[Path, ...], output: Path) -> None:
-    """Combine DIAGRAMS, one for each draw of the data, into one file, and split the variance (Fig. 3)."""
+    """Combine DIAGRAMS, one for each draw of the data or for several, and split the variance (Fig. 3)."""
     from dynamical_loss.stages import gather_draws as stage
 
     stage.run(settings, diagrams, output)

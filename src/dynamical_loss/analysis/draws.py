@@ -69,6 +69,23 @@ def gather_pairs(diagrams: Sequence[xr.Dataset]) -> xr.Dataset:
     return _joined(diagrams, "seed")[1].dataset()
 
 
+def one_draw(gathered: xr.Dataset, place: int) -> xr.Dataset:
+    """Return the phase diagram of one draw from the result of `gather` or of `gather_pairs`.
+
+    Args:
+        gathered: diagrams of several draws.
+        place: place of the draw in the order in which the diagrams were gathered.
+
+    Returns:
+        a diagram over (period, amplitude, seed, …), with a single seed if each draw has an initial seed of
+        its own.
+    """
+    if DRAW not in gathered.dims:
+        return gathered.isel(seed=[place])
+    parts = [name for name, values in gathered.items() if "part" in values.dims]
+    return gathered.drop_vars([*parts, "part", "bound"]).isel({DRAW: place}, drop=True)
+
+
 def _joined(diagrams: Sequence[xr.Dataset], dimension: str) -> tuple[xr.Dataset, netcdf.Variables]:
     """Concatenate diagrams along a dimension; also return their variables with their attributes."""
     together = xr.concat(

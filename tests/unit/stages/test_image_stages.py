@@ -291,6 +291,19 @@ def test_paired_draws_are_one_diagram_over_seeds(tmp_path):
     for index, path in enumerate(diagrams):
         np.testing.assert_array_equal(gathered["loss"][..., index], netcdf.read(path)["loss"][..., 0])
     assert len(np.unique(gathered["loss"])) == 4
+    # A published copy of some draws can be extended by further draws, although their runs are gone.
+    some = study.model_copy(update={"noise_seeds": [7], "seeds": 1})
+    for name, settings, files in (
+        ("some.nc", some, diagrams[:1]),
+        ("again.nc", study, [tmp_path / "published.nc", diagrams[1]]),
+    ):
+        command("gather-draws", "--settings", settings.model_dump_json(), "--output", tmp_path / name, *files)
+        if name == "some.nc":
+            command("publish-result", "--result", tmp_path / name, "--output", tmp_path / "published.nc")
+    again = netcdf.read(tmp_path / "again.nc")
+    np.testing.assert_allclose(again["loss"], gathered["loss"], rtol=1e-4)
+    for name in ("dataset_settings", "dataset_description", "settings"):
+        assert again.attrs[name] == gathered.attrs[name]
 
 
 def test_results_say_what_computed_convolutions(folder, tmp_path):

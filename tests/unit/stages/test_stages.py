@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 from dynamical_loss import cli, losses, resources
@@ -392,6 +393,13 @@ def test_draws_of_the_data_are_gathered(folder, tmp_path):
     with pytest.raises(UserError, match="in more of its data settings than the seed"):
         gather(other, diagrams[1])
     assert not (tmp_path / "all.nc").exists()
+    # Draws can be added to a file of several draws, and the order of the draws is that of the settings.
+    gather(diagrams[1], noise_seeds=[6])
+    (tmp_path / "all.nc").rename(tmp_path / "some.nc")
+    xr.testing.assert_identical(gather(diagrams[0], tmp_path / "some.nc").drop_attrs(), found.drop_attrs())
+    (tmp_path / "all.nc").unlink()
+    with pytest.raises(UserError, match=r"both hold the draw 6"):
+        gather(*diagrams, tmp_path / "some.nc")
 
 
 def test_runs_of_a_study_are_gathered_at_their_snapshots(folder, tmp_path):
