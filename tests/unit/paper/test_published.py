@@ -75,15 +75,15 @@ INPUTS |= {
     "lazy_sizes": [f"lazy/digits_p{size}.nc" for size in (50, 100, 200, 400)],
     "regimes": [
         f"phase/{path.stem}.nc"
-        for pattern in ("regime_*", "longer_*")
+        for pattern in ("regime_a*", "regime_ntk_*", "longer_*")
         for path in sorted((DATA / "phase").glob(f"{pattern}.nc"))
     ],
 }
 
 PROTOCOLS = {
     "lecun": {"phase_narrow": ["phase/lecun_w100.nc"], **cascades("lecun")}
-    | {"threshold": ["threshold/lecun.nc"]}
-    | {role: INPUTS[role] for role in ("phase_wide", "static_narrow", "static_wide")},
+    | {"phase_wide": ["phase/lecun_w1000.nc"], "threshold": ["threshold/lecun.nc"]}
+    | {role: INPUTS[role] for role in ("static_narrow", "static_wide")},
     "lecun_fixed_tolerance": {"threshold": ["threshold/fixed_tolerance/lecun.nc"]},
     "glorot_zero": {
         "phase_narrow": ["phase/glorot_zero_w100.nc"],
