@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from dynamical_loss.analysis.cells import runs_of_cell
@@ -20,9 +20,8 @@ from dynamical_loss.results import recorded
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Floats = npt.NDArray[np.float64]
 
 
 def _check(config: Configuration) -> None:
@@ -62,11 +61,28 @@ DECLARATION = Declaration(
 _KINDS = (("train_accuracy", "training"), ("validation_accuracy", "validation"))
 
 
-def render(inputs: Inputs, options: Options) -> Figure:
-    """Draw accuracies along the runs of the first study (a, b), and final accuracies of all studies (c).
+class _Row(NamedTuple):
+    """Runs of one cell (T, A) of a study.
 
-    Panel (c) has a row for each study and cell (T, A). Bands and bars are 95 % Student intervals over seeds,
-    and dots are single runs.
+    Attributes:
+        words: label, which names the cell, and the settings in which the study differs from the first study.
+        steps: length of the runs.
+        is_static: whether A = 1.
+        accuracy: final validation accuracy, (seed,).
+    """
+
+    words: str
+    steps: int
+    is_static: bool
+    accuracy: xr.DataArray
+
+
+def render(inputs: Inputs, options: Options) -> Figure:
+    """Draw accuracies along the runs of the first study (a, b), and final accuracies of all studies (c, d).
+
+    Panels (c) and (d) have a row for each study and cell (T, A).  Panel (d) shows the final accuracy minus
+    that of the first row with A = 1 and the same number of steps, paired by seed, if there is one.  Bands and
+    bars are 95 % Student intervals over seeds, and dots are single runs.
 
     Args:
         inputs: phase files of the role ``study`` with learning curves; the first has A = 1 and one cell with
@@ -87,13 +103,37 @@ def render(inputs: Inputs, options: Options) -> Figure:
             "Fig. S9 needs A = 1 and one cell with A above 1 in its first study; name such a study first"
         )
     rows = [row for item in studies for row in _rows(item, first)]
-    figure = plt.figure(figsize=(style.PAGE, 2.1 + 0.16 * len(rows)))
-    grid = figure.add_gridspec(2, 2, height_ratios=[1.9, 0.4 + 0.16 * len(rows)])
-    left = figure.add_subplot(grid[0, 0])
-    curves = [left, figure.add_subplot(grid[0, 1], sharey=left)]
+    below = 0.55 + 0.24 * len(rows)
+    figure = plt.figure(figsize=(style.PAGE, 2.6 + below))
+    grid = figure.add_gridspec(2, 2, height_ratios=[1.6, below])
+    training = figure.add_subplot(grid[0, 0])
+    validation = figure.add_subplot(grid[0, 1], sharey=training)
+    _curves(first, cells[0], (training, validation))
+    final = figure.add_subplot(grid[1, 0])
+    gains = figure.add_subplot(grid[1, 1], sharey=final)
+    for line, row in enumerate(rows):
+        swarm.row(final, line, row.accuracy.values)
+        static = (each for each in rows if each.is_static and each.steps == row.steps)
+        reference = next(static, row)
+        if row is not reference:
+            # xarray subtracts the runs of equal seeds, and leaves out seeds that one of the two lacks.
+            swarm.row(gains, line, (row.accuracy - reference.accuracy).values)
+    gains.axvline(0.0, color=style.THEORY_COLOUR, linewidth=0.6, zorder=0)
+    final.set_yticks(range(len(rows)), [f"{row.words}, n = {row.accuracy.size}" for row in rows])
+    final.set_ylim(len(rows) - 0.4, -0.5)
+    gains.tick_params(labelleft=False)
+    final.set_xlabel("final validation accuracy")
+    gains.set_xlabel("the same minus that at A = 1, same seed")
+    style.panel_letters([training, validation, final, gains])
+    style.header(figure, header_words.remarks(first))
+    figure.legend(*validation.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def _curves(first: xr.Dataset, cell: tuple[int, float], axes: Sequence[Axes]) -> None:
     x, axis_words = learning_curves.times(first)
-    period, amplitude = cells[0]
-    for axis, (variable, words) in zip(curves, _KINDS, strict=True):
+    period, amplitude = cell
+    for axis, (variable, words) in zip(axes, _KINDS, strict=True):
         curve = f"{variable}_curve"
         static = learning_curves.static(first, curve)
         dynamical = learning_curves.cell(first, curve, period, amplitude)
@@ -104,23 +144,10 @@ def render(inputs: Inputs, options: Options) -> Figure:
             singles=False,
         )  # fmt: skip
         axis.set(xlabel=axis_words, ylabel=f"{words} accuracy")
-    curves[1].legend(loc="lower right")
-    final = figure.add_subplot(grid[1, :])
-    for line, (_, values) in enumerate(rows):
-        swarm.row(final, line, values)
-    final.set_yticks(range(len(rows)), [f"{words}, n = {len(values)}" for words, values in rows])
-    final.set_ylim(len(rows) - 0.5, -0.5)
-    final.set_xlabel("final validation accuracy")
-    style.panel_letters([*curves, final])
-    figure.suptitle(header_words.remarks(first), fontsize=style.SMALL)
-    return figure
 
 
-def _rows(item: xr.Dataset, first: xr.Dataset) -> list[tuple[str, Floats]]:
-    """Return the final validation accuracies of each cell of a study, with a label.
-
-    The label names the cell, and the settings in which the study differs from the first study.
-    """
+def _rows(item: xr.Dataset, first: xr.Dataset) -> list[_Row]:
+    """Return the rows of a study, those of A = 1 first."""
     settings, usual = recorded.settings_of(item), recorded.settings_of(first)
     differs = [
         words.format(value)
@@ -136,8 +163,9 @@ def _rows(item: xr.Dataset, first: xr.Dataset) -> list[tuple[str, Floats]]:
         cells.insert(0, (None, 1.0))
     found = []
     for period, amplitude in cells:
-        values = runs_of_cell(item, "validation_accuracy", period, amplitude)
+        accuracy = runs_of_cell(item, "validation_accuracy", period, amplitude)
         name = "A = 1" if period is None else f"T = {period}, A = {exact(amplitude)}"
-        if values is not None:
-            found.append((", ".join([name, *differs]), np.asarray(values.values, dtype=np.float64)))
+        if accuracy is not None:
+            words = ", ".join([name, *differs])
+            found.append(_Row(words, int(settings["steps"]), period is None, accuracy.astype(np.float64)))
     return found

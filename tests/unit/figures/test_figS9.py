@@ -1,4 +1,4 @@
-"""Fig. S9 shows learning curves of its first study, and final accuracies of all studies."""
+"""Fig. S9 shows learning curves of its first study, and final accuracies and gains of all studies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_runs_and_final_accuracies():
     ]
     figure = figS9_regime.render({"study": [MAIN, *others]}, {})
     figure.canvas.draw()
-    training, validation, final = figure.axes
+    training, validation, final, gains = figure.axes
     for axis, shift in ((training, 0.4), (validation, 0.0)):
         found = {line.get_label(): line.get_ydata() for line in axis.lines}
         np.testing.assert_allclose(found["A = 1"][[0, -1]], [0.45 + shift, 0.52 + shift])
@@ -38,6 +38,11 @@ def test_runs_and_final_accuracies():
     ]
     dots = [line.get_xdata() for line in final.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(dots[1], 0.57 + np.array([0.01, -0.01, 0.0, 0.02, -0.02]))
+    # Gains are paired by seed, with the static runs of equal length; those have no gain over themselves.
+    shown = [line.get_xdata() for line in gains.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose([values.mean() for values in shown], [0.05, 0.08, -0.02, 0.05])
+    assert [values.size for values in shown] == [5, 3, 3, 1]
+    np.testing.assert_allclose(shown[0], 0.05)
     require_legible_texts(figure)
 
 
