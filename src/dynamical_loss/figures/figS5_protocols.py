@@ -220,9 +220,9 @@ def _key(figure: Figure, appearance: dict[str, tuple[str, str]]) -> None:
     handles += [
         mpatches.Patch(color=_HOLDS, label="the claim holds"),
         mlines.Line2D([], [], color="black", linewidth=1.2, label="paper's or theory's value"),
-        mlines.Line2D([], [], linestyle="none", label="purple name: depends on the protocol"),
+        mlines.Line2D([], [], linestyle="none", label="purple name: a choice decides"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, columnspacing=1.0)
 
 
 def _empty(stored: xr.Dataset) -> Figure:

@@ -13,7 +13,9 @@ from matplotlib.colors import to_rgba
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figS5_protocols as figure_module
 from dynamical_loss.figures import style
+from dynamical_loss.results import netcdf
 from figure_parts import require_legible_texts
+from project import ROOT
 
 pytestmark = pytest.mark.usefixtures("look")
 
@@ -132,3 +134,10 @@ def test_without_a_row_it_is_refused():
     empty = stored(ROWS).isel(row=slice(0, 0))
     with pytest.raises(UserError, match="needs a claim"):
         figure_module.render({"protocols": [empty]}, {})
+
+
+def test_the_published_protocols_fit_on_the_page():
+    stored = netcdf.read(ROOT / "paper_figures/data/protocols.nc")
+    figure = figure_module.render({"protocols": [stored]}, {})
+    figure.canvas.draw()
+    require_legible_texts(figure)
