@@ -28,7 +28,8 @@ def commands():
         if block.startswith(NOT_RUN):
             assert len(block.splitlines()[0]) > len(NOT_RUN) + 5, f"{document} gives no reason: {block}"
             continue
-        for line in block.splitlines():
+        # A backslash at the end of a line joins it to the next one, as in a shell.
+        for line in block.replace("\\\n", " ").splitlines():
             words = tuple(shlex.split(line, comments=True))
             if words and line != ACTIVATION:
                 found.setdefault(words, document)
