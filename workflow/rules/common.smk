@@ -6,7 +6,7 @@ import shlex
 from typing import NamedTuple
 
 from dynamical_loss import grid, resources
-from dynamical_loss.config import code, protocols, reading
+from dynamical_loss.config import code, protocols, reading, runs
 from dynamical_loss.config import study as configuration
 from dynamical_loss.config.meaning import meaning
 from dynamical_loss.datasets.kinds.cifar10 import DOWNLOADED
@@ -156,18 +156,8 @@ def source_content(wildcards):
     )
 
 
-THRESHOLD_RUNS = {
-    grid.threshold_run(name, width, rate, seed): (name, width, rate, seed)
-    for name, study in CONFIG.threshold.items()
-    for width, settings in study.widths.items()
-    for rate in settings.learning_rates
-    for seed in range(settings.seeds)
-}
-TRAJECTORY_RUNS = {
-    grid.trajectory_run(name, seed): (name, seed)
-    for name, settings in CONFIG.trajectories.items()
-    for seed in range(settings.seeds)
-}
+THRESHOLD_RUNS = runs.threshold_runs(CONFIG)
+RUNS = THRESHOLD_RUNS | runs.trajectory_runs(CONFIG)
 
 
 class Read(NamedTuple):
@@ -193,12 +183,13 @@ WAYS_TO_READ = [None, *CONFIG.readings]
 # The keys are paths below the folder of results, because a name alone could mean a reading or a run.
 ANALYSES = {
     layout.instabilities(run, way): Read([run], way)
-    for run in (*THRESHOLD_RUNS, *TRAJECTORY_RUNS)
+    for run in RUNS
     for way in WAYS_TO_READ
 }
 FITS = {
     layout.threshold(name, way): Read(
-        [run for run, (study, *_) in THRESHOLD_RUNS.items() if study == name], way
+        [run for run, settings in THRESHOLD_RUNS.items() if settings.study == name],
+        way,
     )
     for name in CONFIG.threshold
     for way in WAYS_TO_READ
@@ -222,23 +213,10 @@ PHASE_TRAINING = {
 }
 
 
-def run_settings(run):
-    """Return training settings, probe settings and seed of a run of a trajectory or threshold study."""
-    if run in THRESHOLD_RUNS:
-        name, width, rate, seed = THRESHOLD_RUNS[run]
-        study = CONFIG.threshold[name]
-        return study.run(width, rate), study.probes, seed
-    name, seed = TRAJECTORY_RUNS[run]
-    settings = CONFIG.trajectories[name]
-    return settings.training, settings.probes, seed
-
-
 def seeds_of(study, place):
     """Return the files of all runs of a trajectory study; `place` is a function of `layout`."""
-    return [
-        result(place(grid.trajectory_run(study, seed)))
-        for seed in range(CONFIG.trajectories[study].seeds)
-    ]
+    names = grid.trajectory_runs(study, CONFIG.trajectories[study].seeds)
+    return [result(place(name)) for name in names]
 
 
 def followed(wildcards):
@@ -460,17 +438,17 @@ def lazy_demand(wildcards):
 
 
 def training_demand(wildcards):
-    training, _, _ = run_settings(wildcards.run)
+    training = RUNS[wildcards.run].training
     return resources.trajectory(training, CONFIG.datasets[training.dataset])
 
 
 def probe_demand(wildcards):
-    training, probes, _ = run_settings(wildcards.run)
+    _, _, _, training, probes = RUNS[wildcards.run]
     return resources.probe(probes, training, CONFIG.datasets[training.dataset])
 
 
 wildcard_constraints:
     dataset=pattern(CONFIG.datasets),
     study=pattern(CONFIG.phase),
-    run=pattern([*THRESHOLD_RUNS, *TRAJECTORY_RUNS]),
+    run=pattern(RUNS),
     block=grid.NAME.pattern,

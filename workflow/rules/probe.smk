@@ -2,7 +2,7 @@ rule probe_spectrum:
     input:
         trajectory=result(layout.trajectory("{run}")),
         dataset=lambda wildcards: result(
-            layout.dataset(run_settings(wildcards.run)[0].dataset)
+            layout.dataset(RUNS[wildcards.run].training.dataset)
         ),
     output:
         result(layout.spectrum("{run}")),
@@ -17,12 +17,12 @@ rule probe_spectrum:
         runtime=lambda wildcards, attempt: probe_demand(wildcards).at(attempt).runtime,
         gpu=0,
     params:
-        settings=lambda wildcards: as_json(run_settings(wildcards.run)[1]),
+        settings=lambda wildcards: as_json(RUNS[wildcards.run].probes),
         run=lambda wildcards: wildcards.run,
         device=CONFIG.devices.probes,
         surroundings=SURROUNDINGS,
         code=lambda wildcards: code.probing(
-            run_settings(wildcards.run)[0], CONFIG.devices.probes
+            RUNS[wildcards.run].training, CONFIG.devices.probes
         ).digest,
     message:
         "Probing the curvature along {wildcards.run}"

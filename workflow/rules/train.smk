@@ -28,7 +28,7 @@ rule train_phase_block:
 
 rule train_trajectory:
     input:
-        lambda wildcards: result(layout.dataset(run_settings(wildcards.run)[0].dataset)),
+        lambda wildcards: result(layout.dataset(RUNS[wildcards.run].training.dataset)),
     output:
         result(layout.trajectory("{run}")),
     log:
@@ -44,12 +44,12 @@ rule train_trajectory:
         .runtime,
         gpu=0,
     params:
-        settings=lambda wildcards: as_json(run_settings(wildcards.run)[0]),
-        seed=lambda wildcards: run_settings(wildcards.run)[2],
+        settings=lambda wildcards: as_json(RUNS[wildcards.run].training),
+        seed=lambda wildcards: RUNS[wildcards.run].seed,
         device=CONFIG.devices.training,
         surroundings=SURROUNDINGS,
         code=lambda wildcards: training_code(
-            "train_trajectory", run_settings(wildcards.run)[0]
+            "train_trajectory", RUNS[wildcards.run].training
         ),
     message:
         "Training the trajectory {wildcards.run}"

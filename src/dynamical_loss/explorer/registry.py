@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynamical_loss import grid
 from dynamical_loss.config.analysis import require_analysable
-from dynamical_loss.config.probes import ProbeSettings
+from dynamical_loss.config.runs import threshold_runs, trajectory_runs
 from dynamical_loss.config.study import Config
-from dynamical_loss.config.training import PhaseSettings, TrajectorySettings
+from dynamical_loss.config.training import PhaseSettings
 from dynamical_loss.results import layout
 
 KINDS = ("phase", "run", "threshold")
@@ -68,53 +67,28 @@ def _width(study: PhaseSettings) -> tuple[int | None, dict[str, Any]]:
 
 
 def _thresholds(config: Config) -> Iterator[Entry]:
-    for name, study in config.threshold.items():
-        runs = {
-            run: f"run/{run}"
-            for width, settings in study.widths.items()
-            for rate in settings.learning_rates
-            for seed in range(settings.seeds)
-            for run in [grid.threshold_run(name, width, rate, seed)]
-        }
+    runs = threshold_runs(config)
+    for name in config.threshold:
+        own = {run: f"run/{run}" for run, settings in runs.items() if settings.study == name}
         for reading in (None, *config.readings):
             yield Entry(
                 "threshold",
                 name if reading is None else f"{reading}-{name}",
                 {"threshold": [layout.threshold(name, reading)]},
-                related={"runs": runs},
+                related={"runs": own},
                 options={"study": name},
             )
 
 
 def _runs(config: Config) -> Iterator[Entry]:
-    for name, study in config.trajectories.items():
-        for seed in range(study.seeds):
-            others = {
-                str(other): f"run/{grid.trajectory_run(name, other)}"
-                for other in range(study.seeds)
-                if other != seed
-            }
-            yield _run(grid.trajectory_run(name, seed), others, study.training, study.probes)
-    for name, threshold in config.threshold.items():
-        for width, settings in threshold.widths.items():
-            for rate in settings.learning_rates:
-                for seed in range(settings.seeds):
-                    others = {
-                        str(other): f"run/{grid.threshold_run(name, width, rate, other)}"
-                        for other in range(settings.seeds)
-                        if other != seed
-                    }
-                    run = grid.threshold_run(name, width, rate, seed)
-                    yield _run(run, others, threshold.run(width, rate), threshold.probes)
-
-
-def _run(name: str, others: Mapping[str, str], training: TrajectorySettings, probes: ProbeSettings) -> Entry:
-    optional = {"spectrum": [layout.spectrum(name)]}
-    try:
-        require_analysable(name, training, probes.hessian.losses)
-    except ValueError:
-        pass  # along such a run no instabilities can be found, so there is no file of them
-    else:
-        optional["instabilities"] = [layout.instabilities(name)]
-    related = {"seeds": others} if others else {}
-    return Entry("run", name, {"trajectory": [layout.trajectory(name)]}, optional, related)
+    for name, run in (trajectory_runs(config) | threshold_runs(config)).items():
+        optional = {"spectrum": [layout.spectrum(name)]}
+        try:
+            require_analysable(name, run.training, run.probes.hessian.losses)
+        except ValueError:
+            pass  # along such a run no instabilities can be found, so there is no file of them
+        else:
+            optional["instabilities"] = [layout.instabilities(name)]
+        others = {str(seed): f"run/{other}" for seed, other in enumerate(run.alike) if other != name}
+        related = {"seeds": others} if others else {}
+        yield Entry("run", name, {"trajectory": [layout.trajectory(name)]}, optional, related)
