@@ -15,13 +15,19 @@ SNAKEMAKES_OWN = "cdn.tailwindcss.com should not be used in production"
 
 
 @pytest.fixture(scope="module")
-def unpacked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of the smoke study, unpacked."""
+def reported(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The smoke study with its pages and its report."""
     project = finished.copy(tmp_path_factory.mktemp("report") / "project")
     project.snakemake("pages")
     project.snakemake("pages", options=("--report", "report.zip"))
+    return project
+
+
+@pytest.fixture(scope="module")
+def unpacked(reported: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the smoke study, unpacked."""
     folder = tmp_path_factory.mktemp("unpacked")
-    with zipfile.ZipFile(project.folder / "report.zip") as archive:
+    with zipfile.ZipFile(reported.folder / "report.zip") as archive:
         archive.extractall(folder)
     return folder / "report"
 
@@ -98,3 +104,13 @@ def test_pages_are_accessible_and_fit_a_telephone(browser, pages, name, dark):
         assert shown.page.evaluate("document.documentElement.scrollWidth") <= 400
         found = Axe().run(shown.page).response["violations"]
         assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_a_result_replaced_by_one_of_the_same_size_makes_the_report_anew(reported):
+    # No figure shows this file; the report counts it.
+    other = reported.folder / "results/smoke/other.txt"
+    other.write_text("1")
+    reported.snakemake("pages")
+    assert reported.plan("pages").jobs == {}
+    other.write_text("2")
+    assert "Building the report" in reported.plan("pages").messages

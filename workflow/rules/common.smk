@@ -381,13 +381,16 @@ def snakemake_command(targets):
 
 
 def results_present():
-    """Return a digest of the names and sizes of all files in the folder of results."""
+    """Return a digest of the names, sizes and times of all files in the folder of results."""
     found = []
     for folder, _, names in os.walk(RESULTS):
         for name in names:
             path = os.path.join(folder, name)
+            status = os.lstat(path)
             # A result from a shared cache is a link, and its target may be gone.
-            found.append(f"{path} {os.lstat(path).st_size} {os.path.exists(path)}")
+            found.append(
+                f"{path} {status.st_size} {status.st_mtime_ns} {os.path.exists(path)}"
+            )
     return checksums.of_attributes({"files": "\n".join(sorted(found))})
 
 
