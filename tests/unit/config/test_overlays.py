@@ -1,5 +1,6 @@
 """Mistakes in overlays on config.yaml give the messages that the Snakefile prints."""
 
+import numpy as np
 import pytest
 import yaml
 
@@ -125,3 +126,17 @@ def test_a_mistake_in_the_configuration_file_names_it(tmp_path, monkeypatch, old
     message = str(error.value)
     assert message.startswith("config.yaml") and "\n" not in message
     assert line in message
+
+
+@pytest.mark.parametrize("scale", ["regime", "wide_resnet"])
+def test_snapshots_along_images_see_every_class_and_all_phases_of_a_period(scale):
+    """A spacing near a divisor of the cycle would always find the same classes, or Γ at the same height."""
+    config = load(merged(settings(CONFIG), settings(SCALES / f"{scale}.yaml")), scale, FIGURES)
+    for study in config.trajectories.values():
+        if study.dataset != "images":
+            continue
+        steps = np.arange(0, study.oscillation_stop * study.steps, study.snapshots.every)
+        assert set(steps // study.period % 10) == set(range(10))
+        phases = np.sort(steps % study.period)
+        gaps = np.diff(np.append(phases, phases[0] + study.period))
+        assert gaps.max() <= 0.15 * study.period
