@@ -41,8 +41,8 @@ def test_cells_and_controls_are_taken_from_their_own_studies_for_the_seeds_that_
         MAIN,
         regime_study({(100, 10): 0.50, (100, 25): 0.54}, seeds=3),
         regime_study({(250, 50): 0.60}, seeds=3),
-        regime_study({(100, 1): 0.58}, seeds=3, optimiser__weight_decay=5e-4),
-        regime_study({(100, 1): 0.40}, seeds=3, learning_rate=0.01),
+        regime_study({(100, 1): 0.58}, seeds=3, peak=0.66, optimiser__weight_decay=5e-4),
+        regime_study({(100, 1): 0.40}, seeds=3, peak=0.59, learning_rate=0.01),
         regime_study({(100, 1): 0.55}, seeds=3, learning_rate=0.04),
         regime_study({(100, 1): 0.50, (100, 50): 0.60}, seeds=1, steps=34_300),
     )
@@ -53,6 +53,10 @@ def test_cells_and_controls_are_taken_from_their_own_studies_for_the_seeds_that_
     assert decay.measured_value == pytest.approx(-0.01)
     assert decay.verdict is Verdict.CONTRADICTED
     assert found["regime_beats_other_rates"].measured_value == pytest.approx(0.02)
+    # At their best time the static runs are better than at their end.
+    assert found["regime_beats_stopped_weight_decay"].measured_value == pytest.approx(0.57 - 0.66)
+    assert found["regime_beats_stopped_other_rates"].measured_value == pytest.approx(0.57 - 0.59)
+    assert "added when the first controls had been seen" in found["regime_beats_stopped_other_rates"].rule
     longer = found["regime_long_improves"]
     assert longer.measured_value == pytest.approx(0.10)
     assert longer.verdict is Verdict.NOT_TESTED  # there is only one pair of runs
