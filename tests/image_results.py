@@ -57,9 +57,9 @@ def myrtle5(channels: int = 16) -> dict[str, Any]:
     return {"kind": "myrtle5", "channels": channels}
 
 
-def wide_resnet(normalisation: str = "batch") -> dict[str, Any]:
+def wide_resnet(normalisation: str = "batch", *, widening: int = 2) -> dict[str, Any]:
     """Return the settings of a small Wide ResNet."""
-    return {"kind": "wide_resnet", "depth": 10, "widening": 2, "normalisation": normalisation}
+    return {"kind": "wide_resnet", "depth": 10, "widening": widening, "normalisation": normalisation}
 
 
 def written(
@@ -261,7 +261,7 @@ def question_study(
     settings = PhaseSettings.model_validate(
         {
             **PROTOCOL,
-            "model": wide_resnet("batch" if normalised else "none"),
+            "model": wide_resnet("batch" if normalised else "none", widening=1),
             "optimiser": {**PROTOCOL["optimiser"], "weight_decay": decay},
             "batch_size": batch,
             "steps": 2000,
@@ -279,25 +279,35 @@ def question_study(
 
 
 def question_spectrum(
-    ratio: float, *, normalised: bool = True, amplitude: float = 10.0, seed: int = 0, steps: int = 2000
+    ratio: float,
+    *,
+    normalised: bool = True,
+    amplitude: float = 10.0,
+    seed: int = 0,
+    steps: int = 2000,
+    batch: int = 64,
 ) -> xr.Dataset:
     """Make eigenvalues whose first is `ratio` times the fifth, and 10 `ratio` times in the static end."""
-    places = np.append(np.arange(0, steps, 101), steps)
+    places = np.append(np.arange(0, steps, 107), steps)
     settings = TrajectorySettings.model_validate(
         {
             **PROTOCOL,
-            "model": wide_resnet("batch" if normalised else "none"),
+            "model": wide_resnet("batch" if normalised else "none", widening=1),
             "precision": "float32",
+            "batch_size": batch,
             "steps": steps,
             "period": 20,
             "amplitude": amplitude,
-            "snapshots": {"every": 101},
+            "snapshots": {"every": 107},
         }
     ).model_dump(mode="json")
     ratios = np.where(places < settings["oscillation_stop"] * steps, ratio, 10 * ratio)
     values = ratios[:, None] ** np.linspace(1, 0, 5)
     return xr.Dataset(
-        {"hessian_eigenvalue": (("snapshot_step", "mode"), values)},
+        {
+            "hessian_eigenvalue": (("snapshot_step", "mode"), values),
+            "hessian_residual": (("snapshot_step", "mode"), 1e-4 * values),
+        },
         coords={"snapshot_step": places, "mode": range(5)},
         attrs={"settings": json.dumps({"trajectory": {**settings, "seed": seed}}), **QUESTION_DATA},
     )

@@ -56,11 +56,14 @@ CONDITIONING_MODES = 5
 
 
 def condition_ratio(spectrum: xr.Dataset) -> xr.DataArray:
-    """Return λ₁/λ₅ of the weighted loss, (snapshot_step,); NaN where it is not positive (Fig. S10b).
+    """Return λ₁/λ₅ of the weighted loss, (snapshot_step,) (Fig. S10b).
+
+    It is NaN where the ratio is not positive, and where Lanczos has not converged to one of the two.
 
     Args:
         spectrum: spectrum of the Hessian along a run with at least `CONDITIONING_MODES` eigenvalues.
     """
     values = spectrum["hessian_eigenvalue"]
+    values = values.copy(data=converged(values, spectrum["hessian_residual"]))
     ratio = values.isel(mode=0) / values.isel(mode=CONDITIONING_MODES - 1)
     return ratio.where(ratio > 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import xarray as xr
 
@@ -70,9 +72,8 @@ def _wide_resnet(normalisation: str, evidence: Evidence) -> xr.Dataset:
     raise UntestedError(f"no study of a Wide ResNet with normalisation: {normalisation}")
 
 
-def _remark_on(item: xr.Dataset) -> str:
-    """Return what a reader must know about a study: images from no official archive, or rounded products."""
-    facts = facts_of(item)
+def _remark_on(facts: Mapping[str, Any]) -> str:
+    """Return what a reader must know about a result: images from no official archive, or rounded products."""
     words = [_COPY_REMARKS[facts[COPIES]]] if facts[COPIES] in _COPY_REMARKS else []
     arithmetic = facts["arithmetic"]
     if arithmetic != "full":
@@ -80,9 +81,17 @@ def _remark_on(item: xr.Dataset) -> str:
     return f"here {', and '.join(words)}" if words else ""
 
 
-def with_remark(found: Measurement, item: xr.Dataset) -> Measurement:
-    """Return the measurement with a remark on what a reader must know about the study; see `_remark_on`."""
-    words = _remark_on(item)
+def with_remark(
+    found: Measurement, item: xr.Dataset, training: Mapping[str, Any] | None = None
+) -> Measurement:
+    """Return the measurement with a remark on what a reader must know about the result; see `_remark_on`.
+
+    Args:
+        found: the measurement.
+        item: the result, or one of several alike.
+        training: settings of the training, if they are a part of the file's settings.
+    """
+    words = _remark_on(facts_of(item, training))
     return replace(found, remark=words) if words else found
 
 

@@ -53,7 +53,7 @@ def _spectra(config: Configuration) -> list[str]:
 
 
 _STUDIES = requirements.phase_studies("questions")
-_CONDITIONING = Role("probe_spectrum", _spectra, ("hessian_eigenvalue",))
+_CONDITIONING = Role("probe_spectrum", _spectra, ("hessian_eigenvalue", "hessian_residual"))
 
 DECLARATION = Declaration(
     part="images",

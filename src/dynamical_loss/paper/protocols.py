@@ -345,15 +345,46 @@ QUESTIONS_SIDE, QUESTIONS_STEPS = 2, 2_000
 The images have 16×16 pixels, and the number of steps is the same for all batch sizes.
 """
 
+QUESTIONS_IMAGES, QUESTIONS_PERIOD, QUESTIONS_AMPLITUDE = 10_000, 20, 10.0
+"""Number of training images, T and A for the talk's questions; they are our choice."""
+
 QUESTIONS: Protocol = (
-    *exactly(Sort.SIZE, {"model.kind": "wide_resnet", "steps": QUESTIONS_STEPS}),
+    *exactly(
+        Sort.SIZE,
+        {"model.kind": "wide_resnet", "model.depth": 10, "model.widening": 1, "steps": QUESTIONS_STEPS},
+    ),
     _dataset("CIFAR-10"),
-    *exactly(Sort.DATA, {REDUCTION: QUESTIONS_SIDE, "validation_samples": VALIDATION_IMAGES}),
+    *exactly(
+        Sort.DATA,
+        {
+            REDUCTION: QUESTIONS_SIDE,
+            "train_samples": QUESTIONS_IMAGES,
+            "validation_samples": VALIDATION_IMAGES,
+        },
+    ),
     *_as_before(Sort.DATA, *ANSWERS),
-    *_descent(),
-    *recorded_at_all(Sort.PROTOCOL, "learning_rate", "batch_size", "arithmetic"),
+    *_descent(learning_rate=LEARNING_RATE),
+    Rule(("learning_rate_schedule",), Sort.PROTOCOL, LEARNING_RATE_SCHEDULE, _FRACTIONS),
+    Rule(("oscillation_stop",), Sort.PROTOCOL, OSCILLATION_EPOCHS / EPOCHS, _FRACTIONS),
+    *recorded_at_all(Sort.PROTOCOL, "batch_size", "arithmetic"),
 )
-"""Protocol of the studies of Fig. S10, which differ in batch norm, weight decay and batch size."""
+"""Protocol of the runs of Fig. S10, which differ in batch norm, weight decay and batch size."""
+
+QUESTIONS_STUDY: Protocol = (
+    *QUESTIONS,
+    *exactly(Sort.PROTOCOL, {"periods": [QUESTIONS_PERIOD], "amplitudes": [1.0, QUESTIONS_AMPLITUDE]}),
+)
+"""Protocol of the studies that compare final accuracies (Fig. S10a)."""
+
+QUESTIONS_BATCH = 64
+"""Number of images in a batch of the runs whose conditioning is measured (Fig. S10b)."""
+
+QUESTIONS_RUN: Protocol = (
+    *QUESTIONS,
+    *exactly(Sort.PROTOCOL, {"batch_size": QUESTIONS_BATCH, "period": QUESTIONS_PERIOD}),
+    Rule(("amplitude",), Sort.PROTOCOL, QUESTIONS_AMPLITUDE, lambda found, paper: found in (1.0, paper)),
+)
+"""Protocol of the runs whose conditioning is measured (Fig. S10b); A is 1 with the static loss."""
 
 MYRTLE5: Protocol = (*MYRTLE5_RUN, _ACCURACIES, _seeds(IMAGE_SEEDS))
 """Protocol of Fig. 1: a phase diagram."""

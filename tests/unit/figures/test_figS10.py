@@ -9,7 +9,7 @@ from dynamical_loss.figures import figS10_questions
 from figure_parts import require_legible_texts
 from image_results import question_spectrum, question_study
 
-NETWORK = "Wide ResNet 10-2 with batch norm"
+NETWORK = "Wide ResNet 10-1 with batch norm"
 
 pytestmark = pytest.mark.usefixtures("look")
 
