@@ -123,9 +123,9 @@ def legend_above(axis: Axes, *, backwards: bool = False) -> None:
         )
 
 
-def not_probed(axis: Axes) -> None:
-    """Write into an empty panel that its quantity was not measured."""
-    axis.text(0.5, 0.5, "not probed", transform=axis.transAxes, ha="center", va="center", color="0.4")
+def say_empty(axis: Axes, words: str = "not probed") -> None:
+    """Write into an empty panel why it is empty; by default, that its quantity was not measured."""
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color="0.4")
     axis.set_yticks([])
 
 

@@ -170,7 +170,7 @@ def _ntk(axis: Axes, spectrum: xr.Dataset, snapshot: Floats, span: Span) -> None
                 label=label,
             )
     if not axis.lines:
-        along_run.not_probed(axis)
+        along_run.say_empty(axis)
         return
     along_run.log_scale(axis)
     along_run.legend_above(axis, backwards=True)

@@ -66,7 +66,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
             _lines(axes[3], run, run["effective_units"].values, span, along_run.LINE_COLOUR)
             axes[3].set_ylim(bottom=0)
         else:
-            along_run.not_probed(axes[3])
+            along_run.say_empty(axes[3])
         axes[3].set_ylabel("units of v$_1$")
         _steps(axes[4], run)
         _profiles(axes[5], run)

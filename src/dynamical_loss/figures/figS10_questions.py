@@ -121,11 +121,15 @@ def _words(item: xr.Dataset) -> str:
 
 
 def _conditioning(axis: Axes, spectra: Any) -> None:
+    axis.set(xlabel="minimisation step t", ylabel="λ$_1$/λ$_5$ of the weighted loss")
     groups: dict[tuple[str, bool], list[xr.DataArray]] = {}
     for item in spectra:
         training = recorded.settings_of(item)["trajectory"]
         key = label_of(training["model"]), training["amplitude"] == 1
         groups.setdefault(key, []).append(condition_ratio(item))
+    if not any(np.isfinite(run.values).any() for runs in groups.values() for run in runs):
+        along_run.say_empty(axis, "Lanczos found no λ$_5$\nto one per cent")
+        return
     for index, network in enumerate(dict.fromkeys(network for network, _ in groups)):
         for is_static in (True, False):
             runs = groups.get((network, is_static))
@@ -138,5 +142,4 @@ def _conditioning(axis: Axes, spectra: Any) -> None:
             colour = style.CLASS_COLOURS[index]
             axis.plot(steps, mean, color=colour, linestyle=(0, (4, 1.5)) if is_static else "-", label=words)
             axis.fill_between(steps, mean - half, mean + half, color=colour, alpha=0.15, linewidth=0)
-    axis.set(xlabel="minimisation step t", ylabel="λ$_1$/λ$_5$ of the weighted loss")
     along_run.log_scale(axis)

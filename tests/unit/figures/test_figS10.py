@@ -41,3 +41,12 @@ def test_gains_and_ratios():
     np.testing.assert_allclose(found[f"{NETWORK}, static"][0], 8.0)
     np.testing.assert_allclose(found[f"{NETWORK}, dynamical"][0], 4.0)
     require_legible_texts(figure)
+
+
+def test_without_a_converged_eigenvalue_the_panel_says_so():
+    spectrum = question_spectrum(8.0)
+    spectrum["hessian_residual"] = abs(spectrum["hessian_eigenvalue"])
+    figure = figS10_questions.render({"study": [question_study(0.1)], "spectrum": [spectrum]}, {})
+    (words,) = figure.axes[1].texts
+    assert words.get_text() == "Lanczos found no λ$_5$\nto one per cent"
+    require_legible_texts(figure)
