@@ -162,7 +162,7 @@ _SOURCE = "Fig. 1, at a smaller size (Fig. S9)"
 _MINUS = "final validation accuracy at T = 100, A = 50 minus"
 _PAIRED = "of the same seed and images, mean over n seeds"
 _CHOSEN = f"chosen on the very same images, {_PAIRED}"
-_LATER = "(a rule added when the first controls had been seen)"
+_LATER = f"{_WHO}; a rule added when the first controls had been seen"
 _DECAYED = [{"weight_decay": DECAY}]
 _RATES = [{"learning_rate": rate} for rate in OTHER_RATES]
 
@@ -232,9 +232,9 @@ CLAIMS: tuple[Claim, ...] = tuple(
         (
             "regime_beats_stopped_weight_decay",
             "at no time during training does the static loss with weight decay reach the final accuracy of "
-            f"the dynamical loss ({_WHO})",
+            f"the dynamical loss ({_LATER})",
             float("nan"),
-            f"{_MINUS} the largest along the run at A = 1 with weight decay {DECAY:g}, {_CHOSEN} {_LATER}",
+            f"{_MINUS} the largest along the run at A = 1 with weight decay {DECAY:g}, {_CHOSEN}",
             above(0.0),
             partial(_beats, _DECAYED, at_any_time=True),
             "difference of accuracies",
@@ -253,10 +253,10 @@ CLAIMS: tuple[Claim, ...] = tuple(
         (
             "regime_beats_stopped_other_rates",
             "at no time during training does the static loss with half or twice the learning rate reach the "
-            f"final accuracy of the dynamical loss ({_WHO})",
+            f"final accuracy of the dynamical loss ({_LATER})",
             float("nan"),
             f"{_MINUS} the largest along the runs at A = 1 with η = {OTHER_RATES[0]:g} and "
-            f"{OTHER_RATES[1]:g}, {_CHOSEN} {_LATER}",
+            f"{OTHER_RATES[1]:g}, {_CHOSEN}",
             above(0.0),
             partial(_beats, _RATES, at_any_time=True),
             "difference of accuracies",

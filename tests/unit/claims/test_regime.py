@@ -56,7 +56,9 @@ def test_cells_and_controls_are_taken_from_their_own_studies_for_the_seeds_that_
     # At their best time the static runs are better than at their end.
     assert found["regime_beats_stopped_weight_decay"].measured_value == pytest.approx(0.57 - 0.66)
     assert found["regime_beats_stopped_other_rates"].measured_value == pytest.approx(0.57 - 0.59)
-    assert "added when the first controls had been seen" in found["regime_beats_stopped_other_rates"].rule
+    assert (
+        "added when the first controls had been seen" in found["regime_beats_stopped_other_rates"].statement
+    )
     longer = found["regime_long_improves"]
     assert longer.measured_value == pytest.approx(0.10)
     assert longer.verdict is Verdict.NOT_TESTED  # there is only one pair of runs
