@@ -39,7 +39,7 @@ def cascades(initialisation):
 INPUTS = {
     "phase_images": ["phase/myrtle5.nc"],
     "learning_curves": ["phase/myrtle5.nc"],
-    "regime": [f"phase/regime{ending}.nc" for ending in ("", "_weight_decay", "_slow")],
+    "regime": [f"phase/regime{ending}.nc" for ending in ("", "_weight_decay", "_slow", "_fast")],
     "wide_resnet": ["phase/wide_resnet_batch_norm.nc", "phase/wide_resnet_plain.nc"],
     "phase_narrow": ["phase/spiral_w100.nc"],
     "phase_wide": ["phase/spiral_w1000.nc"],
