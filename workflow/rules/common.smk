@@ -188,8 +188,7 @@ ANALYSES = {
 }
 FITS = {
     layout.threshold(name, way): Read(
-        [run for run, settings in THRESHOLD_RUNS.items() if settings.study == name],
-        way,
+        [run for run, one in THRESHOLD_RUNS.items() if one.study == name], way
     )
     for name in CONFIG.threshold
     for way in WAYS_TO_READ
@@ -446,8 +445,10 @@ def training_demand(wildcards):
 
 
 def probe_demand(wildcards):
-    _, _, _, training, probes = RUNS[wildcards.run]
-    return resources.probe(probes, training, CONFIG.datasets[training.dataset])
+    run = RUNS[wildcards.run]
+    return resources.probe(
+        run.probes, run.training, CONFIG.datasets[run.training.dataset]
+    )
 
 
 wildcard_constraints:

@@ -206,7 +206,10 @@ def _variance_of_sizes(evidence: Evidence) -> Measurement:
     return _mean(evidence, runs, pseudo_values(whole, power(sizes, each, *span)))
 
 
-_RUNS = "mean over splits and initial seeds, both resampled, without the splits that were explored"
+_RUNS = (
+    "mean over splits and initial seeds, with an interval for new splits and new seeds, without the splits "
+    "that were explored"
+)
 _WIDTHS = f"widths of at least {_NARROWEST}"
 _SLOPE = "exponent of a power law"
 

@@ -153,8 +153,8 @@ CLAIMS: tuple[Claim, ...] = (
         _SOURCE,
         f"the dynamical loss raises validation accuracy ({_SIZE})",
         math.nan,
-        "gain in final validation accuracy over A = 1, the same seed, mean over all conditions, then over n "
-        "seeds",
+        "gain in final validation accuracy over A = 1, the same seed, mean over the conditions that were "
+        "run, then over n seeds",
         above(0.0),
         ("questions",),
         _improves,

@@ -143,8 +143,8 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "no_gain_in_lazy_training",
         _BEYOND,
-        f"where the neural tangent kernel hardly moves (α = {exact(LAZY)}) the dynamical loss does not "
-        "change the validation accuracy",
+        f"where the neural tangent kernel changes by less than its norm (α = {exact(LAZY)}) the dynamical "
+        "loss does not change the validation accuracy",
         0.0,
         _GAIN,
         Range(-SMALL, SMALL),

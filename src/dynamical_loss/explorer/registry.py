@@ -69,7 +69,7 @@ def _width(study: PhaseSettings) -> tuple[int | None, dict[str, Any]]:
 def _thresholds(config: Config) -> Iterator[Entry]:
     runs = threshold_runs(config)
     for name in config.threshold:
-        own = {run: f"run/{run}" for run, settings in runs.items() if settings.study == name}
+        own = {run: f"run/{run}" for run, one in runs.items() if one.study == name}
         for reading in (None, *config.readings):
             yield Entry(
                 "threshold",
