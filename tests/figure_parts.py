@@ -101,6 +101,20 @@ def require_legible_texts(figure: Figure) -> None:
             assert min(width, height) < 1.1 * point, (words, others)
 
 
+def require_free_legend(axis: Axes) -> None:
+    """Verify that the legend of a drawn panel covers no line, nor a place between two points of a line."""
+    legend = axis.get_legend()
+    assert legend is not None, "there is no legend"
+    box = legend.get_window_extent()
+    for line in axis.lines:
+        place = line.get_transform().transform(np.asarray(line.get_xydata(), dtype=float))
+        ends = np.arange(len(place))
+        along = np.linspace(0, max(len(place) - 1, 0), 20 * len(place))
+        x, y = (np.interp(along, ends, place[:, one]) for one in (0, 1))
+        covered = (x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)
+        assert not covered.any(), f"the legend covers {line.get_label()}"
+
+
 def labelled_ticks(axis: Axis) -> list[str]:
     """Return the visible tick labels of an x or y axis that lie within its limits."""
     low, high = sorted(axis.get_view_interval())

@@ -147,4 +147,4 @@ def _profiles(axis: Axes, run: xr.Dataset) -> None:
     along_run.both_signs(axis, np.array(heights))
     axis.set_xlabel("place along v$_1$, in steps (dashed: random)")
     axis.set_ylabel("F less F at 0")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.43, 1.03), handlelength=1.0, labelspacing=0.1)
+    along_run.legend_above(axis)

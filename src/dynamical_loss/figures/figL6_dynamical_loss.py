@@ -148,7 +148,7 @@ def render(inputs: Inputs, options: Options) -> Figure:
     _gains(panels[3], usual, "equal steps", _DYNAMICAL)
     _gains(panels[3], _arm(found, "longer"), r"steps, $T\sim\alpha$", _LONGER)
     _label(panels[3], r"$\alpha$", "gain")
-    panels[3].legend(loc="upper right", **_SMALL)
+    _legend(panels[3])
     runs = sorted(inputs["spectrum"], key=lambda item: float(_training(item)["output_scale"]))
     _along(panels[4:6], runs)
     _widths(panels[6], _arm(found, "parametrised"))
@@ -238,6 +238,14 @@ def _gain_against_change(axis: Axes, studies: Studies) -> None:
     _label(axis, r"$\|\Delta\Theta\|/\|\Theta_0\|$", "gain")
 
 
+def _legend(axis: Axes, **look: Any) -> None:
+    """Draw a legend at the top of a panel; its axis is made 45 % longer, so the legend covers no data."""
+    scale = axis.yaxis.get_transform()
+    low, high = scale.transform(np.array(axis.get_ylim()))
+    axis.set_ylim(top=float(scale.inverted().transform(np.array([high + 0.45 * (high - low)]))[0]))
+    axis.legend(loc="upper right", **_SMALL, **look)
+
+
 def _gains(axis: Axes, studies: Studies, words: str, colour: Any) -> None:
     if studies:
         _bars(axis, *_means(studies, gain), words, colour)
@@ -265,9 +273,7 @@ def _along(axes: Sequence[Axes], runs: Sequence[xr.Dataset]) -> None:
     for axis in axes:
         along_run.log_scale(axis)
         axis.set_xlabel("step, thousands")
-    low, high = axes[1].get_ylim()
-    axes[1].set_ylim(low, high * (high / low) ** 0.25)  # room for the legend
-    axes[1].legend(ncols=2, **_SMALL)
+    _legend(axes[1], ncols=2, columnspacing=0.8)
 
 
 def _widths(axis: Axes, studies: Studies) -> None:
@@ -280,7 +286,7 @@ def _widths(axis: Axes, studies: Studies) -> None:
     axis.axhline(0.0, color=style.THEORY_COLOUR, linewidth=0.6)
     _label(axis, lazy_panels.SCALE, "gain")
     if widths:
-        axis.legend(loc="upper right", **_SMALL)
+        _legend(axis)
 
 
 def _null(axis: Axes, null: xr.Dataset) -> None:

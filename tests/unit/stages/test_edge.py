@@ -10,7 +10,7 @@ from dynamical_loss.analysis import edge, small_steps
 from dynamical_loss.errors import UserError
 from dynamical_loss.figures import figF5_stability, figF9_classes_at_the_edge, figF11_small_steps, style
 from dynamical_loss.results import netcdf
-from figure_parts import drawn, panel, points, require_legible_texts
+from figure_parts import drawn, panel, points, require_free_legend, require_legible_texts
 from stage_commands import command, probed_pair
 
 WINDOW = range(50, 61)
@@ -219,6 +219,8 @@ def test_the_figures_show_what_is_stored(folder):
             assert marked.get_xdata().tolist() == run["snapshot_step"].values[wrong].tolist()
         figure = drawn(figF9_classes_at_the_edge.render(inputs, {}))
         require_legible_texts(figure)
+        for letter in "fl":
+            require_free_legend(panel(figure, letter))
         for letter, run in (("e", static), ("k", dynamical)):
             heights = [bar.get_height() for bar in panel(figure, letter).patches]
             means = run["class_change"].mean("snapshot_step").values

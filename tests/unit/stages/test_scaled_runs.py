@@ -17,7 +17,7 @@ from dynamical_loss.figures import figL6_dynamical_loss, style
 from dynamical_loss.models.kinds.mlp import MLPSettings
 from dynamical_loss.models.network import apply_function, initial_parameters
 from dynamical_loss.results import netcdf
-from figure_parts import drawn, panel, require_legible_texts
+from figure_parts import drawn, panel, require_free_legend, require_legible_texts
 from stage_commands import command, small_spiral
 
 MODEL = {"width": 6, "initialisation": "glorot", "bias_scale": 0.3}
@@ -227,6 +227,8 @@ def test_the_figure_of_regimes_shows_what_is_stored(folder, tmp_path):
         inputs = {"study": [*usual, other], "spectrum": [spectrum], "null": [null]}
         figure = drawn(figL6_dynamical_loss.render(inputs, {}))
         require_legible_texts(figure)
+        for letter in "df":
+            require_free_legend(panel(figure, letter))
     (legend,) = figure.legends
     words = " ".join(text.get_text() for text in legend.get_texts()).replace("\n", " ")
     assert "width 6, $T=20$, $A=20$, 3 seeds" in words and "all 6 flows converged" in words
