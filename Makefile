@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LOCK := envs/$(ACCELERATOR).txt
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # In a terminal one line shows the state of the whole study; in a log Snakemake's own lines appear.
-SNAKEMAKE := snakemake --cores $(CORES) --logger dynamical-loss
+SNAKEMAKE := snakemake --logger dynamical-loss --cores $(CORES)
 # Two workers for two cores; a worker that has finished takes tests from the other one.
 PYTEST := pytest --numprocesses 2 --dist worksteal
 
